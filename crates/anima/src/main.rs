@@ -1,0 +1,3 @@
+//! Anima: everything that it takes to run an Enterprise Linux distribution.
+
+fn main() {}

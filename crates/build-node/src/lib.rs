@@ -1,0 +1,1 @@
+//! The Build Node: sources to SRPM, SRPM to RPMs.

@@ -1,0 +1,1 @@
+//! From a locked list to a mounted root, through cached layers.

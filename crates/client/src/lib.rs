@@ -1,0 +1,1 @@
+//! Typed HTTP client of the Master Service; client::lease is what all nodes share.

@@ -1,0 +1,1 @@
+//! The only crate with SQL: migrations, and one module for each entity.

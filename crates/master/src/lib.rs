@@ -1,0 +1,1 @@
+//! The Master Service: API, pages, scheduler, permissions.

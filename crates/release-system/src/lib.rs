@@ -1,0 +1,1 @@
+//! The Release System: plans, repositories, products.

@@ -1,0 +1,1 @@
+//! Reads, writes and compares rpm-md repository metadata.

@@ -1,0 +1,1 @@
+//! Reads, verifies and signs RPM and SRPM files.

@@ -1,0 +1,1 @@
+//! Runs a command in a root with limits, mounts, no network and a streamed log.

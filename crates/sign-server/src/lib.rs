@@ -1,0 +1,1 @@
+//! The Sign Server: keys never leave it.

@@ -1,0 +1,1 @@
+//! Artifacts by SHA-256: put, get, verify.

@@ -1,0 +1,1 @@
+//! The Test System: environments, suites, verdicts.

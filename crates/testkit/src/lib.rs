@@ -1,0 +1,1 @@
+//! Development only: a whole system in a temporary folder, tiny packages, story verbs.

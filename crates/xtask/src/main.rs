@@ -1,0 +1,3 @@
+//! Developer commands: tidy, check, bench.
+
+fn main() {}
