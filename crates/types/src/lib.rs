@@ -1,1 +1,34 @@
-//! The words of the system: NEVRA, ids, statuses and their transitions, the API's requests and answers. No I/O.
+//! The words of the system: every noun that two crates share is defined here, once.
+//!
+//! Names and versions of packages ([`nevra`]), ids ([`id`]), statuses with their transition tables
+//! ([`task`], [`build`], [`release`]), what a node is asked to do and answers ([`lease`], [`work`]),
+//! what the API takes and gives, and who may do what ([`permission`]).
+//!
+//! It refuses to do anything: no I/O, no clock, no randomness, no database.
+
+pub mod arch;
+pub mod artifact;
+pub mod build;
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod key;
+pub mod lease;
+pub mod nevra;
+pub mod node;
+pub mod permission;
+pub mod platform;
+pub mod product;
+pub mod push;
+pub mod release;
+pub mod repository;
+pub mod task;
+pub mod time;
+pub mod token;
+pub mod work;
+
+pub use arch::Arch;
+pub use digest::Sha256;
+pub use nevra::{Evr, Nevra};
+pub use time::Timestamp;

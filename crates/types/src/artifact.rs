@@ -1,0 +1,72 @@
+//! Artifacts: files that tasks made, known by their SHA-256.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Sha256;
+
+/// What an artifact is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A binary package.
+    Rpm,
+    /// A source package.
+    Srpm,
+    /// A log.
+    Log,
+    /// The locked list of what was in a buildroot.
+    Lock,
+    /// A file of a repository's metadata.
+    Repodata,
+    /// A detached signature.
+    Signature,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 6] = [Kind::Rpm, Kind::Srpm, Kind::Log, Kind::Lock, Kind::Repodata, Kind::Signature];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Rpm => "rpm",
+            Kind::Srpm => "srpm",
+            Kind::Log => "log",
+            Kind::Lock => "lock",
+            Kind::Repodata => "repodata",
+            Kind::Signature => "signature",
+        }
+    }
+
+    /// Returns the kind of that name.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An artifact as the API shows it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Artifact {
+    /// What it is known by.
+    #[schema(value_type = String)]
+    pub sha256: Sha256,
+    /// What it is.
+    pub kind: Kind,
+    /// The file's name.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// For a package: the artifact that holds it with its signature.
+    #[schema(value_type = Option<String>)]
+    pub signed: Option<Sha256>,
+}
+
+/// Query of an upload: `PUT /api/v1/tasks/{task}/artifacts/{sha256}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UploadQuery {
+    /// What it is.
+    pub kind: Kind,
+    /// The file's name, without a path.
+    pub name: String,
+}

@@ -1,0 +1,230 @@
+//! A build: one request of packages × platforms × architectures.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Arch, Timestamp,
+    id::{BuildId, ReleaseId},
+    task::Task,
+};
+
+/// Packages in one build at most; a mass rebuild is planned by other means.
+pub const MAX_PACKAGES: usize = 2_000;
+
+/// Where a build stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Source packages are being made; the order is not known yet.
+    Sources,
+    /// Binary packages are being made.
+    Building,
+    /// Packages are being tested.
+    Testing,
+    /// Packages are being signed.
+    Signing,
+    /// Everything is there, tested and signed.
+    Succeeded,
+    /// Something failed.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// What happens to a build.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// All source packages are there.
+    SourcesMade,
+    /// All binary packages are there.
+    Built,
+    /// Every verdict is green.
+    Tested,
+    /// Every package is signed.
+    Signed,
+    /// A task failed, and no other can go on.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+    /// Somebody wants what failed tried again.
+    Restarted,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Status; 7] = [
+        Status::Sources,
+        Status::Building,
+        Status::Testing,
+        Status::Signing,
+        Status::Succeeded,
+        Status::Failed,
+        Status::Cancelled,
+    ];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Sources => "sources",
+            Status::Building => "building",
+            Status::Testing => "testing",
+            Status::Signing => "signing",
+            Status::Succeeded => "succeeded",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// Returns the status of that name.
+    pub fn from_name(name: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.name() == name)
+    }
+
+    /// Returns whether nothing more happens unless somebody restarts it.
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Status::Succeeded | Status::Failed | Status::Cancelled)
+    }
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 7] = [
+        Event::SourcesMade,
+        Event::Built,
+        Event::Tested,
+        Event::Signed,
+        Event::Failed,
+        Event::Cancelled,
+        Event::Restarted,
+    ];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Event::SourcesMade => "sources_made",
+            Event::Built => "built",
+            Event::Tested => "tested",
+            Event::Signed => "signed",
+            Event::Failed => "failed",
+            Event::Cancelled => "cancelled",
+            Event::Restarted => "restarted",
+        }
+    }
+}
+
+/// Returns the status after `event`, or `None` where it cannot happen. A restarted build begins at its sources
+/// again; tasks that had succeeded stay so, and it moves on at once past what is there.
+pub const fn next(status: Status, event: Event) -> Option<Status> {
+    use Status::*;
+    Some(match (status, event) {
+        (Sources, Event::SourcesMade) => Building,
+        (Building, Event::Built) => Testing,
+        (Testing, Event::Tested) => Signing,
+        (Signing, Event::Signed) => Succeeded,
+        (Sources | Building | Testing | Signing, Event::Failed) => Failed,
+        (Sources | Building | Testing | Signing, Event::Cancelled) => Cancelled,
+        (Failed | Cancelled, Event::Restarted) => Sources,
+        _ => return None,
+    })
+}
+
+/// One package of a request: where its source is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SourceRef {
+    /// The repository's name in the Git Service, which is the package's name.
+    pub package: String,
+    /// A branch, tag or commit; none means the platform's branch.
+    #[serde(default)]
+    pub reference: Option<String>,
+}
+
+/// `POST /api/v1/builds`
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CreateBuild {
+    /// What to build, in any order.
+    pub packages: Vec<SourceRef>,
+    /// The platforms' names.
+    pub platforms: Vec<String>,
+    /// The architectures; empty means all that the platform has and a node runs.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub architectures: Vec<Arch>,
+}
+
+/// One source of a build, resolved to its commit.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// The package's name.
+    pub package: String,
+    /// The branch or tag that was asked for.
+    pub reference: String,
+    /// The commit that it named then.
+    pub commit: String,
+}
+
+/// A build as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Build {
+    /// Its id.
+    pub id: BuildId,
+    /// Where it stands.
+    pub status: Status,
+    /// Who asked for it.
+    pub owner: String,
+    /// How it came to be: "pushed to rpms/jq@s1" or "asked for by NAME".
+    pub reason: String,
+    /// What is built.
+    pub sources: Vec<Source>,
+    /// On which platforms.
+    pub platforms: Vec<String>,
+    /// For which architectures.
+    #[schema(value_type = Vec<String>)]
+    pub architectures: Vec<Arch>,
+    /// When it was asked for.
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub ended_at: Option<Timestamp>,
+    /// Its state in one sentence, with the reason where it failed or waits.
+    pub summary: String,
+    /// Releases that carry it.
+    pub releases: Vec<ReleaseId>,
+}
+
+/// `GET /api/v1/builds/{build}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BuildDetail {
+    /// The build.
+    #[serde(flatten)]
+    pub build: Build,
+    /// All its tasks.
+    pub tasks: Vec<Task>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_status_and_event_is_decided() {
+        let mut table = String::new();
+        for status in Status::ALL {
+            for event in Event::ALL {
+                if let Some(next) = next(status, event) {
+                    table += &format!("{} {} {}\n", status.name(), event.name(), next.name());
+                }
+            }
+        }
+
+        assert_eq!(
+            table,
+            "sources sources_made building\nsources failed failed\nsources cancelled cancelled\nbuilding built testing\n\
+             building failed failed\nbuilding cancelled cancelled\ntesting tested signing\ntesting failed failed\n\
+             testing cancelled cancelled\nsigning signed succeeded\nsigning failed failed\nsigning cancelled cancelled\n\
+             failed restarted sources\ncancelled restarted sources\n"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! A repository of a product, and its snapshots.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Nevra, Sha256, Timestamp,
+    id::{ReleaseId, RepositoryId},
+};
+
+/// What a repository holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Packages to install.
+    Binary,
+    /// Debug information.
+    Debug,
+    /// Source packages.
+    Source,
+}
+
+impl Kind {
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Binary => "binary",
+            Kind::Debug => "debug",
+            Kind::Source => "source",
+        }
+    }
+
+    /// Returns the kind of that name.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        [Kind::Binary, Kind::Debug, Kind::Source].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A repository as the API shows it. Users reach it at `/repos/{product}/{path}/`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Repository {
+    /// Its id.
+    pub id: RepositoryId,
+    /// The product.
+    pub product: String,
+    /// Its address within the product: `BaseOS/x86_64`, `debug/x86_64`, `source`.
+    pub path: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its architecture; none for sources.
+    pub arch: Option<String>,
+    /// The number of the snapshot that users see; 0 before the first release.
+    pub current: i64,
+    /// How many packages users see.
+    pub package_count: i64,
+}
+
+/// One immutable state of a repository.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Snapshot {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Its number, from 1.
+    pub number: i64,
+    /// The release that made it.
+    pub release: ReleaseId,
+    /// When.
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// How many packages it has.
+    pub package_count: i64,
+    /// What came, against the state before it.
+    pub added: Vec<String>,
+    /// What went.
+    pub removed: Vec<String>,
+    /// Whether users see it now.
+    pub is_current: bool,
+}
+
+/// A package in a repository.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryPackage {
+    /// The package.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// The signed package.
+    #[schema(value_type = String)]
+    pub artifact: Sha256,
+    /// The name of its source package.
+    pub source: String,
+}

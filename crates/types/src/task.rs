@@ -1,0 +1,284 @@
+//! A task is what a node leases: a build task, a test task, a sign task, or the release system's plan and publication.
+//! All kinds live the same life, which is this table; what differs is the work (see [`crate::work`]).
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Timestamp,
+    artifact::Artifact,
+    id::{BuildId, ReleaseId, TaskId},
+    work::{Failure, PhaseTime},
+};
+
+/// A task is given out at most so often: one that kills its nodes must not go round for ever.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// What a task does, and so which role takes it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A build task that makes the source package of a commit.
+    Src,
+    /// A build task that makes binary packages for one architecture.
+    Build,
+    /// A test task: one environment for a build on a target.
+    Test,
+    /// A sign task.
+    Sign,
+    /// The release system plans a release.
+    Plan,
+    /// The release system makes the metadata of a release's repositories.
+    Publish,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Other tasks have to end first.
+    Waiting,
+    /// A node may take it now.
+    Ready,
+    /// A node has a lease on it.
+    Leased,
+    /// Done.
+    Succeeded,
+    /// Done, with a reason.
+    Failed,
+    /// Something that it needs failed.
+    Blocked,
+    /// The package is not for this architecture.
+    Excluded,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// What happens to a task.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// All that it waited for has succeeded.
+    DependenciesMet,
+    /// Something that it waited for will not come.
+    DependencyFailed,
+    /// The package is not for this architecture.
+    Excluded,
+    /// A node took it.
+    Claimed,
+    /// The node did it.
+    Succeeded,
+    /// The node could not do it.
+    Failed,
+    /// The node was not heard of in time, and attempts are left.
+    LeaseExpired,
+    /// The node was not heard of in time, for the last time.
+    AttemptsExhausted,
+    /// Somebody stopped it.
+    Cancelled,
+    /// Somebody wants it tried again.
+    Restarted,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 6] = [Kind::Src, Kind::Build, Kind::Test, Kind::Sign, Kind::Plan, Kind::Publish];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Src => "src",
+            Kind::Build => "build",
+            Kind::Test => "test",
+            Kind::Sign => "sign",
+            Kind::Plan => "plan",
+            Kind::Publish => "publish",
+        }
+    }
+
+    /// Returns the kind of that name.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Status; 8] = [
+        Status::Waiting,
+        Status::Ready,
+        Status::Leased,
+        Status::Succeeded,
+        Status::Failed,
+        Status::Blocked,
+        Status::Excluded,
+        Status::Cancelled,
+    ];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Waiting => "waiting",
+            Status::Ready => "ready",
+            Status::Leased => "leased",
+            Status::Succeeded => "succeeded",
+            Status::Failed => "failed",
+            Status::Blocked => "blocked",
+            Status::Excluded => "excluded",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// Returns the status of that name.
+    pub fn from_name(name: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.name() == name)
+    }
+
+    /// Returns whether nothing more happens unless somebody restarts it.
+    pub const fn is_ended(self) -> bool {
+        !matches!(self, Status::Waiting | Status::Ready | Status::Leased)
+    }
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 10] = [
+        Event::DependenciesMet,
+        Event::DependencyFailed,
+        Event::Excluded,
+        Event::Claimed,
+        Event::Succeeded,
+        Event::Failed,
+        Event::LeaseExpired,
+        Event::AttemptsExhausted,
+        Event::Cancelled,
+        Event::Restarted,
+    ];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Event::DependenciesMet => "dependencies_met",
+            Event::DependencyFailed => "dependency_failed",
+            Event::Excluded => "excluded",
+            Event::Claimed => "claimed",
+            Event::Succeeded => "succeeded",
+            Event::Failed => "failed",
+            Event::LeaseExpired => "lease_expired",
+            Event::AttemptsExhausted => "attempts_exhausted",
+            Event::Cancelled => "cancelled",
+            Event::Restarted => "restarted",
+        }
+    }
+}
+
+/// Returns the status after `event`, or `None` where it cannot happen. A restarted task waits until its
+/// dependencies are looked at again.
+pub const fn next(status: Status, event: Event) -> Option<Status> {
+    use Status::*;
+    Some(match (status, event) {
+        (Waiting, Event::DependenciesMet) => Ready,
+        (Waiting | Ready, Event::DependencyFailed) => Blocked,
+        (Waiting | Ready, Event::Excluded) => Excluded,
+        (Ready, Event::Claimed) => Leased,
+        (Leased, Event::Succeeded) => Succeeded,
+        (Leased, Event::Failed) => Failed,
+        (Leased, Event::LeaseExpired) => Ready,
+        (Leased, Event::AttemptsExhausted) => Failed,
+        (Waiting | Ready | Leased, Event::Cancelled) => Cancelled,
+        (Failed | Blocked | Cancelled, Event::Restarted) => Waiting,
+        _ => return None,
+    })
+}
+
+/// A task as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// What it does.
+    pub kind: Kind,
+    /// Where it stands.
+    pub status: Status,
+    /// The build that it belongs to.
+    pub build: Option<BuildId>,
+    /// The release that it belongs to.
+    pub release: Option<ReleaseId>,
+    /// The source package, for build tasks.
+    pub package: Option<String>,
+    /// The platform's name.
+    pub platform: Option<String>,
+    /// The architecture; `src` tasks have that of the node that may take them.
+    #[schema(value_type = Option<String>)]
+    pub arch: Option<crate::Arch>,
+    /// Why it stands where it stands, in one sentence.
+    pub why: String,
+    /// The tasks that have to succeed first.
+    pub waits_for: Vec<TaskId>,
+    /// How often it was given out.
+    pub attempts: u32,
+    /// The node that has or had it.
+    pub node: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// When it was last given out.
+    #[schema(value_type = Option<String>)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub ended_at: Option<Timestamp>,
+    /// How long each step took.
+    pub phases: Vec<PhaseTime>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// What it made.
+    pub artifacts: Vec<Artifact>,
+    /// Bytes of its log so far.
+    pub log_size_bytes: u64,
+    /// What the work gave, in the form of its kind ([`crate::work::Outcome`]).
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<serde_json::Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_status_and_event_is_decided() {
+        let mut table = String::new();
+        for status in Status::ALL {
+            for event in Event::ALL {
+                if let Some(next) = next(status, event) {
+                    table += &format!("{} + {} -> {}\n", status.name(), event.name(), next.name());
+                }
+            }
+        }
+
+        assert_eq!(
+            table,
+            "waiting + dependencies_met -> ready\nwaiting + dependency_failed -> blocked\nwaiting + excluded -> excluded\n\
+             waiting + cancelled -> cancelled\nready + dependency_failed -> blocked\nready + excluded -> excluded\n\
+             ready + claimed -> leased\nready + cancelled -> cancelled\nleased + succeeded -> succeeded\n\
+             leased + failed -> failed\nleased + lease_expired -> ready\nleased + attempts_exhausted -> failed\n\
+             leased + cancelled -> cancelled\nfailed + restarted -> waiting\nblocked + restarted -> waiting\n\
+             cancelled + restarted -> waiting\n"
+        );
+    }
+
+    #[test]
+    fn an_ended_task_moves_only_by_a_restart() {
+        for status in Status::ALL.into_iter().filter(|status| status.is_ended()) {
+            for event in Event::ALL {
+                assert!(next(status, event).is_none() || event == Event::Restarted);
+            }
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        assert!(Status::ALL.into_iter().all(|status| Status::from_name(status.name()) == Some(status)));
+        assert!(Kind::ALL.into_iter().all(|kind| Kind::from_name(kind.name()) == Some(kind)));
+    }
+}

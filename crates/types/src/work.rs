@@ -1,0 +1,421 @@
+//! What a node is asked to do, and what it answers, for each kind of task.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Arch, Nevra, Sha256, artifact,
+    id::{BuildId, KeyId, ReleaseId, RepositoryId},
+    key,
+    platform::Platform,
+    release::PlanEntry,
+    repository::{self, RepositoryPackage},
+    task,
+};
+
+/// What to do. Addresses are whole URLs that need no token to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Make a source package.
+    Src(SrcWork),
+    /// Make binary packages.
+    Build(BuildWork),
+    /// Test packages.
+    Test(TestWork),
+    /// Make a key, or signatures.
+    Sign(SignWork),
+    /// Make a release's plan.
+    Plan(PlanWork),
+    /// Make the metadata of a release's repositories.
+    Publish(PublishWork),
+}
+
+impl Work {
+    /// Returns the kind of task whose work this is.
+    pub const fn kind(&self) -> task::Kind {
+        match self {
+            Work::Src(_) => task::Kind::Src,
+            Work::Build(_) => task::Kind::Build,
+            Work::Test(_) => task::Kind::Test,
+            Work::Sign(_) => task::Kind::Sign,
+            Work::Plan(_) => task::Kind::Plan,
+            Work::Publish(_) => task::Kind::Publish,
+        }
+    }
+}
+
+/// A repository to solve against.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Input {
+    /// A short name.
+    pub name: String,
+    /// The address that `repodata/repomd.xml` is under.
+    pub url: String,
+    /// The lower, the rather taken.
+    pub priority: i32,
+}
+
+/// A file that can be fetched.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FileRef {
+    /// What its bytes must hash to.
+    #[schema(value_type = String)]
+    pub sha256: Sha256,
+    /// Its name.
+    pub name: String,
+    /// Where it is: `GET /api/v1/artifacts/{sha256}`.
+    pub url: String,
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+/// Make the source package of a commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SrcWork {
+    /// The build.
+    pub build: BuildId,
+    /// The package.
+    pub package: String,
+    /// Where to clone from.
+    pub git_url: String,
+    /// What to check out.
+    pub commit: String,
+    /// Where large sources are: `{lookaside_url}/{package}/{file}/{algorithm}/{hash}/{file}`.
+    pub lookaside_url: String,
+    /// The platform.
+    pub platform: Platform,
+    /// The architecture of the root that it is made in.
+    #[schema(value_type = String)]
+    pub arch: Arch,
+    /// What the buildroot is made from.
+    pub inputs: Vec<Input>,
+}
+
+/// Make binary packages from a source package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BuildWork {
+    /// The build.
+    pub build: BuildId,
+    /// The package.
+    pub package: String,
+    /// The source package.
+    pub srpm: FileRef,
+    /// The platform.
+    pub platform: Platform,
+    /// The architecture.
+    #[schema(value_type = String)]
+    pub arch: Arch,
+    /// What the buildroot is made from: the platform's repositories, and the build's own.
+    pub inputs: Vec<Input>,
+}
+
+/// Test packages of a build on one target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestWork {
+    /// The build.
+    pub build: BuildId,
+    /// The platform.
+    pub platform: Platform,
+    /// The architecture.
+    #[schema(value_type = String)]
+    pub arch: Arch,
+    /// What to test: all binary packages of the build for the target.
+    pub packages: Vec<TestPackage>,
+    /// What the environment is made from: the platform's repositories, and the build's own.
+    pub inputs: Vec<Input>,
+}
+
+/// A package under test.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestPackage {
+    /// The package.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// Its file.
+    pub file: FileRef,
+}
+
+/// What the Sign Server is asked for.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignWork {
+    /// Make a key.
+    CreateKey {
+        /// Its id.
+        key: KeyId,
+        /// What to make.
+        wanted: key::CreateKey,
+    },
+    /// Make signatures.
+    Signatures {
+        /// The key's fingerprint.
+        fingerprint: String,
+        /// What to sign.
+        items: Vec<SignItem>,
+    },
+}
+
+/// What to sign.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SignItem {
+    /// The artifact.
+    #[schema(value_type = String)]
+    pub artifact: Sha256,
+    /// What kind of signature.
+    pub form: SignForm,
+    /// Where the bytes are that are signed: the package's header, or the whole file. Never a package's payload.
+    pub url: String,
+    /// What these bytes must hash to.
+    #[schema(value_type = String)]
+    pub bytes_sha256: Sha256,
+}
+
+/// What kind of signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignForm {
+    /// A binary signature over a package's header.
+    RpmHeader,
+    /// An ASCII-armoured detached signature over a file.
+    Detached,
+}
+
+/// Plan a release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanWork {
+    /// The release.
+    pub release: ReleaseId,
+    /// What is to be released.
+    pub packages: Vec<PlanPackage>,
+    /// The product's repositories as users see them now; its default repository first.
+    pub repositories: Vec<PlanRepository>,
+}
+
+/// A package to find a place for.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanPackage {
+    /// The package and the signed artifact.
+    #[serde(flatten)]
+    pub package: RepositoryPackage,
+    /// The architecture of the target that it was built for; a source package has none.
+    #[schema(value_type = Option<String>)]
+    pub target_arch: Option<Arch>,
+}
+
+/// A repository with what is in it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanRepository {
+    /// The repository.
+    pub repository: repository::Repository,
+    /// What is in it.
+    pub packages: Vec<RepositoryPackage>,
+}
+
+/// Make the metadata of a release's repositories.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishWork {
+    /// The release.
+    pub release: ReleaseId,
+    /// Seconds since 1970 that go into the metadata as its revision.
+    pub revision: i64,
+    /// What to make.
+    pub repositories: Vec<PublishRepository>,
+}
+
+/// One repository to make the metadata of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishRepository {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Where the packages' metadata is: a JSON list of `anima_repodata::PackageXml`, in no special order.
+    pub packages_url: String,
+}
+
+/// What a task's work gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A source package.
+    Src(SrcOutcome),
+    /// Binary packages.
+    Build(BuildOutcome),
+    /// Verdicts.
+    Test(TestOutcome),
+    /// A key, or signatures.
+    Sign(SignOutcome),
+    /// A plan.
+    Plan(PlanOutcome),
+    /// Metadata.
+    Publish(PublishOutcome),
+}
+
+/// A source package, and what it says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SrcOutcome {
+    /// Name, version and release; the architecture is `src`.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// The uploaded artifact.
+    #[schema(value_type = String)]
+    pub srpm: Sha256,
+    /// `BuildRequires` as the header has them, with versions: `gcc`, `zlib-devel >= 1.2`.
+    pub build_requires: Vec<String>,
+    /// What the binary packages will provide, as far as the spec says it: names and explicit provides.
+    pub provides: Vec<String>,
+    /// `ExclusiveArch` of the spec; empty means no limit.
+    pub exclusive_arch: Vec<String>,
+    /// `ExcludeArch` of the spec.
+    pub exclude_arch: Vec<String>,
+    /// All binary packages are noarch.
+    pub is_noarch: bool,
+}
+
+/// Binary packages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BuildOutcome {
+    /// What was built and uploaded.
+    pub packages: Vec<BuiltPackage>,
+    /// The locked list of what was in the buildroot.
+    #[schema(value_type = String)]
+    pub lock: Sha256,
+    /// Whether the buildroot came from layers that were there already.
+    pub layers_hit: bool,
+}
+
+/// One package that was built.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BuiltPackage {
+    /// The package.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// The uploaded artifact.
+    #[schema(value_type = String)]
+    pub artifact: Sha256,
+}
+
+/// A test task's verdicts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestOutcome {
+    /// One for each package.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What the tests say of one package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Verdict {
+    /// The package.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// Whether every check held.
+    pub is_green: bool,
+    /// The checks.
+    pub checks: Vec<Check>,
+}
+
+/// One check of a package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    /// Its name, such as `install` or `symlinks`.
+    pub name: String,
+    /// Whether it held.
+    pub is_green: bool,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What the Sign Server answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignOutcome {
+    /// The key is made.
+    Key {
+        /// Its fingerprint in upper-case hexadecimal.
+        fingerprint: String,
+        /// The public key, ASCII-armoured.
+        public_key: String,
+    },
+    /// The signatures are made, in the order of the items.
+    Signatures(Vec<Signature>),
+}
+
+/// A signature.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Signature {
+    /// What was signed.
+    #[schema(value_type = String)]
+    pub artifact: Sha256,
+    /// The OpenPGP signature packet in hexadecimal, or the armoured text.
+    pub signature: String,
+}
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanOutcome {
+    /// Its lines.
+    pub entries: Vec<PlanEntry>,
+}
+
+/// Metadata of a release's repositories, uploaded as artifacts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishOutcome {
+    /// One for each.
+    pub repositories: Vec<PublishedRepository>,
+}
+
+/// Metadata of one repository.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishedRepository {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// `repomd.xml`.
+    #[schema(value_type = String)]
+    pub repomd: Sha256,
+    /// The files that it names, such as `repodata/…-primary.xml.gz`.
+    pub files: Vec<PublishedFile>,
+}
+
+/// One file of a repository's metadata.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishedFile {
+    /// Its path under the repository.
+    pub path: String,
+    /// The uploaded artifact.
+    #[schema(value_type = String)]
+    pub sha256: Sha256,
+}
+
+/// How long a step took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseTime {
+    /// The step: `sources`, `solve`, `buildroot`, `build`, `upload`…
+    pub name: String,
+    /// Wall time.
+    pub secs: f64,
+}
+
+/// Why a task failed, for the person who looks first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// A stable word: `missing_build_requires`, `check_failed`, `bad_source`, `spec`, `out_of_disk`…
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// The line of the log that says it, from 1.
+    #[serde(default)]
+    pub log_line: Option<u64>,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+/// The kinds of artifact that a kind of task may upload: anything else is refused.
+pub const fn uploads(kind: task::Kind) -> &'static [artifact::Kind] {
+    match kind {
+        task::Kind::Src => &[artifact::Kind::Srpm, artifact::Kind::Lock],
+        task::Kind::Build => &[artifact::Kind::Rpm, artifact::Kind::Lock],
+        task::Kind::Test => &[artifact::Kind::Lock],
+        task::Kind::Publish => &[artifact::Kind::Repodata],
+        task::Kind::Sign | task::Kind::Plan => &[],
+    }
+}
