@@ -1,3 +1,41 @@
-//! Developer commands: tidy, check, bench.
+//! Developer commands: `cargo xtask tidy | check`. Nothing here is part of the product.
 
-fn main() {}
+mod tidy;
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+/// Developer commands.
+#[derive(Parser)]
+enum Task {
+    /// Compares the arrows between crates with those that docs/ARCHITECTURE.md draws.
+    Tidy,
+    /// Runs all that a change has to pass: format, clippy, tidy, tests, documentation.
+    Check,
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Tidy => tidy::run(),
+        Task::Check => check(),
+    }
+}
+
+fn check() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    tidy::run()?;
+    cargo(&["test", "--workspace", "--locked"])?;
+    cargo(&["doc", "--workspace", "--no-deps", "--locked"])
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    eprintln!("cargo {}", arguments.join(" "));
+    let status = Command::new("cargo").args(arguments).current_dir(tidy::root()).status()?;
+    if !status.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
