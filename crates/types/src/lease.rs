@@ -15,6 +15,19 @@ pub const LEASE_SECS: i64 = 30;
 /// A claim waits so long for a task before it answers "nothing"; below the idle limit of common proxies.
 pub const MAX_WAIT_SECS: u64 = 50;
 
+/// A heartbeat waits at most so long for bad news; a third of [`LEASE_SECS`], so that one is always under way.
+pub const MAX_HEARTBEAT_WAIT_SECS: u64 = LEASE_SECS as u64 / 3;
+/// Bytes of a task's log at most: the longest real build logs (compilers, browsers) stay below it.
+pub const MAX_LOG_BYTES: u64 = 256 * 1024 * 1024;
+/// Bytes of one piece of a log at most.
+pub const MAX_LOG_PIECE_BYTES: usize = 1024 * 1024;
+/// The `code` of the answer (409) to a call whose lease is lost, or whose task was cancelled.
+pub const STALE_LEASE: &str = "stale_lease";
+/// The `code` of the answer (409) to a piece of a log that begins after the log's end.
+pub const LOG_GAP: &str = "log_gap";
+/// The `code` of the answer (413) to a piece of a log that would pass [`MAX_LOG_BYTES`].
+pub const LOG_FULL: &str = "log_full";
+
 /// `POST /api/v1/leases`: waits until there is a task, and answers [`Lease`] or 204.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Claim {
@@ -47,6 +60,29 @@ pub struct Lease {
     pub expires_at: Timestamp,
     /// What to do.
     pub work: Work,
+}
+
+/// Query of a heartbeat: it is answered at once when the lease is lost, and else after so long.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct HeartbeatQuery {
+    /// How long to wait, at most [`MAX_HEARTBEAT_WAIT_SECS`].
+    #[serde(default)]
+    pub wait_secs: u64,
+}
+
+/// Query of a piece of log: `PUT /api/v1/tasks/{task}/log`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct LogQuery {
+    /// Where the piece begins. It may overlap what is there, with equal bytes.
+    pub offset: u64,
+}
+
+/// The answer to a piece of log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LogSize {
+    /// How long the log is now.
+    #[serde(alias = "size")]
+    pub size_bytes: u64,
 }
 
 /// The answer to `POST /api/v1/tasks/{task}/heartbeat`. A lost lease is answered with 409 `stale_lease`.

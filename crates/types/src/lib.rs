@@ -2,7 +2,8 @@
 //!
 //! Names and versions of packages ([`nevra`]), ids ([`id`]), statuses with their transition tables
 //! ([`task`], [`build`], [`release`]), what a node is asked to do and answers ([`lease`], [`work`]),
-//! what the API takes and gives, and who may do what ([`permission`]).
+//! what the API takes and gives, who may do what ([`permission`]), and how a package's repository is laid out
+//! ([`dist_git`]).
 //!
 //! It refuses to do anything: no I/O, no clock, no randomness, no database.
 
@@ -10,6 +11,7 @@ pub mod arch;
 pub mod artifact;
 pub mod build;
 pub mod digest;
+pub mod dist_git;
 pub mod error;
 pub mod event;
 pub mod id;
@@ -17,6 +19,7 @@ pub mod key;
 pub mod lease;
 pub mod nevra;
 pub mod node;
+pub mod package;
 pub mod permission;
 pub mod platform;
 pub mod product;

@@ -36,3 +36,12 @@ pub struct Token {
     #[schema(value_type = String)]
     pub created_at: Timestamp,
 }
+
+/// The answer to `GET /api/v1/tokens/whoami`: whose token was sent with it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Whoami {
+    /// The token's name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
