@@ -1,1 +1,24 @@
-//! Artifacts by SHA-256: put, get, verify.
+//! Artifacts by SHA-256: put, get, verify; and the growing logs of tasks.
+//!
+//! A file is there whole and right, or it is not there: bytes are hashed while they are written to a temporary file,
+//! which is synced and then linked under its hash. What is there is never written again. [`Store`] holds the
+//! artifacts, [`LogStore`] the logs of tasks that run.
+//!
+//! It refuses to know what an artifact is for, who may read it, and when it may go. All is in one local folder, which
+//! one process owns:
+//!
+//! ```text
+//! DIR/ab/cdef…      the artifact abcdef…
+//! DIR/tmp/          what is being written
+//! DIR/logs/17       the log of task 17
+//! ```
+
+mod blob;
+mod error;
+mod log;
+mod upload;
+
+pub use blob::Store;
+pub use error::Error;
+pub use log::{LOG_READ_BYTES, LogStore};
+pub use upload::Stored;
