@@ -1,1 +1,3 @@
 //! The Release System: plans, repositories, products.
+
+pub mod plan;

@@ -19,7 +19,9 @@ pub enum Arch {
 
 /// The text names no architecture that we know.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("could not find an architecture named \"{0}\": known are i686, x86_64, x86_64_v2, aarch64, ppc64le, s390x, riscv64")]
+#[error(
+    "could not find an architecture named \"{0}\": known are i686, x86_64, x86_64_v2, aarch64, ppc64le, s390x, riscv64"
+)]
 pub struct UnknownArch(String);
 
 impl Arch {

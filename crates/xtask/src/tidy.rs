@@ -90,8 +90,10 @@ fn compare(drawn: &Arrows, found: &Arrows) -> Vec<String> {
             (Some(_), None) => complaints.push(format!("{name} is drawn and does not exist")),
             (None, Some(_)) => complaints.push(format!("{name} exists and is not drawn")),
             (Some(drawn), Some(found)) => {
-                complaints.extend(found.difference(drawn).map(|used| format!("{name} uses {used}, which is not drawn")));
-                complaints.extend(drawn.difference(found).map(|used| format!("{name} -> {used} is drawn and not used")));
+                complaints
+                    .extend(found.difference(drawn).map(|used| format!("{name} uses {used}, which is not drawn")));
+                complaints
+                    .extend(drawn.difference(found).map(|used| format!("{name} -> {used} is drawn and not used")));
             }
             (None, None) => {}
         }
