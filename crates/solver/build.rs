@@ -1,0 +1,16 @@
+//! Compiles the C shim and links libsolv. The shim keeps libsolv's structs out of Rust, so no generated bindings are needed.
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/shim.c");
+    cc::Build::new()
+        .file("src/shim.c")
+        .define("_GNU_SOURCE", None)
+        .warnings(true)
+        .try_compile("anima_solver_shim")
+        .unwrap_or_else(|error| {
+            panic!("could not compile the libsolv shim: {error}\nlibsolv's headers are needed: apt-get install libsolv-dev libsolvext-dev")
+        });
+    // After the shim: a linker takes symbols from left to right.
+    println!("cargo:rustc-link-lib=solvext");
+    println!("cargo:rustc-link-lib=solv");
+}

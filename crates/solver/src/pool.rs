@@ -1,0 +1,235 @@
+//! What is available and what is installed: libsolv's pool behind a safe face.
+//!
+//! A pool belongs to one thread (it holds a raw pointer, so the compiler says so too). Loading is the dear part; one pool
+//! answers any number of requests.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
+
+use crate::cache::{self, CacheUse};
+use crate::dependency::Dependency;
+use crate::{Error, ffi, metadata};
+
+/// The priority of a repository that names none, as in dnf.
+pub const DEFAULT_PRIORITY: i32 = 99;
+
+/// The name of the repository of installed packages.
+const INSTALLED: &str = "@installed";
+
+/// librpm's configuration is global to the process: one reading of a package database at a time.
+static RPM_DATABASE: Mutex<()> = Mutex::new(());
+
+/// The files of one repository: plain, gz, zstd, xz or bzip2, known by content and not by name.
+#[derive(Debug, Clone, Copy)]
+pub struct RepodataFiles<'a> {
+    /// `primary.xml`.
+    pub primary: &'a Path,
+    /// `filelists.xml`: needed when paths outside of `/usr/bin`, `/etc` and the like are required.
+    pub filelists: Option<&'a Path>,
+    /// Where to keep libsolv's form of the repository. The caller names the file by the checksums of the metadata files: a
+    /// file that is there is taken for theirs.
+    pub cache: Option<&'a Path>,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// How many packages the repository has.
+    pub package_count: usize,
+    /// Whether it came from the cache.
+    pub cache: CacheUse,
+}
+
+/// All packages that a request can be answered from.
+#[derive(Debug)]
+pub struct Pool {
+    handle: NonNull<ffi::Handle>,
+    arch: String,
+    names: Vec<String>,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        unsafe { ffi::anima_solv_free(self.raw()) }
+    }
+}
+
+impl Pool {
+    /// Makes an empty pool for machines of this architecture, with those it runs besides (i686 on x86_64) and `noarch`.
+    pub fn new(arch: &str) -> Result<Self, Error> {
+        let well_formed = !arch.is_empty() && arch.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !well_formed || matches!(arch, "src" | "nosrc") {
+            return Err(Error::Architecture { arch: arch.to_owned() });
+        }
+        let name = c_text(arch);
+        let handle = NonNull::new(unsafe { ffi::anima_solv_new(name.as_ptr()) }).expect("memory for a pool");
+        Ok(Self { handle, arch: arch.to_owned(), names: Vec::new() })
+    }
+
+    /// Returns the architecture that it was made for.
+    pub fn arch(&self) -> &str {
+        &self.arch
+    }
+
+    /// Adds a repository. The lower number is the preferred priority, as in dnf ([`DEFAULT_PRIORITY`] when nobody cares).
+    ///
+    /// After an error the pool is as it was before.
+    pub fn add_repository(&mut self, name: &str, priority: i32, files: &RepodataFiles<'_>) -> Result<Loaded, Error> {
+        let repoid = self.begin(name, priority)?;
+        match self.load(name, repoid, files) {
+            Ok(cache) => {
+                self.names.push(name.to_owned());
+                Ok(Loaded { package_count: self.count(repoid), cache })
+            }
+            Err(error) => {
+                unsafe { ffi::anima_solv_repo_drop(self.raw(), repoid) };
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds the packages that are installed in the root, from its RPM database. A root without a database is an error.
+    pub fn add_installed(&mut self, root: &Path) -> Result<usize, Error> {
+        let failed = |reason: String| Error::Installed { root: root.to_owned(), reason };
+        // librpm would make a database in a root that has none.
+        if !["var/lib/rpm", "usr/lib/sysimage/rpm"].iter().any(|folder| root.join(folder).is_dir()) {
+            return Err(failed("it has no package database".to_owned()));
+        }
+        let path = CString::new(root.as_os_str().as_bytes()).map_err(|_| failed("its path has a zero byte".to_owned()))?;
+        let repoid = self.begin(INSTALLED, DEFAULT_PRIORITY)?;
+        let result = {
+            let _one_at_a_time = RPM_DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
+            unsafe { ffi::anima_solv_repo_add_installed(self.raw(), repoid, path.as_ptr()) }
+        };
+        if result != 0 {
+            let reason = self.last_error();
+            unsafe { ffi::anima_solv_repo_drop(self.raw(), repoid) };
+            return Err(failed(reason));
+        }
+        self.names.push(INSTALLED.to_owned());
+        Ok(self.count(repoid))
+    }
+
+    /// Returns the NEVRAs of the packages that provide the dependency, sorted as text.
+    pub fn what_provides(&mut self, dependency: &str) -> Result<Vec<String>, Error> {
+        let id = self.intern(dependency)?;
+        let mut found: Vec<String> = self.providers(id).into_iter().map(|package| self.nevra(package)).collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn begin(&mut self, name: &str, priority: i32) -> Result<c_int, Error> {
+        let refused = |reason: &str| Error::Repository { name: name.to_owned(), reason: reason.to_owned() };
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(refused("a name is needed, without control characters"));
+        }
+        if self.names.iter().any(|known| known == name) {
+            return Err(refused("there is one of this name already"));
+        }
+        let text = c_text(name);
+        // libsolv prefers the higher number.
+        Ok(unsafe { ffi::anima_solv_repo_begin(self.raw(), text.as_ptr(), priority.saturating_neg()) })
+    }
+
+    fn load(&mut self, name: &str, repoid: c_int, files: &RepodataFiles<'_>) -> Result<CacheUse, Error> {
+        if let Some(bytes) = files.cache.and_then(|path| cache::read(path, files)) {
+            let result = unsafe { ffi::anima_solv_repo_add_cache(self.raw(), repoid, bytes.as_ptr().cast(), bytes.len()) };
+            if result == 0 {
+                return Ok(CacheUse::Read);
+            }
+            // Another libsolv's cache: the metadata itself is the truth.
+            unsafe { ffi::anima_solv_repo_empty(self.raw(), repoid) };
+        }
+        self.load_document(name, repoid, files.primary, ffi::DOCUMENT_PRIMARY, "metadata")?;
+        if let Some(path) = files.filelists {
+            self.load_document(name, repoid, path, ffi::DOCUMENT_FILELISTS, "filelists")?;
+        }
+        Ok(files.cache.map_or(CacheUse::None, |path| {
+            cache::write(path, files, |fd| match unsafe { ffi::anima_solv_repo_write_cache(self.raw(), repoid, fd) } {
+                0 => Ok(()),
+                _ => Err(self.last_error()),
+            })
+        }))
+    }
+
+    fn load_document(&mut self, name: &str, repoid: c_int, path: &Path, document: c_int, root: &str) -> Result<(), Error> {
+        let failed = |reason| Error::Metadata { repository: name.to_owned(), path: path.to_owned(), reason };
+        let (file, suffix) = metadata::open(path)?;
+        let (fd, limit) = (file.into_raw_fd(), metadata::MAX_DOCUMENT_BYTES);
+        let result = unsafe { ffi::anima_solv_repo_add_xml(self.raw(), repoid, fd, suffix.as_ptr(), document, limit) };
+        if result != 0 {
+            return Err(failed(self.last_error()));
+        }
+        let head = text(unsafe { ffi::anima_solv_head(self.raw()) }).unwrap_or_default();
+        match metadata::root_element(&head) {
+            Some(element) if element == root => Ok(()),
+            Some(element) => Err(failed(format!("its root element is {element:?}, not {root:?}"))),
+            None => Err(failed(format!("it has no root element {root:?}"))),
+        }
+    }
+
+    fn count(&self, repoid: c_int) -> usize {
+        usize::try_from(unsafe { ffi::anima_solv_repo_count(self.raw(), repoid) }).unwrap_or(0)
+    }
+
+    fn last_error(&self) -> String {
+        text(unsafe { ffi::anima_solv_error(self.raw()) }).unwrap_or_default()
+    }
+
+    // What the solving modules use.
+
+    pub(crate) fn raw(&self) -> *mut ffi::Handle {
+        self.handle.as_ptr()
+    }
+
+    /// Parses a dependency and gives it a number in the pool.
+    pub(crate) fn intern(&mut self, dependency: &str) -> Result<c_int, Error> {
+        let refused = |reason: String| Error::Request { text: dependency.to_owned(), reason };
+        let id = match Dependency::parse(dependency).map_err(|malformed| refused(malformed.to_string()))? {
+            Dependency::Plain(name) => unsafe { ffi::anima_solv_dependency(self.raw(), c_text(&name).as_ptr(), 0, c"".as_ptr()) },
+            Dependency::Versioned { name, comparison, evr } => {
+                let (name, evr) = (c_text(&name), c_text(&evr));
+                unsafe { ffi::anima_solv_dependency(self.raw(), name.as_ptr(), comparison.flags(), evr.as_ptr()) }
+            }
+            Dependency::Rich(rich) => unsafe { ffi::anima_solv_rich_dependency(self.raw(), c_text(&rich).as_ptr()) },
+        };
+        if id == 0 { Err(refused("it is no well-formed rich dependency".to_owned())) } else { Ok(id) }
+    }
+
+    pub(crate) fn providers(&mut self, dependency: c_int) -> Vec<c_int> {
+        unsafe {
+            ffi::anima_solv_prepare(self.raw());
+            ffi::anima_solv_what_provides(self.raw(), dependency);
+        }
+        self.list(ffi::LIST_FOUND)
+    }
+
+    pub(crate) fn list(&self, list: c_int) -> Vec<c_int> {
+        let count = unsafe { ffi::anima_solv_list_count(self.raw(), list) };
+        (0..count).map(|index| unsafe { ffi::anima_solv_list_at(self.raw(), list, index) }).collect()
+    }
+
+    pub(crate) fn field(&self, package: c_int, field: c_int) -> String {
+        text(unsafe { ffi::anima_solv_field(self.raw(), package, field) }).unwrap_or_default()
+    }
+
+    pub(crate) fn nevra(&self, package: c_int) -> String {
+        self.field(package, ffi::FIELD_NEVRA)
+    }
+}
+
+/// Copies a string that libsolv owns.
+pub(crate) fn text(pointer: *const c_char) -> Option<String> {
+    (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
+}
+
+/// Every text is checked for control characters before, so there is no zero byte to lose; if there were, it would end there.
+pub(crate) fn c_text(text: &str) -> CString {
+    let end = text.find('\0').unwrap_or(text.len());
+    CString::new(&text[..end]).expect("no zero byte is left")
+}

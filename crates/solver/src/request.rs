@@ -1,0 +1,32 @@
+//! What is wanted, in plain data.
+
+/// One question to a [`crate::Pool`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Dependencies to be met, as `Requires:` and `BuildRequires:` have them: `bash`, `foo >= 1.2`, `/usr/bin/awk`,
+    /// `pkgconfig(zlib)`, `(a if b)`.
+    pub install: Vec<String>,
+    /// Exact packages: `name-[epoch:]version-release.arch`.
+    pub install_exact: Vec<String>,
+    /// Installed packages to be removed: a name, `name.arch`, a NEVRA, or a pattern of these.
+    pub remove: Vec<String>,
+    /// Available packages that must not be chosen: a name, `name.arch`, a NEVRA, or a pattern of these (`*-debuginfo`).
+    pub exclude: Vec<String>,
+    /// Also take what the chosen packages recommend or what supplements them.
+    pub weak: bool,
+    /// Installed packages may be removed when that is the only way.
+    pub allow_erasing: bool,
+    /// Fail rather than take an older version when the newest one cannot be installed.
+    pub best: bool,
+}
+
+impl Request {
+    /// Asks for these dependencies and nothing else.
+    pub fn install<I>(wanted: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self { install: wanted.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
