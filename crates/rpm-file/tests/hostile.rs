@@ -1,0 +1,133 @@
+//! Files that lie: every one ends in an error, none in a panic or a full memory.
+
+mod support;
+
+use std::{fs, io::Cursor, sync::OnceLock};
+
+use anima_rpm_file::{Error, PackageInfo, PublicKey, SigningKey, header_bytes, install_signature, verify};
+use proptest::prelude::*;
+use support::{SIGNED_AT, ed25519, odd};
+use tempfile::TempDir;
+
+fn signed() -> &'static (Vec<u8>, usize) {
+    static SIGNED: OnceLock<(Vec<u8>, usize)> = OnceLock::new();
+    SIGNED.get_or_init(|| {
+        let dir = TempDir::new().unwrap();
+        let package = odd().named("odd-1.0");
+        let signature = ed25519().sign_detached(&header_bytes(&package).unwrap().bytes, SIGNED_AT).unwrap();
+        let output = dir.path().join("signed.rpm");
+        install_signature(&package, &output, &signature).unwrap();
+        let end = PackageInfo::read(&output).unwrap().header_end as usize;
+        (fs::read(output).unwrap(), end)
+    })
+}
+
+/// All that can be asked of a file.
+fn ask(bytes: &[u8]) -> [Result<(), Error>; 4] {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("asked.rpm");
+    fs::write(&path, bytes).unwrap();
+    let signature = ed25519().sign_detached(b"x", SIGNED_AT).unwrap();
+    let answers = [
+        PackageInfo::read(&path).map(drop),
+        header_bytes(&path).map(drop),
+        install_signature(&path, &dir.path().join("out.rpm"), &signature),
+        verify(&path, &ed25519().public_key()).map(drop),
+    ];
+    assert_eq!(dir.path().join("out.rpm").exists(), answers[2].is_ok());
+    answers
+}
+
+#[test]
+fn a_package_cut_off_anywhere_is_refused() {
+    let (bytes, header_end) = signed();
+    let near_the_seams = [0, 1, 4, 95, 96, 97, 111, 112, 113, *header_end - 1, *header_end, *header_end + 1, bytes.len() - 1];
+    let all_over = (0..bytes.len()).step_by(211);
+
+    for len in near_the_seams.into_iter().chain(all_over) {
+        for answer in ask(&bytes[..len]) {
+            assert!(answer.is_err(), "cut at {len} of {}", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn a_package_with_something_behind_it_is_refused() {
+    let (bytes, _) = signed();
+
+    for answer in ask(&[&bytes[..], b"more"].concat()) {
+        assert!(matches!(answer, Err(Error::WrongLength { .. })));
+    }
+}
+
+#[test]
+fn a_header_that_claims_to_be_huge_costs_no_memory() {
+    let (bytes, _) = signed();
+    for (entries, data) in [(1u32, 64u32 << 20), (32, 60 << 20), (u32::MAX, u32::MAX), (0, 0)] {
+        let mut lying = bytes[..200].to_vec();
+        lying[104..108].copy_from_slice(&entries.to_be_bytes());
+        lying[108..112].copy_from_slice(&data.to_be_bytes());
+
+        let answer = PackageInfo::from_reader(&mut Cursor::new(lying));
+
+        assert!(matches!(answer, Err(Error::CutOff { .. } | Error::Malformed { .. })), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_is_no_package_says_so() {
+    for bytes in [&b""[..], b"#!/bin/sh\n", &[0u8; 4096]] {
+        assert!(matches!(PackageInfo::from_reader(&mut Cursor::new(bytes)), Err(Error::NotRpm)));
+    }
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let public = ed25519().to_armoured_public().unwrap();
+    let huge = "x".repeat(2 << 20);
+    for text in ["", "garbage", &public[..public.len() / 2], &huge] {
+        assert!(matches!(PublicKey::from_armoured(text), Err(Error::Key(_))));
+        assert!(matches!(SigningKey::from_armoured_secret(text, "x"), Err(Error::Key(_))));
+    }
+    assert!(SigningKey::from_armoured_secret(&public, "x").is_err(), "a public key cannot sign");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_altered_byte_makes_reading_panic(place in 0usize..1 << 20, value: u8, count in 1usize..6) {
+        let (bytes, header_end) = signed();
+        let mut bytes = bytes.clone();
+        for i in 0..count {
+            let place = (place + i * 7919) % header_end;
+            bytes[place] = value.wrapping_add(i as u8);
+        }
+
+        let _ = PackageInfo::from_reader(&mut Cursor::new(&bytes));
+    }
+
+    #[test]
+    fn no_altered_index_entry_makes_reading_panic(entry in 0usize..400, column in 0usize..4, value: u32) {
+        let (bytes, header_end) = signed();
+        let info = PackageInfo::from_reader(&mut Cursor::new(bytes)).unwrap();
+        let mut bytes = bytes.clone();
+        let place = (info.header_start as usize + 16 + entry * 16 + column * 4).min(*header_end - 4);
+        bytes[place..place + 4].copy_from_slice(&(value % 97).to_be_bytes());
+
+        let _ = PackageInfo::from_reader(&mut Cursor::new(&bytes));
+    }
+
+    #[test]
+    fn no_altered_signature_packet_is_accepted(place in 0usize..200, value in 1u8..=255) {
+        let mut signature = ed25519().sign_detached(b"data", SIGNED_AT).unwrap();
+        let place = place % signature.len();
+        signature[place] ^= value;
+
+        let answer = ed25519().public_key().verify_detached(b"data", &signature);
+
+        // The unhashed part (who to ask for the key) is not covered by any OpenPGP signature.
+        let unhashed = signature.len() - 2 * 34 - 2 - 12..signature.len() - 2 * 34 - 2;
+        prop_assert!(answer.is_err() || unhashed.contains(&place), "byte {place} of {}", signature.len());
+    }
+}
