@@ -153,6 +153,26 @@ pub struct CreateBuild {
     pub architectures: Vec<Arch>,
 }
 
+/// Query of `GET /api/v1/builds`: newest first.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ListQuery {
+    /// How many at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only builds older than this one: the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<BuildId>,
+    /// Only builds of this package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// Only builds that this token's owner asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Only builds that stand so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
 /// One source of a build, resolved to its commit.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Source {
