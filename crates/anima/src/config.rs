@@ -1,0 +1,217 @@
+//! The configuration: one TOML file, none of whose keys is needed. What it says can be said by arguments, too.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{
+    data::DataFolder,
+    exit::{Failure, Result},
+    role::Role,
+};
+
+/// What a file may say, with what holds where it says nothing.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the master listens.
+    pub listen: SocketAddr,
+    /// Where the Git Service listens.
+    pub git_listen: SocketAddr,
+    /// The master's address as others reach it; http:// and `listen` where nothing is said.
+    pub public_url: Option<String>,
+    /// The Git Service's address as others reach it; http:// and `git_listen` where nothing is said.
+    pub git_url: Option<String>,
+    /// The roles that `anima up` starts.
+    pub roles: Vec<Role>,
+    /// Folders of packages that the master serves at `/mirror/NAME/`, by name.
+    pub mirrors: BTreeMap<String, PathBuf>,
+    pub build_node: Node,
+    pub test_node: Node,
+    pub sign_server: SignServer,
+    pub release_system: Node,
+}
+
+/// What all nodes have in common.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// The node's name; the machine's name and the role's where nothing is said.
+    pub name: Option<String>,
+    /// Where it works; the role's folder in the data folder where nothing is said.
+    pub data: Option<PathBuf>,
+}
+
+/// The Sign Server.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignServer {
+    pub name: Option<String>,
+    /// Where the keys are.
+    pub data: Option<PathBuf>,
+    /// The system user that it runs as when `anima up` was started as root; made if missing. Empty: no other user.
+    pub user: String,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8490)),
+            git_listen: SocketAddr::from(([127, 0, 0, 1], 8491)),
+            public_url: None,
+            git_url: None,
+            roles: Role::ALL.to_vec(),
+            mirrors: BTreeMap::new(),
+            build_node: Node::default(),
+            test_node: Node::default(),
+            sign_server: SignServer::default(),
+            release_system: Node::default(),
+        }
+    }
+}
+
+impl Default for SignServer {
+    fn default() -> SignServer {
+        SignServer { name: None, data: None, user: "anima-sign".into() }
+    }
+}
+
+impl Config {
+    /// Returns the file that was asked for, or the data folder's `anima.toml` if there is one, or the defaults.
+    pub fn load(asked: Option<&Path>, data: &DataFolder) -> Result<Config> {
+        let path = asked.map_or_else(|| data.config_file(), Path::to_path_buf);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && asked.is_none() => return Ok(Config::default()),
+            Err(error) => return Err(Failure::config(format!("could not read {}: {error}", path.display()))),
+        };
+        Config::parse(&text).map_err(|failure| Failure {
+            message: format!("could not use {}: {}", path.display(), failure.message),
+            ..failure
+        })
+    }
+
+    fn parse(text: &str) -> Result<Config> {
+        let config: Config = toml::from_str(text).map_err(|error| Failure::config(error.to_string().trim().to_string()))?;
+        for url in [&config.public_url, &config.git_url].into_iter().flatten() {
+            check_url(url)?;
+        }
+        for name in config.mirrors.keys() {
+            check_mirror_name(name)?;
+        }
+        Ok(config)
+    }
+
+    /// Returns what is allowed but rarely meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (key, listen, url) in
+            [("public_url", self.listen, &self.public_url), ("git_url", self.git_listen, &self.git_url)]
+        {
+            if listen.ip().is_unspecified() && url.is_none() {
+                warnings.push(format!("{listen} is no address that others can use: say {key}"));
+            }
+        }
+        for (name, folder) in &self.mirrors {
+            if !folder.is_dir() {
+                warnings.push(format!("mirror \"{name}\": there is no folder {}", folder.display()));
+            }
+        }
+        warnings
+    }
+}
+
+fn check_url(text: &str) -> Result {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => Ok(()),
+        Ok(_) => Err(Failure::config(format!("\"{text}\" is not a plain http:// or https:// address"))),
+        Err(error) => Err(Failure::config(format!("\"{text}\" is not an address: {error}"))),
+    }
+}
+
+fn check_mirror_name(name: &str) -> Result {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') {
+        true => Ok(()),
+        false => Err(Failure::config(format!("mirror name \"{name}\" may have only letters, digits, '-', '_' and '.'"))),
+    }
+}
+
+/// Reads `NAME=FOLDER` of the arguments.
+pub fn parse_mirror(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    let (name, folder) = text.split_once('=').ok_or("it has to be NAME=FOLDER")?;
+    check_mirror_name(name).map_err(|failure| failure.message)?;
+    Ok((name.to_string(), folder.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn no_file_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+
+        let config = Config::load(None, &DataFolder::new(Some(folder.path()))).unwrap();
+
+        assert_eq!(config, Config::default());
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8490");
+        assert!(config.warnings().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_asked_for_has_to_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::new(Some(folder.path()));
+
+        let failure = Config::load(Some(&folder.path().join("other.toml")), &data).unwrap_err();
+
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.message.contains("other.toml"));
+    }
+
+    #[test]
+    fn the_defaults_read_back_from_their_own_text() {
+        let text = toml::to_string(&Config::default()).unwrap();
+
+        assert_eq!(Config::parse(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_wrong_key_address_role_or_mirror_is_refused_by_name() {
+        let cases = [
+            ("lisen = \"1\"", "lisen"),
+            ("listen = \"8490\"", "invalid socket address"),
+            ("public_url = \"anima\"", "\"anima\" is not an address"),
+            ("public_url = \"ftp://x/\"", "http://"),
+            ("roles = [\"cook\"]", "cook"),
+            ("[mirrors]\n\"../x\" = \"/y\"", "../x"),
+        ];
+        for (text, wanted) in cases {
+            let failure = Config::parse(text).unwrap_err();
+
+            assert!(failure.message.contains(wanted), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn listening_everywhere_without_a_public_address_is_warned_of() {
+        let config = Config::parse("listen = \"0.0.0.0:80\"\n[mirrors]\nseed = \"/nonexistent\"").unwrap();
+
+        assert_eq!(config.warnings().len(), 2);
+    }
+
+    #[test]
+    fn a_mirror_argument_is_a_name_and_a_folder() {
+        assert_eq!(parse_mirror("seed=/srv/seed"), Ok(("seed".to_string(), PathBuf::from("/srv/seed"))));
+        assert!(parse_mirror("/srv/seed").is_err());
+        assert!(parse_mirror("../=x").is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! How a command ends: one table of exit codes, and one form of error with a hint where the cure is known.
+
+use std::fmt;
+
+/// How a command ended, as its exit code tells it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    Ok,
+    Internal,
+    User,
+    Config,
+    Remote,
+    Unsuccessful,
+    Denied,
+    Missing,
+}
+
+impl Exit {
+    pub const ALL: [Exit; 8] = [
+        Exit::Ok,
+        Exit::Internal,
+        Exit::User,
+        Exit::Config,
+        Exit::Remote,
+        Exit::Unsuccessful,
+        Exit::Denied,
+        Exit::Missing,
+    ];
+
+    /// Returns the number that the shell sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Internal => 1,
+            Exit::User => 2,
+            Exit::Config => 3,
+            Exit::Remote => 4,
+            Exit::Unsuccessful => 5,
+            Exit::Denied => 6,
+            Exit::Missing => 7,
+        }
+    }
+
+    /// Returns what the number means, for the help text.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Exit::Ok => "done",
+            Exit::Internal => "this machine or the program itself: a full disk, a missing file, a bug",
+            Exit::User => "what was asked for cannot be: wrong arguments, no such thing, not possible in its state",
+            Exit::Config => "the configuration, a platform's file or the data folder is wrong",
+            Exit::Remote => "a service could not be reached, or could not do it",
+            Exit::Unsuccessful => "the build or release that was waited for failed, or was cancelled",
+            Exit::Denied => "the token is missing, unknown, or may not do this",
+            Exit::Missing => "`anima doctor` found that something is missing",
+        }
+    }
+
+    /// Returns the table of all exit codes, as it stands below the help text.
+    pub fn table() -> String {
+        let line = |exit: Exit| format!("  {}  {}\n", exit.code(), exit.meaning());
+        format!("Exit codes:\n{}", Exit::ALL.map(line).concat())
+    }
+}
+
+/// Why a command could not be done.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    /// The sentence that follows "error: ".
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), hint: None }
+    }
+
+    pub fn user(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::User, message)
+    }
+
+    pub fn config(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Config, message)
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is not sorted into another kind is this machine's or the program's own fault.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::new(Exit::Internal, format!("{error:#}"))
+    }
+}
+
+pub type Result<T = ()> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_used_once_and_stands_in_the_table() {
+        let codes: std::collections::BTreeSet<u8> = Exit::ALL.map(Exit::code).into();
+
+        assert_eq!(codes.len(), Exit::ALL.len());
+        assert!(Exit::ALL.iter().all(|exit| Exit::table().contains(exit.meaning())));
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_its_hint_the_next() {
+        let failure = Failure::user("could not find build 7").hint("see `anima build list`");
+
+        assert_eq!(failure.to_string(), "error: could not find build 7\nhint: see `anima build list`");
+    }
+}
