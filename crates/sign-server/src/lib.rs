@@ -6,3 +6,4 @@
 
 pub mod journal;
 pub mod keyring;
+pub mod work;
