@@ -1,0 +1,102 @@
+//! The system calls that no build needs and every escape does.
+//!
+//! A list of what is refused, not of what is allowed: a build system runs programs that nobody has seen before. Written
+//! as a filter of our own, because one sandbox runs programs of two instruction sets (i686 on x86_64), and the
+//! libraries for filters know one at a time and not all of the distribution's architectures.
+
+use std::io;
+use std::mem::offset_of;
+
+use libc::{
+    BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, EPERM, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, seccomp_data, sock_filter,
+};
+
+use super::sys;
+
+#[path = "seccomp_calls.rs"]
+mod calls;
+
+/// What happens to one system call.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Refused with EPERM.
+    Refused(u32),
+    /// Refused when it would make a user namespace; the number says which argument has the flags.
+    NoUserNamespace(u32, usize),
+    /// Said not to exist, so that programs use the older call, whose flags a filter can see.
+    Unknown(u32),
+}
+
+/// The calls of one instruction set.
+struct Arch {
+    /// `AUDIT_ARCH_…` of the kernel.
+    audit: u32,
+    /// From this number on, calls belong to another set that shares the name (x32).
+    end: Option<u32>,
+    rules: Vec<Rule>,
+}
+
+/// Filters this process and everything it will start.
+pub(super) fn apply() -> io::Result<()> {
+    sys::set_seccomp_filter(&mut program(&calls::arches()))
+}
+
+fn program(arches: &[Arch]) -> Vec<sock_filter> {
+    let mut all = vec![load(offset_of!(seccomp_data, arch))];
+    for arch in arches {
+        let block = block(arch);
+        all.push(jump(BPF_JEQ, arch.audit, 1, 0));
+        all.push(instruction(BPF_JMP | BPF_JA, block.len() as u32));
+        all.extend(block);
+    }
+    all.push(answer(SECCOMP_RET_KILL_PROCESS));
+    all
+}
+
+fn block(arch: &Arch) -> Vec<sock_filter> {
+    let mut block = vec![load(offset_of!(seccomp_data, nr))];
+    if let Some(end) = arch.end {
+        block.extend([jump(BPF_JGE, end, 0, 1), refuse(libc::ENOSYS)]);
+    }
+    for rule in &arch.rules {
+        match *rule {
+            Rule::Refused(number) => block.extend([jump(BPF_JEQ, number, 0, 1), refuse(EPERM)]),
+            Rule::Unknown(number) => block.extend([jump(BPF_JEQ, number, 0, 1), refuse(libc::ENOSYS)]),
+            Rule::NoUserNamespace(number, argument) => block.extend([
+                jump(BPF_JEQ, number, 0, 4),
+                load(low_word(argument)),
+                jump(BPF_JSET, libc::CLONE_NEWUSER as u32, 0, 1),
+                refuse(EPERM),
+                answer(SECCOMP_RET_ALLOW),
+            ]),
+        }
+    }
+    block.push(answer(SECCOMP_RET_ALLOW));
+    block
+}
+
+fn low_word(argument: usize) -> usize {
+    let high_first = if cfg!(target_endian = "big") { 4 } else { 0 };
+    offset_of!(seccomp_data, args) + argument * 8 + high_first
+}
+
+fn load(offset: usize) -> sock_filter {
+    instruction(BPF_LD | BPF_W | BPF_ABS, offset as u32)
+}
+
+fn refuse(errno: i32) -> sock_filter {
+    answer(SECCOMP_RET_ERRNO | errno as u32)
+}
+
+fn answer(value: u32) -> sock_filter {
+    instruction(BPF_RET | BPF_K, value)
+}
+
+fn instruction(code: u32, k: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+fn jump(test: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt, jf, k }
+}

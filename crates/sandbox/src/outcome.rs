@@ -1,0 +1,70 @@
+//! What became of a command.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a run ended and what it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How it ended.
+    pub exit: Exit,
+    /// From the start of the helper's work to the death of the last process.
+    pub wall: Duration,
+    /// Of all processes together.
+    pub user_cpu: Duration,
+    /// Of all processes together.
+    pub sys_cpu: Duration,
+    /// Of the largest single process.
+    pub max_rss_bytes: u64,
+    /// Of all processes together, where the host counts it.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// The command ended by itself with this code.
+    Exited(i32),
+    /// A signal from inside ended the command.
+    Signaled(i32),
+    /// The time was over.
+    TimedOut,
+    /// The command failed, and processes had been killed because the memory limit was reached.
+    OutOfMemory,
+    /// It wrote more than it may.
+    LogTooLong,
+    /// It was killed through its handle.
+    Canceled,
+}
+
+impl Exit {
+    /// Returns whether the command ended by itself with code 0.
+    pub fn is_success(self) -> bool {
+        self == Exit::Exited(0)
+    }
+}
+
+/// What of the isolation this host could give; what is always given is not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforced {
+    /// A user namespace stands between the command and the host.
+    pub user_namespace: bool,
+    /// What holds the memory limit; `None` when none was asked for or the host has no such controller.
+    pub memory: Option<Via>,
+    /// What holds the limit on processes.
+    pub pids: Option<Via>,
+    /// The whole group can be killed by one write, besides by the death of its first process.
+    pub cgroup_kill: bool,
+}
+
+/// The mechanism behind a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Via {
+    /// The unified hierarchy.
+    CgroupV2,
+    /// A hierarchy of its own.
+    CgroupV1,
+    /// A limit of the user inside, not of the whole sandbox.
+    Rlimit,
+}
