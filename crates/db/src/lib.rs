@@ -1,1 +1,40 @@
 //! The only crate with SQL: migrations, and one module for each entity.
+//!
+//! A module offers what its table can do: insert, get, list, and `apply`, which moves a row along its transition
+//! table of `anima_types`. A change of status and its row of [`event`] are one transaction, and the change holds only
+//! while the row still has the status that the caller saw; otherwise it is an [`Error::Conflict`].
+//!
+//! It refuses to decide anything: no clock, no randomness, no rules. What should happen next is the master's to say.
+//!
+//! The SQL is portable (`$1` placeholders, texts and integers, times in microseconds since 1970), so that a second
+//! folder of migrations is all that another database needs.
+
+mod connection;
+mod error;
+mod row;
+
+pub mod artifact;
+pub mod build;
+pub mod event;
+pub mod key;
+pub mod lease;
+pub mod node;
+pub mod package;
+pub mod product;
+pub mod push;
+pub mod release;
+pub mod repository;
+pub mod snapshot;
+pub mod source;
+pub mod task;
+pub mod task_dependency;
+pub mod token;
+
+pub use connection::{Connection, Db, Read, Write};
+pub use error::Error;
+
+/// What the functions of this crate return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod testing;

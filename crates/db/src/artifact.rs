@@ -1,0 +1,138 @@
+//! Artifacts, and which task made them.
+
+use std::collections::BTreeMap;
+
+use anima_types::{
+    Sha256,
+    artifact::{Artifact, Kind},
+    id::{BuildId, ReleaseId, TaskId},
+};
+use sqlx::any::AnyRow;
+
+use crate::{Connection, Result, Write, row::Columns};
+
+/// Writes that an artifact is in the store; twice is once.
+pub async fn insert(write: &mut Write, sha256: Sha256, size_bytes: u64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO artifact (sha256, size_bytes, created_at) VALUES ($1, $2, $3) ON CONFLICT (sha256) DO NOTHING",
+    )
+    .bind(sha256.to_string())
+    .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Writes that a task made an artifact; twice is once.
+pub async fn link(write: &mut Write, task: TaskId, sha256: Sha256, kind: Kind, name: &str) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO task_artifact (task_id, sha256, kind, name) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (task_id, sha256, name) DO NOTHING",
+    )
+    .bind(task.0)
+    .bind(sha256.to_string())
+    .bind(kind.name())
+    .bind(name)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what a task made, because it is tried again.
+pub async fn unlink_all(write: &mut Write, task: TaskId) -> Result<()> {
+    sqlx::query("DELETE FROM task_artifact WHERE task_id = $1").bind(task.0).execute(&mut **write).await?;
+    Ok(())
+}
+
+/// Returns an artifact's size, if it is known.
+pub async fn size(connection: &mut Connection, sha256: Sha256) -> Result<Option<u64>> {
+    let size: Option<i64> = sqlx::query_scalar("SELECT size_bytes FROM artifact WHERE sha256 = $1")
+        .bind(sha256.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(size.map(i64::unsigned_abs))
+}
+
+/// Returns what an artifact is and how it is called, by the first task that made it.
+pub async fn find(connection: &mut Connection, sha256: Sha256) -> Result<Option<Artifact>> {
+    // Index: task_artifact_sha256.
+    let row = sqlx::query(
+        "SELECT task_artifact.*, artifact.size_bytes, NULL AS signed
+         FROM task_artifact JOIN artifact ON artifact.sha256 = task_artifact.sha256
+         WHERE task_artifact.sha256 = $1
+         ORDER BY task_id LIMIT 1",
+    )
+    .bind(sha256.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Returns what a task made.
+pub async fn of_task(connection: &mut Connection, task: TaskId) -> Result<Vec<Artifact>> {
+    let rows = sqlx::query(
+        "SELECT task_artifact.*, artifact.size_bytes,
+                (SELECT signed FROM signed_package WHERE signed_package.sha256 = task_artifact.sha256
+                 ORDER BY signed_at DESC LIMIT 1) AS signed
+         FROM task_artifact JOIN artifact ON artifact.sha256 = task_artifact.sha256
+         WHERE task_id = $1
+         ORDER BY kind, name",
+    )
+    .bind(task.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Returns what each task of a build made.
+pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<BTreeMap<TaskId, Vec<Artifact>>> {
+    let rows = sqlx::query(
+        "SELECT task_artifact.*, artifact.size_bytes,
+                (SELECT signed FROM signed_package WHERE signed_package.sha256 = task_artifact.sha256
+                 ORDER BY signed_at DESC LIMIT 1) AS signed
+         FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN artifact ON artifact.sha256 = task_artifact.sha256
+         WHERE task.build_id = $1
+         ORDER BY task_id, kind, name",
+    )
+    .bind(build.0)
+    .fetch_all(connection)
+    .await?;
+    grouped(&rows)
+}
+
+/// Returns what each task of a release made.
+pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Result<BTreeMap<TaskId, Vec<Artifact>>> {
+    let rows = sqlx::query(
+        "SELECT task_artifact.*, artifact.size_bytes, NULL AS signed
+         FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN artifact ON artifact.sha256 = task_artifact.sha256
+         WHERE task.release_id = $1
+         ORDER BY task_id, kind, name",
+    )
+    .bind(release.0)
+    .fetch_all(connection)
+    .await?;
+    grouped(&rows)
+}
+
+fn grouped(rows: &[AnyRow]) -> Result<BTreeMap<TaskId, Vec<Artifact>>> {
+    let mut artifacts: BTreeMap<TaskId, Vec<Artifact>> = BTreeMap::new();
+    for row in rows {
+        artifacts.entry(TaskId(row.int("task_id")?)).or_default().push(from_row(row)?);
+    }
+    Ok(artifacts)
+}
+
+fn from_row(row: &AnyRow) -> Result<Artifact> {
+    Ok(Artifact {
+        sha256: row.parsed("sha256")?,
+        kind: row.word("kind", Kind::from_name)?,
+        name: row.text("name")?,
+        size_bytes: row.int("size_bytes")?.unsigned_abs(),
+        signed: row.maybe_parsed("signed")?,
+    })
+}

@@ -1,0 +1,80 @@
+//! Why the database did not do something.
+
+/// Why the database did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be opened or brought up to date.
+    #[error("could not open database {path}: {source}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What the database says.
+        source: sqlx::Error,
+    },
+    /// A migration could not be applied.
+    #[error("could not bring the database up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed.
+    #[error("could not use the database: {0}")]
+    Query(#[from] sqlx::Error),
+    /// A column holds what this program does not understand.
+    #[error("could not read column {column} of the database: {reason}")]
+    Column {
+        /// The column.
+        column: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing has this id.
+    #[error("could not find {noun} {id}")]
+    Missing {
+        /// What kind of thing.
+        noun: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// Something has this name already.
+    #[error("could not make {noun} {id}: it is there already")]
+    Taken {
+        /// What kind of thing.
+        noun: &'static str,
+        /// Its name.
+        id: String,
+    },
+    /// The transition table has no such step.
+    #[error("could not apply \"{event}\" to {noun} {id}: it is {status}")]
+    Transition {
+        /// What kind of thing.
+        noun: &'static str,
+        /// Its id.
+        id: i64,
+        /// Its status.
+        status: &'static str,
+        /// What should have happened.
+        event: &'static str,
+    },
+    /// Somebody else changed the row since it was read.
+    #[error("could not change {noun} {id}: it is not {status} any more")]
+    Conflict {
+        /// What kind of thing.
+        noun: &'static str,
+        /// Its id.
+        id: i64,
+        /// The status that it had when it was read.
+        status: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn missing(noun: &'static str, id: impl ToString) -> Error {
+        Error::Missing { noun, id: id.to_string() }
+    }
+
+    /// Turns a violated uniqueness into [`Error::Taken`].
+    pub(crate) fn taken(error: sqlx::Error, noun: &'static str, id: impl ToString) -> Error {
+        match error.as_database_error() {
+            Some(database) if database.is_unique_violation() => Error::Taken { noun, id: id.to_string() },
+            _ => Error::Query(error),
+        }
+    }
+}

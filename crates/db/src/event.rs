@@ -1,0 +1,111 @@
+//! Events: what happened, in the order of its commits.
+
+use anima_types::{
+    event::Event,
+    id::{BuildId, EventId, ReleaseId, TaskId},
+};
+use sqlx::any::AnyRow;
+
+use crate::{Connection, Result, Write, row::Columns};
+
+/// An event that is about to be written; when and by whom is the transaction's.
+#[derive(Clone, Debug, Default)]
+pub struct NewEvent {
+    /// What kind of thing it happened to.
+    pub noun: &'static str,
+    /// What happened.
+    pub verb: &'static str,
+    /// The status after it.
+    pub status: Option<&'static str>,
+    /// The build that it concerns.
+    pub build: Option<BuildId>,
+    /// The task that it concerns.
+    pub task: Option<TaskId>,
+    /// The release that it concerns.
+    pub release: Option<ReleaseId>,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Writes an event.
+pub async fn record(write: &mut Write, new: NewEvent) -> Result<EventId> {
+    let (now, actor) = (write.now, write.actor.clone());
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO event (at, noun, verb, status, actor, build_id, task_id, release_id, message)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         RETURNING id",
+    )
+    .bind(now.0)
+    .bind(new.noun)
+    .bind(new.verb)
+    .bind(new.status)
+    .bind(&actor)
+    .bind(new.build.map(|id| id.0))
+    .bind(new.task.map(|id| id.0))
+    .bind(new.release.map(|id| id.0))
+    .bind(&new.message)
+    .fetch_one(&mut **write)
+    .await?;
+    write.events.push(Event {
+        id: EventId(id),
+        at: now,
+        noun: new.noun.to_string(),
+        verb: new.verb.to_string(),
+        status: new.status.map(String::from),
+        actor,
+        build: new.build,
+        task: new.task,
+        release: new.release,
+        message: new.message,
+    });
+    Ok(EventId(id))
+}
+
+/// Returns events after `after`, the oldest first, of one build or of all.
+pub async fn list(
+    connection: &mut Connection,
+    after: EventId,
+    build: Option<BuildId>,
+    limit: u32,
+) -> Result<Vec<Event>> {
+    // Indices: the primary key, event_build.
+    let rows = match build {
+        Some(build) => {
+            sqlx::query("SELECT * FROM event WHERE build_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+                .bind(build.0)
+                .bind(after.0)
+                .bind(i64::from(limit))
+                .fetch_all(connection)
+                .await?
+        }
+        None => {
+            sqlx::query("SELECT * FROM event WHERE id > $1 ORDER BY id LIMIT $2")
+                .bind(after.0)
+                .bind(i64::from(limit))
+                .fetch_all(connection)
+                .await?
+        }
+    };
+    rows.iter().map(from_row).collect()
+}
+
+/// Returns the newest event's id, or 0 where nothing ever happened.
+pub async fn newest(connection: &mut Connection) -> Result<EventId> {
+    let id: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM event").fetch_one(connection).await?;
+    Ok(EventId(id))
+}
+
+fn from_row(row: &AnyRow) -> Result<Event> {
+    Ok(Event {
+        id: EventId(row.int("id")?),
+        at: row.time("at")?,
+        noun: row.text("noun")?,
+        verb: row.text("verb")?,
+        status: row.maybe_text("status")?,
+        actor: row.text("actor")?,
+        build: row.maybe_int("build_id")?.map(BuildId),
+        task: row.maybe_int("task_id")?.map(TaskId),
+        release: row.maybe_int("release_id")?.map(ReleaseId),
+        message: row.text("message")?,
+    })
+}

@@ -1,0 +1,83 @@
+//! Nodes, as they said of themselves when they last asked for work.
+
+use anima_types::{Arch, Timestamp, lease::Claim, task};
+use sqlx::any::AnyRow;
+
+use crate::{
+    Connection, Result, Write,
+    event::{self, NewEvent},
+    row::{Columns, to_json},
+};
+
+/// A row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Which tasks it takes.
+    pub kinds: Vec<task::Kind>,
+    /// The architectures that it runs.
+    pub architectures: Vec<Arch>,
+    /// How many tasks it takes at once.
+    pub slots: u32,
+    /// Its program's version.
+    pub version: String,
+    /// When it was last heard of.
+    pub seen_at: Timestamp,
+}
+
+/// Writes what a node says of itself; its first word is an event.
+pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
+    let updated = sqlx::query(
+        "UPDATE node SET kinds = $2, architectures = $3, slots = $4, version = $5, seen_at = $6 WHERE name = $1",
+    )
+    .bind(&claim.node)
+    .bind(to_json("kinds", &claim.kinds)?)
+    .bind(to_json("architectures", &claim.architectures)?)
+    .bind(i64::from(claim.slots))
+    .bind(&claim.version)
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    if updated.rows_affected() > 0 {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO node (name, kinds, architectures, slots, version, seen_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(&claim.node)
+    .bind(to_json("kinds", &claim.kinds)?)
+    .bind(to_json("architectures", &claim.architectures)?)
+    .bind(i64::from(claim.slots))
+    .bind(&claim.version)
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    let message = format!("Node {} asked for work for the first time.", claim.node);
+    event::record(write, NewEvent { noun: "node", verb: "joined", message, ..NewEvent::default() }).await?;
+    Ok(())
+}
+
+/// Notes that a node was heard of.
+pub async fn touch(write: &mut Write, name: &str) -> Result<()> {
+    let now = write.now.0;
+    sqlx::query("UPDATE node SET seen_at = $2 WHERE name = $1").bind(name).bind(now).execute(&mut **write).await?;
+    Ok(())
+}
+
+/// Returns all nodes.
+pub async fn list(connection: &mut Connection) -> Result<Vec<Node>> {
+    let rows = sqlx::query("SELECT * FROM node ORDER BY name").fetch_all(connection).await?;
+    rows.iter().map(from_row).collect()
+}
+
+fn from_row(row: &AnyRow) -> Result<Node> {
+    Ok(Node {
+        name: row.text("name")?,
+        kinds: row.json("kinds")?,
+        architectures: row.json("architectures")?,
+        slots: row.int("slots")?.try_into().unwrap_or(u32::MAX),
+        version: row.text("version")?,
+        seen_at: row.time("seen_at")?,
+    })
+}

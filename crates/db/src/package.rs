@@ -1,0 +1,132 @@
+//! Package files: what their headers say, and the same files with a signature.
+
+use std::collections::BTreeMap;
+
+use anima_types::{
+    Nevra, Sha256,
+    id::{BuildId, KeyId, TaskId},
+};
+use sqlx::any::AnyRow;
+
+use crate::{Connection, Error, Result, Write, row::Columns};
+
+/// A row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Package {
+    /// The artifact.
+    pub sha256: Sha256,
+    /// Name, version, release, architecture; `src` for a source package.
+    pub nevra: Nevra,
+    /// The file's name.
+    pub file_name: String,
+    /// The name of its source package.
+    pub source: String,
+    /// Whether it is a source package.
+    pub is_source: bool,
+    /// Its part of repository metadata, as JSON.
+    pub xml: String,
+    /// The hash of its header, which is what gets signed.
+    pub header_sha256: Sha256,
+}
+
+/// Writes what a package's header says; twice is once. The artifact has to be there.
+pub async fn insert(write: &mut Write, package: &Package) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO package (sha256, nevra, name, file_name, source, is_source, xml, header_sha256)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (sha256) DO NOTHING",
+    )
+    .bind(package.sha256.to_string())
+    .bind(package.nevra.to_string())
+    .bind(&package.nevra.name)
+    .bind(&package.file_name)
+    .bind(&package.source)
+    .bind(i64::from(package.is_source))
+    .bind(&package.xml)
+    .bind(package.header_sha256.to_string())
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Returns a package.
+pub async fn get(connection: &mut Connection, sha256: Sha256) -> Result<Package> {
+    let row = sqlx::query("SELECT * FROM package WHERE sha256 = $1")
+        .bind(sha256.to_string())
+        .fetch_optional(connection)
+        .await?;
+    from_row(&row.ok_or_else(|| Error::missing("package", sha256))?)
+}
+
+/// Returns the packages that the tasks of a build made, with their tasks.
+pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<(TaskId, Package)>> {
+    let rows = sqlx::query(
+        "SELECT task.id AS task_id, package.*
+         FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN package ON package.sha256 = task_artifact.sha256
+         WHERE task.build_id = $1
+         ORDER BY task.id, package.file_name",
+    )
+    .bind(build.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((TaskId(row.int("task_id")?), from_row(row)?))).collect()
+}
+
+/// Returns the names of all binary packages that were ever built from a source package.
+pub async fn names_of_source(connection: &mut Connection, source: &str) -> Result<Vec<String>> {
+    // Index: package_source.
+    let rows = sqlx::query("SELECT DISTINCT name FROM package WHERE source = $1 AND is_source = 0 ORDER BY name")
+        .bind(source)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.text("name")).collect()
+}
+
+/// Writes that `signed` is a package with a key's signature; twice is once.
+pub async fn insert_signed(write: &mut Write, sha256: Sha256, key: KeyId, signed: Sha256) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO signed_package (sha256, key_id, signed, signed_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (sha256, key_id) DO NOTHING",
+    )
+    .bind(sha256.to_string())
+    .bind(key.0)
+    .bind(signed.to_string())
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Returns which artifact is which package of a build with a key's signature.
+pub async fn signed_of_build(
+    connection: &mut Connection,
+    build: BuildId,
+    key: KeyId,
+) -> Result<BTreeMap<Sha256, Sha256>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT signed_package.sha256, signed_package.signed
+         FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN signed_package ON signed_package.sha256 = task_artifact.sha256
+         WHERE task.build_id = $1 AND signed_package.key_id = $2",
+    )
+    .bind(build.0)
+    .bind(key.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.parsed("sha256")?, row.parsed("signed")?))).collect()
+}
+
+pub(crate) fn from_row(row: &AnyRow) -> Result<Package> {
+    Ok(Package {
+        sha256: row.parsed("sha256")?,
+        nevra: row.parsed("nevra")?,
+        file_name: row.text("file_name")?,
+        source: row.text("source")?,
+        is_source: row.flag("is_source")?,
+        xml: row.text("xml")?,
+        header_sha256: row.parsed("header_sha256")?,
+    })
+}

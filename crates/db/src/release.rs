@@ -1,0 +1,227 @@
+//! Releases.
+
+use std::collections::BTreeMap;
+
+use anima_types::{
+    Timestamp,
+    id::{BuildId, ReleaseId, RepositoryId},
+    release::{Event, PlanEntry, Status, next},
+    work::PublishOutcome,
+};
+use sqlx::any::AnyRow;
+
+use crate::{
+    Connection, Error, Result, Write,
+    event::{self, NewEvent},
+    row::{Columns, to_json},
+};
+
+/// A row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Where it stands.
+    pub status: Status,
+    /// The product.
+    pub product: String,
+    /// The build.
+    pub build: BuildId,
+    /// The plan, once it is made.
+    pub plan: Vec<PlanEntry>,
+    /// The snapshots that users saw when the plan was made.
+    pub base: BTreeMap<RepositoryId, i64>,
+    /// What the release system published.
+    pub published: Option<PublishOutcome>,
+    /// Its state in one sentence.
+    pub summary: String,
+    /// Who decided.
+    pub committed_by: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When users first saw it.
+    pub released_at: Option<Timestamp>,
+}
+
+/// Writes a release in its first status.
+pub async fn insert(write: &mut Write, product: &str, build: BuildId, summary: &str) -> Result<ReleaseId> {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO release_plan (status, product, build_id, plan, base, summary, created_at)
+         VALUES ($1, $2, $3, '[]', '{}', $4, $5)
+         RETURNING id",
+    )
+    .bind(Status::Planning.name())
+    .bind(product)
+    .bind(build.0)
+    .bind(summary)
+    .bind(write.now.0)
+    .fetch_one(&mut **write)
+    .await?;
+    let id = ReleaseId(id);
+    let message = format!("Release {id} of build {build} to {product} was asked for.");
+    record(write, id, build, "created", Status::Planning, message).await?;
+    Ok(id)
+}
+
+/// Returns a release.
+pub async fn get(connection: &mut Connection, id: ReleaseId) -> Result<Release> {
+    let row = sqlx::query("SELECT * FROM release_plan WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    from_row(&row.ok_or_else(|| Error::missing("release", id))?)
+}
+
+/// Returns releases, the newest first.
+pub async fn list(connection: &mut Connection, before: Option<ReleaseId>, limit: u32) -> Result<Vec<Release>> {
+    let rows = sqlx::query("SELECT * FROM release_plan WHERE id < $1 ORDER BY id DESC LIMIT $2")
+        .bind(before.map_or(i64::MAX, |id| id.0))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Returns the releases that carry a build, in the order in which they were made.
+pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<(ReleaseId, String)>> {
+    // Index: release_build.
+    let rows = sqlx::query("SELECT id, product FROM release_plan WHERE build_id = $1 ORDER BY id")
+        .bind(build.0)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((ReleaseId(row.int("id")?), row.text("product")?))).collect()
+}
+
+/// Returns the releases that are neither done nor given up, in the order in which they were made.
+pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
+    // Index: release_status.
+    let rows = sqlx::query("SELECT * FROM release_plan WHERE status IN ($1, $2, $3, $4) ORDER BY id")
+        .bind(Status::Planning.name())
+        .bind(Status::Planned.name())
+        .bind(Status::Publishing.name())
+        .bind(Status::Signing.name())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Moves a release along its table, if it still stands where `release` says.
+pub async fn apply(write: &mut Write, release: &Release, event: Event, summary: &str) -> Result<Status> {
+    let (id, status) = (release.id, release.status);
+    let next = next(status, event).ok_or(Error::Transition {
+        noun: "release",
+        id: id.0,
+        status: status.name(),
+        event: event.name(),
+    })?;
+    let updated = sqlx::query(
+        "UPDATE release_plan
+         SET status = $3, summary = $4, released_at = COALESCE(released_at, $5)
+         WHERE id = $1 AND status = $2",
+    )
+    .bind(id.0)
+    .bind(status.name())
+    .bind(next.name())
+    .bind(summary)
+    .bind((next == Status::Released).then_some(write.now.0))
+    .execute(&mut **write)
+    .await?;
+    if updated.rows_affected() == 0 {
+        return Err(Error::Conflict { noun: "release", id: id.0, status: status.name() });
+    }
+    record(write, id, release.build, event.name(), next, summary.to_string()).await?;
+    Ok(next)
+}
+
+/// Writes a plan and what it was made from.
+pub async fn set_plan(
+    write: &mut Write,
+    id: ReleaseId,
+    plan: &[PlanEntry],
+    base: &BTreeMap<RepositoryId, i64>,
+) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET plan = $2, base = $3 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("plan", plan)?)
+        .bind(to_json("base", base)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes what the plan is being made from.
+pub async fn set_base(write: &mut Write, id: ReleaseId, base: &BTreeMap<RepositoryId, i64>) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET base = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("base", base)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes what was published, or forgets it.
+pub async fn set_published(write: &mut Write, id: ReleaseId, published: Option<&PublishOutcome>) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET published = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(published.map(|published| to_json("published", published)).transpose()?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes who decided, or that nobody has.
+pub async fn set_committed_by(write: &mut Write, id: ReleaseId, name: Option<&str>) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET committed_by = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(name)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Says a release's state in other words, without a change of status.
+pub async fn set_summary(write: &mut Write, id: ReleaseId, summary: &str) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET summary = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(summary)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+async fn record(
+    write: &mut Write,
+    id: ReleaseId,
+    build: BuildId,
+    verb: &'static str,
+    status: Status,
+    message: String,
+) -> Result<()> {
+    let new = NewEvent {
+        noun: "release",
+        verb,
+        status: Some(status.name()),
+        build: Some(build),
+        release: Some(id),
+        message,
+        ..NewEvent::default()
+    };
+    event::record(write, new).await.map(drop)
+}
+
+fn from_row(row: &AnyRow) -> Result<Release> {
+    Ok(Release {
+        id: ReleaseId(row.int("id")?),
+        status: row.word("status", Status::from_name)?,
+        product: row.text("product")?,
+        build: BuildId(row.int("build_id")?),
+        plan: row.json("plan")?,
+        base: row.json("base")?,
+        published: row.maybe_json("published")?,
+        summary: row.text("summary")?,
+        committed_by: row.maybe_text("committed_by")?,
+        created_at: row.time("created_at")?,
+        released_at: row.maybe_time("released_at")?,
+    })
+}
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

@@ -1,0 +1,170 @@
+use super::*;
+use crate::{
+    artifact, key, node, package, product, task,
+    testing::{self, Scratch},
+    token,
+};
+use anima_types::{
+    Arch, Sha256,
+    artifact::Kind,
+    key::{Algorithm, CreateKey},
+    lease::Claim,
+    permission::Role,
+    product::CreateProduct,
+    task::Kind as TaskKind,
+    token::CreateToken,
+};
+
+async fn key(write: &mut Write) -> anima_types::id::KeyId {
+    let key = CreateKey { name: "seed-1".into(), algorithm: Algorithm::Rsa4096, user_id: "Seed".into() };
+    key::insert(write, &key).await.unwrap()
+}
+
+async fn release(write: &mut Write) -> ReleaseId {
+    let key = key(write).await;
+    let product = CreateProduct {
+        name: "seed-1".into(),
+        title: "Seed".into(),
+        repositories: vec!["BaseOS".into()],
+        architectures: vec![Arch::X86_64],
+        automatic: false,
+    };
+    product::insert(write, &product, key).await.unwrap();
+    assert_eq!(product::get(write, "seed-1").await.unwrap().product, product);
+    assert!(matches!(product::insert(write, &product, key).await, Err(Error::Taken { .. })));
+    let build = testing::build(write).await;
+    insert(write, "seed-1", build, "Planned.").await.unwrap()
+}
+
+#[tokio::test]
+async fn every_step_of_the_table_is_taken_and_every_other_pair_is_refused() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let id = release(&mut write).await;
+
+    for status in Status::ALL {
+        for event in Event::ALL {
+            sqlx::query("UPDATE release_plan SET status = $1").bind(status.name()).execute(&mut *write).await.unwrap();
+            let release = get(&mut write, id).await.unwrap();
+            match (next(status, event), apply(&mut write, &release, event, "why").await) {
+                (Some(wanted), Ok(got)) => assert_eq!(wanted, got),
+                (None, Err(Error::Transition { .. })) => {}
+                (wanted, got) => panic!("{status:?} {event:?}: {wanted:?} {got:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_release_keeps_its_plan_its_base_and_who_decided() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let id = release(&mut write).await;
+    let base = [(RepositoryId(1), 4)].into();
+
+    set_plan(&mut write, id, &[], &base).await.unwrap();
+    set_committed_by(&mut write, id, Some("ada")).await.unwrap();
+    set_published(&mut write, id, Some(&PublishOutcome { repositories: vec![] })).await.unwrap();
+
+    let release = get(&mut write, id).await.unwrap();
+    assert_eq!((release.base, release.committed_by.as_deref()), (base, Some("ada")));
+    assert!(release.published.is_some());
+    assert_eq!(of_build(&mut write, release.build).await.unwrap(), [(id, "seed-1".to_string())]);
+    assert_eq!(list(&mut write, None, 9).await.unwrap().len(), 1);
+    assert_eq!(list(&mut write, Some(id), 9).await.unwrap().len(), 0);
+    assert_eq!(list_open(&mut write).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_made_once() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let id = key(&mut write).await;
+
+    key::made(&mut write, id, "ABCD", "armour").await.unwrap();
+
+    assert_eq!(key::get(&mut write, id).await.unwrap().fingerprint.as_deref(), Some("ABCD"));
+    assert_eq!(key::find(&mut write, "seed-1").await.unwrap().unwrap().id, id);
+    assert!(matches!(key::made(&mut write, id, "EF01", "armour").await, Err(Error::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn an_artifact_is_listed_with_its_signed_form() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let key = key(&mut write).await;
+    let build = testing::build(&mut write).await;
+    let task = testing::build_task(&mut write, build, "jq", Arch::X86_64).await;
+    let (plain, signed) = (Sha256([1; 32]), Sha256([2; 32]));
+    for sha256 in [plain, signed] {
+        for _ in 0..2 {
+            artifact::insert(&mut write, sha256, 7).await.unwrap();
+        }
+        let package = package::Package {
+            sha256,
+            nevra: "jq-libs-1.7-1.x86_64".parse().unwrap(),
+            file_name: "jq-libs-1.7-1.x86_64.rpm".into(),
+            source: "jq".into(),
+            is_source: false,
+            xml: "{}".into(),
+            header_sha256: plain,
+        };
+        package::insert(&mut write, &package).await.unwrap();
+    }
+
+    artifact::link(&mut write, task, plain, Kind::Rpm, "jq-libs-1.7-1.x86_64.rpm").await.unwrap();
+    package::insert_signed(&mut write, plain, key, signed).await.unwrap();
+
+    let made = artifact::of_task(&mut write, task).await.unwrap();
+    assert_eq!(made.len(), 1);
+    assert_eq!((made[0].size_bytes, made[0].signed), (7, Some(signed)));
+    assert_eq!(artifact::of_build(&mut write, build).await.unwrap()[&task], made);
+    assert_eq!(package::signed_of_build(&mut write, build, key).await.unwrap(), [(plain, signed)].into());
+    assert_eq!(package::of_build(&mut write, build).await.unwrap()[0].1.sha256, plain);
+    assert_eq!(package::names_of_source(&mut write, "jq").await.unwrap(), ["jq-libs"]);
+    assert_eq!(artifact::size(&mut write, signed).await.unwrap(), Some(7));
+    assert_eq!(artifact::find(&mut write, plain).await.unwrap().unwrap().kind, Kind::Rpm);
+    artifact::unlink_all(&mut write, task).await.unwrap();
+    assert_eq!(artifact::of_task(&mut write, task).await.unwrap(), []);
+    assert!(matches!(task::get(&mut write, anima_types::id::TaskId(99)).await, Err(Error::Missing { .. })));
+}
+
+#[tokio::test]
+async fn a_token_is_found_by_its_hash_until_it_is_revoked() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let wanted = CreateToken { name: "ada".into(), role: Role::Packager };
+
+    let id = token::insert(&mut write, &wanted, "hash").await.unwrap();
+
+    let found = token::find(&mut write, "hash").await.unwrap().unwrap();
+    assert_eq!((found.id, found.role), (id, Role::Packager));
+    assert_eq!(token::list(&mut write).await.unwrap().len(), 1);
+    token::delete(&mut write, id).await.unwrap();
+    assert_eq!(token::find(&mut write, "hash").await.unwrap(), None);
+    assert!(matches!(token::delete(&mut write, id).await, Err(Error::Missing { .. })));
+}
+
+#[tokio::test]
+async fn a_node_is_what_it_last_said_of_itself() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write_at(5).await;
+    let mut claim = Claim {
+        node: "n1".into(),
+        kinds: vec![TaskKind::Build],
+        architectures: vec![Arch::X86_64],
+        slots: 1,
+        version: "0.1.0".into(),
+        wait_secs: 0,
+    };
+    node::seen(&mut write, &claim).await.unwrap();
+    claim.slots = 4;
+    node::seen(&mut write, &claim).await.unwrap();
+    write.commit().await.unwrap();
+
+    let mut write = scratch.write_at(8).await;
+    node::touch(&mut write, "n1").await.unwrap();
+
+    let nodes = node::list(&mut write).await.unwrap();
+    assert_eq!((nodes.len(), nodes[0].slots, nodes[0].seen_at), (1, 4, write.now));
+}

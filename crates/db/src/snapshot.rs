@@ -1,0 +1,233 @@
+//! Snapshots: immutable states of repositories.
+//!
+//! A package's row says since which snapshot of the repository it is in and until which, so that a snapshot costs
+//! as much as changed, not as much as there is. After a release was taken back, the next snapshot is made from an
+//! older one; that is why a snapshot knows its base.
+
+use std::collections::BTreeSet;
+
+use anima_types::{
+    Sha256,
+    id::{ReleaseId, RepositoryId},
+    repository::Snapshot,
+};
+use sqlx::any::AnyRow;
+
+use crate::{
+    Connection, Result, Write,
+    package::{self, Package},
+    row::Columns,
+};
+
+/// A snapshot that is about to be written.
+#[derive(Clone, Debug)]
+pub struct NewSnapshot {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The snapshot that it was made from; 0 for none.
+    pub base: i64,
+    /// The release that makes it.
+    pub release: ReleaseId,
+    /// All packages in it.
+    pub packages: BTreeSet<Sha256>,
+    /// The files of its metadata: path under the repository, and artifact.
+    pub files: Vec<(String, Sha256)>,
+}
+
+/// Writes a snapshot and returns its number. Users do not see it by that.
+pub async fn insert(write: &mut Write, new: &NewSnapshot) -> Result<i64> {
+    let repository = new.repository.0;
+    let newest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) FROM snapshot WHERE repository_id = $1")
+        .bind(repository)
+        .fetch_one(&mut **write)
+        .await?;
+    let number = newest + 1;
+    sqlx::query(
+        "INSERT INTO snapshot (repository_id, number, base, release_id, package_count, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(repository)
+    .bind(number)
+    .bind(new.base)
+    .bind(new.release.0)
+    .bind(i64::try_from(new.packages.len()).unwrap_or(i64::MAX))
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    let before: BTreeSet<Sha256> =
+        packages(write, new.repository, newest).await?.into_iter().map(|package| package.sha256).collect();
+    for gone in before.difference(&new.packages) {
+        sqlx::query(
+            "UPDATE snapshot_package SET until = $3 WHERE repository_id = $1 AND sha256 = $2 AND until IS NULL",
+        )
+        .bind(repository)
+        .bind(gone.to_string())
+        .bind(number)
+        .execute(&mut **write)
+        .await?;
+    }
+    for come in new.packages.difference(&before) {
+        sqlx::query("INSERT INTO snapshot_package (repository_id, sha256, since) VALUES ($1, $2, $3)")
+            .bind(repository)
+            .bind(come.to_string())
+            .bind(number)
+            .execute(&mut **write)
+            .await?;
+    }
+    for (path, sha256) in &new.files {
+        sqlx::query("INSERT INTO snapshot_file (repository_id, number, path, sha256) VALUES ($1, $2, $3, $4)")
+            .bind(repository)
+            .bind(number)
+            .bind(path)
+            .bind(sha256.to_string())
+            .execute(&mut **write)
+            .await?;
+    }
+    Ok(number)
+}
+
+/// Returns all packages of a snapshot; 0 has none.
+pub async fn packages(connection: &mut Connection, repository: RepositoryId, number: i64) -> Result<Vec<Package>> {
+    let rows = sqlx::query(
+        "SELECT package.* FROM snapshot_package
+         JOIN package ON package.sha256 = snapshot_package.sha256
+         WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)
+         ORDER BY package.name, package.nevra",
+    )
+    .bind(repository.0)
+    .bind(number)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(package::from_row).collect()
+}
+
+/// Returns the package of that file name in a snapshot.
+pub async fn find_package(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+    file_name: &str,
+) -> Result<Option<Sha256>> {
+    let row = sqlx::query(
+        "SELECT package.sha256 FROM snapshot_package
+         JOIN package ON package.sha256 = snapshot_package.sha256
+         WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2) AND package.file_name = $3
+         LIMIT 1",
+    )
+    .bind(repository.0)
+    .bind(number)
+    .bind(file_name)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row.parsed("sha256")).transpose()
+}
+
+/// Returns a file of a snapshot's metadata.
+pub async fn find_file(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+    path: &str,
+) -> Result<Option<Sha256>> {
+    let row = sqlx::query("SELECT sha256 FROM snapshot_file WHERE repository_id = $1 AND number = $2 AND path = $3")
+        .bind(repository.0)
+        .bind(number)
+        .bind(path)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| row.parsed("sha256")).transpose()
+}
+
+/// Returns a repository's snapshots, the newest first, with what each changed against its base.
+pub async fn list(connection: &mut Connection, repository: RepositoryId, limit: u32) -> Result<Vec<Snapshot>> {
+    let rows = sqlx::query(
+        "SELECT snapshot.*, repository.current FROM snapshot
+         JOIN repository ON repository.id = snapshot.repository_id
+         WHERE repository_id = $1
+         ORDER BY number DESC
+         LIMIT $2",
+    )
+    .bind(repository.0)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut snapshots = Vec::new();
+    for row in &rows {
+        let (number, base) = (row.int("number")?, row.int("base")?);
+        snapshots.push(Snapshot {
+            repository,
+            number,
+            release: ReleaseId(row.int("release_id")?),
+            created_at: row.time("created_at")?,
+            package_count: row.int("package_count")?,
+            added: difference(connection, repository, number, base).await?,
+            removed: difference(connection, repository, base, number).await?,
+            is_current: row.int("current")? == number,
+        });
+    }
+    Ok(snapshots)
+}
+
+/// A snapshot that a release made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Made {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Its address within the product.
+    pub path: String,
+    /// The snapshot.
+    pub number: i64,
+    /// What it was made from.
+    pub base: i64,
+    /// What users see now.
+    pub current: i64,
+}
+
+/// Returns the snapshots that a release made.
+pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Result<Vec<Made>> {
+    // Index: snapshot_release.
+    let rows = sqlx::query(
+        "SELECT snapshot.*, repository.path, repository.current FROM snapshot
+         JOIN repository ON repository.id = snapshot.repository_id
+         WHERE release_id = $1
+         ORDER BY repository_id, number",
+    )
+    .bind(release.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(made).collect()
+}
+
+fn made(row: &AnyRow) -> Result<Made> {
+    Ok(Made {
+        repository: RepositoryId(row.int("repository_id")?),
+        path: row.text("path")?,
+        number: row.int("number")?,
+        base: row.int("base")?,
+        current: row.int("current")?,
+    })
+}
+
+/// Returns the NEVRAs that are in snapshot `a` and not in snapshot `b`.
+async fn difference(connection: &mut Connection, repository: RepositoryId, a: i64, b: i64) -> Result<Vec<String>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT package.nevra FROM snapshot_package AS has
+         JOIN package ON package.sha256 = has.sha256
+         WHERE has.repository_id = $1 AND has.since <= $2 AND (has.until IS NULL OR has.until > $2)
+           AND NOT EXISTS (
+               SELECT 1 FROM snapshot_package AS had
+               WHERE had.repository_id = $1 AND had.sha256 = has.sha256
+                 AND had.since <= $3 AND (had.until IS NULL OR had.until > $3))
+         ORDER BY package.nevra",
+    )
+    .bind(repository.0)
+    .bind(a)
+    .bind(b)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.text("nevra")).collect()
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

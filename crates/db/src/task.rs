@@ -1,0 +1,350 @@
+//! Tasks of every kind.
+
+use anima_types::{
+    Arch, Timestamp,
+    id::{BuildId, KeyId, ReleaseId, TaskId},
+    task::{Event, Kind, Status, next},
+    work::{Failure, Outcome, PhaseTime},
+};
+use sqlx::any::AnyRow;
+
+use crate::{
+    Connection, Error, Result, Write,
+    event::{self, NewEvent},
+    row::{Columns, to_json},
+};
+
+/// What a sign task signs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Subject {
+    /// It makes the key itself.
+    Key,
+    /// The packages of a build.
+    Packages,
+    /// The metadata of a release's repositories.
+    Metadata,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it stands.
+    pub status: Status,
+    /// What it is for.
+    pub about: About,
+    /// Why it stands there.
+    pub why: String,
+    /// How often it was given out since it was last restarted.
+    pub attempts: u32,
+    /// Counts the claims.
+    pub lease_number: i64,
+    /// When the lease ends.
+    pub lease_expires_at: Option<Timestamp>,
+    /// The node that has or had it.
+    pub node: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last given out.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How long each step took.
+    pub phases: Vec<PhaseTime>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// What the work gave.
+    pub result: Option<Outcome>,
+    /// The hash of the report that ended it.
+    pub report_hash: Option<String>,
+}
+
+/// What a task is for; it never changes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct About {
+    /// What it does.
+    pub kind: Kind,
+    /// The build.
+    pub build: Option<BuildId>,
+    /// The release.
+    pub release: Option<ReleaseId>,
+    /// The key, for sign tasks.
+    pub key: Option<KeyId>,
+    /// What is signed, for sign tasks.
+    pub subject: Option<Subject>,
+    /// The source package.
+    pub package: Option<String>,
+    /// The platform's name.
+    pub platform: Option<String>,
+    /// The architecture of the nodes that may take it.
+    pub arch: Option<Arch>,
+}
+
+/// What a report says.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How long each step took.
+    pub phases: Vec<PhaseTime>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// What the work gave.
+    pub result: Option<Outcome>,
+    /// The hash of the report.
+    pub report_hash: Option<String>,
+}
+
+impl Subject {
+    /// Returns the word in the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Subject::Key => "key",
+            Subject::Packages => "packages",
+            Subject::Metadata => "metadata",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Subject> {
+        [Subject::Key, Subject::Packages, Subject::Metadata].into_iter().find(|subject| subject.name() == name)
+    }
+}
+
+impl About {
+    /// Returns what a task of this kind is for, with nothing more said.
+    pub fn new(kind: Kind) -> About {
+        About { kind, build: None, release: None, key: None, subject: None, package: None, platform: None, arch: None }
+    }
+}
+
+/// Writes a task that waits.
+pub async fn insert(write: &mut Write, about: &About, why: &str) -> Result<TaskId> {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         RETURNING id",
+    )
+    .bind(about.kind.name())
+    .bind(Status::Waiting.name())
+    .bind(about.build.map(|id| id.0))
+    .bind(about.release.map(|id| id.0))
+    .bind(about.key.map(|id| id.0))
+    .bind(about.subject.map(Subject::name))
+    .bind(&about.package)
+    .bind(&about.platform)
+    .bind(about.arch.map(Arch::name))
+    .bind(why)
+    .bind(write.now.0)
+    .fetch_one(&mut **write)
+    .await?;
+    let id = TaskId(id);
+    record(write, id, about, "created", Status::Waiting, why).await?;
+    Ok(id)
+}
+
+/// Returns a task.
+pub async fn get(connection: &mut Connection, id: TaskId) -> Result<Task> {
+    let row = sqlx::query("SELECT * FROM task WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    from_row(&row.ok_or_else(|| Error::missing("task", id))?)
+}
+
+/// Returns a build's tasks in the order in which they were made.
+pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<Task>> {
+    list(sqlx::query("SELECT * FROM task WHERE build_id = $1 ORDER BY id").bind(build.0), connection).await
+}
+
+/// Returns a release's tasks in the order in which they were made.
+pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Result<Vec<Task>> {
+    list(sqlx::query("SELECT * FROM task WHERE release_id = $1 ORDER BY id").bind(release.0), connection).await
+}
+
+/// Returns the tasks that make a key, in the order in which they were made.
+pub async fn of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<Task>> {
+    let query = sqlx::query("SELECT * FROM task WHERE key_id = $1 AND subject = $2 ORDER BY id");
+    list(query.bind(key.0).bind(Subject::Key.name()), connection).await
+}
+
+/// Returns the tasks that nodes hold.
+pub async fn list_leased(connection: &mut Connection) -> Result<Vec<Task>> {
+    // Index: task_ready.
+    list(sqlx::query("SELECT * FROM task WHERE status = $1 ORDER BY id").bind(Status::Leased.name()), connection).await
+}
+
+/// Returns the oldest task that a node may take which takes these kinds and runs these architectures.
+pub async fn find_ready(connection: &mut Connection, kinds: &[Kind], archs: &[Arch]) -> Result<Option<Task>> {
+    const KINDS: usize = Kind::ALL.len();
+    const ARCHS: usize = Arch::ALL.len();
+    // Index: task_ready. The lists are filled up with words that no row has.
+    let mut query = sqlx::query(
+        "SELECT * FROM task
+         WHERE status = $1
+           AND kind IN ($2, $3, $4, $5, $6, $7)
+           AND (arch IS NULL OR arch IN ($8, $9, $10, $11, $12, $13, $14))
+         ORDER BY id
+         LIMIT 1",
+    )
+    .bind(Status::Ready.name());
+    for at in 0..KINDS {
+        query = query.bind(kinds.get(at).map_or("", |kind| kind.name()));
+    }
+    for at in 0..ARCHS {
+        query = query.bind(archs.get(at).map_or("", |arch| arch.name()));
+    }
+    let row = query.fetch_optional(connection).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Moves a task along its table, if it still stands where `task` says. A restart forgets what the last try gave.
+pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> Result<Status> {
+    let next = transition(write, task, event, why).await?;
+    if event == Event::Restarted {
+        sqlx::query(
+            "UPDATE task
+             SET attempts = 0, started_at = NULL, phases = '[]', failure = NULL, result = NULL, report_hash = NULL
+             WHERE id = $1",
+        )
+        .bind(task.id.0)
+        .execute(&mut **write)
+        .await?;
+    }
+    Ok(next)
+}
+
+/// Gives a ready task to a node, and returns the lease's number.
+pub async fn claim(write: &mut Write, task: &Task, node: &str, expires_at: Timestamp, why: &str) -> Result<i64> {
+    transition(write, task, Event::Claimed, why).await?;
+    let number = task.lease_number + 1;
+    sqlx::query(
+        "UPDATE task
+         SET node = $2, lease_number = $3, lease_expires_at = $4, attempts = attempts + 1, started_at = $5
+         WHERE id = $1",
+    )
+    .bind(task.id.0)
+    .bind(node)
+    .bind(number)
+    .bind(expires_at.0)
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(number)
+}
+
+/// Ends a leased task with what its node, or its absence, says.
+pub async fn end(write: &mut Write, task: &Task, event: Event, why: &str, ended: &Ended) -> Result<Status> {
+    let next = transition(write, task, event, why).await?;
+    sqlx::query("UPDATE task SET phases = $2, failure = $3, result = $4, report_hash = $5 WHERE id = $1")
+        .bind(task.id.0)
+        .bind(to_json("phases", &ended.phases)?)
+        .bind(ended.failure.as_ref().map(|failure| to_json("failure", failure)).transpose()?)
+        .bind(ended.result.as_ref().map(|result| to_json("result", result)).transpose()?)
+        .bind(&ended.report_hash)
+        .execute(&mut **write)
+        .await?;
+    Ok(next)
+}
+
+/// Lets a lease last longer, and returns whether it is still that lease.
+pub async fn extend_lease(write: &mut Write, id: TaskId, number: i64, expires_at: Timestamp) -> Result<bool> {
+    let updated = sqlx::query(
+        "UPDATE task SET lease_expires_at = $4 WHERE id = $1 AND status = $2 AND lease_number = $3",
+    )
+    .bind(id.0)
+    .bind(Status::Leased.name())
+    .bind(number)
+    .bind(expires_at.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(updated.rows_affected() > 0)
+}
+
+/// Says why a task stands where it stands in other words, without a change of status.
+pub async fn set_why(write: &mut Write, id: TaskId, why: &str) -> Result<()> {
+    sqlx::query("UPDATE task SET why = $2 WHERE id = $1").bind(id.0).bind(why).execute(&mut **write).await?;
+    Ok(())
+}
+
+async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> Result<Status> {
+    let (id, status) = (task.id, task.status);
+    let next = next(status, event).ok_or(Error::Transition {
+        noun: "task",
+        id: id.0,
+        status: status.name(),
+        event: event.name(),
+    })?;
+    let updated = sqlx::query(
+        "UPDATE task
+         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL
+         WHERE id = $1 AND status = $2 AND lease_number = $3",
+    )
+    .bind(id.0)
+    .bind(status.name())
+    .bind(task.lease_number)
+    .bind(next.name())
+    .bind(why)
+    .bind(next.is_ended().then_some(write.now.0))
+    .execute(&mut **write)
+    .await?;
+    if updated.rows_affected() == 0 {
+        return Err(Error::Conflict { noun: "task", id: id.0, status: status.name() });
+    }
+    record(write, id, &task.about, event.name(), next, why).await?;
+    Ok(next)
+}
+
+async fn record(
+    write: &mut Write,
+    id: TaskId,
+    about: &About,
+    verb: &'static str,
+    status: Status,
+    why: &str,
+) -> Result<()> {
+    let new = NewEvent {
+        noun: "task",
+        verb,
+        status: Some(status.name()),
+        build: about.build,
+        task: Some(id),
+        release: about.release,
+        message: why.to_string(),
+    };
+    event::record(write, new).await.map(drop)
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+
+async fn list(query: Query<'_>, connection: &mut Connection) -> Result<Vec<Task>> {
+    query.fetch_all(connection).await?.iter().map(from_row).collect()
+}
+
+fn from_row(row: &AnyRow) -> Result<Task> {
+    Ok(Task {
+        id: TaskId(row.int("id")?),
+        status: row.word("status", Status::from_name)?,
+        about: About {
+            kind: row.word("kind", Kind::from_name)?,
+            build: row.maybe_int("build_id")?.map(BuildId),
+            release: row.maybe_int("release_id")?.map(ReleaseId),
+            key: row.maybe_int("key_id")?.map(KeyId),
+            subject: row.maybe_word("subject", Subject::from_name)?,
+            package: row.maybe_text("package")?,
+            platform: row.maybe_text("platform")?,
+            arch: row.maybe_parsed("arch")?,
+        },
+        why: row.text("why")?,
+        attempts: row.int("attempts")?.try_into().unwrap_or(u32::MAX),
+        lease_number: row.int("lease_number")?,
+        lease_expires_at: row.maybe_time("lease_expires_at")?,
+        node: row.maybe_text("node")?,
+        created_at: row.time("created_at")?,
+        started_at: row.maybe_time("started_at")?,
+        ended_at: row.maybe_time("ended_at")?,
+        phases: row.json("phases")?,
+        failure: row.maybe_json("failure")?,
+        result: row.maybe_json("result")?,
+        report_hash: row.maybe_text("report_hash")?,
+    })
+}
+
+#[cfg(test)]
+#[path = "task_tests.rs"]
+mod tests;

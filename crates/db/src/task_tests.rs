@@ -1,0 +1,173 @@
+use super::*;
+use crate::{
+    lease, task_dependency,
+    testing::{Scratch, build, build_task},
+};
+use anima_types::{id::EventId, work::SrcOutcome};
+
+async fn ready_task(write: &mut Write, package: &str, arch: Arch) -> Task {
+    let build = build(write).await;
+    let id = build_task(write, build, package, arch).await;
+    let task = get(write, id).await.unwrap();
+    apply(write, &task, Event::DependenciesMet, "Ready.").await.unwrap();
+    get(write, id).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_step_of_the_table_is_taken_and_every_other_pair_is_refused() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let id = ready_task(&mut write, "jq", Arch::X86_64).await.id;
+
+    for status in Status::ALL {
+        for event in Event::ALL {
+            sqlx::query("UPDATE task SET status = $1").bind(status.name()).execute(&mut *write).await.unwrap();
+            let task = get(&mut write, id).await.unwrap();
+            match (next(status, event), apply(&mut write, &task, event, "why").await) {
+                (Some(wanted), Ok(got)) => assert_eq!(wanted, got),
+                (None, Err(Error::Transition { .. })) => {}
+                (wanted, got) => panic!("{status:?} {event:?}: {wanted:?} {got:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_writes_its_event_in_the_same_transaction() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let task = ready_task(&mut write, "jq", Arch::X86_64).await;
+
+    let events = event::list(&mut write, EventId(0), task.about.build, 10).await.unwrap();
+
+    let told: Vec<_> = events.iter().map(|event| (event.noun.as_str(), event.verb.as_str())).collect();
+    assert_eq!(told, [("build", "created"), ("task", "created"), ("task", "dependencies_met")]);
+    assert_eq!(events[2].status.as_deref(), Some("ready"));
+    assert_eq!(events[2].actor, "tester");
+}
+
+#[tokio::test]
+async fn a_change_from_a_status_that_was_left_is_a_conflict_and_leaves_no_event() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let task = ready_task(&mut write, "jq", Arch::X86_64).await;
+    apply(&mut write, &task, Event::Cancelled, "Stopped.").await.unwrap();
+    let before = event::newest(&mut write).await.unwrap();
+
+    let late = claim(&mut write, &task, "n1", Timestamp(9), "Taken.").await;
+
+    assert!(matches!(late, Err(Error::Conflict { noun: "task", .. })));
+    assert_eq!(event::newest(&mut write).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_claim_counts_and_an_older_lease_cannot_end_the_task() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write_at(100).await;
+    let task = ready_task(&mut write, "jq", Arch::X86_64).await;
+    assert_eq!(claim(&mut write, &task, "n1", Timestamp(200), "n1 has it.").await.unwrap(), 1);
+    let first = get(&mut write, task.id).await.unwrap();
+    apply(&mut write, &first, Event::LeaseExpired, "n1 is gone.").await.unwrap();
+    let again = get(&mut write, task.id).await.unwrap();
+    assert_eq!(claim(&mut write, &again, "n2", Timestamp(300), "n2 has it.").await.unwrap(), 2);
+
+    let ended = Ended { phases: vec![], failure: None, result: None, report_hash: None };
+    let late = end(&mut write, &first, Event::Succeeded, "Done.", &ended).await;
+
+    assert!(matches!(late, Err(Error::Conflict { .. })));
+    assert!(!extend_lease(&mut write, task.id, 1, Timestamp(400)).await.unwrap());
+    assert!(extend_lease(&mut write, task.id, 2, Timestamp(400)).await.unwrap());
+    let task = get(&mut write, task.id).await.unwrap();
+    assert_eq!((task.attempts, task.node.as_deref()), (2, Some("n2")));
+    assert_eq!(task.lease_expires_at, Some(Timestamp(400)));
+}
+
+#[tokio::test]
+async fn a_node_finds_the_oldest_task_of_its_kinds_and_architectures() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let arm = ready_task(&mut write, "jq", Arch::Aarch64).await;
+    let intel = ready_task(&mut write, "xz", Arch::X86_64).await;
+    let mut key = About::new(Kind::Sign);
+    key.subject = Some(Subject::Key);
+    let sign = insert(&mut write, &key, "Waits.").await.unwrap();
+    let sign = get(&mut write, sign).await.unwrap();
+    apply(&mut write, &sign, Event::DependenciesMet, "Ready.").await.unwrap();
+
+    let mut found = async |kinds: &[Kind], archs: &[Arch]| {
+        find_ready(&mut write, kinds, archs).await.unwrap().map(|task| task.id)
+    };
+
+    assert_eq!(found(&[Kind::Build], &[Arch::X86_64, Arch::Aarch64]).await, Some(arm.id));
+    assert_eq!(found(&[Kind::Src, Kind::Build], &[Arch::X86_64]).await, Some(intel.id));
+    assert_eq!(found(&[Kind::Test], &[Arch::X86_64]).await, None);
+    assert_eq!(found(&[Kind::Sign], &[]).await, Some(sign.id));
+    assert_eq!(found(&[], &[]).await, None);
+}
+
+#[tokio::test]
+async fn a_restart_forgets_what_the_last_try_gave() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let task = ready_task(&mut write, "jq", Arch::X86_64).await;
+    claim(&mut write, &task, "n1", Timestamp(200), "n1 has it.").await.unwrap();
+    let outcome = SrcOutcome {
+        nevra: "jq-1.7-1.src".parse().unwrap(),
+        srpm: anima_types::Sha256([1; 32]),
+        build_requires: vec![],
+        provides: vec![],
+        exclusive_arch: vec![],
+        exclude_arch: vec![],
+        is_noarch: false,
+    };
+    let ended = Ended {
+        phases: vec![PhaseTime { name: "build".into(), secs: 1.5 }],
+        failure: Some(Failure { code: "spec".into(), message: "no".into(), log_line: Some(3), hint: None }),
+        result: Some(Outcome::Src(outcome)),
+        report_hash: Some("ab".into()),
+    };
+    let leased = get(&mut write, task.id).await.unwrap();
+    end(&mut write, &leased, Event::Failed, "No.", &ended).await.unwrap();
+    let failed = get(&mut write, task.id).await.unwrap();
+    assert_eq!((failed.phases.clone(), failed.failure.clone()), (ended.phases, ended.failure));
+    assert_eq!((failed.result.clone(), failed.report_hash.clone()), (ended.result, ended.report_hash));
+    assert_eq!(failed.ended_at, Some(write.now));
+
+    apply(&mut write, &failed, Event::Restarted, "Again.").await.unwrap();
+
+    let task = get(&mut write, task.id).await.unwrap();
+    assert_eq!((task.status, task.attempts, task.ended_at), (Status::Waiting, 0, None));
+    assert_eq!((task.failure, task.result, task.report_hash, task.phases.len()), (None, None, None, 0));
+    assert_eq!(task.lease_number, 1, "the count of claims goes on");
+}
+
+#[tokio::test]
+async fn dependencies_are_replaced_as_a_whole() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let build = build(&mut write).await;
+    let mut tasks = Vec::new();
+    for package in ["a", "b", "c"] {
+        tasks.push(build_task(&mut write, build, package, Arch::X86_64).await);
+    }
+
+    task_dependency::replace(&mut write, tasks[2], &tasks[..2]).await.unwrap();
+    task_dependency::replace(&mut write, tasks[2], &tasks[1..2]).await.unwrap();
+
+    let needs = task_dependency::of_build(&mut write, build).await.unwrap();
+    assert_eq!(needs, [(tasks[2], vec![tasks[1]])].into());
+    assert_eq!(task_dependency::of_task(&mut write, tasks[2]).await.unwrap(), vec![tasks[1]]);
+}
+
+#[tokio::test]
+async fn a_lease_is_known_by_the_hash_of_its_secret_even_when_it_is_over() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let task = ready_task(&mut write, "jq", Arch::X86_64).await;
+    let row = lease::Lease { task: task.id, number: 1, node: "n1".into() };
+
+    lease::insert(&mut write, "hash", &row).await.unwrap();
+
+    assert_eq!(lease::find(&mut write, "hash").await.unwrap(), Some(row));
+    assert_eq!(lease::find(&mut write, "other").await.unwrap(), None);
+}

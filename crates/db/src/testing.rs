@@ -1,0 +1,57 @@
+//! A database in a temporary folder, for tests.
+
+use anima_types::{
+    Arch, Timestamp,
+    id::{BuildId, TaskId},
+    task::Kind,
+};
+use tempfile::TempDir;
+
+use crate::{
+    Db, Write, build,
+    task::{self, About},
+};
+
+pub(crate) struct Scratch {
+    pub(crate) db: Db,
+    pub(crate) dir: TempDir,
+}
+
+impl Scratch {
+    pub(crate) async fn new() -> Scratch {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("with space %20?.db")).await.unwrap();
+        Scratch { db, dir }
+    }
+
+    pub(crate) async fn write(&self) -> Write {
+        self.write_at(1).await
+    }
+
+    pub(crate) async fn write_at(&self, secs: i64) -> Write {
+        self.db.write(Timestamp(0).plus_secs(secs), "tester").await.unwrap()
+    }
+}
+
+pub(crate) async fn build(write: &mut Write) -> BuildId {
+    let new = build::NewBuild {
+        owner: "ada".into(),
+        reason: "asked for by ada".into(),
+        platforms: vec!["seed-1".into()],
+        architectures: vec![Arch::X86_64],
+        summary: "Waits.".into(),
+        gather: None,
+    };
+    build::insert(write, &new).await.unwrap()
+}
+
+pub(crate) async fn build_task(write: &mut Write, build: BuildId, package: &str, arch: Arch) -> TaskId {
+    let about = About {
+        build: Some(build),
+        package: Some(package.into()),
+        platform: Some("seed-1".into()),
+        arch: Some(arch),
+        ..About::new(Kind::Build)
+    };
+    task::insert(write, &about, "Waits for its source.").await.unwrap()
+}
