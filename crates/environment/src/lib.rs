@@ -1,0 +1,20 @@
+//! From a platform's repositories to a mounted root.
+//!
+//! It refuses to know what the root is for: a build node builds in it, a test node tests in it.
+
+mod download;
+mod error;
+mod hash;
+mod inside;
+mod journal;
+mod run;
+
+pub use download::{Downloads, Wanted};
+pub use error::{Error, is_disk_full};
+pub use hash::{FileHash, hash_file, sha256_of};
+pub use inside::{Inside, Kind, MAX_FOUND};
+pub use journal::Journal;
+pub use run::{MAX_CAPTURED_BYTES, blocking, capture, exit_in_words, run};
+
+/// What can be asked of an environment, or why it could not be had.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,113 @@
+//! A command in a root, followed from async code: its output goes into the journal or into memory, and a cancelled task
+//! kills it at once.
+
+use std::io::Read;
+use std::path::Path;
+
+use anima_sandbox::{Canceller, Exit, Outcome, Sandbox, Spec};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, Journal};
+
+/// How much is read of a log at once.
+const READ_BYTES: usize = 64 * 1024;
+/// A command whose output is kept in memory says at most so much: the file list of the largest package is below it.
+pub const MAX_CAPTURED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Runs a command whose output goes into the journal.
+pub async fn run(spec: Spec, helper: &Path, journal: &Journal, cancel: &CancellationToken) -> Result<Outcome, Error> {
+    let journal = journal.clone();
+    follow(spec, helper, cancel, move |bytes| journal.write(bytes)).await
+}
+
+/// Runs a command and returns its output, stdout and stderr together.
+pub async fn capture(mut spec: Spec, helper: &Path, cancel: &CancellationToken) -> Result<(Outcome, String), Error> {
+    spec.limits.log_bytes = spec.limits.log_bytes.min(MAX_CAPTURED_BYTES);
+    let output = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = output.clone();
+    let keep = move |bytes: &[u8]| sink.lock().unwrap_or_else(|error| error.into_inner()).extend_from_slice(bytes);
+    let outcome = follow(spec, helper, cancel, keep).await?;
+    let bytes = std::mem::take(&mut *output.lock().unwrap_or_else(|error| error.into_inner()));
+    Ok((outcome, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+async fn follow(
+    spec: Spec,
+    helper: &Path,
+    cancel: &CancellationToken,
+    mut sink: impl FnMut(&[u8]) + Send + 'static,
+) -> Result<Outcome, Error> {
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    let helper = helper.to_owned();
+    let (started, canceller) = tokio::sync::oneshot::channel::<Canceller>();
+    let mut work = tokio::task::spawn_blocking(move || {
+        let mut running = Sandbox::spawn(&spec, &helper)?;
+        // Nobody listens any more when the task was dropped: then `running` is dropped too, and with it all inside.
+        if started.send(running.canceller()).is_err() {
+            return Err(Error::Cancelled);
+        }
+        if let Some(mut log) = running.take_log() {
+            copy(&mut log, &mut sink)?;
+        }
+        Ok(running.wait()?)
+    });
+    // Dropped with this future, it kills what runs: an abandoned task must not go on in the root.
+    let guard = match canceller.await {
+        Ok(canceller) => KillOnDrop(canceller),
+        Err(_) => return joined(work.await),
+    };
+    let outcome = tokio::select! {
+        outcome = &mut work => joined(outcome)?,
+        () = cancel.cancelled() => {
+            guard.0.cancel();
+            joined(work.await)?
+        }
+    };
+    if outcome.exit == Exit::Canceled || cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(outcome) }
+}
+
+struct KillOnDrop(Canceller);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn copy(log: &mut impl Read, sink: &mut impl FnMut(&[u8])) -> Result<(), Error> {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match log.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => sink(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Sandbox(error.into())),
+        }
+    }
+}
+
+/// Runs blocking work beside the runtime; a panic in it goes on in the caller.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Returns how a command ended, in words.
+pub fn exit_in_words(exit: Exit) -> String {
+    match exit {
+        Exit::Exited(code) => format!("it ended with status {code}"),
+        Exit::Signaled(signal) => format!("it was killed by signal {signal}"),
+        Exit::TimedOut => "its time was over".to_owned(),
+        Exit::OutOfMemory => "it needed more memory than it may have".to_owned(),
+        Exit::LogTooLong => "it wrote more than it may".to_owned(),
+        Exit::Canceled => "it was cancelled".to_owned(),
+    }
+}
