@@ -1,1 +1,20 @@
-//! Development only: a whole system in a temporary folder, tiny packages, story verbs.
+//! Development only: a whole system in a temporary folder, tiny source packages, and the verbs that stories are told in.
+//!
+//! The system is the real program with all its roles as processes ([`System`]); the distribution that it builds on is
+//! Seed Linux, made once for the machine and kept ([`seed`]). Users' side is real too: `git` pushes
+//! ([`SourcePackage`]), `dnf` installs ([`Root`]).
+//!
+//! It refuses to look into the database or any role's folder: a test sees what a user sees.
+
+mod browser;
+mod command;
+mod root;
+mod seed;
+mod source;
+mod system;
+
+pub use browser::Browser;
+pub use root::Root;
+pub use seed::seed;
+pub use source::SourcePackage;
+pub use system::System;

@@ -1,5 +1,6 @@
-//! Developer commands: `cargo xtask tidy | check`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | bench`. Nothing here is part of the product.
 
+mod bench;
 mod tidy;
 
 use std::process::Command;
@@ -14,12 +15,21 @@ enum Task {
     Tidy,
     /// Runs all that a change has to pass: format, clippy, tidy, tests, documentation.
     Check,
+    /// Measures the release build beside its peers; needs root and a machine with nothing else to do.
+    Bench {
+        /// What to measure.
+        name: bench::Bench,
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Tidy => tidy::run(),
         Task::Check => check(),
+        Task::Bench { name, json } => bench::run(name, json),
     }
 }
 

@@ -1,0 +1,65 @@
+//! A fresh root that the real `dnf` installs into, as a user's machine would.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use crate::command::{output, run, said};
+
+/// A root in a temporary folder, with dnf's configuration beside it.
+#[derive(Debug)]
+pub struct Root {
+    folder: TempDir,
+}
+
+impl Root {
+    /// Returns an empty root that knows the product's repositories as `PRODUCT.repo` of the master describes them, with
+    /// both checks of signatures, and the unsigned base distribution below them.
+    pub fn new(master_url: &str, product: &str) -> Result<Root> {
+        let root = Root { folder: tempfile::tempdir()? };
+        for name in ["repos", "root", "cache"] {
+            fs::create_dir(root.path(name))?;
+        }
+        let repo_file = run(Command::new("curl").args(["-sSf", &format!("{master_url}/repos/{product}/{product}.repo")]))?;
+        fs::write(root.path("repos/product.repo"), repo_file)?;
+        let base = format!(
+            "[base]\nname=base\nbaseurl={master_url}/mirror/seed/{product}/{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",
+            arch = std::env::consts::ARCH
+        );
+        fs::write(root.path("repos/base.repo"), base)?;
+        let config = format!(
+            "[main]\nreposdir={}\ncachedir={}\nlogdir={}\npersistdir={}\nmetadata_expire=1\ninstall_weak_deps=0\ntsflags=nodocs\n",
+            root.path("repos").display(),
+            root.path("cache").display(),
+            root.path("cache").display(),
+            root.path("cache").display(),
+        );
+        fs::write(root.path("dnf.conf"), config)?;
+        Ok(root)
+    }
+
+    /// Runs dnf on the root; an error has all that it said.
+    pub fn dnf(&self, arguments: &[&str]) -> Result<String> {
+        let output = output(
+            Command::new("dnf")
+                .arg(format!("--config={}", self.path("dnf.conf").display()))
+                .arg(format!("--installroot={}", self.path("root").display()))
+                .args(["--assumeyes", "--releasever=1", "--disableplugin=local", "--setopt=keepcache=0"])
+                .args(arguments),
+        )?;
+        let text = said(&output);
+        anyhow::ensure!(output.status.success(), "dnf {arguments:?} ended with {}:\n{text}", output.status);
+        Ok(text)
+    }
+
+    /// Runs a command in the root and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        run(Command::new("chroot").arg(self.path("root")).args(arguments))
+    }
+
+    /// Returns the path of something beside the root: `root/…` is in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}

@@ -1,0 +1,75 @@
+//! `cargo xtask bench NAME`: measures the release build of the program, beside the peer in the same run, and prints one
+//! line for each figure. What the figures are for is in docs/PERFORMANCE.md.
+
+mod idle;
+mod pipeline;
+mod processes;
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::tidy;
+
+/// What can be measured.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Bench {
+    /// The idle system, all roles in one: memory, processor time, time until it is ready.
+    Idle,
+    /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`.
+    Pipeline,
+}
+
+/// One measured figure.
+#[derive(Serialize)]
+struct Figure {
+    bench: &'static str,
+    case: &'static str,
+    /// What is measured, with its unit.
+    #[serde(flatten)]
+    values: serde_json::Value,
+}
+
+/// Runs a bench on the release build.
+pub fn run(bench: Bench, json: bool) -> Result<()> {
+    let program = release_build()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let figures = runtime.block_on(async {
+        match bench {
+            Bench::Idle => idle::measure(&program).await,
+            Bench::Pipeline => pipeline::measure(&program).await,
+        }
+    })?;
+    for figure in figures {
+        println!("{}", if json { serde_json::to_string(&figure)? } else { figure.to_text() });
+    }
+    Ok(())
+}
+
+impl Figure {
+    fn to_text(&self) -> String {
+        let values = self.values.as_object().into_iter().flatten();
+        let values = values.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+        format!("{} {}: {}", self.bench, self.case, values.join(", "))
+    }
+}
+
+fn release_build() -> Result<PathBuf> {
+    let status = Command::new("cargo").args(["build", "--release", "--package", "anima"]).current_dir(tidy::root()).status()?;
+    ensure!(status.success(), "the release build failed");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tidy::root().join("target"), PathBuf::from);
+    target.join("release/anima").canonicalize().context("could not find the release build")
+}
+
+/// Returns the median of an odd number of measurements.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Rounds to milliseconds: more digits would be noise.
+fn rounded(secs: f64) -> f64 {
+    (secs * 1000.0).round() / 1000.0
+}
