@@ -32,7 +32,8 @@ impl Browser {
             .spawn()
             .context("could not start chromedriver")?;
         let port = port_of(&mut driver)?;
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
+        let arguments =
+            ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
         let arguments = arguments.map(str::to_string).into_iter().chain([format!("--window-size={width},{height}")]);
         let capabilities = json!({ "goog:chromeOptions": {
             "args": arguments.collect::<Vec<_>>(),
@@ -77,7 +78,11 @@ impl Browser {
     /// Clicks on the first element of that CSS selector.
     pub async fn click(&self, selector: &str) -> Result<()> {
         let element = self.client.wait().at_most(WAIT_LIMIT).for_element(Locator::Css(selector)).await;
-        element.with_context(|| format!("there is no {selector}"))?.click().await.with_context(|| format!("could not click {selector}"))
+        element
+            .with_context(|| format!("there is no {selector}"))?
+            .click()
+            .await
+            .with_context(|| format!("could not click {selector}"))
     }
 
     /// Runs a script's body in the page and returns what it returns.

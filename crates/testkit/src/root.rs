@@ -21,7 +21,8 @@ impl Root {
         for name in ["repos", "root", "cache"] {
             fs::create_dir(root.path(name))?;
         }
-        let repo_file = run(Command::new("curl").args(["-sSf", &format!("{master_url}/repos/{product}/{product}.repo")]))?;
+        let repo_file =
+            run(Command::new("curl").args(["-sSf", &format!("{master_url}/repos/{product}/{product}.repo")]))?;
         fs::write(root.path("repos/product.repo"), repo_file)?;
         let base = format!(
             "[base]\nname=base\nbaseurl={master_url}/mirror/seed/{product}/{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",

@@ -14,7 +14,8 @@ pub fn seed() -> Result<PathBuf> {
     let out = target_folder().join("seed");
     let arch = Arch::of_this_program().context("could not tell this machine's architecture")?;
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let seed = anima_seedling::make(&Options { out: out.clone(), arch, jobs }, &|_| {}).context("could not make the seed")?;
+    let seed =
+        anima_seedling::make(&Options { out: out.clone(), arch, jobs }, &|_| {}).context("could not make the seed")?;
     assert!(seed.path.starts_with(out.canonicalize()?.join(SEED_FOLDER)), "the platform file expects it there");
     Ok(out)
 }

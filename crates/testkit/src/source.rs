@@ -90,7 +90,9 @@ impl SourcePackage {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.folder.path());
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
         for who in ["AUTHOR", "COMMITTER"] {
-            command.env(format!("GIT_{who}_NAME"), "A Packager").env(format!("GIT_{who}_EMAIL"), "packager@example.org");
+            command
+                .env(format!("GIT_{who}_NAME"), "A Packager")
+                .env(format!("GIT_{who}_EMAIL"), "packager@example.org");
         }
         command
     }

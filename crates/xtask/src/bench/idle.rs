@@ -16,6 +16,8 @@ const SETTLE: Duration = Duration::from_secs(15);
 /// Long enough for every chore with an interval to come by.
 const WATCH: Duration = Duration::from_secs(60);
 const STARTS: usize = 5;
+/// The unit of processor time in `/proc` (`USER_HZ`), the same on every architecture that we run on.
+const TICKS_PER_SEC: f64 = 100.0;
 
 pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
     let mut system = System::start(program).await?;
@@ -33,7 +35,7 @@ pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
         starts.push(began.elapsed().as_secs_f64());
     }
     let ticks = after.cpu_ticks.saturating_sub(before.cpu_ticks) as f64;
-    let cpu_percent = 100.0 * ticks / rustix::param::clock_ticks_per_second() as f64 / watched.as_secs_f64();
+    let cpu_percent = 100.0 * ticks / TICKS_PER_SEC / watched.as_secs_f64();
     let values = json!({
         "memory_mib": rounded(after.memory_kib as f64 / 1024.0),
         "processes": after.process_count,

@@ -57,7 +57,8 @@ impl Figure {
 }
 
 fn release_build() -> Result<PathBuf> {
-    let status = Command::new("cargo").args(["build", "--release", "--package", "anima"]).current_dir(tidy::root()).status()?;
+    let status =
+        Command::new("cargo").args(["build", "--release", "--package", "anima"]).current_dir(tidy::root()).status()?;
     ensure!(status.success(), "the release build failed");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tidy::root().join("target"), PathBuf::from);
     target.join("release/anima").canonicalize().context("could not find the release build")

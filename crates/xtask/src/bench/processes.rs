@@ -19,10 +19,9 @@ pub fn of_tree(root: u32) -> Result<Use> {
     let mut total = Use::default();
     for pid in tree(root)? {
         // A process that ended meanwhile uses nothing.
-        let (Ok(smaps), Ok(stat)) = (
-            fs::read_to_string(format!("/proc/{pid}/smaps_rollup")),
-            fs::read_to_string(format!("/proc/{pid}/stat")),
-        ) else {
+        let (Ok(smaps), Ok(stat)) =
+            (fs::read_to_string(format!("/proc/{pid}/smaps_rollup")), fs::read_to_string(format!("/proc/{pid}/stat")))
+        else {
             continue;
         };
         let pss = smaps.lines().find_map(|line| line.strip_prefix("Pss:")).context("the kernel tells no Pss")?;
@@ -40,13 +39,15 @@ fn tree(root: u32) -> Result<BTreeSet<u32>> {
     for entry in fs::read_dir("/proc")? {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
         let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).and_then(|text| text.parse().ok());
+        let parent =
+            stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).and_then(|text| text.parse().ok());
         parents.extend(parent.map(|parent: u32| (pid, parent)));
     }
     let mut tree = BTreeSet::from([root]);
     loop {
         let before = tree.len();
-        let children = parents.iter().filter(|(_, parent)| tree.contains(parent)).map(|&(pid, _)| pid).collect::<Vec<_>>();
+        let children =
+            parents.iter().filter(|(_, parent)| tree.contains(parent)).map(|&(pid, _)| pid).collect::<Vec<_>>();
         tree.extend(children);
         if tree.len() == before {
             return Ok(tree);
