@@ -1,1 +1,20 @@
-//! Typed HTTP client of the Master Service; client::lease is what all nodes share.
+//! Typed HTTP client of the Master Service.
+//!
+//! [`Client`] has one method for each route of `/api/v1`. Calls that are safe to repeat are repeated a few times when
+//! the master cannot be reached; others only when they certainly did not arrive. [`lease`] is what all nodes share:
+//! claim, heartbeat, log, upload, report.
+//!
+//! It refuses to know what any task is about, and to decide what a person wants: it asks and tells.
+
+mod api;
+mod download;
+mod error;
+mod http;
+pub mod lease;
+mod retry;
+mod sse;
+mod stream;
+
+pub use error::Error;
+pub use http::Client;
+pub use stream::LogPiece;

@@ -1,0 +1,251 @@
+//! One method for each route of `/api/v1`, in the order of the reference.
+
+use anima_types::{
+    Sha256,
+    artifact::Artifact,
+    build::{Build, BuildDetail, CreateBuild, ListQuery},
+    event::Event,
+    id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, TaskId, TokenId},
+    key::{CreateKey, Key},
+    node::Node,
+    package::{PackageDetail, PackageSummary},
+    platform::Platform,
+    product::{CreateProduct, Product},
+    push::{Push, PushAnswer},
+    release::{CreateRelease, Release},
+    repository::{Repository, RepositoryPackage, Snapshot},
+    task::Task,
+    token::{CreateToken, CreatedToken, Token, Whoami},
+};
+use bytes::Bytes;
+use reqwest::Method;
+use serde::Serialize;
+
+use crate::{
+    error::Error,
+    http::{Client, segment},
+};
+
+/// No query.
+const NONE: &[(&str, &str); 0] = &[];
+
+/// A package's header is at most so long: RPM's own bound.
+const MAX_HEADER_BYTES: u64 = 256 * 1024 * 1024;
+
+#[derive(Serialize)]
+struct RepositoryQuery<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct EventQuery {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<EventId>,
+    limit: u32,
+}
+
+/// Builds and their tasks.
+impl Client {
+    /// Starts a build.
+    pub async fn create_build(&self, wanted: &CreateBuild) -> Result<Build, Error> {
+        self.post("api/v1/builds", wanted).await
+    }
+
+    /// Returns builds, newest first.
+    pub async fn builds(&self, query: &ListQuery) -> Result<Vec<Build>, Error> {
+        self.get("api/v1/builds", query).await
+    }
+
+    /// Returns a build with its tasks.
+    pub async fn build(&self, build: BuildId) -> Result<BuildDetail, Error> {
+        self.get(&format!("api/v1/builds/{build}"), NONE).await
+    }
+
+    /// Stops a build.
+    pub async fn cancel_build(&self, build: BuildId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/builds/{build}/cancel")).await
+    }
+
+    /// Tries again what failed in a build.
+    pub async fn restart_build(&self, build: BuildId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/builds/{build}/restart")).await
+    }
+
+    /// Returns a task.
+    pub async fn task(&self, task: TaskId) -> Result<Task, Error> {
+        self.get(&format!("api/v1/tasks/{task}"), NONE).await
+    }
+
+    /// Stops a task.
+    pub async fn cancel_task(&self, task: TaskId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/tasks/{task}/cancel")).await
+    }
+
+    /// Tries a task again.
+    pub async fn restart_task(&self, task: TaskId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/tasks/{task}/restart")).await
+    }
+
+    /// Returns a package's header, which is what is signed.
+    pub async fn artifact_header(&self, sha256: Sha256) -> Result<Bytes, Error> {
+        let call = self.call(Method::GET, &format!("api/v1/artifacts/{sha256}/header"));
+        let what = call.what.clone();
+        let response = self.send(call).await?;
+        self.read(&what, response, MAX_HEADER_BYTES).await
+    }
+
+    /// Returns the whole address of an artifact.
+    pub fn artifact_url(&self, artifact: &Artifact) -> String {
+        format!("{}api/v1/artifacts/{}", self.base_url(), artifact.sha256)
+    }
+
+    /// Returns what happened after an event, at most `limit` of it.
+    pub async fn events_after(&self, after: Option<EventId>, limit: u32) -> Result<Vec<Event>, Error> {
+        self.get("api/v1/events/list", &EventQuery { after, limit }).await
+    }
+}
+
+/// What is built, and for whom.
+impl Client {
+    /// Returns all platforms.
+    pub async fn platforms(&self) -> Result<Vec<Platform>, Error> {
+        self.get("api/v1/platforms", NONE).await
+    }
+
+    /// Returns a platform.
+    pub async fn platform(&self, name: &str) -> Result<Platform, Error> {
+        self.get(&format!("api/v1/platforms/{}", segment(name)), NONE).await
+    }
+
+    /// Returns all products.
+    pub async fn products(&self) -> Result<Vec<Product>, Error> {
+        self.get("api/v1/products", NONE).await
+    }
+
+    /// Returns a product.
+    pub async fn product(&self, name: &str) -> Result<Product, Error> {
+        self.get(&format!("api/v1/products/{}", segment(name)), NONE).await
+    }
+
+    /// Makes a product with its repositories.
+    pub async fn create_product(&self, wanted: &CreateProduct) -> Result<Product, Error> {
+        self.post("api/v1/products", wanted).await
+    }
+
+    /// Returns the repositories of one product, or of all.
+    pub async fn repositories(&self, product: Option<&str>) -> Result<Vec<Repository>, Error> {
+        self.get("api/v1/repositories", &RepositoryQuery { product }).await
+    }
+
+    /// Returns a repository.
+    pub async fn repository(&self, repository: RepositoryId) -> Result<Repository, Error> {
+        self.get(&format!("api/v1/repositories/{repository}"), NONE).await
+    }
+
+    /// Returns a repository's snapshots.
+    pub async fn snapshots(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, Error> {
+        self.get(&format!("api/v1/repositories/{repository}/snapshots"), NONE).await
+    }
+
+    /// Returns the packages that users see in a repository.
+    pub async fn repository_packages(&self, repository: RepositoryId) -> Result<Vec<RepositoryPackage>, Error> {
+        self.get(&format!("api/v1/repositories/{repository}/packages"), NONE).await
+    }
+
+    /// Returns all packages that were ever pushed or built.
+    pub async fn packages(&self) -> Result<Vec<PackageSummary>, Error> {
+        self.get("api/v1/packages", NONE).await
+    }
+
+    /// Returns a package with its builds.
+    pub async fn package(&self, name: &str) -> Result<PackageDetail, Error> {
+        self.get(&format!("api/v1/packages/{}", segment(name)), NONE).await
+    }
+
+    /// Tells of a push. It is safe to tell twice.
+    pub async fn report_push(&self, push: &Push) -> Result<PushAnswer, Error> {
+        self.post("api/v1/pushes", push).await
+    }
+}
+
+/// Releases.
+impl Client {
+    /// Begins to plan a release.
+    pub async fn create_release(&self, wanted: &CreateRelease) -> Result<Release, Error> {
+        self.post("api/v1/releases", wanted).await
+    }
+
+    /// Returns all releases, newest first.
+    pub async fn releases(&self) -> Result<Vec<Release>, Error> {
+        self.get("api/v1/releases", NONE).await
+    }
+
+    /// Returns a release with its plan.
+    pub async fn release(&self, release: ReleaseId) -> Result<Release, Error> {
+        self.get(&format!("api/v1/releases/{release}"), NONE).await
+    }
+
+    /// Decides that a planned release goes to users.
+    pub async fn commit_release(&self, release: ReleaseId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/releases/{release}/commit")).await
+    }
+
+    /// Throws a plan away.
+    pub async fn abandon_release(&self, release: ReleaseId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/releases/{release}/abandon")).await
+    }
+
+    /// Takes a release back.
+    pub async fn revert_release(&self, release: ReleaseId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/releases/{release}/revert")).await
+    }
+
+    /// Plans a release anew.
+    pub async fn replan_release(&self, release: ReleaseId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/releases/{release}/replan")).await
+    }
+}
+
+/// Nodes, keys and tokens.
+impl Client {
+    /// Returns all nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        self.get("api/v1/nodes", NONE).await
+    }
+
+    /// Returns all keys.
+    pub async fn keys(&self) -> Result<Vec<Key>, Error> {
+        self.get("api/v1/keys", NONE).await
+    }
+
+    /// Returns a key.
+    pub async fn key(&self, key: KeyId) -> Result<Option<Key>, Error> {
+        Ok(self.keys().await?.into_iter().find(|other| other.id == key))
+    }
+
+    /// Asks the Sign Server for a key.
+    pub async fn create_key(&self, wanted: &CreateKey) -> Result<Key, Error> {
+        self.post("api/v1/keys", wanted).await
+    }
+
+    /// Returns all tokens, without their secrets.
+    pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.get("api/v1/tokens", NONE).await
+    }
+
+    /// Makes a token.
+    pub async fn create_token(&self, wanted: &CreateToken) -> Result<CreatedToken, Error> {
+        self.post("api/v1/tokens", wanted).await
+    }
+
+    /// Revokes a token.
+    pub async fn delete_token(&self, token: TokenId) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/tokens/{token}")).await
+    }
+
+    /// Returns whose token this client has.
+    pub async fn whoami(&self) -> Result<Whoami, Error> {
+        self.get("api/v1/tokens/whoami", NONE).await
+    }
+}

@@ -1,0 +1,269 @@
+//! The one place where requests are made: addresses, credentials, time limits, errors, repetition.
+
+use std::{fmt, time::Duration};
+
+use anima_types::error::ErrorBody;
+use bytes::Bytes;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::Error,
+    retry::{Backoff, patiently},
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dead peer is noticed by then, however long the call may last.
+const TCP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A call that neither waits for anything nor moves a file is answered by then.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A call that is safe to repeat is repeated for so long: over a hiccup, but a person at a terminal does not wait longer.
+const CALL_PATIENCE: Duration = Duration::from_secs(3);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// JSON of one answer at most: the largest are plans of whole repositories.
+const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
+/// The body of an error at most.
+const MAX_ERROR_BYTES: u64 = 64 * 1024;
+
+/// A client of one master with one token, or none. Clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// A call that is about to be made.
+pub(crate) struct Call {
+    pub(crate) what: String,
+    pub(crate) request: RequestBuilder,
+}
+
+impl Client {
+    /// Returns a client of the master at `base_url`, such as `http://localhost:8080`. It does not connect yet.
+    pub fn new(base_url: &str, token: Option<String>) -> Result<Client, Error> {
+        let wrong = |reason: String| Error::Address { url: base_url.to_string(), reason };
+        let mut base = Url::parse(base_url).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(wrong("it has to begin with http:// or https://".to_string()));
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("anima/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(TCP_TIMEOUT)
+            .tcp_user_timeout(TCP_TIMEOUT)
+            // A library does not read the environment.
+            .no_proxy()
+            .build()
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Client { http, base, token })
+    }
+
+    /// Returns the same client with another token.
+    pub fn with_token(&self, token: Option<String>) -> Client {
+        Client { token, ..self.clone() }
+    }
+
+    /// Returns the master's address.
+    pub fn base_url(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// Returns whether the master is there and well.
+    pub async fn healthz(&self) -> Result<(), Error> {
+        self.send(self.call(Method::GET, "healthz").limited(CALL_TIMEOUT)).await.map(drop)
+    }
+
+    /// `path` has no slash in front, and its variable parts are percent-encoded.
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        let what = format!("{method} /{path}");
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        let mut request = self.http.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        Call { what, request }
+    }
+
+    /// Any address, without a token.
+    pub(crate) fn foreign_call(&self, url: &str) -> Call {
+        Call { what: format!("GET {url}"), request: self.http.get(url) }
+    }
+
+    /// Sends it once; an answer of 400 and above is an error.
+    pub(crate) async fn send(&self, call: Call) -> Result<Response, Error> {
+        let Call { what, request } = call;
+        let response = request.send().await.map_err(|error| self.broken(&what, error))?;
+        if response.status().is_client_error() || response.status().is_server_error() {
+            return Err(self.refusal(what, response).await);
+        }
+        Ok(response)
+    }
+
+    /// Sends a call that is safe to repeat, and reads its answer.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T, Error> {
+        patiently(CALL_PATIENCE, LONGEST_WAIT, Error::is_temporary, || async {
+            let call = self.call(Method::GET, path).limited(CALL_TIMEOUT).query(query);
+            self.json(call).await
+        })
+        .await
+    }
+
+    /// Sends a call that does something. It is repeated only while no connection could be made.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let response = self.once_connected(|| self.call(Method::POST, path).limited(CALL_TIMEOUT).json(body)).await?;
+        self.read_json(format!("POST /{path}"), response).await
+    }
+
+    /// As [`Client::post`], without a body, and whatever the answer says is not read.
+    pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Error> {
+        self.once_connected(|| self.call(method.clone(), path).limited(CALL_TIMEOUT)).await.map(drop)
+    }
+
+    /// Sends a call, and reads its answer.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
+        let what = call.what.clone();
+        let response = self.send(call).await?;
+        self.read_json(what, response).await
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, what: String, response: Response) -> Result<T, Error> {
+        let bytes = self.read(&what, response, MAX_ANSWER_BYTES).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::Answer { what, reason: error.to_string() })
+    }
+
+    /// Reads the whole answer, if it is not longer than allowed.
+    pub(crate) async fn read(&self, what: &str, mut response: Response, max_bytes: u64) -> Result<Bytes, Error> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(what, error))? {
+            if bytes.len() as u64 + piece.len() as u64 > max_bytes {
+                return Err(Error::TooLong { what: what.to_string(), max_bytes });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.into())
+    }
+
+    pub(crate) fn broken(&self, what: &str, error: reqwest::Error) -> Error {
+        let server = error.url().map_or_else(|| self.base.to_string(), |url| url.origin().ascii_serialization());
+        let is_answer = error.is_builder() || error.is_redirect();
+        let (what, reason) = (what.to_string(), innermost(&error.without_url()));
+        match is_answer {
+            true => Error::Answer { what, reason },
+            false => Error::Unreachable { server, what, reason },
+        }
+    }
+
+    async fn once_connected(&self, call: impl Fn() -> Call) -> Result<Response, Error> {
+        let mut backoff = Backoff::up_to(LONGEST_WAIT);
+        let until = tokio::time::Instant::now() + CALL_PATIENCE;
+        loop {
+            let Call { what, request } = call();
+            match request.send().await {
+                Err(error) if error.is_connect() && tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(backoff.next()).await;
+                }
+                Err(error) => return Err(self.broken(&what, error)),
+                Ok(response) if response.status().as_u16() >= 400 => return Err(self.refusal(what, response).await),
+                Ok(response) => return Ok(response),
+            }
+        }
+    }
+
+    async fn refusal(&self, what: String, response: Response) -> Error {
+        let status = response.status();
+        let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        let bytes = self.read(&what, response, MAX_ERROR_BYTES).await.unwrap_or_default();
+        let body = is_json.then(|| serde_json::from_slice(&bytes).ok()).flatten();
+        Error::Api { what, status: status.as_u16(), body: body.unwrap_or_else(|| foreign_error(status)) }
+    }
+}
+
+impl Call {
+    pub(crate) fn limited(self, timeout: Duration) -> Call {
+        Call { request: self.request.timeout(timeout), ..self }
+    }
+
+    pub(crate) fn query(self, query: &impl Serialize) -> Call {
+        Call { request: self.request.query(query), ..self }
+    }
+
+    pub(crate) fn json(self, body: &impl Serialize) -> Call {
+        Call { request: self.request.json(body), ..self }
+    }
+
+    pub(crate) fn body(self, body: impl Into<reqwest::Body>) -> Call {
+        Call { request: self.request.body(body), ..self }
+    }
+
+    pub(crate) fn header(self, name: reqwest::header::HeaderName, value: impl ToString) -> Call {
+        Call { request: self.request.header(name, value.to_string()), ..self }
+    }
+}
+
+/// An error of something between us and the master, such as a proxy: it does not speak our form.
+fn foreign_error(status: StatusCode) -> ErrorBody {
+    let reason = status.canonical_reason().unwrap_or("error");
+    ErrorBody {
+        code: format!("http_{}", status.as_u16()),
+        message: format!("the server answered {reason} without saying why"),
+        hint: Some("Check that the address is that of Anima's Master Service.".to_string()),
+    }
+}
+
+/// Returns the cause at the end of the chain: "Connection refused" and not "error sending request".
+fn innermost(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
+    }
+}
+
+/// Makes a text fit for one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'+' => all.push(byte as char),
+            // A segment of dots alone would be a path of its own.
+            b'.' if text.bytes().any(|byte| byte != b'.') => all.push('.'),
+            _ => all += &format!("%{byte:02X}"),
+        }
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for bad in ["", "localhost:8080", "ftp://h/", "http://"] {
+            assert!(matches!(Client::new(bad, None), Err(Error::Address { .. })), "{bad}");
+        }
+        assert_eq!(Client::new("http://h/anima", None).unwrap().base_url(), "http://h/anima/");
+    }
+
+    #[test]
+    fn a_client_does_not_show_its_token() {
+        let client = Client::new("http://h", Some("secret".into())).unwrap();
+
+        assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_name_stays_one_segment_of_the_path() {
+        assert_eq!(segment("libstdc++"), "libstdc++");
+        assert_eq!(segment("a/../b c"), "a%2F..%2Fb%20c");
+    }
+}

@@ -1,0 +1,71 @@
+//! What all nodes share: claim, heartbeat, log, upload, report.
+//!
+//! A node gives a [`Handler`], which is the middle; [`Runner`] is everything around it. While the master cannot be
+//! reached, tasks go on: the log is kept in memory, and heartbeats and the report are repeated for [`PATIENCE`]. When
+//! a task is cancelled or its lease is lost, its [`Cancel`] is triggered within a second, and nothing more is sent.
+
+mod call;
+mod cancel;
+mod hold;
+mod log_flush;
+mod runner;
+mod task_log;
+mod upload;
+
+use std::{future::Future, time::Duration};
+
+use anima_types::{
+    lease::{LEASE_SECS, Lease},
+    work::{Failure, Outcome, PhaseTime},
+};
+
+pub use cancel::Cancel;
+pub use hold::Context;
+pub use runner::Runner;
+pub use task_log::{MAX_BUFFER_BYTES, TaskLog};
+
+use crate::error::Error;
+
+/// So long a node goes on without the master: its restart, or a migration, is shorter, and the lease is kept over it
+/// if the master comes back before it looks for expired ones.
+pub const PATIENCE: Duration = Duration::from_secs(LEASE_SECS as u64 * 4);
+
+/// The middle of a node: what it does with a task.
+pub trait Handler: Send + Sync + 'static {
+    /// Does the work. It has to end soon after `context.cancel` is triggered; what it returns then is not sent.
+    fn run(&self, lease: Lease, context: Context) -> impl Future<Output = Result<(Outcome, Vec<PhaseTime>), Stop>> + Send;
+}
+
+/// Why a task was not done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// It could not be done, and would not be on another node. This is reported.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// How long the steps up to it took.
+        phases: Vec<PhaseTime>,
+    },
+    /// Nothing can be said of it: the lease is lost, or the node stops. This is not reported; another node does it.
+    Abandoned,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed { failure, phases: Vec::new() }
+    }
+}
+
+/// What the client could not do ends the task with the client's own words.
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        let code = match &error {
+            Error::LeaseLost { .. } => return Stop::Abandoned,
+            Error::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "out_of_disk",
+            Error::Api { status: 507, .. } => "out_of_disk",
+            Error::Unreachable { .. } => "unreachable",
+            _ => "internal",
+        };
+        Failure { code: code.to_string(), message: error.to_string(), log_line: None, hint: None }.into()
+    }
+}

@@ -1,0 +1,97 @@
+//! Artifacts on their way to the master.
+
+use std::{io::Read, path::Path, time::Duration};
+
+use anima_types::{
+    Sha256,
+    artifact::{Artifact, Kind, UploadQuery},
+};
+use bytes::Bytes;
+use sha2::{Digest, Sha256 as Hasher};
+use tokio_util::io::ReaderStream;
+
+use super::{
+    PATIENCE,
+    call::{Holder, is_lost},
+    cancel::Cancel,
+};
+use crate::{error::Error, retry::patiently};
+
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What is sent.
+enum Source<'a> {
+    File(&'a Path),
+    Bytes(Bytes),
+}
+
+pub(super) async fn file(holder: &Holder, cancel: &Cancel, path: &Path, kind: Kind, name: &str) -> Result<Artifact, Error> {
+    let (sha256, size_bytes) = hash(path).await?;
+    upload(holder, cancel, Source::File(path), sha256, size_bytes, UploadQuery { kind, name: name.to_string() }).await
+}
+
+pub(super) async fn bytes(holder: &Holder, cancel: &Cancel, bytes: Bytes, kind: Kind, name: &str) -> Result<Artifact, Error> {
+    let (sha256, size_bytes) = (Sha256(Hasher::digest(&bytes).into()), bytes.len() as u64);
+    upload(holder, cancel, Source::Bytes(bytes), sha256, size_bytes, UploadQuery { kind, name: name.to_string() }).await
+}
+
+async fn upload(
+    holder: &Holder,
+    cancel: &Cancel,
+    source: Source<'_>,
+    sha256: Sha256,
+    size_bytes: u64,
+    query: UploadQuery,
+) -> Result<Artifact, Error> {
+    let lost = || Error::LeaseLost { what: format!("upload {}", query.name) };
+    let uploaded = patiently(PATIENCE, LONGEST_WAIT, is_worth_it, || async {
+        let body = body(&source).await?;
+        holder.put_artifact(sha256, &query, size_bytes, body).await
+    });
+    let result = tokio::select! {
+        result = uploaded => result,
+        () = cancel.cancelled() => return Err(lost()),
+    };
+    match result {
+        Err(error) if is_lost(&error) => {
+            cancel.trigger();
+            Err(lost())
+        }
+        result => result,
+    }
+}
+
+/// A full disk does not get room by waiting: the task says so at once.
+fn is_worth_it(error: &Error) -> bool {
+    error.is_temporary() && error.status() != Some(507)
+}
+
+async fn body(source: &Source<'_>) -> Result<reqwest::Body, Error> {
+    match source {
+        Source::Bytes(bytes) => Ok(bytes.clone().into()),
+        Source::File(path) => {
+            let file = tokio::fs::File::open(path).await.map_err(|error| Error::file("read", *path, error))?;
+            Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, CHUNK_BYTES)))
+        }
+    }
+}
+
+async fn hash(path: &Path) -> Result<(Sha256, u64), Error> {
+    let owned = path.to_path_buf();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let (mut file, mut hasher) = (std::fs::File::open(owned)?, Hasher::new());
+        let (mut chunk, mut size_bytes) = (vec![0; CHUNK_BYTES], 0);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok((Sha256(hasher.finalize().into()), size_bytes)),
+                length => {
+                    hasher.update(&chunk[..length]);
+                    size_bytes += length as u64;
+                }
+            }
+        }
+    });
+    let result = hashed.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    result.map_err(|error| Error::file("read", path, error))
+}
