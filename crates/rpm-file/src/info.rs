@@ -112,6 +112,14 @@ const SENSE_MISSINGOK: u32 = 1 << 19;
 const SENSE_RPMLIB: u32 = 1 << 24;
 
 impl Dependency {
+    /// Returns a dependency as repository metadata tells of it.
+    pub fn new(name: &str, bound: Option<(Comparison, &str)>, is_pre: bool) -> Dependency {
+        let comparison = bound.map(|(comparison, _)| comparison);
+        let version = bound.map(|(_, version)| version.to_string()).unwrap_or_default();
+        let pre = if is_pre { SENSE_PREREQ } else { 0 };
+        Dependency { name: name.to_string(), comparison, version, sense: comparison.map_or(0, Comparison::sense) | pre }
+    }
+
     /// Returns whether it must be there before the package's scripts run.
     pub fn is_pre(&self) -> bool {
         self.sense & (SENSE_PREREQ | SENSE_SCRIPT_PRE | SENSE_SCRIPT_POST | SENSE_PRETRANS | SENSE_POSTTRANS) != 0
@@ -138,6 +146,17 @@ impl Comparison {
             10 => Some(Comparison::LessOrEqual),
             12 => Some(Comparison::GreaterOrEqual),
             _ => None,
+        }
+    }
+
+    /// Returns rpm's sense bits.
+    pub fn sense(self) -> u32 {
+        match self {
+            Comparison::Less => 2,
+            Comparison::Greater => 4,
+            Comparison::Equal => 8,
+            Comparison::LessOrEqual => 10,
+            Comparison::GreaterOrEqual => 12,
         }
     }
 
