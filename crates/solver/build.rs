@@ -1,9 +1,9 @@
-//! Compiles the C shim and links libsolv. The shim keeps libsolv's structs out of Rust, so no generated bindings are needed.
+//! Compiles the C side and links libsolv. The shim keeps libsolv's structs out of Rust, so no generated bindings are needed.
 
 fn main() {
-    println!("cargo:rerun-if-changed=src/shim.c");
+    println!("cargo:rerun-if-changed=src/shim");
     cc::Build::new()
-        .file("src/shim.c")
+        .files(["src/shim/read.c", "src/shim/guard.c", "src/shim/ask.c", "src/shim/answer.c"])
         .define("_GNU_SOURCE", None)
         .warnings(true)
         .try_compile("anima_solver_shim")

@@ -3,9 +3,7 @@
 //! A cache file is libsolv's own format followed by a SHA-256. Without the sum, a file cut by a full disk or changed by a
 //! failing one would reach C code that trusts its input.
 
-use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::fd::IntoRawFd;
+use std::io::Write;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -39,30 +37,21 @@ pub(crate) fn read(path: &Path, files: &RepodataFiles<'_>) -> Option<Vec<u8>> {
     (sum == sum_of(&bytes, files)).then_some(bytes)
 }
 
-/// Writes the cache so that a reader sees the old file, the new one, or none. `fill` writes libsolv's bytes and owns the descriptor.
-pub(crate) fn write(path: &Path, files: &RepodataFiles<'_>, fill: impl FnOnce(i32) -> Result<(), String>) -> CacheUse {
-    match try_write(path, files, fill) {
+/// Writes the cache so that a reader sees the old file, the new one, or none.
+pub(crate) fn write(path: &Path, files: &RepodataFiles<'_>, bytes: &[u8]) -> CacheUse {
+    match try_write(path, files, bytes) {
         Ok(()) => CacheUse::Written,
-        Err(reason) => CacheUse::NotWritten(reason),
+        Err(error) => CacheUse::NotWritten(error.to_string()),
     }
 }
 
-fn try_write(path: &Path, files: &RepodataFiles<'_>, fill: impl FnOnce(i32) -> Result<(), String>) -> Result<(), String> {
-    let text = |error: std::io::Error| error.to_string();
+fn try_write(path: &Path, files: &RepodataFiles<'_>, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = NamedTempFile::new_in(folder).map_err(text)?;
-    fill(duplicate(temporary.as_file()).map_err(text)?)?;
-
-    let mut bytes = Vec::new();
-    temporary.rewind().map_err(text)?;
-    temporary.read_to_end(&mut bytes).map_err(text)?;
-    temporary.write_all(&sum_of(&bytes, files)).map_err(text)?;
-    temporary.persist(path).map_err(|error| error.error.to_string())?;
+    let mut temporary = NamedTempFile::new_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.write_all(&sum_of(bytes, files))?;
+    temporary.persist(path)?;
     Ok(())
-}
-
-fn duplicate(file: &File) -> std::io::Result<i32> {
-    Ok(file.try_clone()?.into_raw_fd())
 }
 
 fn sum_of(bytes: &[u8], files: &RepodataFiles<'_>) -> Vec<u8> {

@@ -7,6 +7,10 @@ use std::fmt;
 /// No real dependency is longer; the longest in a whole Enterprise Linux is under 2,000 bytes.
 const MAX_DEPENDENCY_BYTES: usize = 16 * 1024;
 
+/// libsolv multiplies out what is nested, so each group can double its work; the most in a whole Enterprise Linux are 2. The
+/// same number holds for metadata (`shim/guard.c`).
+const MAX_GROUPS: usize = 16;
+
 /// One dependency as RPM writes it in `Requires:` or `BuildRequires:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dependency {
@@ -75,6 +79,9 @@ impl Dependency {
             return Err(Malformed("it has a control character"));
         }
         if text.starts_with('(') {
+            if group_count(text) > MAX_GROUPS {
+                return Err(Malformed("it has too many groups"));
+            }
             return Ok(Self::Rich(text.to_owned()));
         }
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -89,6 +96,12 @@ impl Dependency {
             _ => Err(Malformed("it has more words than name, operator and version")),
         }
     }
+}
+
+/// A bracket opens a group unless it belongs to a name: `foo(x86-64)`.
+fn group_count(rich: &str) -> usize {
+    let before = std::iter::once(' ').chain(rich.chars());
+    before.zip(rich.chars()).filter(|&(before, c)| c == '(' && (before == '(' || before.is_whitespace())).count()
 }
 
 /// Refuses globs and operators that are glued to the name: RPM would take them for a part of the name.
@@ -143,9 +156,8 @@ mod tests {
 
     #[test]
     fn every_shape_of_dependency_is_read() {
-        let versioned = |comparison, evr: &str| {
-            Ok(Dependency::Versioned { name: "foo".into(), comparison, evr: evr.into() })
-        };
+        let versioned =
+            |comparison, evr: &str| Ok(Dependency::Versioned { name: "foo".into(), comparison, evr: evr.into() });
 
         assert_eq!(Dependency::parse(" foo "), Ok(Dependency::Plain("foo".into())));
         assert_eq!(Dependency::parse("/usr/bin/awk"), Ok(Dependency::Plain("/usr/bin/awk".into())));
@@ -163,15 +175,15 @@ mod tests {
         for text in ["", "  ", "foo >=", "foo bar", "foo ~ 1", "foo >= 1 bar", "foo>=1", "foo*", "a\0b", "a\nb >= 1"] {
             assert!(Dependency::parse(text).is_err(), "{text:?} was taken");
         }
+        assert!(Dependency::parse(&format!("{}a{}", "(a and ".repeat(17), ")".repeat(17))).is_err());
         assert!(Dependency::parse(&"x".repeat(MAX_DEPENDENCY_BYTES + 1)).is_err());
     }
 
     #[test]
     fn names_of_a_rich_dependency_are_found_without_versions() {
-        assert_eq!(names_in_rich("(foo(x86-64) >= 1.2 if (bar or pkgconfig(baz) = 3) else foo(x86-64))"), [
-            "foo(x86-64)",
-            "bar",
-            "pkgconfig(baz)"
-        ]);
+        assert_eq!(
+            names_in_rich("(foo(x86-64) >= 1.2 if (bar or pkgconfig(baz) = 3) else foo(x86-64))"),
+            ["foo(x86-64)", "bar", "pkgconfig(baz)"]
+        );
     }
 }

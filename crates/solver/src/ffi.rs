@@ -1,4 +1,4 @@
-//! The functions of `shim.c`, exactly as they are there. Only [`crate::pool`] and its children call them.
+//! The functions of the C files in `shim`, exactly as they are there. Only [`crate::pool`] and its children call them.
 
 use std::ffi::{c_char, c_int};
 
@@ -40,19 +40,19 @@ unsafe extern "C" {
 
     pub fn anima_solv_repo_begin(handle: *mut Handle, name: *const c_char, priority: c_int) -> c_int;
     pub fn anima_solv_repo_drop(handle: *mut Handle, repoid: c_int);
-    pub fn anima_solv_repo_empty(handle: *mut Handle, repoid: c_int);
     pub fn anima_solv_repo_count(handle: *mut Handle, repoid: c_int) -> c_int;
     pub fn anima_solv_repo_add_xml(
         handle: *mut Handle,
         repoid: c_int,
         fd: c_int,
-        suffix: *const c_char,
+        name: *const c_char,
         document: c_int,
         max_bytes: i64,
     ) -> c_int;
     pub fn anima_solv_head(handle: *mut Handle) -> *const c_char;
-    pub fn anima_solv_repo_add_cache(handle: *mut Handle, repoid: c_int, data: *const c_char, len: usize) -> c_int;
-    pub fn anima_solv_repo_write_cache(handle: *mut Handle, repoid: c_int, fd: c_int) -> c_int;
+    pub fn anima_solv_repo_add_bytes(handle: *mut Handle, repoid: c_int, data: *const c_char, len: usize) -> c_int;
+    pub fn anima_solv_repo_bytes(handle: *mut Handle, repoid: c_int, len: *mut usize) -> *mut c_char;
+    pub fn anima_solv_release(bytes: *mut c_char);
     pub fn anima_solv_repo_add_installed(handle: *mut Handle, repoid: c_int, root: *const c_char) -> c_int;
 
     pub fn anima_solv_prepare(handle: *mut Handle);
@@ -60,18 +60,32 @@ unsafe extern "C" {
     pub fn anima_solv_rich_dependency(handle: *mut Handle, text: *const c_char) -> c_int;
     pub fn anima_solv_dependency_text(handle: *mut Handle, dependency: c_int) -> *const c_char;
     pub fn anima_solv_want(handle: *mut Handle, dependency: c_int);
-    pub fn anima_solv_want_exact(handle: *mut Handle, name: *const c_char, evr: *const c_char, arch: *const c_char) -> c_int;
+    pub fn anima_solv_want_exact(
+        handle: *mut Handle,
+        name: *const c_char,
+        evr: *const c_char,
+        arch: *const c_char,
+    ) -> c_int;
     pub fn anima_solv_unwant(handle: *mut Handle, pattern: *const c_char) -> c_int;
     pub fn anima_solv_exclude(handle: *mut Handle, pattern: *const c_char) -> c_int;
 
     pub fn anima_solv_solve(handle: *mut Handle, flags: c_int, max_rules: c_int) -> c_int;
     pub fn anima_solv_rule_count(handle: *mut Handle) -> c_int;
-    pub fn anima_solv_rule_kind(handle: *mut Handle, index: c_int, package: *mut c_int, dependency: *mut c_int) -> c_int;
+    pub fn anima_solv_rule_kind(
+        handle: *mut Handle,
+        index: c_int,
+        package: *mut c_int,
+        dependency: *mut c_int,
+    ) -> c_int;
     pub fn anima_solv_rule_text(handle: *mut Handle, index: c_int) -> *const c_char;
     pub fn anima_solv_list_count(handle: *mut Handle, list: c_int) -> c_int;
     pub fn anima_solv_list_at(handle: *mut Handle, list: c_int, index: c_int) -> c_int;
     pub fn anima_solv_what_provides(handle: *mut Handle, dependency: c_int);
-    pub fn anima_solv_find_files(handle: *mut Handle, slash_and_basename: *const c_char, max_found: c_int) -> *const c_char;
+    pub fn anima_solv_find_files(
+        handle: *mut Handle,
+        slash_and_basename: *const c_char,
+        max_found: c_int,
+    ) -> *const c_char;
     pub fn anima_solv_string_count(handle: *mut Handle) -> c_int;
     pub fn anima_solv_provided_name(handle: *mut Handle, id: c_int) -> *const c_char;
     pub fn anima_solv_field(handle: *mut Handle, package: c_int, field: c_int) -> *const c_char;

@@ -5,7 +5,7 @@
 //! A [`Problem`] explains why there is no answer, and what near names there are.
 //!
 //! It downloads nothing, verifies no signature and installs nothing: its caller gives it files whose checksums it has verified.
-//! libsolv itself never crosses the boundary: `shim.c` has the only code that knows its structs.
+//! libsolv itself never crosses the boundary: the C files in `shim` have the only code that knows its structs.
 
 mod cache;
 mod dependency;

@@ -112,7 +112,9 @@ impl Lock {
         // The version first: a newer document may have another shape altogether.
         let Versioned { version } = serde_json::from_str(text).map_err(unreadable)?;
         if version != LOCK_VERSION {
-            return Err(Error::Lock { reason: format!("it has version {version}, this program reads version {LOCK_VERSION}") });
+            return Err(Error::Lock {
+                reason: format!("it has version {version}, this program reads version {LOCK_VERSION}"),
+            });
         }
         let lock: Self = serde_json::from_str(text).map_err(unreadable)?;
         if let Some((package, fault)) = lock.packages.iter().find_map(|package| Some((package, package.fault()?))) {
@@ -143,7 +145,8 @@ impl Lock {
 /// Text order, not version order: it only has to be the same everywhere.
 pub(crate) fn sort_packages(packages: &mut [LockedPackage]) {
     packages.sort_by(|a, b| {
-        (&a.name, &a.arch, a.epoch, &a.version, &a.release, a).cmp(&(&b.name, &b.arch, b.epoch, &b.version, &b.release, b))
+        (&a.name, &a.arch, a.epoch, &a.version, &a.release, a)
+            .cmp(&(&b.name, &b.arch, b.epoch, &b.version, &b.release, b))
     });
 }
 
@@ -201,7 +204,8 @@ mod tests {
 
             assert!(Lock::from_json(&lock.to_json()).is_err(), "{location:?} was taken");
         }
-        let lock = Lock::new("x86_64", vec![LockedPackage { location: "https://host/a..b.rpm".into(), ..package("a") }]);
+        let lock =
+            Lock::new("x86_64", vec![LockedPackage { location: "https://host/a..b.rpm".into(), ..package("a") }]);
         assert!(Lock::from_json(&lock.to_json()).is_ok());
     }
 
@@ -215,6 +219,9 @@ mod tests {
         assert_eq!(one.content_hash(), two.content_hash());
         assert_ne!(one.content_hash(), Lock::new("x86_64", vec![rebuilt, package("b")]).content_hash());
         assert_ne!(one.content_hash(), Lock::new("aarch64", vec![package("a"), package("b")]).content_hash());
-        assert_eq!(String::from_utf8(Lock::new("x", vec![package("a")]).content_key()).unwrap(), "anima-lock 1\narch x\na-1-2.noarch sha256:00ff\n");
+        assert_eq!(
+            String::from_utf8(Lock::new("x", vec![package("a")]).content_key()).unwrap(),
+            "anima-lock 1\narch x\na-1-2.noarch sha256:00ff\n"
+        );
     }
 }

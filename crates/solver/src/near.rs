@@ -93,7 +93,8 @@ fn near_path(pool: &mut Pool, wanted: &str) -> Vec<String> {
     let Some((_, file)) = wanted.rsplit_once('/').filter(|(_, file)| !file.is_empty()) else { return Vec::new() };
     let max_found = c_int::try_from(MAX_NEAR).expect("a small number");
     let pattern = c_text(&format!("/{file}"));
-    let paths = text(unsafe { ffi::anima_solv_find_files(pool.raw(), pattern.as_ptr(), max_found) }).unwrap_or_default();
+    let paths =
+        text(unsafe { ffi::anima_solv_find_files(pool.raw(), pattern.as_ptr(), max_found) }).unwrap_or_default();
     let mut found: Vec<String> = paths.lines().map(str::to_owned).collect();
     found.sort();
     if found.is_empty() { best_scored(pool, file) } else { found }
@@ -212,7 +213,9 @@ mod tests {
 
     #[test]
     fn edit_distance_counts_each_kind_of_mistake_once() {
-        for (a, b, distance) in [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "ab", 1), ("abc", "xabc", 1), ("abc", "acb", 1)] {
+        for (a, b, distance) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "ab", 1), ("abc", "xabc", 1), ("abc", "acb", 1)]
+        {
             assert_eq!(edit_distance(a, b, 3), Some(distance), "{a} {b}");
         }
         assert_eq!(edit_distance("kitten", "sitting", 3), Some(3));

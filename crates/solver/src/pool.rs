@@ -4,7 +4,6 @@
 //! answers any number of requests.
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -79,17 +78,21 @@ impl Pool {
     ///
     /// After an error the pool is as it was before.
     pub fn add_repository(&mut self, name: &str, priority: i32, files: &RepodataFiles<'_>) -> Result<Loaded, Error> {
-        let repoid = self.begin(name, priority)?;
-        match self.load(name, repoid, files) {
-            Ok(cache) => {
-                self.names.push(name.to_owned());
-                Ok(Loaded { package_count: self.count(repoid), cache })
-            }
-            Err(error) => {
-                unsafe { ffi::anima_solv_repo_drop(self.raw(), repoid) };
-                Err(error)
+        self.check_name(name)?;
+        if let Some(bytes) = files.cache.and_then(|path| cache::read(path, files)) {
+            // Another libsolv's cache may be unreadable: the metadata itself is the truth.
+            if let Ok(package_count) = self.add_bytes(name, priority, &bytes) {
+                return Ok(Loaded { package_count, cache: CacheUse::Read });
             }
         }
+        let bytes = metadata::to_bytes(name, &self.arch, files)?;
+        let package_count = self.add_bytes(name, priority, &bytes).map_err(|reason| Error::Metadata {
+            repository: name.to_owned(),
+            path: files.primary.to_owned(),
+            reason,
+        })?;
+        let cache = files.cache.map_or(CacheUse::None, |path| cache::write(path, files, &bytes));
+        Ok(Loaded { package_count, cache })
     }
 
     /// Adds the packages that are installed in the root, from its RPM database. A root without a database is an error.
@@ -99,8 +102,10 @@ impl Pool {
         if !["var/lib/rpm", "usr/lib/sysimage/rpm"].iter().any(|folder| root.join(folder).is_dir()) {
             return Err(failed("it has no package database".to_owned()));
         }
-        let path = CString::new(root.as_os_str().as_bytes()).map_err(|_| failed("its path has a zero byte".to_owned()))?;
-        let repoid = self.begin(INSTALLED, DEFAULT_PRIORITY)?;
+        let path =
+            CString::new(root.as_os_str().as_bytes()).map_err(|_| failed("its path has a zero byte".to_owned()))?;
+        self.check_name(INSTALLED)?;
+        let repoid = self.begin(INSTALLED, DEFAULT_PRIORITY);
         let result = {
             let _one_at_a_time = RPM_DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
             unsafe { ffi::anima_solv_repo_add_installed(self.raw(), repoid, path.as_ptr()) }
@@ -123,65 +128,55 @@ impl Pool {
         Ok(found)
     }
 
-    fn begin(&mut self, name: &str, priority: i32) -> Result<c_int, Error> {
-        let refused = |reason: &str| Error::Repository { name: name.to_owned(), reason: reason.to_owned() };
+    fn check_name(&self, name: &str) -> Result<(), Error> {
+        let refused = |reason: &str| Err(Error::Repository { name: name.to_owned(), reason: reason.to_owned() });
         if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(refused("a name is needed, without control characters"));
+            return refused("a name is needed, without control characters");
         }
         if self.names.iter().any(|known| known == name) {
-            return Err(refused("there is one of this name already"));
+            return refused("there is one of this name already");
         }
-        let text = c_text(name);
-        // libsolv prefers the higher number.
-        Ok(unsafe { ffi::anima_solv_repo_begin(self.raw(), text.as_ptr(), priority.saturating_neg()) })
+        Ok(())
     }
 
-    fn load(&mut self, name: &str, repoid: c_int, files: &RepodataFiles<'_>) -> Result<CacheUse, Error> {
-        if let Some(bytes) = files.cache.and_then(|path| cache::read(path, files)) {
-            let result = unsafe { ffi::anima_solv_repo_add_cache(self.raw(), repoid, bytes.as_ptr().cast(), bytes.len()) };
-            if result == 0 {
-                return Ok(CacheUse::Read);
-            }
-            // Another libsolv's cache: the metadata itself is the truth.
-            unsafe { ffi::anima_solv_repo_empty(self.raw(), repoid) };
-        }
-        self.load_document(name, repoid, files.primary, ffi::DOCUMENT_PRIMARY, "metadata")?;
-        if let Some(path) = files.filelists {
-            self.load_document(name, repoid, path, ffi::DOCUMENT_FILELISTS, "filelists")?;
-        }
-        Ok(files.cache.map_or(CacheUse::None, |path| {
-            cache::write(path, files, |fd| match unsafe { ffi::anima_solv_repo_write_cache(self.raw(), repoid, fd) } {
-                0 => Ok(()),
-                _ => Err(self.last_error()),
-            })
-        }))
-    }
-
-    fn load_document(&mut self, name: &str, repoid: c_int, path: &Path, document: c_int, root: &str) -> Result<(), Error> {
-        let failed = |reason| Error::Metadata { repository: name.to_owned(), path: path.to_owned(), reason };
-        let (file, suffix) = metadata::open(path)?;
-        let (fd, limit) = (file.into_raw_fd(), metadata::MAX_DOCUMENT_BYTES);
-        let result = unsafe { ffi::anima_solv_repo_add_xml(self.raw(), repoid, fd, suffix.as_ptr(), document, limit) };
+    fn add_bytes(&mut self, name: &str, priority: i32, bytes: &[u8]) -> Result<usize, String> {
+        let repoid = self.begin(name, priority);
+        let result = unsafe { ffi::anima_solv_repo_add_bytes(self.raw(), repoid, bytes.as_ptr().cast(), bytes.len()) };
         if result != 0 {
-            return Err(failed(self.last_error()));
+            unsafe { ffi::anima_solv_repo_drop(self.raw(), repoid) };
+            return Err(self.last_error());
         }
-        let head = text(unsafe { ffi::anima_solv_head(self.raw()) }).unwrap_or_default();
-        match metadata::root_element(&head) {
-            Some(element) if element == root => Ok(()),
-            Some(element) => Err(failed(format!("its root element is {element:?}, not {root:?}"))),
-            None => Err(failed(format!("it has no root element {root:?}"))),
-        }
+        self.names.push(name.to_owned());
+        Ok(self.count(repoid))
     }
 
     fn count(&self, repoid: c_int) -> usize {
         usize::try_from(unsafe { ffi::anima_solv_repo_count(self.raw(), repoid) }).unwrap_or(0)
     }
 
-    fn last_error(&self) -> String {
-        text(unsafe { ffi::anima_solv_error(self.raw()) }).unwrap_or_default()
+    // What the other modules use.
+
+    /// Starts an empty repository under a checked name.
+    pub(crate) fn begin(&self, name: &str, priority: i32) -> c_int {
+        // libsolv prefers the higher number.
+        unsafe { ffi::anima_solv_repo_begin(self.raw(), c_text(name).as_ptr(), priority.saturating_neg()) }
     }
 
-    // What the solving modules use.
+    /// Returns libsolv's own form of the repository.
+    pub(crate) fn repository_bytes(&self, repoid: c_int) -> Option<Vec<u8>> {
+        let mut len = 0;
+        let bytes = unsafe { ffi::anima_solv_repo_bytes(self.raw(), repoid, &mut len) };
+        if bytes.is_null() {
+            return None;
+        }
+        let copy = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) }.to_vec();
+        unsafe { ffi::anima_solv_release(bytes) };
+        Some(copy)
+    }
+
+    pub(crate) fn last_error(&self) -> String {
+        text(unsafe { ffi::anima_solv_error(self.raw()) }).unwrap_or_default()
+    }
 
     pub(crate) fn raw(&self) -> *mut ffi::Handle {
         self.handle.as_ptr()
@@ -191,7 +186,9 @@ impl Pool {
     pub(crate) fn intern(&mut self, dependency: &str) -> Result<c_int, Error> {
         let refused = |reason: String| Error::Request { text: dependency.to_owned(), reason };
         let id = match Dependency::parse(dependency).map_err(|malformed| refused(malformed.to_string()))? {
-            Dependency::Plain(name) => unsafe { ffi::anima_solv_dependency(self.raw(), c_text(&name).as_ptr(), 0, c"".as_ptr()) },
+            Dependency::Plain(name) => unsafe {
+                ffi::anima_solv_dependency(self.raw(), c_text(&name).as_ptr(), 0, c"".as_ptr())
+            },
             Dependency::Versioned { name, comparison, evr } => {
                 let (name, evr) = (c_text(&name), c_text(&evr));
                 unsafe { ffi::anima_solv_dependency(self.raw(), name.as_ptr(), comparison.flags(), evr.as_ptr()) }

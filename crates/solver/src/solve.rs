@@ -91,26 +91,32 @@ impl Pool {
         for index in 0..unsafe { ffi::anima_solv_rule_count(self.raw()) } {
             let (mut package, mut dependency) = (0, 0);
             let kind = unsafe { ffi::anima_solv_rule_kind(self.raw(), index, &mut package, &mut dependency) };
-            let wanted = || text(unsafe { ffi::anima_solv_dependency_text(self.raw(), dependency) }).unwrap_or_default();
+            let wanted =
+                || text(unsafe { ffi::anima_solv_dependency_text(self.raw(), dependency) }).unwrap_or_default();
             match kind {
                 ffi::RULE_MISSING_FOR_JOB => problem.add_missing(wanted(), None),
                 ffi::RULE_MISSING_FOR_PACKAGE => problem.add_missing(wanted(), Some(self.nevra(package))),
                 _ => {}
             }
-            problem.add_sentence(plain(text(unsafe { ffi::anima_solv_rule_text(self.raw(), index) }).unwrap_or_default()));
+            problem
+                .add_sentence(plain(text(unsafe { ffi::anima_solv_rule_text(self.raw(), index) }).unwrap_or_default()));
         }
     }
 
     fn solution(&self) -> Result<Solution, Error> {
-        let ordered =
-            self.list(ffi::LIST_INSTALL).into_iter().map(|package| self.locked(package)).collect::<Result<Vec<_>, _>>()?;
+        let ordered = self
+            .list(ffi::LIST_INSTALL)
+            .into_iter()
+            .map(|package| self.locked(package))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut packages = ordered.clone();
         sort_packages(&mut packages);
         let install_order = ordered
             .iter()
             .map(|package| packages.iter().position(|sorted| sorted == package).expect("the same packages, sorted"))
             .collect();
-        let mut removed: Vec<String> = self.list(ffi::LIST_REMOVE).into_iter().map(|package| self.nevra(package)).collect();
+        let mut removed: Vec<String> =
+            self.list(ffi::LIST_REMOVE).into_iter().map(|package| self.nevra(package)).collect();
         removed.sort();
         Ok(Solution { packages, install_order, removed })
     }
