@@ -1,3 +1,11 @@
-//! The Release System: plans, repositories, products.
+//! The Release System: which package goes to which repository and why ([`plan`]), and what the repositories' metadata
+//! is then ([`publish`]).
+//!
+//! It takes `plan` and `publish` tasks, and decides nothing else: whether a plan is carried out is a person's or the
+//! product's rule to say, and the pointers of the repositories are the master's to move.
 
+mod node;
 pub mod plan;
+pub mod publish;
+
+pub use node::{Config, run};

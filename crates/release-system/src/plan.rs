@@ -16,7 +16,7 @@ pub enum Error {
     #[error("could not place {nevra}: the product has no {wanted}")]
     NoRepository {
         /// The package.
-        nevra: Nevra,
+        nevra: Box<Nevra>,
         /// What is missing, in words.
         wanted: String,
     },
@@ -78,7 +78,7 @@ fn by_kind(
         .iter()
         .find(|each| each.repository.kind == kind && (kind == Kind::Source || each.repository.arch == arch));
     let repository = found.ok_or_else(|| Error::NoRepository {
-        nevra: package.package.nevra.clone(),
+        nevra: Box::new(package.package.nevra.clone()),
         wanted: match &arch {
             Some(arch) => format!("{} repository for {arch}", kind.name()),
             None => format!("{} repository", kind.name()),
@@ -116,9 +116,10 @@ fn binary(package: &PlanPackage, repositories: &[PlanRepository], arch: String) 
             Trust::Default,
             "nothing like it was found: the product's default".to_string(),
         )),
-        None => {
-            Err(Error::NoRepository { nevra: wanted.nevra.clone(), wanted: format!("binary repository for {arch}") })
-        }
+        None => Err(Error::NoRepository {
+            nevra: Box::new(wanted.nevra.clone()),
+            wanted: format!("binary repository for {arch}"),
+        }),
     }
 }
 

@@ -6,4 +6,7 @@
 
 pub mod journal;
 pub mod keyring;
+mod node;
 pub mod work;
+
+pub use node::{Config, run};
