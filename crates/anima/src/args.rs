@@ -29,7 +29,14 @@ pub struct Global {
     #[arg(long, global = true, env = "ANIMA_MASTER", value_name = "URL", help_heading = "Everywhere")]
     pub master: Option<String>,
     /// The token [default: that of the data folder, where it can be read]
-    #[arg(long, global = true, env = "ANIMA_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        env = "ANIMA_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
     pub token: Option<String>,
     /// Print JSON
     #[arg(long, global = true, help_heading = "Everywhere")]
@@ -39,6 +46,31 @@ pub struct Global {
 /// The commands: one file of `cmd` each.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Up(cmd::up::Up),
+    #[command(subcommand)]
+    Build(cmd::build::Build),
+    #[command(subcommand)]
+    Task(cmd::task::Task),
+    #[command(subcommand)]
+    Package(cmd::package::Package),
+    #[command(subcommand)]
+    Release(cmd::release::Release),
+    #[command(subcommand)]
+    Product(cmd::product::Product),
+    #[command(subcommand)]
+    Repo(cmd::repo::Repo),
+    #[command(subcommand)]
+    Platform(cmd::platform::Platform),
+    #[command(subcommand)]
+    Node(cmd::node::Node),
+    #[command(subcommand)]
+    Key(cmd::key::Key),
+    #[command(subcommand)]
+    Token(cmd::token::Token),
+    #[command(subcommand)]
+    Event(cmd::event::Event),
+    SignServer(cmd::role::sign_server::SignServer),
+    ReleaseSystem(cmd::role::release_system::ReleaseSystem),
     Doctor(cmd::doctor::Doctor),
     #[command(subcommand)]
     Config(cmd::config::Config),

@@ -46,6 +46,9 @@ pub struct Node {
     pub name: Option<String>,
     /// Where it works; the role's folder in the data folder where nothing is said.
     pub data: Option<PathBuf>,
+    /// How many tasks a build or test node does at once; as many as the machine has cores and memory for where nothing
+    /// is said.
+    pub slots: Option<u32>,
 }
 
 /// The Sign Server.
@@ -55,6 +58,8 @@ pub struct SignServer {
     pub name: Option<String>,
     /// Where the keys are.
     pub data: Option<PathBuf>,
+    /// A file with the keyring's passphrase; one that is made beside the keys where nothing is said.
+    pub passphrase_file: Option<PathBuf>,
     /// The system user that it runs as when `anima up` was started as root; made if missing. Empty: no other user.
     pub user: String,
 }
@@ -78,7 +83,7 @@ impl Default for Config {
 
 impl Default for SignServer {
     fn default() -> SignServer {
-        SignServer { name: None, data: None, user: "anima-sign".into() }
+        SignServer { name: None, data: None, passphrase_file: None, user: "anima-sign".into() }
     }
 }
 
@@ -98,7 +103,8 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text).map_err(|error| Failure::config(error.to_string().trim().to_string()))?;
+        let config: Config =
+            toml::from_str(text).map_err(|error| Failure::config(error.to_string().trim().to_string()))?;
         for url in [&config.public_url, &config.git_url].into_iter().flatten() {
             check_url(url)?;
         }
@@ -139,7 +145,9 @@ fn check_mirror_name(name: &str) -> Result {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') {
         true => Ok(()),
-        false => Err(Failure::config(format!("mirror name \"{name}\" may have only letters, digits, '-', '_' and '.'"))),
+        false => {
+            Err(Failure::config(format!("mirror name \"{name}\" may have only letters, digits, '-', '_' and '.'")))
+        }
     }
 }
 

@@ -52,8 +52,12 @@ impl DataFolder {
     }
 
     /// The tokens that the master makes for the roles beside it, one file a role.
+    pub fn tokens(&self) -> PathBuf {
+        self.0.join("tokens")
+    }
+
     pub fn token(&self, role: &str) -> PathBuf {
-        self.0.join("tokens").join(role)
+        self.tokens().join(role)
     }
 
     /// A role's own folder.

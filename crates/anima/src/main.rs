@@ -4,6 +4,7 @@
 //! what the roles do is in their own crates, and what they say to one another in `anima-types`.
 
 mod args;
+mod client;
 mod cmd;
 mod config;
 mod data;
@@ -12,12 +13,17 @@ mod exit;
 mod output;
 mod platforms;
 mod role;
+mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == anima_sandbox::HELPER_ARGUMENT) {
+        // Namespaces belong to a process with one thread, before anything else has happened in it.
+        anima_sandbox::init_main();
+    }
     let cli = args::Cli::parse();
     match cmd::run(&cli.global, cli.command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,11 @@ impl Output {
         }
     }
 
+    /// Prints one thing of a stream as JSON in one line.
+    pub fn json_line(self, thing: &impl Serialize) -> Result {
+        line(&serde_json::to_string(thing).expect("our own types are always JSON"))
+    }
+
     /// Prints a list: as JSON, or as a table with a line for each.
     pub fn list<T: Serialize, const N: usize>(
         self,

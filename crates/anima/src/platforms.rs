@@ -51,7 +51,9 @@ pub enum Error {
     WrongType { file: String, key: &'static str, wanted: &'static str },
     #[error("could not use platform file \"{file}\": {error}")]
     Platform { file: String, error: Box<anima_types::platform::Error> },
-    #[error("could not use platform file \"{file}\": it names its platform \"{name}\"; file and platform bear the same name")]
+    #[error(
+        "could not use platform file \"{file}\": it names its platform \"{name}\"; file and platform bear the same name"
+    )]
     OtherName { file: String, name: String },
 }
 
@@ -61,7 +63,9 @@ pub fn load(folder: &Path) -> Result<Vec<Platform>, Error> {
     let mut files = owned(FILES);
     files.extend(read_folder(folder)?);
     let mut templates = owned(TEMPLATES);
-    templates.extend(read_folder(&folder.join("templates"))?.into_iter().map(|(name, text)| (format!("templates/{name}"), text)));
+    templates.extend(
+        read_folder(&folder.join("templates"))?.into_iter().map(|(name, text)| (format!("templates/{name}"), text)),
+    );
     files.iter().map(|(file, text)| expand(file, text, &templates)).collect()
 }
 
@@ -96,15 +100,18 @@ fn expand(file: &str, text: &str, templates: &BTreeMap<String, String>) -> Resul
     let mut table = parse(file, text)?;
     let variables = take_variables(file, &mut table)?;
     if let Some(template) = table.remove("template") {
-        let name = template.as_str().ok_or(Error::WrongType { file: file.into(), key: "template", wanted: "a text" })?;
+        let name =
+            template.as_str().ok_or(Error::WrongType { file: file.into(), key: "template", wanted: "a text" })?;
         let path = format!("templates/{name}");
-        let text = templates.get(&path).ok_or_else(|| Error::NoTemplate { file: file.into(), template: name.into() })?;
+        let text =
+            templates.get(&path).ok_or_else(|| Error::NoTemplate { file: file.into(), template: name.into() })?;
         table = merge(parse(&path, text)?, table);
     }
     let mut value = Value::Table(table);
     substitute(&mut value, &variables).map_err(|name| Error::NoVariable { file: file.into(), name })?;
     let text = toml::to_string(&value).expect("what was read as TOML can be written as TOML");
-    let platform = Platform::parse(&text).map_err(|error| Error::Platform { file: file.into(), error: error.into() })?;
+    let platform =
+        Platform::parse(&text).map_err(|error| Error::Platform { file: file.into(), error: error.into() })?;
     match platform.name == file {
         true => Ok(platform),
         false => Err(Error::OtherName { file: file.into(), name: platform.name }),
@@ -211,7 +218,8 @@ mod tests {
         let branches: std::collections::BTreeSet<_> = platforms.iter().map(|platform| &platform.branch).collect();
         assert_eq!(branches.len(), platforms.len());
         for platform in &platforms {
-            let names: std::collections::BTreeSet<_> = platform.repositories.iter().map(|repository| &repository.name).collect();
+            let names: std::collections::BTreeSet<_> =
+                platform.repositories.iter().map(|repository| &repository.name).collect();
             assert_eq!(names.len(), platform.repositories.len(), "{}", platform.name);
         }
     }
@@ -233,9 +241,12 @@ mod tests {
         assert_eq!(urls[2], "https://repo.almalinux.org/almalinux/8/PowerTools/aarch64/os/");
         assert_eq!(alma.dist, ".el8");
         assert!(kitten.buildroot.packages.contains(&"almalinux-kitten-release".to_string()));
-        assert!(own().iter().flat_map(|platform| &platform.repositories).all(|repository| {
-            !repository.url_for(Arch::X86_64, "http://master").contains(['{', '}'])
-        }));
+        assert!(
+            own()
+                .iter()
+                .flat_map(|platform| &platform.repositories)
+                .all(|repository| { !repository.url_for(Arch::X86_64, "http://master").contains(['{', '}']) })
+        );
     }
 
     #[test]

@@ -31,6 +31,14 @@ impl Role {
         }
     }
 
+    /// Returns the name of its folder in the data folder. Both kinds of node share one, and so the layers of their roots.
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Role::BuildNode | Role::TestNode => "node",
+            role => role.name(),
+        }
+    }
+
     /// Returns whether it serves others, and so listens; all others only dial out.
     pub const fn listens(self) -> bool {
         matches!(self, Role::Master | Role::GitService)

@@ -35,7 +35,11 @@ fn check(config: &config::Config, data: &DataFolder) -> Result {
     for warning in config.warnings() {
         output::line(&format!("warning: {warning}"))?;
     }
-    output::line(&format!("The configuration is good. Data folder {}, {} platforms.", data.path().display(), platforms.len()))
+    output::line(&format!(
+        "The configuration is good. Data folder {}, {} platforms.",
+        data.path().display(),
+        platforms.len()
+    ))
 }
 
 fn show(config: &config::Config) -> Result {

@@ -27,7 +27,8 @@ impl Doctor {
 }
 
 fn describe(checks: &[Check]) -> String {
-    let rows = checks.iter().map(|check| [check.state.name().to_string(), check.name.to_string(), check.detail.clone()]);
+    let rows =
+        checks.iter().map(|check| [check.state.name().to_string(), check.name.to_string(), check.detail.clone()]);
     let table = output::table(["state", "what", "seen"], rows);
     let cures: Vec<String> = checks
         .iter()
@@ -47,7 +48,12 @@ mod tests {
     fn what_is_missing_is_told_with_its_cure() {
         let checks = [
             Check { name: "git", state: State::Ok, detail: "2.39".into(), cure: None },
-            Check { name: "rpm", state: State::Missing, detail: "not found".into(), cure: Some("apt-get install rpm".into()) },
+            Check {
+                name: "rpm",
+                state: State::Missing,
+                detail: "not found".into(),
+                cure: Some("apt-get install rpm".into()),
+            },
         ];
 
         let text = describe(&checks);

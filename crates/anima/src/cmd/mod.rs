@@ -1,17 +1,63 @@
 //! The commands: one file a noun or a role. Each takes what all commands share, does one thing, and prints it.
 
+pub mod build;
 pub mod config;
 pub mod doctor;
+pub mod event;
+pub mod key;
+mod log;
+pub mod node;
+pub mod package;
+pub mod platform;
+pub mod product;
+pub mod release;
+pub mod repo;
+pub mod role;
+pub mod task;
+pub mod token;
+pub mod up;
+
+use anima_client::Client;
+use anyhow::Context;
 
 use crate::{
     args::{Command, Global},
+    client,
     exit::Result,
+    output::Output,
 };
 
 /// Runs a command.
 pub fn run(global: &Global, command: Command) -> Result {
     match command {
+        Command::Up(up) => up.run(global),
+        Command::Build(build) => ask(global, async |ask| build.run(ask).await),
+        Command::Task(task) => ask(global, async |ask| task.run(ask).await),
+        Command::Package(package) => ask(global, async |ask| package.run(ask).await),
+        Command::Release(release) => ask(global, async |ask| release.run(ask).await),
+        Command::Product(product) => ask(global, async |ask| product.run(ask).await),
+        Command::Repo(repo) => ask(global, async |ask| repo.run(ask).await),
+        Command::Platform(platform) => ask(global, async |ask| platform.run(ask).await),
+        Command::Node(node) => ask(global, async |ask| node.run(ask).await),
+        Command::Key(key) => ask(global, async |ask| key.run(ask).await),
+        Command::Token(token) => ask(global, async |ask| token.run(ask).await),
+        Command::Event(event) => ask(global, async |ask| event.run(ask).await),
+        Command::SignServer(role) => role.run(global),
+        Command::ReleaseSystem(role) => role.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Config(config) => config.run(global),
     }
+}
+
+/// What a command that asks the master has in its hands.
+pub struct Ask {
+    pub client: Client,
+    pub output: Output,
+}
+
+/// Runs a command that asks the master.
+fn ask(global: &Global, command: impl AsyncFnOnce(&Ask) -> Result) -> Result {
+    let ask = Ask { client: client::of(global)?, output: Output::new(global.json) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start")?;
+    runtime.block_on(command(&ask))
 }

@@ -47,7 +47,8 @@ pub fn user() -> Check {
 pub fn libsolv() -> Check {
     const NAME: &str = "libsolv";
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let library = maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.contains("libsolv.so"));
+    let library =
+        maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.contains("libsolv.so"));
     match library {
         Some(path) => Check::ok(NAME, path),
         None => Check::warning(NAME, "not loaded as a library", programs::install(["libsolv1 libsolvext1", "libsolv"])),
@@ -60,7 +61,9 @@ pub fn memory() -> Check {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     match meminfo_bytes(&text, "MemTotal") {
         Some(bytes) if bytes >= GOOD_MEMORY_BYTES => Check::ok(NAME, size(bytes)),
-        Some(bytes) => Check::warning(NAME, size(bytes), format!("large builds want {} and more", size(GOOD_MEMORY_BYTES))),
+        Some(bytes) => {
+            Check::warning(NAME, size(bytes), format!("large builds want {} and more", size(GOOD_MEMORY_BYTES)))
+        }
         None => Check::warning(NAME, "unknown", "mount /proc"),
     }
 }
@@ -76,7 +79,9 @@ pub fn disk(data: &Path) -> Check {
     let folder = existing(data);
     let free = match rustix::fs::statvfs(&folder) {
         Ok(stat) => stat.f_bavail * stat.f_frsize,
-        Err(error) => return Check::missing(NAME, format!("{}: {error}", folder.display()), "name another with --data"),
+        Err(error) => {
+            return Check::missing(NAME, format!("{}: {error}", folder.display()), "name another with --data");
+        }
     };
     let detail = format!("{} free in {}", size(free), folder.display());
     let cure = "make room, or name a folder on a larger disk with --data";
@@ -98,9 +103,11 @@ pub fn open_files() -> Check {
     const NAME: &str = "open files";
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     match limit.maximum {
-        Some(most) if most < GOOD_OPEN_FILES => {
-            Check::warning(NAME, format!("at most {most}"), format!("ulimit -Hn {GOOD_OPEN_FILES}, or LimitNOFILE= in the unit"))
-        }
+        Some(most) if most < GOOD_OPEN_FILES => Check::warning(
+            NAME,
+            format!("at most {most}"),
+            format!("ulimit -Hn {GOOD_OPEN_FILES}, or LimitNOFILE= in the unit"),
+        ),
         Some(most) => Check::ok(NAME, format!("at most {most}")),
         None => Check::ok(NAME, "no limit"),
     }

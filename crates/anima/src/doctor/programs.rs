@@ -65,7 +65,9 @@ fn judge(program: &Program, answer: io::Result<String>) -> Check {
     let [major, minor] = program.least;
     match version_in(&answer) {
         Some(version) if version >= program.least => Check::ok(program.name, format!("{}.{}", version[0], version[1])),
-        Some(version) => lacking(format!("{}.{} is too old; it has to be {major}.{minor} or later", version[0], version[1])),
+        Some(version) => {
+            lacking(format!("{}.{} is too old; it has to be {major}.{minor} or later", version[0], version[1]))
+        }
         None => lacking("does not tell its version".to_string()),
     }
 }

@@ -1,0 +1,196 @@
+//! The roles: each a process of its own, under `anima up` or alone on a machine.
+
+pub mod release_system;
+pub mod sign_server;
+
+use std::{
+    fs,
+    future::Future,
+    io::IsTerminal,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anima_types::Arch;
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::SignalKind;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::Global,
+    config::Config,
+    data::DataFolder,
+    exit::{Exit, Failure, Result},
+    role::Role,
+    up::{self, handover, lock},
+};
+
+/// What is logged unless `ANIMA_LOG` says something else.
+const LOGGED: &str = "info";
+/// A build takes so much memory that fewer of them are done at once on a small machine.
+const SLOT_MEMORY_BYTES: u64 = 2 << 30;
+/// More at once than this does not make a build of some packages faster: each uses all cores where it can.
+const MAX_DEFAULT_SLOTS: u64 = 8;
+
+/// What all roles but the master take.
+#[derive(Args, Debug)]
+pub struct NodeArgs {
+    /// Its name at the master [default: the machine's name and the role's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where it works [default: the role's folder in the data folder]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// A file with the token [default: the role's in the data folder]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// What a role is about to run with.
+pub struct Prepared {
+    pub config: Config,
+    pub name: String,
+    pub folder: PathBuf,
+    pub master_url: String,
+    pub token: String,
+}
+
+impl NodeArgs {
+    /// Decides between arguments, configuration and defaults: name and folder that the configuration gives are passed in.
+    fn prepare(
+        self,
+        global: &Global,
+        role: Role,
+        configured: impl FnOnce(&Config) -> (Option<String>, Option<PathBuf>),
+    ) -> Result<Prepared> {
+        let data = DataFolder::new(global.data.as_deref());
+        let config = Config::load(global.config.as_deref(), &data)?;
+        let (name, folder) = configured(&config);
+        let folder = self.folder.or(folder).unwrap_or_else(|| data.of_role(role.folder()));
+        // The Sign Server may be in a folder that it could not reach by its whole path.
+        let folder = if role == Role::SignServer { folder } else { up::whole(&folder)? };
+        let master_url = global
+            .master
+            .clone()
+            .or_else(|| Some(data.read_running()?.master_url))
+            .ok_or_else(|| Failure::config("nothing says where the master is").hint("say --master URL"))?;
+        Ok(Prepared {
+            token: token(global, self.token_file.as_deref(), &data, role)?,
+            name: self.name.or(name).unwrap_or_else(|| default_name(role)),
+            folder,
+            config,
+            master_url,
+        })
+    }
+}
+
+/// Returns the token: of the file that was named, of the arguments or the environment, or the role's own of the data folder.
+fn token(global: &Global, file: Option<&Path>, data: &DataFolder, role: Role) -> Result<String> {
+    if let Some(path) = file {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::config(format!("could not read {}: {error}", path.display())))?;
+        return match text.trim() {
+            "" => Err(Failure::config(format!("there is no token in {}", path.display()))),
+            token => Ok(token.to_string()),
+        };
+    }
+    global.token.clone().or_else(|| data.read_token(role.name())).ok_or_else(|| {
+        Failure::config(format!("there is no token for this {}", role.name())).hint(format!(
+            "make one at the master with `anima token create NAME --role {}`, and say --token-file FILE",
+            role.name()
+        ))
+    })
+}
+
+/// Returns a node's name where none was given: the machine's and the role's.
+pub fn default_name(role: Role) -> String {
+    let uname = rustix::system::uname();
+    let machine = uname.nodename().to_string_lossy();
+    format!("{}-{}", machine.split('.').next().unwrap_or("here"), role.name())
+}
+
+/// Returns how many tasks this machine should do at once.
+fn default_slots() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let memory = rustix::system::sysinfo().totalram as u64 / SLOT_MEMORY_BYTES;
+    cores.min(memory).clamp(1, MAX_DEFAULT_SLOTS) as u32
+}
+
+/// Returns the architectures whose programs this machine runs.
+fn own_architectures() -> Result<Vec<Arch>> {
+    let name = match std::env::consts::ARCH {
+        "powerpc64" => "ppc64le",
+        name => name,
+    };
+    let own: Arch = name.parse().map_err(|error| Failure::new(Exit::Config, format!("{error}")))?;
+    Ok(Arch::ALL.into_iter().filter(|other| own.runs(*other)).collect())
+}
+
+/// Returns the program that makes sandboxes: this very one, even after another was installed in its place.
+fn helper() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// Runs a role, alone of its kind in its folder, until SIGTERM or Ctrl-C.
+fn run<F: Future<Output = Result>>(place: Option<(&Path, Role)>, body: impl FnOnce(CancellationToken) -> F) -> Result {
+    log_to_standard_error();
+    // Held until the process ends: a supervisor that comes after one that was killed waits for its roles.
+    let _supervisors = handover::take_lock().context("could not take over the data folder's lock")?;
+    let _own = place.map(|(folder, role)| lock::take_role(folder, role)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start")?;
+    let result = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        end_on_signals(&shutdown)?;
+        body(shutdown).await
+    });
+    // What still blocks a thread, such as a read of a slow disk, does not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn end_on_signals(shutdown: &CancellationToken) -> Result {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signal = tokio::signal::unix::signal(kind).context("could not wait for signals")?;
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            signal.recv().await;
+            tracing::info!("asked to end");
+            shutdown.cancel();
+        });
+    }
+    Ok(())
+}
+
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("ANIMA_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
+}
+
+/// Returns the supervisor's socket, or one of our own.
+async fn listener(own: SocketAddr) -> Result<tokio::net::TcpListener> {
+    if let Some(listener) = handover::take_listener().context("could not take over the listening socket")? {
+        return Ok(tokio::net::TcpListener::from_std(listener).context("could not use the listening socket")?);
+    }
+    tokio::net::TcpListener::bind(own).await.map_err(|error| {
+        Failure::config(format!("could not listen on {own}: {error}")).hint("name another with --listen")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_runs_its_own_architecture_in_at_least_one_slot() {
+        assert!(!own_architectures().unwrap().is_empty());
+        assert!((1..=MAX_DEFAULT_SLOTS as u32).contains(&default_slots()));
+    }
+
+    #[test]
+    fn a_name_has_the_machines_and_the_roles() {
+        assert!(default_name(Role::BuildNode).ends_with("-build-node"));
+    }
+}

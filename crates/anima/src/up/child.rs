@@ -1,0 +1,144 @@
+//! One process of a role: how it is started, and how it is stopped.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    process::{Command, ExitStatus, Stdio},
+    rc::Rc,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal};
+use tokio::{net::unix::pipe, process::Child, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{handover, user::User};
+use crate::role::Role;
+
+/// What of our own environment a role gets: nothing that could turn it, and no credential of anybody's.
+const PASSED_ON: &[&str] = &[
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "RUST_BACKTRACE",
+    "ANIMA_LOG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+];
+
+/// What a role is started with.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub role: Role,
+    pub arguments: Vec<OsString>,
+    pub token: Option<String>,
+    pub listener: Option<RawFd>,
+    pub lock: Option<RawFd>,
+    pub apart: Option<Apart>,
+}
+
+/// A role that runs as another user, in a folder that is all it can reach.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    pub user: User,
+    /// The folder, open: the folders above it need not let the user through.
+    pub folder: Rc<File>,
+}
+
+/// Starts a role; returns the process and what it writes.
+pub fn start(start: &Start) -> io::Result<(Child, pipe::Receiver)> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = command(start)?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut command = tokio::process::Command::from(command);
+    let child = command.kill_on_drop(true).spawn()?;
+    Ok((child, pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
+}
+
+fn command(start: &Start) -> io::Result<Command> {
+    // The very program that runs now, even after another was installed in its place: all roles are of one version.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("anima").arg(start.role.name()).args(&start.arguments).process_group(0).env_clear();
+    command.envs(PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+    command.envs(start.token.as_ref().map(|token| ("ANIMA_TOKEN", token)));
+    command.envs(start.listener.map(|fd| (handover::LISTENER, fd.to_string())));
+    command.envs(start.lock.map(|fd| (handover::LOCK, fd.to_string())));
+    let handed_over = [start.listener, start.lock];
+    let apart = start.apart.as_ref().map(|apart| (apart.user, apart.folder.as_raw_fd()));
+    let supervisor = rustix::process::getpid();
+    // SAFETY: between fork and exec there are only system calls; nothing allocates, locks or unwinds.
+    unsafe {
+        command.pre_exec(move || {
+            handed_over.into_iter().flatten().try_for_each(handover::let_inherit)?;
+            if let Some((user, folder)) = apart {
+                set_apart(user, folder)?;
+            }
+            end_with(supervisor)
+        });
+    }
+    Ok(command)
+}
+
+/// Goes to the folder and becomes the user, for good; leaves no memory image behind where keys could be read.
+fn set_apart(user: User, folder: RawFd) -> io::Result<()> {
+    let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(rustix::process::Resource::Core, no_core)?;
+    // SAFETY: plain system calls on an open folder and on this process, which has one thread.
+    unsafe {
+        done(libc::fchdir(folder))?;
+        done(libc::setgroups(0, std::ptr::null()))?;
+        done(libc::setgid(user.gid))?;
+        done(libc::setuid(user.uid))?;
+    }
+    Ok(rustix::thread::set_no_new_privs(true)?)
+}
+
+/// Makes the kernel tell this process to end when the supervisor does, however that comes about.
+fn end_with(supervisor: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    // It may have ended before the kernel knew.
+    match rustix::process::getppid() == Some(supervisor) {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+    }
+}
+
+/// Asks a role to end; makes it end after `limit`, or when `kill` says so.
+pub async fn stop(child: &mut Child, limit: Duration, kill: &CancellationToken) {
+    let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) else { return };
+    let _ = rustix::process::kill_process(pid, Signal::TERM);
+    tokio::select! {
+        _ = child.wait() => return,
+        () = sleep(limit) => {}
+        () = kill.cancelled() => {}
+    }
+    // The role leads its own group: what it started goes with it.
+    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    let _ = child.wait().await;
+}
+
+/// Tells how a process ended.
+pub fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "ended".to_string(),
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".to_string(),
+    }
+}
