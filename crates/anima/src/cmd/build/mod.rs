@@ -1,5 +1,6 @@
 //! `anima build`: requests of packages × platforms × architectures.
 
+mod find;
 mod logs;
 mod screen;
 mod show;
@@ -31,6 +32,18 @@ pub enum Build {
     Show {
         /// The build's id
         id: BuildId,
+    },
+    /// Print the ids of the builds that came of commits which were pushed; those that did not begin yet are waited for
+    Find {
+        /// A package and its commit
+        #[arg(required = true, value_name = "PACKAGE@COMMIT", value_parser = parse_source)]
+        commits: Vec<SourceRef>,
+    },
+    /// Show how long each step of builds took, package by package
+    Times {
+        /// The builds' ids
+        #[arg(required = true)]
+        ids: Vec<BuildId>,
     },
     /// Watch a build live, and end as it ends (exit code 5 if it fails)
     Watch {
@@ -113,6 +126,8 @@ impl Build {
             Build::Create(create) => create.run(ask).await,
             Build::List(list) => list.run(ask).await,
             Build::Show { id } => show::show(ask, id).await,
+            Build::Find { commits } => find::find(ask, &commits).await,
+            Build::Times { ids } => show::times(ask, &ids).await,
             Build::Watch { id, released } => {
                 watch::watch(ask, id, if released { Until::Released } else { Until::Ended }).await
             }

@@ -3,7 +3,7 @@
 use anima_types::{
     build::BuildDetail,
     id::BuildId,
-    release::{self, Release},
+    release::Release,
     task::{Status, Task},
 };
 use serde::Serialize;
@@ -25,14 +25,30 @@ struct Shown {
 
 /// Shows a build.
 pub async fn show(ask: &Ask, id: BuildId) -> Result {
+    let shown = look(ask, id).await?;
+    ask.output.show(&shown, |shown| describe(&shown.detail, &shown.times))
+}
+
+/// Shows how long the steps of builds took.
+pub async fn times(ask: &Ask, ids: &[BuildId]) -> Result {
+    let mut all = Vec::new();
+    for id in ids {
+        all.extend(look(ask, *id).await?.times);
+    }
+    ask.output.show(&all, |all| times::table(all))
+}
+
+async fn look(ask: &Ask, id: BuildId) -> Result<Shown> {
     let detail = ask.client.build(id).await?;
-    let mut released = None;
-    for release in &detail.build.releases {
-        let release = ask.client.release(*release).await?;
-        released = Some(release).filter(|release: &Release| release.status == release::Status::Released).or(released);
+    let mut released: Option<Release> = None;
+    for id in &detail.build.releases {
+        let release = ask.client.release(*id).await?;
+        // The first that users saw: a later one may bring the same build to another product.
+        let is_first = released.as_ref().is_none_or(|first| release.released_at < first.released_at);
+        released = if release.released_at.is_some() && is_first { Some(release) } else { released };
     }
     let times = times::of(&detail, released.as_ref());
-    ask.output.show(&Shown { detail, times }, |shown| describe(&shown.detail, &shown.times))
+    Ok(Shown { detail, times })
 }
 
 fn describe(detail: &BuildDetail, times: &[times::Times]) -> String {

@@ -63,3 +63,46 @@ pub fn table(times: &[Times]) -> String {
     };
     output::table(["package", "src", "build", "test", "sign", "release", "total"], times.iter().map(row))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn detail() -> BuildDetail {
+        let task = |id: i64, kind: &str, package: Option<&str>, began: &str, ended: Option<&str>| {
+            json!({
+                "id": id, "kind": kind, "status": "succeeded", "build": 1, "release": null, "package": package,
+                "platform": "seed-1", "arch": null, "why": "", "waits_for": [], "attempts": 1, "node": "n",
+                "created_at": "2026-01-01T00:00:00Z", "started_at": format!("2026-01-01T00:00:{began}Z"),
+                "ended_at": ended.map(|ended| format!("2026-01-01T00:00:{ended}Z")), "phases": [], "failure": null,
+                "artifacts": [], "log_size_bytes": 0, "result": null,
+            })
+        };
+        let source = |package: &str| json!({ "package": package, "reference": "s1", "commit": "c" });
+        serde_json::from_value(json!({
+            "id": 1, "status": "succeeded", "owner": "o", "reason": "", "sources": [source("a"), source("b")],
+            "platforms": ["seed-1"], "architectures": ["x86_64"], "created_at": "2026-01-01T00:00:00Z",
+            "ended_at": "2026-01-01T00:00:40Z", "summary": "", "releases": [],
+            "tasks": [
+                task(1, "src", Some("a"), "01", Some("02")), task(2, "src", Some("b"), "01", Some("03")),
+                task(3, "build", Some("a"), "05", Some("15")), task(4, "build", Some("a"), "05", Some("25")),
+                task(5, "build", Some("b"), "30", None), task(6, "test", None, "31", Some("35")),
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_step_takes_as_long_as_its_longest_architecture_and_one_that_did_not_end_has_no_time() {
+        let times = of(&detail(), None);
+
+        assert_eq!((times[0].src_secs, times[0].build_secs), (Some(1.0), Some(20.0)));
+        assert_eq!((times[1].src_secs, times[1].build_secs), (Some(2.0), None));
+        assert_eq!((times[1].test_secs, times[1].release_secs, times[1].total_secs), (Some(4.0), None, Some(40.0)));
+        assert!(
+            table(&times)
+                .starts_with("PACKAGE  SRC    BUILD  TEST   SIGN  RELEASE  TOTAL\na        1.0 s  20 s   4.0 s")
+        );
+    }
+}
