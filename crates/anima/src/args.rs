@@ -69,6 +69,8 @@ pub enum Command {
     Token(cmd::token::Token),
     #[command(subcommand)]
     Event(cmd::event::Event),
+    #[command(subcommand)]
+    Lookaside(cmd::lookaside::Lookaside),
     SignServer(cmd::role::sign_server::SignServer),
     ReleaseSystem(cmd::role::release_system::ReleaseSystem),
     Doctor(cmd::doctor::Doctor),

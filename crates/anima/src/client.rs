@@ -18,6 +18,18 @@ pub fn of(global: &Global) -> Result<Client> {
     connect(&url, token)
 }
 
+/// Returns a client of the Git Service that is meant: the one that was named, or that of the data folder.
+pub fn of_git(global: &Global, named: Option<&str>) -> Result<Client> {
+    let data = DataFolder::new(global.data.as_deref());
+    let running = data.read_running().map(|running| running.git_url).filter(|url| !url.is_empty());
+    let url = named.or(running.as_deref()).ok_or_else(|| {
+        Failure::user("nothing says where the Git Service is")
+            .hint("say --git URL, or name its data folder with --data")
+    })?;
+    let is_own = Some(url) == running.as_deref();
+    connect(url, global.token.clone().or_else(|| data.read_token(OWN_ROLE).filter(|_| is_own)))
+}
+
 /// Returns the master's address, and the token to send there.
 fn address(global: &Global) -> Result<(String, Option<String>)> {
     let data = DataFolder::new(global.data.as_deref());

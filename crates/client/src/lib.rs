@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod http;
 pub mod lease;
+mod lookaside;
 mod retry;
 mod sse;
 mod stream;

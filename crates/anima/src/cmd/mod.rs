@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod event;
 pub mod key;
 mod log;
+pub mod lookaside;
 pub mod node;
 pub mod package;
 pub mod platform;
@@ -44,6 +45,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),
         Command::SignServer(role) => role.run(global),
         Command::ReleaseSystem(role) => role.run(global),
+        Command::Lookaside(lookaside) => lookaside.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Config(config) => config.run(global),
     }
@@ -58,6 +60,10 @@ pub struct Ask {
 /// Runs a command that asks the master.
 fn ask(global: &Global, command: impl AsyncFnOnce(&Ask) -> Result) -> Result {
     let ask = Ask { client: client::of(global)?, output: Output::new(global.json) };
+    block_on(command(&ask))
+}
+
+fn block_on(command: impl Future<Output = Result>) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start")?;
-    runtime.block_on(command(&ask))
+    runtime.block_on(command)
 }
