@@ -1,0 +1,58 @@
+//! Why a root could not be had.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Finishes the sentence "could not …".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A step with a file or folder failed.
+    #[error("{step} {}: {source}", path.display())]
+    File {
+        /// What was done.
+        step: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The locked list makes no sense.
+    #[error("use locked list: {0}")]
+    Lock(String),
+    /// A package is not the one that was locked.
+    #[error("install {nevra}: {} has SHA-256 {found}, locked is {locked}", path.display())]
+    Checksum {
+        /// The package.
+        nevra: String,
+        /// The file.
+        path: PathBuf,
+        /// What the lock says.
+        locked: String,
+        /// What the file has.
+        found: String,
+    },
+    /// rpm refused, or did something else than it was told.
+    #[error("install {package_count} packages: {why}\n{log}")]
+    Install {
+        /// How many were to be installed.
+        package_count: usize,
+        /// What went wrong.
+        why: String,
+        /// The end of rpm's output.
+        log: String,
+    },
+    /// The sandbox around rpm failed.
+    #[error("install packages: could not {0}")]
+    Sandbox(#[from] anima_sandbox::Error),
+}
+
+/// Adds to an error what was done to which file.
+pub(crate) trait At<T> {
+    fn at(self, step: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
+    fn at(self, step: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::File { step, path: path.to_owned(), source: source.into() })
+    }
+}

@@ -1,0 +1,146 @@
+//! The host's rpm, at work on a root that is not the host's.
+//!
+//! A root without a shell or without rpm can only be filled from outside. rpm then enters the root itself for each
+//! script, and a root process leaves such a cage at will. So rpm runs in a sandbox: without a network, with the
+//! capabilities that installing takes and no other, and in a tree that has nothing but the host's `/usr` (read-only), the
+//! root and the packages. A script that leaves the cage has won the sight of programs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anima_sandbox::{Access, Identity, Mount, Outcome, Sandbox, Spec};
+
+use crate::Error;
+use crate::error::At;
+
+/// Where the root is inside the sandbox.
+const ROOT: &str = "/layer";
+/// Where the packages are inside the sandbox.
+const PACKAGES: &str = "/packages";
+/// Empty files that packages are mounted over.
+const PACKAGES_BYTES: u64 = 16 * 1024 * 1024;
+/// The largest sets take minutes; what takes longer is a script that waits for something.
+const WALL: Duration = Duration::from_secs(60 * 60);
+/// What scripts say is a few lines each; more is a loop.
+const LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// Where Enterprise Linux, and Fedora by a link, has its list of packages; the host's own default may be another.
+const DB_PATH: &str = "/var/lib/rpm";
+/// Folders of the tree around the root that something is mounted at.
+const STAGE_FOLDERS: [&str; 9] = ["usr", "layer", "packages", "proc", "dev", "sys", "run", "tmp", "etc"];
+/// Links of the tree around the root, as every host has them.
+const STAGE_LINKS: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+/// Enough for rpm to find names before it enters the root.
+const STAGE_FILES: [(&str, &str); 2] = [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
+
+/// The host's rpm in a sandbox.
+#[derive(Debug, Clone)]
+pub struct HostRpm {
+    helper: PathBuf,
+    stage: PathBuf,
+}
+
+/// One call of rpm.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// What to do, such as `["-U"]`.
+    pub arguments: Vec<String>,
+    /// Files that are named after the arguments; rpm sees them under the names that are given here.
+    pub packages: Vec<(String, &'a Path)>,
+    /// Macros for this call.
+    pub macros: BTreeMap<String, String>,
+}
+
+impl HostRpm {
+    /// Makes the tree around roots in the folder `stage`, which processes may share. `helper` is a program that calls
+    /// [`anima_sandbox::init_main`].
+    pub fn new(stage: PathBuf, helper: &Path) -> Result<HostRpm, Error> {
+        for name in STAGE_FOLDERS {
+            let path = stage.join(name);
+            fs::create_dir_all(&path).at("make", &path)?;
+        }
+        for name in STAGE_LINKS {
+            let path = stage.join(name);
+            unless_there(symlink(Path::new("usr").join(name), &path)).at("link", &path)?;
+        }
+        for (name, text) in STAGE_FILES {
+            let path = stage.join(name);
+            if !path.exists() {
+                fs::write(&path, text).at("write", &path)?;
+            }
+        }
+        Ok(HostRpm { helper: helper.to_owned(), stage })
+    }
+
+    /// Runs rpm on the root in the folder `root`. Its output goes to `log`, also what scripts say.
+    pub fn run(&self, root: &Path, call: &Call<'_>, log: &mut dyn io::Write) -> Result<Outcome, Error> {
+        let spec = self.spec(root, call);
+        Ok(Sandbox::spawn(&spec, &self.helper)?.wait_with_log(log)?)
+    }
+
+    /// Returns the sandbox of a call, for whoever wants to follow it.
+    pub fn spec(&self, root: &Path, call: &Call<'_>) -> Spec {
+        let mut spec = Spec::new(&self.stage, command(call));
+        spec.root_access = Access::ReadOnly;
+        spec.identity = Identity::Root;
+        spec.limits.wall = WALL;
+        spec.limits.log_bytes = LOG_BYTES;
+        let bind = |source: &Path, target: PathBuf, access| Mount::Bind { source: source.to_owned(), target, access };
+        spec.mounts = vec![
+            bind(Path::new("/usr"), "/usr".into(), Access::ReadOnly),
+            bind(root, ROOT.into(), Access::ReadWrite),
+            // Scripts expect them, and a file that is written to a /dev/null which is none stays in the layer.
+            Mount::Mirror { of: "/dev".into(), target: Path::new(ROOT).join("dev") },
+            Mount::Mirror { of: "/proc".into(), target: Path::new(ROOT).join("proc") },
+            Mount::Tmpfs { target: "/tmp".into(), size_bytes: PACKAGES_BYTES, mode: 0o1777 },
+            Mount::Tmpfs { target: PACKAGES.into(), size_bytes: PACKAGES_BYTES, mode: 0o755 },
+        ];
+        let packages =
+            call.packages.iter().map(|(name, path)| bind(path, Path::new(PACKAGES).join(name), Access::ReadOnly));
+        spec.mounts.extend(packages);
+        spec
+    }
+}
+
+fn command(call: &Call<'_>) -> Vec<String> {
+    let mut command: Vec<String> = ["rpm", "--root", ROOT, "--noplugins"].map(str::to_owned).into();
+    let mut define = |name: &str, value: &str| command.extend(["--define".to_owned(), format!("{name} {value}")]);
+    if !call.macros.contains_key("_dbpath") {
+        define("_dbpath", DB_PATH);
+    }
+    call.macros.iter().for_each(|(name, value)| define(name, value));
+    command.extend(call.arguments.iter().cloned());
+    command.extend(call.packages.iter().map(|(name, _)| format!("{PACKAGES}/{name}")));
+    command
+}
+
+/// Another process may make the same tree at the same time.
+fn unless_there(made: io::Result<()>) -> io::Result<()> {
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_names_the_root_the_database_and_the_packages_as_they_are_inside() {
+        let path = PathBuf::from("/downloads/ab");
+        let call = Call {
+            arguments: vec!["-U".to_owned()],
+            packages: vec![("a-1-1.noarch".to_owned(), &path)],
+            macros: [("_excludedocs".to_owned(), "1".to_owned())].into(),
+        };
+
+        let command = command(&call).join(" ");
+
+        let expected = "rpm --root /layer --noplugins --define _dbpath /var/lib/rpm --define _excludedocs 1 -U /packages/a-1-1.noarch";
+        assert_eq!(command, expected);
+    }
+}

@@ -1,0 +1,147 @@
+//! The folder of layers, and the handles that keep layers from being swept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::At;
+use crate::hold::Hold;
+use crate::marker::{self, Marker, TREE};
+use crate::{Error, HostRpm, LockInput, Root, make, tree};
+
+/// A folder of layers. Cheap to share; all methods take `&self`.
+#[derive(Debug)]
+pub struct Layers {
+    pub(crate) dirs: Dirs,
+    rpm: HostRpm,
+}
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Dirs {
+    /// Whole layers, each in a folder of its name.
+    pub layers: PathBuf,
+    /// One lock for each layer.
+    pub locks: PathBuf,
+    /// What is mounted, or being made.
+    pub works: PathBuf,
+}
+
+/// A layer, and all below it. While a handle of it lives, it is not swept.
+#[derive(Debug, Clone)]
+pub struct Layer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    marker: Marker,
+    dirs: Dirs,
+    parent: Option<Layer>,
+    _hold: Hold,
+}
+
+impl Layers {
+    /// Opens the folder, and makes it when it is missing. Many processes may share it. `helper` is a program that calls
+    /// [`anima_sandbox::init_main`] when its first argument says so.
+    pub fn open(dir: PathBuf, helper: &Path) -> Result<Layers, Error> {
+        let dirs = Dirs { layers: dir.join("layers"), locks: dir.join("locks"), works: dir.join("work") };
+        for path in [&dirs.layers, &dirs.locks, &dirs.works] {
+            fs::create_dir_all(path).at("make", path)?;
+        }
+        let rpm = HostRpm::new(dir.join("stage"), helper)?;
+        Ok(Layers { dirs, rpm })
+    }
+
+    /// Returns the rpm that fills layers, for other work on roots.
+    pub fn rpm(&self) -> &HostRpm {
+        &self.rpm
+    }
+
+    /// Returns the layer of this list on top of `parent`, if it is there. Looks at no package, and waits for nobody.
+    pub fn find(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Option<Layer>, Error> {
+        let name = input.layer_name(parent.map(Layer::name))?;
+        match Hold::try_shared(&self.dirs.lock_of(&name))? {
+            Some(hold) => self.held(&name, hold, parent),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the layer of this list on top of `parent`; makes it, or waits for who makes it, when it is missing.
+    pub fn layer(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Layer, Error> {
+        let name = input.layer_name(parent.map(Layer::name))?;
+        loop {
+            // Waits for a maker, but never for users, who may stay for hours.
+            if let Some(layer) = self.held(&name, Hold::shared(&self.dirs.lock_of(&name))?, parent)? {
+                return Ok(layer);
+            }
+            let Some(hold) = Hold::try_exclusive(&self.dirs.lock_of(&name))? else { continue };
+            if Marker::read(&self.dirs.layer(&name), &name).is_some() {
+                continue;
+            }
+            if let Err(error) = make::layer(&self.dirs, &self.rpm, &name, input, parent) {
+                hold.remove()?;
+                return Err(error);
+            }
+        }
+    }
+
+    fn held(&self, name: &str, hold: Hold, parent: Option<&Layer>) -> Result<Option<Layer>, Error> {
+        let dir = self.dirs.layer(name);
+        let Some(marker) = Marker::read(&dir, name) else { return Ok(None) };
+        marker::touch(&dir).at("touch", &dir)?;
+        let inner =
+            Inner { name: name.to_owned(), marker, dirs: self.dirs.clone(), parent: parent.cloned(), _hold: hold };
+        Ok(Some(Layer(Arc::new(inner))))
+    }
+}
+
+impl Layer {
+    /// Returns its name: the hash of what is in it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Returns what is installed in it and below it, each as `name-epoch:version-release.arch`, sorted.
+    pub fn installed(&self) -> &[String] {
+        &self.0.marker.installed
+    }
+
+    /// Returns what rpm and the packages' scripts said while it was made.
+    pub fn install_log(&self) -> Result<String, Error> {
+        let path = self.0.dirs.layer(self.name()).join(marker::LOG);
+        Ok(String::from_utf8_lossy(&fs::read(&path).at("read", &path)?).into_owned())
+    }
+
+    /// Mounts a clean root with an empty upper, which keeps the layer as long as it lives.
+    pub fn mount(&self) -> Result<Root, Error> {
+        Root::mount(self)
+    }
+
+    pub(crate) fn dirs(&self) -> &Dirs {
+        &self.0.dirs
+    }
+
+    /// Returns the trees to mount, from the top down.
+    pub(crate) fn trees(&self) -> Vec<PathBuf> {
+        std::iter::successors(Some(self), |layer| layer.0.parent.as_ref())
+            .map(|layer| layer.0.dirs.layer(layer.name()).join(TREE))
+            .collect()
+    }
+}
+
+impl Dirs {
+    pub(crate) fn layer(&self, name: &str) -> PathBuf {
+        self.layers.join(name)
+    }
+
+    pub(crate) fn lock_of(&self, name: &str) -> PathBuf {
+        self.locks.join(name)
+    }
+
+    /// Removes a layer whose lock is held: first its marker, so that half a layer is none.
+    pub(crate) fn remove_layer(&self, name: &str) -> Result<(), Error> {
+        let dir = self.layer(name);
+        marker::remove(&dir).at("remove marker of", &dir)?;
+        tree::remove(&dir).at("remove", &dir)
+    }
+}

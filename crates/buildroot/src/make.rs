@@ -1,0 +1,117 @@
+//! A layer is made: packages are compared with the list, installed over the layers below, and put in place by one rename.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
+
+use anima_sandbox::Exit;
+
+use crate::Error;
+use crate::error::At;
+use crate::host_rpm::{Call, HostRpm};
+use crate::layers::{Dirs, Layer};
+use crate::lock::{LockInput, with_epoch};
+use crate::marker::{LOG, Marker, TREE};
+use crate::work::Work;
+
+/// An error shows so much of the end of rpm's output.
+const LOG_TAIL_BYTES: usize = 4 * 1024;
+
+/// How rpm lists what is installed.
+const QUERY: &str = "%{NAME}-%|EPOCH?{%{EPOCH}}:{0}|:%{VERSION}-%{RELEASE}.%{ARCH}\\n";
+
+/// Makes the layer `name`, whose lock is held.
+pub(crate) fn layer(
+    dirs: &Dirs,
+    rpm: &HostRpm,
+    name: &str,
+    input: &LockInput,
+    parent: Option<&Layer>,
+) -> Result<(), Error> {
+    input.verify_files()?;
+    let lowers = parent.map(Layer::trees).unwrap_or_default();
+    let mut work = Work::mount(&dirs.works, &lowers)?;
+    let log = work.dir().join(LOG);
+    install(rpm, input, &work.root(), &log)?;
+    let installed = list(rpm, input, &work.root())?;
+    require_all(input, &installed, &log)?;
+    work.unmount()?;
+
+    let done = work.dir().join("done");
+    let move_in = |from: &Path, to: &Path| fs::rename(from, to).at("rename", from);
+    fs::create_dir(&done).at("make", &done)?;
+    move_in(&work.upper(), &done.join(TREE))?;
+    move_in(&log, &done.join(LOG))?;
+    let parent_name = parent.map(Layer::name);
+    Marker::of(&done, name, parent_name, &input.configuration, installed)?.write(&done)?;
+    // What could not be relied on is in the way.
+    dirs.remove_layer(name)?;
+    move_in(&done, &dirs.layer(name))?;
+    work.remove()
+}
+
+fn install(rpm: &HostRpm, input: &LockInput, root: &Path, log: &Path) -> Result<(), Error> {
+    // The file's hash was compared with the list, and the list is the solver's: rpm would only think it over again.
+    let trusting = [
+        "-U",
+        "--nosignature",
+        "--nodigest",
+        "--nodeps",
+        "--ignorearch",
+        "--ignoreos",
+        "--oldpackage",
+        "--replacepkgs",
+    ];
+    let call = Call {
+        arguments: trusting.map(str::to_owned).into(),
+        packages: input.packages.iter().map(|it| (it.nevra.clone(), it.path.as_path())).collect(),
+        macros: input.macros.clone(),
+    };
+    let outcome = rpm.run(root, &call, &mut File::create(log).at("write", log)?)?;
+    if outcome.exit.is_success() { Ok(()) } else { Err(refused(input, log, in_words(outcome.exit))) }
+}
+
+/// Asks rpm what is installed.
+fn list(rpm: &HostRpm, input: &LockInput, root: &Path) -> Result<Vec<String>, Error> {
+    let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", QUERY].map(str::to_owned).into();
+    let call = Call { arguments, packages: Vec::new(), macros: input.macros.clone() };
+    let mut output = Vec::new();
+    let outcome = rpm.run(root, &call, &mut output)?;
+    let output = String::from_utf8_lossy(&output).into_owned();
+    if !outcome.exit.is_success() {
+        let why = format!("the list of what is installed: {}", in_words(outcome.exit));
+        return Err(Error::Install { package_count: input.packages.len(), why, log: output });
+    }
+    // Keys are in the same list. Warnings are lines with spaces.
+    let is_package = |line: &&str| !line.contains(' ') && !line.starts_with("gpg-pubkey-") && !line.is_empty();
+    let lines: BTreeSet<String> = output.lines().filter(is_package).map(str::to_owned).collect();
+    Ok(lines.into_iter().collect())
+}
+
+/// A script that fails before its package is unpacked makes rpm leave the package out.
+fn require_all(input: &LockInput, installed: &[String], log: &Path) -> Result<(), Error> {
+    let is_missing = |nevra: &String| installed.binary_search(nevra).is_err();
+    let missing: Vec<String> = input.packages.iter().map(|it| with_epoch(&it.nevra)).filter(is_missing).collect();
+    if missing.is_empty() { Ok(()) } else { Err(refused(input, log, format!("rpm left out {}", missing.join(", ")))) }
+}
+
+fn refused(input: &LockInput, log: &Path, why: String) -> Error {
+    let text = fs::read(log).unwrap_or_default();
+    let tail = &text[text.len().saturating_sub(LOG_TAIL_BYTES)..];
+    Error::Install {
+        package_count: input.packages.len(),
+        why,
+        log: String::from_utf8_lossy(tail).trim_end().to_owned(),
+    }
+}
+
+fn in_words(exit: Exit) -> String {
+    match exit {
+        Exit::Exited(code) => format!("rpm ended with {code}"),
+        Exit::Signaled(number) => format!("rpm was ended by signal {number}"),
+        Exit::TimedOut => "rpm and its scripts took too long".to_owned(),
+        Exit::OutOfMemory => "rpm and its scripts took too much memory".to_owned(),
+        Exit::LogTooLong => "rpm and its scripts wrote too much".to_owned(),
+        Exit::Canceled => "rpm was stopped".to_owned(),
+    }
+}

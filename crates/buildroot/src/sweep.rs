@@ -1,0 +1,104 @@
+//! The sweep: removes what is too much and in nobody's hands.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use crate::error::At;
+use crate::hold::Hold;
+use crate::layers::{Dirs, Layers};
+use crate::marker::{self, Marker};
+use crate::{Error, work};
+
+/// A layer that was used this recently is kept even when there is too much: its task may only be between two steps.
+const JUST_USED: Duration = Duration::from_secs(10 * 60);
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Layers.
+    pub layer_count: u64,
+    /// What they took on the disk.
+    pub layer_bytes: u64,
+    /// Roots and unfinished layers of processes that are gone.
+    pub leftover_count: u64,
+}
+
+/// A layer that a sweep looks at.
+struct Candidate {
+    name: String,
+    used_at: SystemTime,
+    size_bytes: u64,
+}
+
+impl Layers {
+    /// Removes what processes left that are gone, layers that are not whole, and then the layers that were used longest
+    /// ago until the rest takes no more than `keep_bytes`. What is in use stays. Sees to it that the rest outlives a loss of power.
+    pub fn sweep(&self, now: SystemTime, keep_bytes: u64) -> Result<Swept, Error> {
+        let mut swept = Swept { leftover_count: work::sweep(&self.dirs.works)?, ..Swept::default() };
+        let mut layers = look(&self.dirs, &mut swept)?;
+        layers.sort_by_key(|layer| layer.used_at);
+        let mut total_bytes: u64 = layers.iter().map(|layer| layer.size_bytes).sum();
+        for layer in &layers {
+            let is_recent = now.duration_since(layer.used_at).is_ok_and(|age| age < JUST_USED);
+            if total_bytes <= keep_bytes || is_recent {
+                break;
+            }
+            if remove(&self.dirs, &layer.name)? {
+                total_bytes -= layer.size_bytes;
+                swept.layer_count += 1;
+                swept.layer_bytes += layer.size_bytes;
+            }
+        }
+        sweep_locks(&self.dirs)?;
+        Ok(swept)
+    }
+}
+
+/// Lists whole layers, and removes the others.
+fn look(dirs: &Dirs, swept: &mut Swept) -> Result<Vec<Candidate>, Error> {
+    let mut layers = Vec::new();
+    for entry in fs::read_dir(&dirs.layers).at("read", &dirs.layers)? {
+        let Ok(name) = entry.at("read", &dirs.layers)?.file_name().into_string() else { continue };
+        let dir = dirs.layer(&name);
+        match Marker::read(&dir, &name) {
+            Some(marker) => {
+                write_out(dirs, &name)?;
+                layers.push(Candidate { used_at: marker::used_at(&dir), size_bytes: marker.size_bytes, name });
+            }
+            None => swept.leftover_count += u64::from(remove(dirs, &name)?),
+        }
+    }
+    Ok(layers)
+}
+
+/// Whoever makes or removes it just now is not waited for.
+fn write_out(dirs: &Dirs, name: &str) -> Result<(), Error> {
+    let Some(_hold) = Hold::try_shared(&dirs.lock_of(name))? else { return Ok(()) };
+    let dir = dirs.layer(name);
+    Marker::read(&dir, name).map_or(Ok(()), |mut marker| marker.write_out(&dir))
+}
+
+/// Returns whether the layer is gone; one that is used stays.
+fn remove(dirs: &Dirs, name: &str) -> Result<bool, Error> {
+    let Some(hold) = Hold::try_exclusive(&dirs.lock_of(name))? else { return Ok(false) };
+    dirs.remove_layer(name)?;
+    hold.remove()?;
+    Ok(true)
+}
+
+/// Locks of layers that were looked for and never made.
+fn sweep_locks(dirs: &Dirs) -> Result<(), Error> {
+    for entry in fs::read_dir(&dirs.locks).at("read", &dirs.locks)? {
+        let entry = entry.at("read", &dirs.locks)?;
+        if dirs.layers.join(entry.file_name()).exists() {
+            continue;
+        }
+        if let Some(hold) = Hold::try_exclusive(&entry.path())? {
+            // Its layer may have been made meanwhile.
+            if !dirs.layers.join(entry.file_name()).exists() {
+                hold.remove()?;
+            }
+        }
+    }
+    Ok(())
+}

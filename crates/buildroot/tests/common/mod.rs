@@ -1,0 +1,86 @@
+//! A folder of layers, and tiny packages made by rpmbuild.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anima_buildroot::{LayerPackage, Layers, LockInput};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+pub fn helper() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_anima-buildroot-test-helper"))
+}
+
+/// A folder of layers and a folder of packages.
+pub struct World {
+    folder: TempDir,
+}
+
+impl World {
+    pub fn new() -> World {
+        World { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn layers_dir(&self) -> PathBuf {
+        self.folder.path().join("roots")
+    }
+
+    pub fn open(&self) -> Layers {
+        Layers::open(self.layers_dir(), helper()).unwrap()
+    }
+
+    /// Builds `NAME-1-1.noarch` with the file `/usr/share/NAME` and these further lines.
+    pub fn package(&self, name: &str, scripts: &str) -> LayerPackage {
+        let install = format!("mkdir -p %{{buildroot}}/usr/share\necho {name} > %{{buildroot}}/usr/share/{name}");
+        self.build(name, &install, &format!("/usr/share/{name}"), scripts)
+    }
+
+    /// Builds a package that has a shell of the host and the libraries that it needs, and is able to tell and to copy.
+    pub fn shell(&self) -> LayerPackage {
+        let libraries = Command::new("ldd").args(["/bin/dash", "/bin/cat"]).output().unwrap();
+        let libraries = String::from_utf8(libraries.stdout).unwrap();
+        let mut install = String::from(
+            "mkdir -p %{buildroot}/bin\ncp -L /bin/dash %{buildroot}/bin/sh\ncp -L /bin/cat %{buildroot}/bin/\n",
+        );
+        let mut paths: Vec<&str> =
+            libraries.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).collect();
+        paths.sort();
+        paths.dedup();
+        for path in &paths {
+            install += &format!("mkdir -p $(dirname %{{buildroot}}{path})\ncp -L {path} %{{buildroot}}{path}\n");
+        }
+        self.build("shell", &install, &format!("/bin/sh\n/bin/cat\n{}", paths.join("\n")), "")
+    }
+
+    fn build(&self, name: &str, install: &str, files: &str, scripts: &str) -> LayerPackage {
+        let spec = format!(
+            "Name: {name}\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\nAutoReqProv: no\n%define __os_install_post %{{nil}}\n\
+             %define _binaries_in_noarch_packages_terminate_build 0\n\
+             %description\nA test.\n%install\n{install}\n{scripts}\n%files\n{files}\n"
+        );
+        let top = self.folder.path().join("rpms");
+        std::fs::create_dir_all(&top).unwrap();
+        let path = top.join(format!("{name}.spec"));
+        std::fs::write(&path, spec).unwrap();
+        let define = |key: &str, value: &Path| format!("{key} {}", value.display());
+        run(Command::new("rpmbuild")
+            .args(["-bb", "--quiet", "--nodeps", "--define", &define("_topdir", &top)])
+            .args(["--define", &define("_dbpath", &top.join("db"))])
+            .args(["--define", "_binary_payload w1.gzdio", "--define", "_buildshell /bin/bash"])
+            .arg(path));
+        let path = top.join(format!("RPMS/noarch/{name}-1-1.noarch.rpm"));
+        let sha256 = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
+        LayerPackage { nevra: format!("{name}-0:1-1.noarch"), sha256, path }
+    }
+}
+
+pub fn list(packages: &[&LayerPackage]) -> LockInput {
+    let packages = packages.iter().map(|&package| package.clone()).collect();
+    LockInput { packages, configuration: "test x86_64".to_owned(), ..LockInput::default() }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,83 @@
+//! What the scripts of a package can reach while it is installed.
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+
+use common::{World, list};
+
+#[test]
+fn a_script_runs_in_the_root_with_its_devices() {
+    let world = World::new();
+    let script = "%post -p /bin/sh\necho said\ncat /usr/share/told >/told\necho gone >/dev/null\n";
+
+    let layer = world.open().layer(&list(&[&world.shell(), &world.package("told", script)]), None).unwrap();
+
+    let root = layer.mount().unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("told")).unwrap(), "told\n");
+    assert!(layer.install_log().unwrap().contains("said"));
+    assert!(!root.path().join("dev/null").exists());
+    assert_eq!(fs::metadata(root.path().join("usr/share/told")).unwrap().uid(), 0);
+}
+
+#[test]
+fn a_script_that_leaves_the_root_finds_neither_the_hosts_files_nor_a_network() {
+    let world = World::new();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), "secret").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Lua runs in rpm itself, which can enter a folder of its own choice again: the classic way out of a chroot.
+    let script = format!(
+        "%post -p <lua>\n\
+         posix.mkdir('/cage')\n\
+         rpm.execute('/bin/sh', '-c', 'echo in')\n\
+         function tell(name, ok) local f = io.open('/report', 'a'); f:write(name, ' ', tostring(ok), '\\n'); f:close() end\n\
+         tell('inside', io.open('/usr/share/evil', 'r') ~= nil)\n\
+         tell('secret', io.open('{secret}', 'r') ~= nil)\n\
+         tell('shadow', io.open('/etc/shadow', 'r') ~= nil)\n\
+         tell('climb', io.open('/../../../../../../etc/shadow', 'r') ~= nil)\n\
+         tell('proc', io.open('/proc/1/root/etc/shadow', 'r') ~= nil)\n\
+         tell('sysrq', io.open('/proc/sysrq-trigger', 'w') ~= nil)\n\
+         tell('disk', io.open('/dev/mem', 'r') ~= nil or io.open('/dev/sda', 'r') ~= nil or io.open('/dev/vda', 'r') ~= nil)\n\
+         local routes = 0\n\
+         for line in io.lines('/proc/net/tcp') do routes = routes + 1 end\n\
+         tell('sockets', routes > 1)\n",
+        secret = secret.path().display(),
+    );
+
+    let layer = world.open().layer(&list(&[&world.shell(), &world.package("evil", &script)]), None).unwrap();
+
+    let root = layer.mount().unwrap();
+    let report = fs::read_to_string(root.path().join("report")).unwrap();
+    let expected =
+        "inside true\nsecret false\nshadow false\nclimb false\nproc false\nsysrq false\ndisk false\nsockets false\n";
+    assert_eq!(report, expected, "{}", layer.install_log().unwrap());
+    // The listener of the host's network is seen outside, by the way that saw none inside.
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    assert!(sockets.contains(&format!(":{port:04X} ")), "{sockets}");
+}
+
+#[test]
+fn even_outside_of_its_root_rpm_sees_no_more_than_programs() {
+    let world = World::new();
+    let layers = world.open();
+    let layer = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    let root = layer.mount().unwrap();
+    // A macro is expanded by rpm before it enters the root: this is the place that an escape leads to.
+    let look = "%(ls -A / | tr '\\n' ' '; for d in etc home root var tmp; do ls -A /$d | tr '\\n' ' '; done; touch /usr/x /x 2>&1 | grep -c Read-only)";
+    let call = anima_buildroot::Call { arguments: vec!["--eval".into(), look.into()], ..Default::default() };
+
+    let mut seen = Vec::new();
+    layers.rpm().run(root.path(), &call, &mut seen).unwrap();
+
+    let seen = String::from_utf8(seen).unwrap();
+    let mut words: Vec<&str> = seen.split_whitespace().filter(|word| !word.starts_with("ls:")).collect();
+    words.sort();
+    assert!(seen.trim_end().ends_with('2'), "{seen}");
+    for forbidden in ["shadow", "home", "root", "var", ".ssh"] {
+        assert!(!words.contains(&forbidden), "{forbidden}: {seen}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Layers made for real, shared, broken and swept.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anima_buildroot::{Error, Layer, Layers, Swept};
+use common::{World, list};
+
+const NOTHING: Swept = Swept { layer_count: 0, layer_bytes: 0, leftover_count: 0 };
+
+fn entries(dir: &Path) -> usize {
+    fs::read_dir(dir).unwrap().count()
+}
+
+fn later() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(24 * 60 * 60)
+}
+
+#[test]
+fn a_root_has_the_packages_of_all_its_layers_and_what_is_written_goes_with_it() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    let top = layers.layer(&list(&[&world.package("tool", "")]), Some(&base)).unwrap();
+
+    let root = top.mount().unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("usr/share/base")).unwrap(), "base\n");
+    assert_eq!(fs::read_to_string(root.path().join("usr/share/tool")).unwrap(), "tool\n");
+    fs::write(root.path().join("usr/share/base"), "changed").unwrap();
+    fs::remove_file(root.path().join("usr/share/tool")).unwrap();
+    assert_eq!(root.changed().unwrap(), [Path::new("usr/share/base"), Path::new("usr/share/tool")]);
+    root.remove().unwrap();
+
+    let root = top.mount().unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("usr/share/base")).unwrap(), "base\n");
+    assert!(root.path().join("usr/share/tool").exists());
+    assert_eq!(root.changed().unwrap(), Vec::<&Path>::new());
+    assert_eq!(base.installed(), ["base-0:1-1.noarch"]);
+    assert_eq!(top.installed(), ["base-0:1-1.noarch", "tool-0:1-1.noarch"]);
+    drop(root);
+    assert_eq!(entries(&world.layers_dir().join("work")), 0);
+}
+
+#[test]
+fn the_same_list_is_installed_once_by_whoever_comes_first() {
+    let world = World::new();
+    let input = list(&[&world.package("base", "%post -p <lua>\nrpm.execute('/bin/true')")]);
+
+    let dir = world.layers_dir();
+    // Each keeps its handle until all are there: users do not wait for one another.
+    let made: Vec<Layer> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| world.open().layer(&input, None).unwrap())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+
+    assert!(made.windows(2).all(|pair| pair[0].name() == pair[1].name()));
+    assert_eq!(entries(&dir.join("layers")), 1);
+    // A layer that is there needs its packages no more.
+    fs::remove_file(&input.packages[0].path).unwrap();
+    assert!(world.open().find(&input, None).unwrap().is_some());
+    assert!(world.open().layer(&input, None).is_ok());
+}
+
+#[test]
+fn nothing_is_found_where_nothing_was_made() {
+    let world = World::new();
+    let layers = world.open();
+
+    assert!(layers.find(&list(&[&world.package("base", "")]), None).unwrap().is_none());
+    assert_eq!(layers.sweep(later(), 0).unwrap(), NOTHING);
+    assert_eq!(entries(&world.layers_dir().join("locks")), 0);
+}
+
+#[test]
+fn another_package_than_the_locked_one_is_refused() {
+    let world = World::new();
+    let mut package = world.package("base", "");
+    package.sha256 = "0".repeat(64);
+
+    let error = world.open().layer(&list(&[&package]), None).unwrap_err();
+
+    assert!(matches!(&error, Error::Checksum { nevra, .. } if nevra == "base-0:1-1.noarch"), "{error}");
+    assert_eq!(entries(&world.layers_dir().join("layers")), 0);
+}
+
+#[test]
+fn a_package_whose_script_refuses_makes_no_layer_and_says_why() {
+    let world = World::new();
+    let package = world.package("angry", "%pre -p <lua>\nerror('not today')");
+
+    let error = world.open().layer(&list(&[&package]), None).unwrap_err();
+
+    assert!(error.to_string().contains("not today"), "{error}");
+    assert_eq!(entries(&world.layers_dir().join("layers")), 0);
+    assert_eq!(entries(&world.layers_dir().join("work")), 0);
+}
+
+#[test]
+fn a_layer_without_its_marker_is_made_again() {
+    let world = World::new();
+    let (layers, input) = (world.open(), list(&[&world.package("base", "")]));
+    let name = layers.layer(&input, None).unwrap().name().to_owned();
+    let dir = world.layers_dir().join("layers").join(name);
+    fs::remove_file(dir.join("layer.json")).unwrap();
+    fs::remove_dir_all(dir.join("tree/usr")).unwrap();
+
+    assert!(layers.find(&input, None).unwrap().is_none());
+    let root = layers.layer(&input, None).unwrap().mount().unwrap();
+
+    assert!(root.path().join("usr/share/base").exists());
+}
+
+#[test]
+fn a_layer_of_an_earlier_boot_counts_only_if_it_was_written_out() {
+    let world = World::new();
+    let (layers, input) = (world.open(), list(&[&world.package("base", "")]));
+    let name = layers.layer(&input, None).unwrap().name().to_owned();
+    let marker = world.layers_dir().join("layers").join(name).join("layer.json");
+    let text = fs::read_to_string(&marker).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert!(text.contains(boot.trim()), "{text}");
+
+    fs::write(&marker, text.replace(boot.trim(), "earlier")).unwrap();
+    assert!(layers.find(&input, None).unwrap().is_none());
+
+    fs::write(&marker, text).unwrap();
+    layers.sweep(later(), u64::MAX).unwrap();
+    assert!(!fs::read_to_string(&marker).unwrap().contains(boot.trim()));
+    assert!(layers.find(&input, None).unwrap().is_some());
+}
+
+#[test]
+fn a_sweep_removes_what_is_too_much_but_nothing_in_use() {
+    let world = World::new();
+    let layers = world.open();
+    let (one, two) = (list(&[&world.package("one", "")]), list(&[&world.package("two", "")]));
+    drop(layers.layer(&one, None).unwrap());
+    let root = layers.layer(&two, None).unwrap().mount().unwrap();
+
+    assert_eq!(layers.sweep(SystemTime::now(), 0).unwrap(), NOTHING);
+    let swept = layers.sweep(later(), 0).unwrap();
+
+    assert_eq!((swept.layer_count, swept.leftover_count), (1, 0));
+    assert!(swept.layer_bytes > 0);
+    assert!(layers.find(&one, None).unwrap().is_none());
+    assert!(root.path().join("usr/share/two").exists());
+    drop(root);
+    assert_eq!(layers.sweep(later(), 0).unwrap().layer_count, 1);
+    assert_eq!(entries(&world.layers_dir().join("layers")), 0);
+    assert_eq!(entries(&world.layers_dir().join("locks")), 0);
+}
+
+#[test]
+fn a_sweep_keeps_what_was_used_last() {
+    let world = World::new();
+    let layers = world.open();
+    let (one, two) = (list(&[&world.package("one", "")]), list(&[&world.package("two", "")]));
+    let size = |layers: &Layers, input| {
+        let name = layers.layer(input, None).unwrap().name().to_owned();
+        let marker = fs::read(world.layers_dir().join("layers").join(name).join("layer.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&marker).unwrap()["size_bytes"].as_u64().unwrap()
+    };
+    let kept_bytes = size(&layers, &two).max(size(&layers, &one));
+    let used = world.layers_dir().join("layers").join(layers.find(&one, None).unwrap().unwrap().name()).join("used");
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(used).unwrap().set_modified(an_hour_ago).unwrap();
+
+    assert_eq!(layers.sweep(later(), kept_bytes).unwrap().layer_count, 1);
+
+    assert!(layers.find(&one, None).unwrap().is_none());
+    assert!(layers.find(&two, None).unwrap().is_some());
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_by_the_next_sweep() {
+    let world = World::new();
+    let layers = world.open();
+    let input = list(&[&world.package("base", "")]);
+    let alive = layers.layer(&input, None).unwrap().mount().unwrap();
+    let work = world.layers_dir().join("work");
+    // A folder, its lock and its mount, which nobody holds.
+    fs::create_dir_all(work.join("1-0/root/half")).unwrap();
+    fs::write(work.join("1-0.lock"), "").unwrap();
+    rustix::mount::mount("tmpfs", work.join("1-0/root"), "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+
+    assert_eq!(layers.sweep(SystemTime::now(), u64::MAX).unwrap().leftover_count, 1);
+
+    assert!(!work.join("1-0").exists() && !work.join("1-0.lock").exists());
+    assert!(alive.path().join("usr/share/base").exists());
+}
