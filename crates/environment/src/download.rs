@@ -70,6 +70,8 @@ impl Downloads {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
             .read_timeout(READ_LIMIT)
+            // A library does not read the environment.
+            .no_proxy()
             .user_agent(concat!("anima/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Error::Network { url: "anything".to_owned(), reason: reason(&error) })?;
@@ -93,7 +95,9 @@ impl Downloads {
 
     /// Fetches many files, some at once, and returns where they are, in the same order.
     pub async fn get_all(&self, wanted: &[Wanted], cancel: &CancellationToken) -> Result<Vec<PathBuf>> {
-        let mut all = futures_util::stream::iter(wanted.iter().map(|one| self.get(one, cancel))).buffered(PARALLEL);
+        // Listed first: a stream over a closure that borrows cannot be sent between threads.
+        let gets: Vec<_> = wanted.iter().map(|one| self.get(one, cancel)).collect();
+        let mut all = futures_util::stream::iter(gets).buffered(PARALLEL);
         let mut paths = Vec::with_capacity(wanted.len());
         while let Some(path) = all.next().await {
             paths.push(path?);
@@ -119,7 +123,9 @@ impl Downloads {
             match tried {
                 Ok(bytes) => return Ok(bytes),
                 Err(Failed::Always(error)) => return Err(error),
-                Err(Failed::Now(reason)) if attempt == MAX_ATTEMPTS => return Err(Error::Network { url: url.to_owned(), reason }),
+                Err(Failed::Now(reason)) if attempt == MAX_ATTEMPTS => {
+                    return Err(Error::Network { url: url.to_owned(), reason });
+                }
                 Err(Failed::Now(_)) => tokio::time::sleep(wait).await,
             }
             wait *= 2;
@@ -145,7 +151,8 @@ impl Downloads {
         Ok(removed)
     }
 
-    fn place(&self, hash: &FileHash) -> PathBuf {
+    /// Returns where a file is once it was fetched.
+    pub(crate) fn place(&self, hash: &FileHash) -> PathBuf {
         self.dir.join(hash.algorithm.name()).join(&hash.hex[..2]).join(&hash.hex)
     }
 
@@ -194,7 +201,9 @@ impl Downloads {
                 Ok(()) => break,
                 Err(Failed::Always(error)) => return Err(error),
                 Err(Failed::Now(reason)) if is_last => return Err(Error::Network { url: wanted.url.clone(), reason }),
-                Err(Failed::Now(reason)) => tracing::debug!(url = wanted.url, attempt, reason, "a download has to go on"),
+                Err(Failed::Now(reason)) => {
+                    tracing::debug!(url = wanted.url, attempt, reason, "a download has to go on")
+                }
             }
             tokio::time::sleep(wait).await;
             wait *= 2;
@@ -231,7 +240,13 @@ impl Downloads {
         }
     }
 
-    async fn receive(&self, wanted: &Wanted, part: &mut File, have: u64, path: &Path) -> std::result::Result<(), Failed> {
+    async fn receive(
+        &self,
+        wanted: &Wanted,
+        part: &mut File,
+        have: u64,
+        path: &Path,
+    ) -> std::result::Result<(), Failed> {
         let local = |action| move |error| Failed::Always(Error::file(action, path)(error));
         let mut request = self.http.get(&wanted.url);
         if have > 0 {
@@ -313,7 +328,8 @@ fn check_address(url: &str) -> Result<()> {
 
 fn check_status(response: &reqwest::Response, url: &str) -> std::result::Result<(), Failed> {
     let status = response.status();
-    let passes = status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let passes =
+        status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     match status {
         _ if status == StatusCode::OK => Ok(()),
         _ if passes => Err(Failed::Now(format!("the server answered {status}"))),

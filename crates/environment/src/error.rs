@@ -72,6 +72,9 @@ pub enum Error {
     /// The solver has no answer.
     #[error("{0}")]
     Solver(#[from] anima_solver::Error),
+    /// The root could not be made.
+    #[error("{0}")]
+    Buildroot(#[from] anima_buildroot::Error),
     /// The sandbox could not be used.
     #[error("{0}")]
     Sandbox(#[from] anima_sandbox::Error),
@@ -113,6 +116,11 @@ impl Error {
 
     /// Returns whether the disk is full.
     pub fn is_disk_full(&self) -> bool {
+        if let Error::Buildroot(anima_buildroot::Error::Install { log, .. }) = self
+            && (log.contains("No space left on device") || log.contains("Disk quota exceeded"))
+        {
+            return true;
+        }
         let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(this) = error {
             if this.downcast_ref::<io::Error>().is_some_and(is_disk_full) {

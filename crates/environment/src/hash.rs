@@ -97,7 +97,9 @@ mod tests {
     fn metadata_with_weak_or_broken_hashes_is_not_believed() {
         assert!(FileHash::of_metadata("sha256", &"ab".repeat(32)).is_some());
         assert!(FileHash::of_metadata("sha512", &"AB".repeat(64)).is_some());
-        for (algorithm, hex) in [("md5", "ab".repeat(16)), ("sha", "ab".repeat(20)), ("sha256", "ab".repeat(31)), ("sha256", "../x".into())] {
+        for (algorithm, hex) in
+            [("md5", "ab".repeat(16)), ("sha", "ab".repeat(20)), ("sha256", "ab".repeat(31)), ("sha256", "../x".into())]
+        {
             assert!(FileHash::of_metadata(algorithm, &hex).is_none(), "{algorithm}");
         }
     }

@@ -61,7 +61,8 @@ impl Inside {
             Kind::File => {}
             _ => return Err(refused(path, io::Error::other("it is no regular file"))),
         }
-        let file = self.at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(|error| refused(path, error))?;
+        let file =
+            self.at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map_err(|error| refused(path, error))?;
         Ok(File::from(file))
     }
 
@@ -97,7 +98,13 @@ impl Inside {
     }
 
     /// Makes a file with this content, owner and mode; the folder has to be there, and no file of that name.
-    pub fn create(&self, path: impl AsRef<Path>, owner: (u32, u32), mode: u32, from: &mut dyn Read) -> Result<(), Error> {
+    pub fn create(
+        &self,
+        path: impl AsRef<Path>,
+        owner: (u32, u32),
+        mode: u32,
+        from: &mut dyn Read,
+    ) -> Result<(), Error> {
         let path = path.as_ref();
         let name = path.file_name().ok_or_else(|| refused(path, io::Error::other("it has no name")))?;
         let folder = self.at(path.parent().unwrap_or(Path::new("/")), OFlags::PATH | OFlags::DIRECTORY);
@@ -110,6 +117,23 @@ impl Inside {
         owned.map_err(Error::file("set owner of", self.on_host(path)))?;
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         file.set_permissions(permissions).map_err(Error::file("set mode of", self.on_host(path)))
+    }
+
+    /// Makes a file as [`Inside::create`] does, in the place of one that may be there; a link there is replaced, not followed.
+    pub fn replace(
+        &self,
+        path: impl AsRef<Path>,
+        owner: (u32, u32),
+        mode: u32,
+        from: &mut dyn Read,
+    ) -> Result<(), Error> {
+        let path = path.as_ref();
+        let name = path.file_name().ok_or_else(|| refused(path, io::Error::other("it has no name")))?;
+        let folder = self.at(path.parent().unwrap_or(Path::new("/")), OFlags::PATH | OFlags::DIRECTORY);
+        match rustix::fs::unlinkat(&folder.map_err(|error| refused(path, error))?, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => self.create(path, owner, mode, from),
+            Err(errno) => Err(Error::file("remove", self.on_host(path))(errno.into())),
+        }
     }
 
     /// Makes a folder with this owner and mode, unless there is one; its parent has to be there.
@@ -125,7 +149,8 @@ impl Inside {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(&parent, name, flags, Mode::empty()).map_err(|errno| refused(path, errno.into()))?;
         let file = File::from(folder);
-        std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1)).map_err(Error::file("set owner of", self.on_host(path)))?;
+        std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1))
+            .map_err(Error::file("set owner of", self.on_host(path)))?;
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         file.set_permissions(permissions).map_err(Error::file("set mode of", self.on_host(path)))
     }
@@ -276,5 +301,21 @@ mod tests {
         assert!(inside.create("/etc/new", owner, 0o640, &mut &b""[..]).is_err());
         assert!(inside.create("/etc/x", owner, 0o640, &mut &b""[..]).is_err());
         assert!(!outside.path().join("x").exists());
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_a_link_in_its_place_is_not_followed() {
+        let root = root();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        symlink(outside.path(), root.path().join("etc/passwd")).unwrap();
+        let inside = Inside::open(root.path()).unwrap();
+        let owner = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+
+        for text in ["first", "second"] {
+            inside.replace("/etc/passwd", owner, 0o644, &mut text.as_bytes()).unwrap();
+        }
+
+        assert_eq!(inside.read_text("/etc/passwd", 10).unwrap(), "second");
+        assert_eq!(std::fs::read(outside.path()).unwrap(), b"");
     }
 }

@@ -3,17 +3,24 @@
 //! It refuses to know what the root is for: a build node builds in it, a test node tests in it.
 
 mod download;
+mod environments;
 mod error;
+mod failure;
 mod hash;
 mod inside;
 mod journal;
+mod metadata;
+mod phases;
 mod run;
+mod solve;
 
 pub use download::{Downloads, Wanted};
+pub use environments::{Environment, Environments, Swept, Wishes};
 pub use error::{Error, is_disk_full};
 pub use hash::{FileHash, hash_file, sha256_of};
 pub use inside::{Inside, Kind, MAX_FOUND};
 pub use journal::Journal;
+pub use phases::Phases;
 pub use run::{MAX_CAPTURED_BYTES, blocking, capture, exit_in_words, run};
 
 /// What can be asked of an environment, or why it could not be had.

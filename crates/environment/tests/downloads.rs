@@ -44,7 +44,9 @@ async fn serve_cutting(first_is_cut: bool, ranges: Arc<std::sync::Mutex<Vec<usiz
                 request.push(stream.read_u8().await.unwrap());
             }
             let request = String::from_utf8(request).unwrap().to_lowercase();
-            let start = request.split_once("range: bytes=").map_or(0, |(_, range)| range.split_once('-').unwrap().0.parse().unwrap());
+            let start = request
+                .split_once("range: bytes=")
+                .map_or(0, |(_, range)| range.split_once('-').unwrap().0.parse().unwrap());
             ranges.lock().unwrap().push(start);
             let (rest, status) = (&body()[start..], if start > 0 { "206 Partial Content" } else { "200 OK" });
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
@@ -148,7 +150,10 @@ async fn what_cannot_be_had_is_told_with_its_address() {
     let error = async |file: Wanted| downloads.get(&file, &cancel).await.unwrap_err().to_string();
 
     assert_eq!(error(wanted(format!("{url}/no"), b"x")).await, format!("fetch {url}/no: the server answered 404"));
-    assert_eq!(error(wanted(format!("{url}/file"), b"x")).await, format!("fetch {url}/file: it is larger than 1 bytes"));
+    assert_eq!(
+        error(wanted(format!("{url}/file"), b"x")).await,
+        format!("fetch {url}/file: it is larger than 1 bytes")
+    );
     assert!(error(wanted("file:///etc/passwd".into(), b"x")).await.ends_with("only http and https are read from"));
     assert!(error(wanted("nonsense".into(), b"x")).await.ends_with("it is no address"));
     let small = downloads.small(&format!("{url}/file"), 1000, &cancel).await.unwrap_err();
@@ -184,7 +189,12 @@ async fn sweeping_keeps_what_was_used_last_and_what_may_be_in_use() {
         std::fs::File::options().write(true).open(path).unwrap().set_modified(now - hour * age_hours).unwrap();
     }
     let downloads = Downloads::open(dir.path()).unwrap();
-    let left = || std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+    let left = || {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect::<Vec<_>>()
+    };
 
     assert_eq!(downloads.sweep(now, 200).unwrap(), 100);
     assert!(!left().contains(&"oldest".to_owned()));

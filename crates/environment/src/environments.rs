@@ -1,0 +1,280 @@
+//! From wishes to a mounted root.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anima_buildroot::{Layer, LayerPackage, Layers, LockInput, Root};
+use anima_solver::{Lock, LockedPackage};
+use anima_types::Arch;
+use anima_types::dist_git::Algorithm;
+use anima_types::work::Input;
+use tokio_util::sync::CancellationToken;
+
+use crate::metadata::below;
+use crate::run::blocking;
+use crate::solve::{self, Solutions, Solved};
+use crate::{Downloads, Error, FileHash, Journal, Phases, Result, Wanted};
+
+/// Packages and metadata that are kept for later tasks; a distribution's buildroots use around 2 GB of packages.
+const KEEP_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+/// Layers that are kept for later tasks: some hundred of different BuildRequires.
+const KEEP_LAYER_BYTES: u64 = 40 * 1024 * 1024 * 1024;
+/// A solution that was not used for so long is solved again.
+const KEEP_SOLUTIONS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Makes environments, and keeps what the next ones may need.
+#[derive(Debug)]
+pub struct Environments {
+    downloads: Downloads,
+    solutions: Solutions,
+    layers: Arc<Layers>,
+}
+
+/// What an environment is to contain.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes<'a> {
+    /// The platform's name: layers of two platforms are never shared.
+    pub platform: &'a str,
+    /// The architecture.
+    pub arch: Arch,
+    /// Where packages come from.
+    pub inputs: &'a [Input],
+    /// What every environment of this kind has: a layer of its own.
+    pub base: &'a [String],
+    /// What this one needs besides.
+    pub extra: &'a [String],
+    /// Whether documentation is left out, as in buildroots.
+    pub without_docs: bool,
+}
+
+/// A mounted root and what is in it. Dropping it unmounts it and removes what was written.
+#[derive(Debug)]
+pub struct Environment {
+    root: Root,
+    /// Exactly which packages are installed.
+    pub lock: Lock,
+    /// The same as the artifact is written.
+    pub lock_json: String,
+    /// Whether all layers were there already.
+    pub layers_hit: bool,
+}
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Swept {
+    /// Bytes of packages and metadata.
+    pub download_bytes: u64,
+    /// Bytes of layers.
+    pub layer_bytes: u64,
+    /// Layers.
+    pub layer_count: u64,
+    /// Roots and unfinished layers of processes that are gone.
+    pub leftover_count: u64,
+    /// Solutions and repositories in the solver's form.
+    pub solution_count: u64,
+}
+
+impl Environments {
+    /// Opens the folder, and makes it when it is missing. Many processes may share it.
+    pub fn open(dir: &Path, helper: &Path) -> Result<Environments> {
+        Ok(Environments {
+            downloads: Downloads::open(&dir.join("downloads"))?,
+            solutions: Solutions::open(&dir.join("solutions"))?,
+            layers: Arc::new(Layers::open(dir.join("roots"), helper)?),
+        })
+    }
+
+    /// Returns the cache of files, for what else a task needs from elsewhere.
+    pub fn downloads(&self) -> &Downloads {
+        &self.downloads
+    }
+
+    /// Makes an environment: solves (phase `solve`), fetches what is missing and mounts (phase `buildroot`).
+    pub async fn prepare(
+        &self,
+        wishes: Wishes<'_>,
+        journal: &Journal,
+        phases: &mut Phases,
+        cancel: &CancellationToken,
+    ) -> Result<Environment> {
+        let Wishes { arch, inputs, base, extra, .. } = wishes;
+        let solving = self.solutions.solve(solve::Wishes { arch, inputs, base, extra }, &self.downloads, cancel);
+        let solved = phases.time("solve", solving).await?;
+        let environment = phases.time("buildroot", self.make(wishes, solved, journal, cancel)).await?;
+        let hit = if environment.layers_hit { "layer hit" } else { "layer made" };
+        let (count, secs) = (environment.lock.packages.len(), phases.secs("solve") + phases.secs("buildroot"));
+        journal.say(format!("buildroot: {count} packages, {hit}, {secs:.2} s"));
+        Ok(environment)
+    }
+
+    /// Removes what was least recently used, and what processes left that are gone.
+    pub fn sweep_once(&self, now: SystemTime) -> Result<Swept> {
+        let layers = self.layers.sweep(now, KEEP_LAYER_BYTES)?;
+        Ok(Swept {
+            download_bytes: self.downloads.sweep(now, KEEP_DOWNLOAD_BYTES)?,
+            solution_count: self.solutions.sweep(now - KEEP_SOLUTIONS)?,
+            layer_bytes: layers.layer_bytes,
+            layer_count: layers.layer_count,
+            leftover_count: layers.leftover_count,
+        })
+    }
+
+    async fn make(
+        &self,
+        wishes: Wishes<'_>,
+        solved: Solved,
+        journal: &Journal,
+        cancel: &CancellationToken,
+    ) -> Result<Environment> {
+        let (mut parent, mut layers_hit) = (None, true);
+        for packages in layers_of(&solved) {
+            let (input, wanted) = self.layer_input(&wishes, &packages)?;
+            let (layer, is_hit) = self.layer(input, wanted, parent, journal, cancel).await?;
+            layers_hit &= is_hit;
+            parent = Some(layer);
+        }
+        let layer = parent.expect("a base list without packages is refused by the platform");
+        let root = blocking(move || layer.mount()).await?;
+        let lock_json = solved.whole.to_json();
+        Ok(Environment { root, lock: solved.whole, lock_json, layers_hit })
+    }
+
+    /// Returns a layer, and whether it was there; its packages are fetched only when it has to be made.
+    async fn layer(
+        &self,
+        input: LockInput,
+        wanted: Vec<Wanted>,
+        parent: Option<Layer>,
+        journal: &Journal,
+        cancel: &CancellationToken,
+    ) -> Result<(Layer, bool)> {
+        let layers = Arc::clone(&self.layers);
+        let (looked_for, above) = (input.clone(), parent.clone());
+        if let Some(layer) = blocking(move || layers.find(&looked_for, above.as_ref())).await? {
+            return Ok((layer, true));
+        }
+        let (count, bytes) = self.downloads.missing(&wanted);
+        if count > 0 {
+            journal.say(format!("buildroot: fetching {count} packages, {:.1} MB", bytes as f64 / 1e6));
+        }
+        self.downloads.get_all(&wanted, cancel).await?;
+        journal.say(format!("buildroot: installing {} packages into a new layer", wanted.len()));
+        let layers = Arc::clone(&self.layers);
+        let making = blocking(move || layers.layer(&input, parent.as_ref()));
+        // A layer that is half made when the task is cancelled is made to its end: the next task will want it.
+        let layer = tokio::select! {
+            layer = making => layer?,
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        };
+        Ok((layer, false))
+    }
+
+    /// Returns what the layer of these packages is made from, and the files that it takes.
+    fn layer_input(&self, wishes: &Wishes<'_>, packages: &[LockedPackage]) -> Result<(LockInput, Vec<Wanted>)> {
+        let wanted = packages.iter().map(|package| wanted(package, wishes.inputs)).collect::<Result<Vec<_>>>()?;
+        let layer_packages = packages.iter().zip(&wanted).map(|(package, wanted)| LayerPackage {
+            nevra: package.nevra(),
+            sha256: package.checksum.clone(),
+            path: self.downloads.place(&wanted.hash),
+        });
+        let mut macros = BTreeMap::new();
+        if wishes.without_docs {
+            macros.insert("_excludedocs".to_owned(), "1".to_owned());
+        }
+        let configuration = format!("{} {}", wishes.platform, wishes.arch);
+        Ok((LockInput { packages: layer_packages.collect(), configuration, macros }, wanted))
+    }
+}
+
+impl Environment {
+    /// Returns where the root is mounted.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Unmounts the root and removes what was written into it, beside the runtime.
+    pub async fn remove(self) -> Result<()> {
+        blocking(move || self.root.remove()).await?;
+        Ok(())
+    }
+}
+
+/// Splits the list where it can be split: what every environment has, and what is put on top of it. Where the whole needs
+/// another version of something below, it is one layer for itself.
+fn layers_of(solved: &Solved) -> Vec<Vec<LockedPackage>> {
+    let key = |package: &LockedPackage| (package.nevra(), package.checksum.clone());
+    let base: BTreeSet<_> = solved.base.packages.iter().map(key).collect();
+    let (below, above): (Vec<_>, Vec<_>) =
+        solved.whole.packages.iter().cloned().partition(|package| base.contains(&key(package)));
+    let lists = if below.len() == base.len() { vec![below, above] } else { vec![solved.whole.packages.clone()] };
+    lists.into_iter().filter(|list| !list.is_empty()).collect()
+}
+
+fn wanted(package: &LockedPackage, inputs: &[Input]) -> Result<Wanted> {
+    let wrong = |reason: String| Error::Metadata { name: package.repository.clone(), reason };
+    let hash = FileHash::of_metadata(&package.checksum_type, &package.checksum)
+        .filter(|hash| hash.algorithm == Algorithm::Sha256);
+    let hash =
+        hash.ok_or_else(|| wrong(format!("{} has no SHA-256, but a \"{}\"", package.nevra(), package.checksum_type)))?;
+    let input = inputs.iter().find(|input| input.name == package.repository);
+    let input = input.ok_or_else(|| wrong(format!("{} is of no repository of this task", package.nevra())))?;
+    Ok(Wanted { url: below(&input.url, &package.location), hash, size_bytes: Some(package.size_bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, version: &str) -> LockedPackage {
+        LockedPackage {
+            name: name.into(),
+            epoch: 0,
+            version: version.into(),
+            release: "1".into(),
+            arch: "noarch".into(),
+            repository: "base".into(),
+            location: format!("{name}.rpm"),
+            checksum_type: "sha256".into(),
+            checksum: "ab".repeat(32),
+            size_bytes: 1,
+        }
+    }
+
+    fn lock(packages: &[(&str, &str)]) -> Lock {
+        Lock::new("x86_64", packages.iter().map(|(name, version)| package(name, version)).collect())
+    }
+
+    fn names(base: &[(&str, &str)], whole: &[(&str, &str)]) -> Vec<Vec<String>> {
+        let lists = layers_of(&Solved { base: lock(base), whole: lock(whole) });
+        lists.iter().map(|list| list.iter().map(LockedPackage::nevra).collect()).collect()
+    }
+
+    #[test]
+    fn what_comes_on_top_of_the_base_is_a_layer_of_its_own() {
+        let split = names(&[("bash", "5"), ("gcc", "14")], &[("bash", "5"), ("gcc", "14"), ("jq", "1")]);
+
+        assert_eq!(split, [vec!["bash-5-1.noarch", "gcc-14-1.noarch"], vec!["jq-1-1.noarch"]]);
+        assert_eq!(names(&[("bash", "5")], &[("bash", "5")]), [["bash-5-1.noarch"]]);
+    }
+
+    #[test]
+    fn a_base_that_would_have_to_change_is_not_built_upon() {
+        let whole = names(&[("bash", "5"), ("gcc", "14")], &[("bash", "5"), ("gcc", "13"), ("jq", "1")]);
+
+        assert_eq!(whole, [["bash-5-1.noarch", "gcc-13-1.noarch", "jq-1-1.noarch"]]);
+    }
+
+    #[test]
+    fn a_package_is_fetched_from_the_repository_that_it_was_found_in() {
+        let inputs = [Input { name: "base".into(), url: "http://h/base/".into(), priority: 99 }];
+        let elsewhere = LockedPackage { location: "https://cdn/x.rpm".into(), ..package("x", "1") };
+        let unknown = LockedPackage { repository: "other".into(), ..package("x", "1") };
+        let weak = LockedPackage { checksum_type: "md5".into(), ..package("x", "1") };
+
+        assert_eq!(wanted(&package("x", "1"), &inputs).unwrap().url, "http://h/base/x.rpm");
+        assert_eq!(wanted(&elsewhere, &inputs).unwrap().url, "https://cdn/x.rpm");
+        assert!(wanted(&unknown, &inputs).is_err() && wanted(&weak, &inputs).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! What an environment that could not be made means to the person who asked for it.
+
+use anima_solver::{MissingRequirement, Problem};
+use anima_types::work::Failure;
+
+use crate::Error;
+
+/// How many missing requirements the message names; the log has all of them.
+const NAMED: usize = 5;
+
+impl Error {
+    /// Returns whether the task was stopped, so that nothing is to be said of it.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Error::Cancelled)
+    }
+
+    /// Returns the failure of a task that could not go on without this. `missing_code` is the word for a wish that nothing
+    /// provides, such as `missing_build_requires`.
+    pub fn failure(&self, missing_code: &str) -> Failure {
+        let failure = |code: &str, hint: Option<String>| Failure {
+            code: code.to_owned(),
+            message: format!("could not {self}"),
+            log_line: None,
+            hint,
+        };
+        if self.is_disk_full() {
+            let hint = "Give the node's data folder more room, or let fewer tasks run on it at once.";
+            return failure("out_of_disk", Some(hint.to_owned()));
+        }
+        match self {
+            Error::Solver(anima_solver::Error::Unsolvable(problem)) => unsolvable(problem, missing_code),
+            Error::Solver(anima_solver::Error::Request { text, reason }) => Failure {
+                code: missing_code.to_owned(),
+                message: format!("\"{text}\" is not a requirement that can be looked for: {reason}"),
+                log_line: None,
+                hint: None,
+            },
+            Error::Network { .. } => failure("unreachable", Some("Try again when the server answers.".to_owned())),
+            Error::Address { .. }
+            | Error::Status { .. }
+            | Error::Metadata { .. }
+            | Error::Hash { .. }
+            | Error::TooLarge { .. } => {
+                let hint = "The repository may just be changing: try again. If it stays so, look at its address in the platform's file.";
+                failure("bad_repository", Some(hint.to_owned()))
+            }
+            Error::Buildroot(anima_buildroot::Error::Install { .. }) => failure(
+                "buildroot_failed",
+                Some("A package of the platform does not install: its scripts say why.".to_owned()),
+            ),
+            Error::TimedOut { .. } => failure("timed_out", None),
+            _ => failure("internal", None),
+        }
+    }
+}
+
+fn unsolvable(problem: &Problem, missing_code: &str) -> Failure {
+    let (own, inner): (Vec<_>, Vec<_>) = problem.missing.iter().partition(|missing| missing.needed_by.is_none());
+    if !own.is_empty() {
+        return Failure {
+            code: missing_code.to_owned(),
+            message: format!(
+                "no repository of the platform provides {}",
+                named(&own, |missing| missing.wanted.clone())
+            ),
+            log_line: None,
+            hint: near(&own),
+        };
+    }
+    if !inner.is_empty() {
+        let needed = |missing: &MissingRequirement| {
+            format!("{} (needed by {})", missing.wanted, missing.needed_by.as_deref().unwrap_or_default())
+        };
+        return Failure {
+            code: "unsolvable".to_owned(),
+            message: format!(
+                "the platform's repositories are not complete: nothing provides {}",
+                named(&inner, needed)
+            ),
+            log_line: None,
+            hint: near(&inner),
+        };
+    }
+    Failure {
+        code: "unsolvable".to_owned(),
+        message: format!("the packages cannot be installed together: {problem}"),
+        log_line: None,
+        hint: None,
+    }
+}
+
+fn named(missing: &[&MissingRequirement], name: impl Fn(&MissingRequirement) -> String) -> String {
+    let mut text = missing.iter().take(NAMED).map(|one| name(one)).collect::<Vec<_>>().join(", ");
+    if missing.len() > NAMED {
+        text += &format!(" and {} more", missing.len() - NAMED);
+    }
+    text
+}
+
+fn near(missing: &[&MissingRequirement]) -> Option<String> {
+    let with_near = missing.iter().take(NAMED).filter(|one| !one.near.is_empty());
+    let hints: Vec<String> =
+        with_near.map(|one| format!("Instead of {} there is: {}.", one.wanted, one.near.join(", "))).collect();
+    (!hints.is_empty()).then(|| hints.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(wanted: &str, needed_by: Option<&str>, near: &[&str]) -> MissingRequirement {
+        let near = near.iter().map(|name| (*name).to_owned()).collect();
+        MissingRequirement { wanted: wanted.to_owned(), needed_by: needed_by.map(str::to_owned), near }
+    }
+
+    fn failure(problems: &[&str], missing: Vec<MissingRequirement>) -> Failure {
+        let problems = problems.iter().map(|text| (*text).to_owned()).collect();
+        let error = anima_solver::Error::Unsolvable(Problem { problems, missing });
+        Error::from(error).failure("missing_build_requires")
+    }
+
+    #[test]
+    fn a_wish_that_nothing_provides_is_named_with_what_is_near() {
+        let failure =
+            failure(&[], vec![missing("zlip-devel", None, &["zlib-devel"]), missing("x", Some("y-1-1.noarch"), &[])]);
+
+        assert_eq!(failure.code, "missing_build_requires");
+        assert_eq!(failure.message, "no repository of the platform provides zlip-devel");
+        assert_eq!(failure.hint.unwrap(), "Instead of zlip-devel there is: zlib-devel.");
+    }
+
+    #[test]
+    fn a_gap_in_the_platform_is_not_the_packagers_fault() {
+        let failure = failure(&[], vec![missing("libx", Some("y-1-1.noarch"), &[])]);
+
+        assert_eq!(failure.code, "unsolvable");
+        assert!(failure.message.ends_with("nothing provides libx (needed by y-1-1.noarch)"), "{}", failure.message);
+    }
+
+    #[test]
+    fn packages_that_exclude_each_other_are_explained() {
+        let failure = failure(&["a conflicts with b"], Vec::new());
+
+        assert_eq!((failure.code.as_str(), failure.hint), ("unsolvable", None));
+        assert!(failure.message.ends_with("a conflicts with b"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_wherever_it_is_met() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+
+        for error in [Error::file("write", "/x")(full()), Error::Sandbox(full().into())] {
+            assert_eq!(error.failure("x").code, "out_of_disk", "{error}");
+        }
+    }
+}

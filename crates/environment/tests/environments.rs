@@ -1,0 +1,154 @@
+//! Environments from tiny repositories, solved, fetched, installed and mounted for real.
+
+mod common;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Wishes};
+use anima_types::Arch;
+use anima_types::work::{Failure, Input};
+use common::Repository;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// A node's folder and one repository.
+struct World {
+    folder: TempDir,
+    repository: Repository,
+    input: Input,
+}
+
+impl World {
+    async fn new(repository: Repository) -> World {
+        repository.index();
+        let input = repository.serve().await;
+        World { folder: tempfile::tempdir().unwrap(), repository, input }
+    }
+
+    fn open(&self) -> Environments {
+        Environments::open(self.folder.path(), Path::new(env!("CARGO_BIN_EXE_anima-environment-test-helper"))).unwrap()
+    }
+
+    async fn prepare(&self, base: &[&str], extra: &[&str]) -> Result<(Environment, String), Error> {
+        let owned = |list: &[&str]| list.iter().map(|wish| (*wish).to_owned()).collect::<Vec<_>>();
+        let (base, extra) = (owned(base), owned(extra));
+        let inputs = std::slice::from_ref(&self.input);
+        let wishes =
+            Wishes { platform: "test", arch: Arch::X86_64, inputs, base: &base, extra: &extra, without_docs: true };
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let sink = log.clone();
+        let journal = Journal::new(move |bytes| sink.lock().unwrap().extend_from_slice(bytes));
+        let environment = self.open().prepare(wishes, &journal, &mut Phases::new(), &CancellationToken::new()).await?;
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        Ok((environment, log))
+    }
+
+    async fn failure(&self, base: &[&str], extra: &[&str]) -> Failure {
+        self.prepare(base, extra).await.unwrap_err().failure("missing_build_requires")
+    }
+}
+
+fn names(environment: &Environment) -> Vec<String> {
+    environment.lock.packages.iter().map(|package| format!("{}-{}", package.name, package.version)).collect()
+}
+
+fn content(environment: &Environment, path: &str) -> String {
+    Inside::open(environment.root()).unwrap().read_text(path, 100).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    repository.add("tool", "2", "Requires: base");
+    let world = World::new(repository).await;
+
+    let (first, log) = world.prepare(&["base"], &["tool >= 2"]).await.unwrap();
+    assert_eq!((names(&first), first.layers_hit), (vec!["base-1".to_owned(), "tool-2".to_owned()], false));
+    assert_eq!(content(&first, "/usr/share/tool"), "2\n");
+    assert!(log.contains("buildroot: 2 packages, layer made, "), "{log}");
+    std::fs::write(first.root().join("usr/share/tool"), "changed").unwrap();
+    first.remove().await.unwrap();
+    assert!(world.repository.asked().iter().any(|path| path.ends_with("tool-2-1.noarch.rpm")));
+
+    let (second, log) = world.prepare(&["base"], &["tool >= 2"]).await.unwrap();
+
+    assert!(second.layers_hit && log.contains("buildroot: 2 packages, layer hit, "), "{log}");
+    assert_eq!(content(&second, "/usr/share/tool"), "2\n");
+    assert_eq!(world.repository.asked(), ["/repodata/repomd.xml"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_that_changes_the_base_gets_an_environment_of_its_own() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    repository.add("base", "2", "");
+    repository.add("old-tool", "1", "Requires: base = 1");
+    let world = World::new(repository).await;
+
+    let (plain, _) = world.prepare(&["base"], &[]).await.unwrap();
+    let (changed, _) = world.prepare(&["base"], &["old-tool"]).await.unwrap();
+
+    assert_eq!(names(&plain), ["base-2"]);
+    assert_eq!(names(&changed), ["base-1", "old-tool-1"]);
+    assert_eq!(content(&changed, "/usr/share/base"), "1\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_only_the_large_lists_know_is_found() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    repository.add("hidden", "1", "");
+    let world = World::new(repository).await;
+
+    let (environment, _) = world.prepare(&["base"], &["/usr/share/hidden"]).await.unwrap();
+
+    assert_eq!(names(&environment), ["base-1", "hidden-1"]);
+    assert!(world.repository.asked().iter().any(|path| path.contains("filelists")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_had_is_explained() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    repository.add("zlib-devel", "1", "");
+    repository.add("angry", "1", "Conflicts: zlib-devel");
+    let world = World::new(repository).await;
+
+    let missing = world.failure(&["base"], &["zlib-devle"]).await;
+    assert_eq!(missing.code, "missing_build_requires");
+    assert!(missing.message.contains("zlib-devle") && missing.hint.unwrap().contains("zlib-devel"));
+
+    let conflict = world.failure(&["base"], &["angry", "zlib-devel"]).await;
+    assert_eq!(conflict.code, "unsolvable");
+    assert!(conflict.message.contains("conflicts with zlib-devel"), "{}", conflict.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_package_is_refused() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    let world = World::new(repository).await;
+    let path = world.repository.path().join("noarch/base-1-1.noarch.rpm");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+
+    let failure = world.failure(&["base"], &[]).await;
+
+    assert_eq!(failure.code, "bad_repository");
+    assert!(failure.message.contains("base-1-1.noarch.rpm"), "{}", failure.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_a_repository_is_told_as_that() {
+    let repository = Repository::new();
+    let input = repository.serve().await;
+    let world = World { folder: tempfile::tempdir().unwrap(), repository, input };
+
+    let failure = world.failure(&["base"], &[]).await;
+
+    assert_eq!(failure.code, "bad_repository");
+    assert!(failure.message.ends_with("repodata/repomd.xml: the server answered 404"), "{}", failure.message);
+}
