@@ -1,1 +1,99 @@
-//! The Master Service: API, pages, scheduler, permissions.
+//! The Master Service: the API, the pages, the scheduler and the permissions. It is the only user of the database.
+//!
+//! A request goes through one table of routes ([`route`]), where its permission is checked, to a handler, which takes,
+//! calls one function of the noun's module, and answers. Nodes take tasks by leases ([`lease`]); what a report changes
+//! is moved on by passes ([`chores`]) that may run at any time and any number of times.
+//!
+//! It refuses to build, test, sign or plan anything itself, and never evaluates a spec.
+
+pub mod app;
+mod artifact;
+mod auth;
+mod bootstrap;
+pub mod build;
+pub mod chores;
+pub mod error;
+mod event;
+mod git;
+mod health;
+mod key;
+mod lease;
+mod log;
+mod mirror;
+mod node;
+mod openapi;
+mod package;
+mod package_file;
+mod page;
+mod platform;
+mod product;
+mod push;
+mod release;
+mod repo_files;
+mod report;
+mod repository;
+mod route;
+mod serve;
+mod signing;
+mod task;
+mod token;
+mod work;
+
+use std::{sync::Arc, time::SystemTime};
+
+use anima_types::Timestamp;
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use app::{App, Clock, Config};
+pub use bootstrap::open;
+pub use route::Route;
+
+/// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.
+pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let app = open(config, Arc::new(system_now)).await?;
+    let chores = tokio::spawn(chores::run(app.clone(), shutdown.clone()));
+    serve::serve(listener, router(&app), shutdown).await.context("could not serve")?;
+    let _ = chores.await;
+    app.db.close().await;
+    Ok(())
+}
+
+/// Returns everything that is served.
+pub fn router(app: &App) -> Router {
+    route::router(app, routes())
+}
+
+/// Returns the whole table of routes.
+pub fn routes() -> Vec<Route> {
+    let tables = [
+        health::routes(),
+        openapi::routes(),
+        build::routes(),
+        task::routes(),
+        lease::routes(),
+        log::routes(),
+        artifact::routes(),
+        push::routes(),
+        release::routes(),
+        product::routes(),
+        repository::routes(),
+        platform::routes(),
+        package::routes(),
+        node::routes(),
+        key::routes(),
+        token::routes(),
+        event::routes(),
+        repo_files::routes(),
+        mirror::routes(),
+        page::routes(),
+    ];
+    tables.into_iter().flatten().collect()
+}
+
+fn system_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

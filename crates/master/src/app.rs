@@ -1,0 +1,181 @@
+//! What every part of the Master Service has at hand: the database, the store, the configuration and the clock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anima_db::Db;
+use anima_store::{LogStore, Store};
+use anima_types::{
+    Timestamp,
+    id::{BuildId, ReleaseId, TaskId},
+    platform::Platform,
+};
+use tokio::sync::{Notify, broadcast};
+
+/// Pieces of logs that a reader who is slow has to catch up with by reading the log itself.
+const LOG_NEWS_KEPT: usize = 1_024;
+
+/// What the Master Service is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the database, the artifacts and the logs are.
+    pub data: PathBuf,
+    /// The address at which nodes and users reach it.
+    pub public_url: String,
+    /// The address at which nodes and users reach the Git Service.
+    pub git_url: String,
+    /// What is built.
+    pub platforms: Vec<Platform>,
+    /// Folders that are served at `/mirror/NAME/`.
+    pub mirrors: BTreeMap<String, PathBuf>,
+    /// The folder with one token file for each role.
+    pub tokens: PathBuf,
+}
+
+/// The clock, which tests turn.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The Master Service's insides; clones are the same.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// See [`App`].
+pub struct Inner {
+    /// The database.
+    pub db: Db,
+    /// The artifacts.
+    pub store: Store,
+    /// The logs of tasks.
+    pub logs: LogStore,
+    /// What it was started with.
+    pub config: Config,
+    /// Tells of every task whose log grew.
+    pub log_grew: broadcast::Sender<TaskId>,
+    clock: Clock,
+    due: Mutex<Due>,
+    due_changed: Notify,
+    failed: Mutex<Due>,
+    gathering_changed: Notify,
+}
+
+/// What has to be looked at, because something that it depends on changed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Due {
+    /// Builds.
+    pub builds: BTreeSet<BuildId>,
+    /// Releases.
+    pub releases: BTreeSet<ReleaseId>,
+    /// All that have not ended.
+    pub everything: bool,
+}
+
+impl App {
+    pub(crate) fn new(db: Db, store: Store, logs: LogStore, config: Config, clock: Clock) -> App {
+        let log_grew = broadcast::Sender::new(LOG_NEWS_KEPT);
+        App(Arc::new(Inner {
+            db,
+            store,
+            logs,
+            config,
+            log_grew,
+            clock,
+            due: Mutex::default(),
+            due_changed: Notify::new(),
+            failed: Mutex::default(),
+            gathering_changed: Notify::new(),
+        }))
+    }
+
+    /// Returns the moment.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Returns the platform of that name.
+    pub fn platform(&self, name: &str) -> Option<&Platform> {
+        self.config.platforms.iter().find(|platform| platform.name == name)
+    }
+
+    /// Returns an address of this service.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.config.public_url.trim_end_matches('/'))
+    }
+
+    /// Notes that a build has to be looked at.
+    pub fn build_is_due(&self, build: BuildId) {
+        self.note(|due| due.builds.extend([build]));
+    }
+
+    /// Notes that a release has to be looked at.
+    pub fn release_is_due(&self, release: ReleaseId) {
+        self.note(|due| due.releases.extend([release]));
+    }
+
+    /// Notes that every build and release that has not ended has to be looked at.
+    pub fn everything_is_due(&self) {
+        self.note(|due| due.everything = true);
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Due)) {
+        what(&mut self.due.lock().unwrap_or_else(PoisonError::into_inner));
+        self.due_changed.notify_one();
+    }
+
+    /// Notes that a build is to be looked at again later.
+    pub fn build_failed_to_move(&self, build: BuildId) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).builds.insert(build);
+    }
+
+    /// Notes that a release is to be looked at again later.
+    pub fn release_failed_to_move(&self, release: ReleaseId) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).releases.insert(release);
+    }
+
+    /// Notes that everything is to be looked at again later.
+    pub fn everything_failed_to_move(&self) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).everything = true;
+    }
+
+    /// Looks again at what could not be moved on.
+    pub fn retry_what_failed(&self) {
+        let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
+        if failed != Due::default() {
+            self.note(|due| {
+                due.builds.extend(failed.builds);
+                due.releases.extend(failed.releases);
+                due.everything |= failed.everything;
+            });
+        }
+    }
+
+    /// Notes that the time until which pushes join a build has changed.
+    pub fn gathering_changed(&self) {
+        self.gathering_changed.notify_one();
+    }
+
+    /// Waits for that.
+    pub async fn gathering_changes(&self) {
+        self.gathering_changed.notified().await;
+    }
+
+    /// Takes what has to be looked at.
+    pub fn take_due(&self) -> Due {
+        std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until something has to be looked at.
+    pub async fn something_is_due(&self) {
+        self.due_changed.notified().await;
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,329 @@
+//! Moves a build on: looks at where its tasks stand, and does what follows, in one transaction. It may be called at any
+//! time and any number of times; what was done is not done again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anima_db::{
+    Write,
+    build::Build,
+    task::{About, Task},
+};
+use anima_types::{
+    Arch,
+    build::{Event, Status},
+    id::{BuildId, TaskId},
+    platform::Platform,
+    task::{self, Kind},
+    work::SrcOutcome,
+};
+
+use super::order::{Unit, order};
+use crate::{app::App, error::ApiResult, release, signing, work::source_package};
+
+/// Steps of one build at once at most: it has four statuses to go through, and each may make tasks.
+const MAX_STEPS: usize = 16;
+
+/// Moves a build on as far as it goes.
+pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), "anima").await?;
+    let mut released = Vec::new();
+    for _ in 0..MAX_STEPS {
+        let build = anima_db::build::get(&mut write, id).await?;
+        let tasks = anima_db::task::of_build(&mut write, id).await?;
+        // Tasks of the build's releases are the releases' own.
+        let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
+        let moved = match build.status {
+            Status::Sources => sources(app, &mut write, &build, &tasks).await?,
+            Status::Building => building(&mut write, &build, &tasks).await?,
+            Status::Testing => testing(&mut write, &build, &tasks).await?,
+            Status::Signing => signing(app, &mut write, &build, &tasks, &mut released).await?,
+            Status::Succeeded | Status::Failed | Status::Cancelled => false,
+        };
+        if !moved {
+            break;
+        }
+    }
+    write.commit().await?;
+    released.into_iter().for_each(|id| app.release_is_due(id));
+    Ok(())
+}
+
+/// Source packages are made; then the order is known.
+async fn sources(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
+    let sources = of_kind(tasks, Kind::Src);
+    if wake(write, &sources, &BTreeMap::new()).await? {
+        return Ok(true);
+    }
+    if sources.iter().any(|task| !task.status.is_ended()) || is_gathering(build, write) {
+        return Ok(false);
+    }
+    if let Some(summary) = first_failure(&sources) {
+        return fail(write, build, &summary).await;
+    }
+    let has_tasks = tasks.iter().any(|task| task.about.kind == Kind::Build);
+    if !has_tasks && let Err(summary) = make_build_tasks(app, write, build, tasks).await? {
+        return fail(write, build, &summary).await;
+    }
+    let count = sources.len();
+    let summary = format!("{count} source packages are made; packages are being built.");
+    anima_db::build::close_gathering(write, build.id).await?;
+    anima_db::build::apply(write, build, Event::SourcesMade, &summary).await?;
+    Ok(true)
+}
+
+fn is_gathering(build: &Build, write: &Write) -> bool {
+    build.gather_until.is_some_and(|until| until > write.now)
+}
+
+/// Makes a task for each package and target, and writes down what waits for what. The inner error is the user's.
+async fn make_build_tasks(
+    app: &App,
+    write: &mut Write,
+    build: &Build,
+    tasks: &[Task],
+) -> ApiResult<Result<(), String>> {
+    for name in &build.platforms {
+        let Some(platform) = app.platform(name) else {
+            return Ok(Err(format!("Failed: platform {name} is not configured any more.")));
+        };
+        let made = of_kind(tasks, Kind::Src).into_iter().filter(|task| task.about.platform.as_deref() == Some(name));
+        let made = made.filter_map(|task| task.about.package.clone()).collect::<Vec<_>>();
+        let made: BTreeMap<&str, &SrcOutcome> =
+            made.iter().filter_map(|package| Some((package.as_str(), source_package(tasks, package, name)?))).collect();
+        let units = made.iter().map(|(package, made)| unit(package, made)).collect::<Vec<_>>();
+        let waits = match order(&units) {
+            Ok(waits) => waits,
+            Err(cycle) => return Ok(Err(format!("Failed: {cycle}; build one of them alone first."))),
+        };
+        make_targets(write, build, platform, &made, &waits).await?;
+    }
+    Ok(Ok(()))
+}
+
+fn unit(package: &str, made: &SrcOutcome) -> Unit {
+    Unit { package: package.to_string(), provides: made.provides.clone(), build_requires: made.build_requires.clone() }
+}
+
+async fn make_targets(
+    write: &mut Write,
+    build: &Build,
+    platform: &Platform,
+    made: &BTreeMap<&str, &SrcOutcome>,
+    waits: &super::order::Waits,
+) -> ApiResult<()> {
+    let archs: Vec<Arch> =
+        platform.architectures.iter().copied().filter(|arch| build.architectures.contains(arch)).collect();
+    let mut ids: BTreeMap<(&str, Arch), TaskId> = BTreeMap::new();
+    for (&package, made) in made {
+        let first = archs.iter().copied().find(|&arch| excluded(made, arch).is_none());
+        for &arch in &archs {
+            let mut about = About::new(Kind::Build);
+            about.build = Some(build.id);
+            about.package = Some(package.to_string());
+            about.platform = Some(platform.name.clone());
+            about.arch = Some(arch);
+            let id = anima_db::task::insert(write, &about, "It waits until its order is known.").await?;
+            ids.insert((package, arch), id);
+            let why = excluded(made, arch).or_else(|| noarch_elsewhere(made, arch, first));
+            if let Some(why) = why {
+                let task = anima_db::task::get(write, id).await?;
+                anima_db::task::apply(write, &task, task::Event::Excluded, &why).await?;
+            }
+        }
+    }
+    for (&(package, arch), &id) in &ids {
+        // What is noarch was made on one architecture, for all.
+        let needs = waits.get(package).into_iter().flatten();
+        let needs = needs.flat_map(|need| {
+            archs.iter().filter_map(|&other| {
+                let is_for = other == arch || made.get(need.as_str()).is_some_and(|made| made.is_noarch);
+                is_for.then(|| ids.get(&(need.as_str(), other)).copied()).flatten()
+            })
+        });
+        let needs: Vec<TaskId> = needs.collect::<BTreeSet<_>>().into_iter().collect();
+        anima_db::task_dependency::replace(write, id, &needs).await?;
+    }
+    Ok(())
+}
+
+/// Returns why a package is not for an architecture, as its spec says it.
+fn excluded(made: &SrcOutcome, arch: Arch) -> Option<String> {
+    let names = |list: &[String]| list.iter().any(|name| name == arch.name() || (name == "noarch" && made.is_noarch));
+    if !made.exclusive_arch.is_empty() && !names(&made.exclusive_arch) {
+        return Some(format!("ExclusiveArch of the spec has no {}: {}.", arch.name(), made.exclusive_arch.join(", ")));
+    }
+    names(&made.exclude_arch).then(|| format!("ExcludeArch of the spec has {}.", arch.name()))
+}
+
+fn noarch_elsewhere(made: &SrcOutcome, arch: Arch, first: Option<Arch>) -> Option<String> {
+    let first = first.filter(|&first| made.is_noarch && first != arch)?;
+    Some(format!("All its packages are noarch; they are built on {}.", first.name()))
+}
+
+/// Packages are being made, each when those that it waits for are there.
+async fn building(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
+    let builds = of_kind(tasks, Kind::Build);
+    let needs = anima_db::task_dependency::of_build(write, build.id).await?;
+    if wake(write, &builds, &needs).await? {
+        return Ok(true);
+    }
+    if builds.iter().any(|task| !task.status.is_ended()) {
+        return Ok(false);
+    }
+    if let Some(summary) = first_failure(&builds) {
+        return fail(write, build, &summary).await;
+    }
+    if builds.iter().all(|task| task.status == task::Status::Excluded) {
+        return fail(write, build, "Failed: no package is for any of the architectures.").await;
+    }
+    let count = builds.iter().filter(|task| task.status == task::Status::Succeeded).count();
+    let summary = format!("{count} packages are built; they are being tested.");
+    anima_db::build::apply(write, build, Event::Built, &summary).await?;
+    Ok(true)
+}
+
+/// Lets waiting tasks begin, or blocks them where what they wait for will not come; returns whether any moved.
+async fn wake(write: &mut Write, tasks: &[&Task], needs: &BTreeMap<TaskId, Vec<TaskId>>) -> ApiResult<bool> {
+    let by_id: BTreeMap<TaskId, &Task> = tasks.iter().map(|task| (task.id, *task)).collect();
+    let mut moved = false;
+    for task in tasks.iter().filter(|task| task.status == task::Status::Waiting) {
+        let needs: Vec<&Task> =
+            needs.get(&task.id).into_iter().flatten().filter_map(|id| by_id.get(id).copied()).collect();
+        let dead = needs
+            .iter()
+            .find(|need| matches!(need.status, task::Status::Failed | task::Status::Blocked | task::Status::Cancelled));
+        if let Some(dead) = dead {
+            let why = format!("It needs {}, which is {}.", name(dead), dead.status.name());
+            anima_db::task::apply(write, task, task::Event::DependencyFailed, &why).await?;
+            moved = true;
+        } else if needs.iter().all(|need| need.status.is_ended()) {
+            anima_db::task::apply(write, task, task::Event::DependenciesMet, "It waits for a node.").await?;
+            moved = true;
+        } else {
+            let waiting = needs.iter().filter(|need| !need.status.is_ended()).map(|need| name(need));
+            let why = format!(
+                "It waits for {}.",
+                waiting.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+            );
+            if why != task.why {
+                anima_db::task::set_why(write, task.id, &why).await?;
+            }
+        }
+    }
+    Ok(moved)
+}
+
+/// Each target's packages are tested together.
+async fn testing(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
+    let mut moved = false;
+    for (platform, arch) in targets(tasks) {
+        let is_there = |task: &&Task| {
+            task.about.kind == Kind::Test
+                && task.about.platform.as_deref() == Some(platform)
+                && task.about.arch == Some(arch)
+        };
+        if tasks.iter().find(is_there).is_none() {
+            let mut about = About::new(Kind::Test);
+            about.build = Some(build.id);
+            about.platform = Some(platform.to_string());
+            about.arch = Some(arch);
+            anima_db::task::insert(write, &about, "All packages of its target are built.").await?;
+            moved = true;
+        }
+    }
+    let tests = of_kind(tasks, Kind::Test);
+    if moved || wake(write, &tests, &BTreeMap::new()).await? {
+        return Ok(true);
+    }
+    if tests.iter().any(|task| !task.status.is_ended()) {
+        return Ok(false);
+    }
+    if let Some(summary) = first_failure(&tests) {
+        return fail(write, build, &summary).await;
+    }
+    anima_db::build::apply(write, build, Event::Tested, "Every verdict is green; the packages are being signed.")
+        .await?;
+    Ok(true)
+}
+
+/// Returns the targets that something was built for.
+fn targets(tasks: &[Task]) -> BTreeSet<(&str, Arch)> {
+    let built = tasks.iter().filter(|task| task.about.kind == Kind::Build && task.status == task::Status::Succeeded);
+    built.filter_map(|task| Some((task.about.platform.as_deref()?, task.about.arch?))).collect()
+}
+
+/// The packages are signed with the keys of the products that they are for; then they may go out.
+async fn signing(
+    app: &App,
+    write: &mut Write,
+    build: &Build,
+    tasks: &[Task],
+    released: &mut Vec<anima_types::id::ReleaseId>,
+) -> ApiResult<bool> {
+    let products: BTreeSet<&str> =
+        build.platforms.iter().filter_map(|name| app.platform(name)?.release_to.as_deref()).collect();
+    let mut all_signed = true;
+    for product in &products {
+        match signing::packages(write, build.id, product, None, tasks).await? {
+            signing::State::Signed => {}
+            signing::State::Moved => return Ok(true),
+            signing::State::Waits => all_signed = false,
+            signing::State::Failed(summary) => return fail(write, build, &summary).await,
+        }
+    }
+    if !all_signed {
+        return Ok(false);
+    }
+    let summary = match products.is_empty() {
+        true => "Built and tested; its platforms belong to no product, so nothing is signed yet.".to_string(),
+        false => "Built, tested and signed.".to_string(),
+    };
+    anima_db::build::apply(write, build, Event::Signed, &summary).await?;
+    for product in products {
+        released.extend(release::begin_automatic(write, build.id, product).await?);
+    }
+    Ok(true)
+}
+
+fn of_kind(tasks: &[Task], kind: Kind) -> Vec<&Task> {
+    tasks.iter().filter(|task| task.about.kind == kind).collect()
+}
+
+/// Returns the build's first line if a task failed: what failed first, which is what the others fell over.
+pub fn first_failure(tasks: &[&Task]) -> Option<String> {
+    let failed = |task: &&&Task| matches!(task.status, task::Status::Failed | task::Status::Cancelled);
+    let first = tasks.iter().filter(failed).min_by_key(|task| (task.ended_at, task.id))?;
+    let others =
+        tasks.iter().filter(|task| !matches!(task.status, task::Status::Succeeded | task::Status::Excluded)).count()
+            - 1;
+    let others = if others > 0 { format!(" {others} more did not end well.") } else { String::new() };
+    Some(match &first.failure {
+        Some(failure) => format!("Failed: {}: {}{others}", name(first), sentence(&failure.message)),
+        None => format!("{}: {}{others}", name(first), first.why),
+    })
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '!', '?']) { text.to_string() } else { format!("{text}.") }
+}
+
+/// Returns what a person calls a task.
+pub fn name(task: &Task) -> String {
+    let package = task.about.package.as_deref().unwrap_or("packages");
+    let arch = task.about.arch.map_or("", |arch| arch.name());
+    match task.about.kind {
+        Kind::Src => format!("source package of {package}"),
+        Kind::Build => format!("{package} on {arch}"),
+        Kind::Test => format!("test on {arch}"),
+        Kind::Sign => "signing".to_string(),
+        Kind::Plan => "release plan".to_string(),
+        Kind::Publish => "publication".to_string(),
+    }
+}
+
+async fn fail(write: &mut Write, build: &Build, summary: &str) -> ApiResult<bool> {
+    anima_db::build::close_gathering(write, build.id).await?;
+    anima_db::build::apply(write, build, Event::Failed, summary).await?;
+    Ok(true)
+}

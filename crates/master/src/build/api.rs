@@ -1,0 +1,144 @@
+//! The API's builds.
+
+use anima_types::{
+    build::{Build, BuildDetail, CreateBuild, Event, ListQuery, Source, SourceRef},
+    id::BuildId,
+    permission::Permission,
+    platform::Platform,
+    task::{self, Status},
+};
+use axum::{extract::State, http::StatusCode};
+
+use super::{add_source, check_packages, platforms, reopen, view};
+use crate::{
+    app::App,
+    auth::Caller,
+    error::{ApiResult, Json, Path, Query},
+    git,
+    route::Route,
+    task::{restart_row, views},
+};
+
+/// Builds in one answer, where nothing is said, and at most.
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 500;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/builds", Permission::Read, list),
+        Route::post("/api/v1/builds", Permission::Build, create),
+        Route::get("/api/v1/builds/{build}", Permission::Read, show),
+        Route::post("/api/v1/builds/{build}/cancel", Permission::Build, cancel),
+        Route::post("/api/v1/builds/{build}/restart", Permission::Build, restart),
+    ]
+}
+
+async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Json<Vec<Build>>> {
+    Ok(Json(newest(&app, query).await?))
+}
+
+/// Returns builds, the newest first.
+pub async fn newest(app: &App, query: ListQuery) -> ApiResult<Vec<Build>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let ListQuery { before, package, owner, status, .. } = query;
+    let filter = anima_db::build::Filter { before, package, owner, status };
+    let mut read = app.db.read().await?;
+    let mut builds = Vec::new();
+    for row in anima_db::build::list(&mut read, &filter, limit).await? {
+        builds.push(view(&mut read, row).await?);
+    }
+    Ok(builds)
+}
+
+async fn show(State(app): State<App>, Path(id): Path<BuildId>) -> ApiResult<Json<BuildDetail>> {
+    Ok(Json(detail(&app, id).await?))
+}
+
+/// Returns a build with its tasks.
+pub async fn detail(app: &App, id: BuildId) -> ApiResult<BuildDetail> {
+    let mut read = app.db.read().await?;
+    let row = anima_db::build::get(&mut read, id).await?;
+    let build = view(&mut read, row).await?;
+    let tasks = anima_db::task::of_build(&mut read, id).await?;
+    let waits_for = anima_db::task_dependency::of_build(&mut read, id).await?;
+    let artifacts = anima_db::artifact::of_build(&mut read, id).await?;
+    drop(read);
+    Ok(BuildDetail { build, tasks: views(app, tasks, waits_for, artifacts).await? })
+}
+
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(wanted): Json<CreateBuild>,
+) -> ApiResult<(StatusCode, Json<Build>)> {
+    let platforms = platforms(&app, &wanted.platforms)?;
+    check_packages(wanted.packages.iter().map(|source| source.package.as_str()))?;
+    let architectures = match wanted.architectures.is_empty() {
+        true => all_architectures(&platforms),
+        false => wanted.architectures,
+    };
+    let sources = resolve(&app, &wanted.packages, platforms[0]).await?;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let new = anima_db::build::NewBuild {
+        owner: caller.name.clone(),
+        reason: format!("asked for by {}", caller.name),
+        platforms: wanted.platforms,
+        architectures: architectures.clone(),
+        summary: "Source packages are made.".to_string(),
+        gather: None,
+    };
+    let id = anima_db::build::insert(&mut write, &new).await?;
+    for source in &sources {
+        add_source(&mut write, id, source, &platforms, &architectures).await?;
+    }
+    let row = anima_db::build::get(&mut write, id).await?;
+    let build = view(&mut write, row).await?;
+    write.commit().await?;
+    Ok((StatusCode::CREATED, Json(build)))
+}
+
+/// Asks the Git Service for the commits; a package without a reference is built from the platform's branch.
+async fn resolve(app: &App, packages: &[SourceRef], platform: &Platform) -> ApiResult<Vec<Source>> {
+    let mut sources = Vec::with_capacity(packages.len());
+    for SourceRef { package, reference } in packages {
+        let reference = reference.clone().unwrap_or_else(|| platform.branch.clone());
+        let commit = git::resolve(app, package, &reference).await?;
+        sources.push(Source { package: package.clone(), reference, commit });
+    }
+    Ok(sources)
+}
+
+fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {
+    let mut all: Vec<_> = platforms.iter().flat_map(|platform| platform.architectures.iter().copied()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
+    let why = format!("Cancelled by {}.", caller.name);
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::build::get(&mut write, id).await?;
+    anima_db::build::apply(&mut write, &row, Event::Cancelled, &why).await?;
+    anima_db::build::close_gathering(&mut write, id).await?;
+    for task in anima_db::task::of_build(&mut write, id).await? {
+        if !task.status.is_ended() && task.about.release.is_none() {
+            anima_db::task::apply(&mut write, &task, task::Event::Cancelled, &why).await?;
+        }
+    }
+    Ok(write.commit().await?)
+}
+
+async fn restart(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    reopen(&mut write, id, &caller.name).await?;
+    for task in anima_db::task::of_build(&mut write, id).await? {
+        if matches!(task.status, Status::Failed | Status::Blocked | Status::Cancelled) && task.about.release.is_none() {
+            restart_row(&mut write, &task, &caller.name).await?;
+        }
+    }
+    write.commit().await?;
+    app.build_is_due(id);
+    Ok(())
+}

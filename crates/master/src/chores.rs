@@ -1,0 +1,100 @@
+//! What has to be done without being asked: builds and releases that can go on, pushes whose time is over, leases that
+//! ended. Each is one pass; the loops around them are at the end.
+
+use std::time::Duration;
+
+use anima_types::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{app::App, build, error::ApiResult, lease, release};
+
+/// Leases end at most this late.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// What failed by the database's fault is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Moves on all that is due; returns whether anything was.
+pub async fn advance_once(app: &App) -> ApiResult<bool> {
+    let mut due = app.take_due();
+    if due.everything {
+        let mut read = app.db.read().await?;
+        due.builds.extend(anima_db::build::list_open(&mut read).await?);
+        due.releases.extend(anima_db::release::list_open(&mut read).await?.into_iter().map(|release| release.id));
+    }
+    let any = !due.builds.is_empty() || !due.releases.is_empty();
+    for &id in &due.builds {
+        if let Err(error) = build::advance::advance_once(app, id).await {
+            tracing::error!(build = id.0, "build {id} could not be moved on: {}", error.body.message);
+            app.build_failed_to_move(id);
+        }
+    }
+    for &id in &due.releases {
+        if let Err(error) = release::advance::advance_once(app, id).await {
+            tracing::error!(release = id.0, "release {id} could not be moved on: {}", error.body.message);
+            app.release_failed_to_move(id);
+        }
+    }
+    Ok(any)
+}
+
+/// Closes builds that pushes may no longer join; returns when the next one is due.
+pub async fn close_gathered_once(app: &App, now: Timestamp) -> ApiResult<Option<Timestamp>> {
+    let mut read = app.db.read().await?;
+    let (due, next) = anima_db::build::list_gathered(&mut read, now).await?;
+    drop(read);
+    for id in due {
+        let mut write = app.db.write(now, "anima").await?;
+        anima_db::build::close_gathering(&mut write, id).await?;
+        write.commit().await?;
+        app.build_is_due(id);
+    }
+    Ok(next)
+}
+
+/// Runs all chores until `shutdown`.
+pub async fn run(app: App, shutdown: CancellationToken) {
+    let all = async { tokio::join!(advance(&app), gather(&app), expire(&app), retry(&app)) };
+    tokio::select! {
+        _ = all => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn advance(app: &App) {
+    loop {
+        if let Err(error) = advance_once(app).await {
+            tracing::error!("nothing could be moved on: {}", error.body.message);
+            app.everything_failed_to_move();
+        }
+        app.something_is_due().await;
+    }
+}
+
+async fn gather(app: &App) {
+    loop {
+        let next = close_gathered_once(app, app.now()).await.unwrap_or(Some(app.now().plus_secs(1)));
+        match next {
+            Some(at) => {
+                let wait = Duration::from_secs_f64(at.secs_since(app.now()).max(0.001));
+                let _ = tokio::time::timeout(wait, app.gathering_changes()).await;
+            }
+            None => app.gathering_changes().await,
+        }
+    }
+}
+
+async fn expire(app: &App) {
+    loop {
+        tokio::time::sleep(EXPIRY_INTERVAL).await;
+        if let Err(error) = lease::expire_once(app, app.now()).await {
+            tracing::error!("leases could not be looked at: {}", error.body.message);
+        }
+    }
+}
+
+async fn retry(app: &App) {
+    loop {
+        tokio::time::sleep(RETRY_AFTER).await;
+        app.retry_what_failed();
+    }
+}

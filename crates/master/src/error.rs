@@ -1,0 +1,155 @@
+//! The API's edge: every answer of 400 and above has one form.
+
+use anima_types::{
+    error::ErrorBody,
+    lease::{LOG_FULL, LOG_GAP},
+};
+use axum::{
+    extract::{FromRequest, FromRequestParts, rejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub struct ApiError {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: ErrorBody,
+}
+
+/// What handlers return.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// Returns an error with a stable code and a sentence.
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
+        ApiError { status, body: ErrorBody { code: code.to_string(), message: message.into(), hint: None } }
+    }
+
+    /// Says what to do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> ApiError {
+        self.body.hint = Some(hint.into());
+        self
+    }
+
+    /// 404.
+    pub fn not_found(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 422: it was understood, and cannot be.
+    pub fn unprocessable(code: &str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// 409.
+    pub fn conflict(code: &str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// 500: the caller can do nothing about it; the log says more.
+    pub fn internal(error: impl std::fmt::Display) -> ApiError {
+        tracing::error!(%error, "a request failed: {error}");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            format!("something is wrong with the service: {error}"),
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(self.body)).into_response()
+    }
+}
+
+impl From<anima_db::Error> for ApiError {
+    fn from(error: anima_db::Error) -> ApiError {
+        use anima_db::Error;
+        match error {
+            Error::Missing { .. } => ApiError::not_found(error.to_string()),
+            Error::Taken { .. } => ApiError::conflict("taken", error.to_string()),
+            Error::Transition { .. } => ApiError::conflict("wrong_status", error.to_string()),
+            Error::Conflict { .. } => {
+                ApiError::conflict("changed_meanwhile", error.to_string()).hint("Look again and repeat.")
+            }
+            Error::Query(ref source) if is_disk_full(&source.to_string()) => out_of_disk(error),
+            Error::Query(_) | Error::Open { .. } | Error::Migrate(_) => {
+                tracing::error!(%error, "the database does not answer: {error}");
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_database", error.to_string()).hint("Try again soon.")
+            }
+            Error::Column { .. } => ApiError::internal(error),
+        }
+    }
+}
+
+impl From<anima_store::Error> for ApiError {
+    fn from(error: anima_store::Error) -> ApiError {
+        use anima_store::Error;
+        match error {
+            Error::NotFound(_) => ApiError::not_found(error.to_string()),
+            Error::WrongHash { .. } => {
+                ApiError::unprocessable("wrong_hash", error.to_string()).hint("Send the file again.")
+            }
+            Error::TooLong { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", error.to_string()),
+            Error::Interrupted { .. } => ApiError::new(StatusCode::BAD_REQUEST, "interrupted", error.to_string()),
+            Error::LogGap { .. } => ApiError::conflict(LOG_GAP, error.to_string()),
+            Error::LogDiffers { .. } => ApiError::conflict("log_differs", error.to_string()),
+            Error::LogFull { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, LOG_FULL, error.to_string()),
+            Error::DiskFull { .. } => out_of_disk(error),
+            Error::Damaged { .. } | Error::Io { .. } => ApiError::internal(error),
+        }
+    }
+}
+
+fn out_of_disk(error: impl std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the disk is full: {error}");
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "out_of_disk", error.to_string())
+        .hint("Make room on the disk of the master's data folder; then repeat.")
+}
+
+/// SQLite's words (`SQLITE_FULL`), which sqlx hands through.
+fn is_disk_full(text: &str) -> bool {
+    text.contains("database or disk is full")
+}
+
+macro_rules! rejections {
+    ($($rejection:ty => $code:literal),* $(,)?) => {$(
+        impl From<$rejection> for ApiError {
+            fn from(rejection: $rejection) -> ApiError {
+                ApiError::new(rejection.status(), $code, rejection.body_text())
+            }
+        }
+    )*};
+}
+
+rejections! {
+    rejection::JsonRejection => "bad_body",
+    rejection::QueryRejection => "bad_query",
+    rejection::PathRejection => "bad_address",
+    rejection::BytesRejection => "bad_body",
+}
+
+/// A JSON body, whose faults are told in the API's form.
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(ApiError))]
+pub struct Json<T>(pub T);
+
+/// A query, whose faults are told in the API's form.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+pub struct Query<T>(pub T);
+
+/// The variable parts of an address, whose faults are told in the API's form.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub struct Path<T>(pub T);
+
+impl<T: serde::Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}

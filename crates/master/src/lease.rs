@@ -1,0 +1,280 @@
+//! Leases: a node asks for a task and waits; it says that it lives; it reports once. See docs/ARCHITECTURE.md.
+
+use std::time::Duration;
+
+use anima_db::task::{Ended, Task};
+use anima_types::{
+    Timestamp,
+    id::TaskId,
+    lease::{
+        Claim, End, Heartbeat, HeartbeatQuery, LEASE_SECS, Lease, MAX_HEARTBEAT_WAIT_SECS, MAX_WAIT_SECS, Report,
+        STALE_LEASE,
+    },
+    permission::Permission,
+    task::{Event, Kind, MAX_ATTEMPTS, Status},
+    work::Failure,
+};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use tokio::{sync::broadcast, time::Instant};
+
+use crate::{
+    app::App,
+    auth::{self, Caller},
+    error::{ApiError, ApiResult, Json, Path, Query},
+    report,
+    route::Route,
+    task::is_due,
+    work,
+};
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![
+        // Which kinds a caller may claim is decided by its role, below: one route serves all nodes.
+        Route::post("/api/v1/leases", Permission::Read, claim),
+        Route::post("/api/v1/tasks/{task}/heartbeat", Permission::HoldLease, heartbeat),
+        Route::post("/api/v1/tasks/{task}/report", Permission::HoldLease, end),
+    ]
+}
+
+/// What a role has to be allowed for taking a kind of task.
+pub const fn claim_permission(kind: Kind) -> Permission {
+    match kind {
+        Kind::Src | Kind::Build => Permission::ClaimBuild,
+        Kind::Test => Permission::ClaimTest,
+        Kind::Sign => Permission::ClaimSign,
+        Kind::Plan | Kind::Publish => Permission::ClaimRelease,
+    }
+}
+
+async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>) -> ApiResult<Response> {
+    check(&caller, &claim)?;
+    let until = Instant::now() + Duration::from_secs(claim.wait_secs.min(MAX_WAIT_SECS));
+    // Listens before it looks, so that nothing that becomes ready in between is missed.
+    let mut events = app.db.subscribe();
+    let mut write = app.db.write(app.now(), &claim.node).await?;
+    anima_db::node::seen(&mut write, &claim).await?;
+    write.commit().await?;
+    loop {
+        if let Some(lease) = take(&app, &claim).await? {
+            return Ok(Json(lease).into_response());
+        }
+        if !ready_before(&mut events, until).await {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    }
+}
+
+fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
+    if claim.kinds.is_empty() {
+        return Err(ApiError::unprocessable("no_kinds", "a claim has to name the kinds of task that the node takes"));
+    }
+    claim.kinds.iter().try_for_each(|&kind| auth::check(caller, claim_permission(kind), None))
+}
+
+/// Waits until a task became ready, and returns false when the time is over.
+async fn ready_before(events: &mut broadcast::Receiver<anima_types::event::Event>, until: Instant) -> bool {
+    loop {
+        match tokio::time::timeout_at(until, events.recv()).await {
+            Ok(Ok(event)) if event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()) => {
+                return true;
+            }
+            Ok(Ok(_)) => {}
+            // Too many to remember: one of them may have been it.
+            Ok(Err(broadcast::error::RecvError::Lagged(_))) => return true,
+            Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return false,
+        }
+    }
+}
+
+/// Gives the oldest ready task to the node, if there is one.
+async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
+    // A look first: writers wait for one another.
+    let mut read = app.db.read().await?;
+    if anima_db::task::find_ready(&mut read, &claim.kinds, &claim.architectures).await?.is_none() {
+        return Ok(None);
+    }
+    drop(read);
+    let now = app.now();
+    let mut write = app.db.write(now, &claim.node).await?;
+    let Some(task) = anima_db::task::find_ready(&mut write, &claim.kinds, &claim.architectures).await? else {
+        return Ok(None);
+    };
+    let expires_at = now.plus_secs(LEASE_SECS);
+    let why = format!("{} works on it.", claim.node);
+    let number = anima_db::task::claim(&mut write, &task, &claim.node, expires_at, &why).await?;
+    let work = match work::of(app, &mut write, &task).await {
+        Ok(work) => work,
+        Err(error) => {
+            drop(write);
+            give_up(app, &task, &error).await?;
+            return Ok(None);
+        }
+    };
+    let (secret, hash) = auth::new_secret();
+    let row = anima_db::lease::Lease { task: task.id, number, node: claim.node.clone() };
+    anima_db::lease::insert(&mut write, &hash, &row).await?;
+    // What an earlier try said would stand before what this one says.
+    app.logs.clear(task.id).await?;
+    write.commit().await?;
+    tracing::info!(task = task.id.0, node = claim.node, "task {} was given to {}", task.id, claim.node);
+    Ok(Some(Lease { task: task.id, number, secret, expires_at, work }))
+}
+
+/// A task whose work cannot be said would stand in the way of all others.
+async fn give_up(app: &App, task: &Task, error: &ApiError) -> ApiResult<()> {
+    tracing::error!(task = task.id.0, "task {} cannot be given out: {}", task.id, error.body.message);
+    let failure = Failure {
+        code: error.body.code.clone(),
+        message: error.body.message.clone(),
+        log_line: None,
+        hint: error.body.hint.clone(),
+    };
+    let mut write = app.db.write(app.now(), "anima").await?;
+    let number = anima_db::task::claim(&mut write, task, "anima", app.now(), "The work is put together.").await?;
+    let held = Task { status: Status::Leased, lease_number: number, ..task.clone() };
+    let ended = Ended { phases: Vec::new(), failure: Some(failure), result: None, report_hash: None };
+    anima_db::task::end(&mut write, &held, Event::Failed, &error.body.message, &ended).await?;
+    write.commit().await?;
+    is_due(app, task);
+    Ok(())
+}
+
+/// Returns the task if the caller's lease on it holds.
+pub async fn held(connection: &mut anima_db::Connection, caller: &Caller, id: TaskId) -> ApiResult<Task> {
+    let task = anima_db::task::get(connection, id).await?;
+    let is_held = caller.lease.as_ref().is_some_and(|lease| lease.number == task.lease_number);
+    if task.status == Status::Leased && is_held { Ok(task) } else { Err(stale(&task)) }
+}
+
+fn stale(task: &Task) -> ApiError {
+    let message = format!("the lease on task {} is lost: {}", task.id, task.why);
+    ApiError::conflict(STALE_LEASE, message)
+}
+
+async fn heartbeat(
+    State(app): State<App>,
+    Path(id): Path<TaskId>,
+    Query(query): Query<HeartbeatQuery>,
+    caller: Caller,
+) -> ApiResult<Json<Heartbeat>> {
+    let wait = Duration::from_secs(query.wait_secs.min(MAX_HEARTBEAT_WAIT_SECS));
+    let mut events = app.db.subscribe();
+    let expires_at = extend(&app, &caller, id).await?;
+    let until = Instant::now() + wait;
+    loop {
+        match tokio::time::timeout_at(until, events.recv()).await {
+            Ok(Ok(event)) if event.task != Some(id) => {}
+            Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => break,
+            Ok(_) => {
+                let mut read = app.db.read().await?;
+                held(&mut read, &caller, id).await?;
+            }
+        }
+    }
+    Ok(Json(Heartbeat { expires_at }))
+}
+
+async fn extend(app: &App, caller: &Caller, id: TaskId) -> ApiResult<Timestamp> {
+    let now = app.now();
+    let expires_at = now.plus_secs(LEASE_SECS);
+    let mut write = app.db.write(now, &caller.name).await?;
+    let task = held(&mut write, caller, id).await?;
+    anima_db::task::extend_lease(&mut write, id, task.lease_number, expires_at).await?;
+    anima_db::node::touch(&mut write, &caller.name).await?;
+    write.commit().await?;
+    Ok(expires_at)
+}
+
+async fn end(
+    State(app): State<App>,
+    Path(id): Path<TaskId>,
+    caller: Caller,
+    Json(report): Json<Report>,
+) -> ApiResult<()> {
+    let hash = report_hash(&report)?;
+    let mut read = app.db.read().await?;
+    let task = anima_db::task::get(&mut read, id).await?;
+    // The answer to the first may have been lost.
+    if task.status.is_ended() && task.report_hash.as_deref() == Some(&hash) {
+        return Ok(());
+    }
+    let task = held(&mut read, &caller, id).await?;
+    drop(read);
+    if report.number != task.lease_number {
+        return Err(stale(&task));
+    }
+    let accepted = match report.end {
+        End::Succeeded(outcome) => report::accept(&app, &task, outcome).await?,
+        End::Failed(failure) => report::Accepted::failed(failure),
+    };
+    app.logs.sync(id).await?;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let task = held(&mut write, &caller, id).await?;
+    report::apply(&mut write, &task, accepted, report.phases, hash).await?;
+    write.commit().await?;
+    app.log_grew.send(id).ok();
+    is_due(&app, &task);
+    report::tell_key(&app, &task);
+    Ok(())
+}
+
+fn report_hash(report: &Report) -> ApiResult<String> {
+    let bytes = serde_json::to_vec(report).map_err(ApiError::internal)?;
+    Ok(auth::hash(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Takes tasks back from nodes that were not heard of in time; returns how many.
+pub async fn expire_once(app: &App, now: Timestamp) -> ApiResult<usize> {
+    let mut read = app.db.read().await?;
+    let leased = anima_db::task::list_leased(&mut read).await?;
+    drop(read);
+    let expired = leased.into_iter().filter(|task| task.lease_expires_at.is_none_or(|at| at <= now));
+    let mut count = 0;
+    for task in expired {
+        expire(app, &task, now).await?;
+        is_due(app, &task);
+        count += 1;
+    }
+    Ok(count)
+}
+
+async fn expire(app: &App, task: &Task, now: Timestamp) -> ApiResult<()> {
+    let node = task.node.as_deref().unwrap_or("its node");
+    tracing::warn!(
+        task = task.id.0,
+        node,
+        "task {} is taken back: {node} was not heard of for {LEASE_SECS} s",
+        task.id
+    );
+    let mut write = app.db.write(now, "anima").await?;
+    if task.attempts < MAX_ATTEMPTS {
+        let why = format!("{node} was not heard of for {LEASE_SECS} s; it waits for another try.");
+        anima_db::task::apply(&mut write, task, Event::LeaseExpired, &why).await?;
+    } else {
+        let message = format!(
+            "{node} was not heard of for {LEASE_SECS} s, like those before it: {} tries ended so",
+            task.attempts
+        );
+        let hint = "It may end its nodes: look at the nodes' memory and disk, then restart it.".to_string();
+        let failure =
+            Failure { code: "node_lost".to_string(), message: message.clone(), log_line: None, hint: Some(hint) };
+        let ended = Ended { phases: Vec::new(), failure: Some(failure), result: None, report_hash: None };
+        anima_db::task::end(&mut write, task, Event::AttemptsExhausted, &message, &ended).await?;
+    }
+    Ok(write.commit().await?)
+}
+
+/// Lets every lease begin anew: while the master was away, no node could say that it lives.
+pub async fn renew_all(app: &App) -> ApiResult<()> {
+    let now = app.now();
+    let mut write = app.db.write(now, "anima").await?;
+    for task in anima_db::task::list_leased(&mut write).await? {
+        anima_db::task::extend_lease(&mut write, task.id, task.lease_number, now.plus_secs(LEASE_SECS)).await?;
+    }
+    Ok(write.commit().await?)
+}

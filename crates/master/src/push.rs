@@ -1,0 +1,90 @@
+//! Pushes: the Git Service tells of a branch that moved, and a build begins. Pushes of one pusher that come close
+//! together are one build, so that packages that need one another can be pushed together.
+
+use anima_db::{Write, build::NewBuild};
+use anima_types::{
+    build::Source,
+    id::BuildId,
+    permission::Permission,
+    platform::Platform,
+    push::{Push, PushAnswer},
+};
+use axum::extract::State;
+
+use crate::{
+    app::App,
+    auth::Caller,
+    build::add_source,
+    error::{ApiResult, Json},
+    route::Route,
+};
+
+/// A push that comes this long after the one before it still joins its build: longer than pushing one package of a
+/// list takes, shorter than a person's patience.
+pub const GATHER_SECS: i64 = 1;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![Route::post("/api/v1/pushes", Permission::ReportPush, take)]
+}
+
+async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiResult<Json<PushAnswer>> {
+    let now = app.now();
+    let mut write = app.db.write(now, &push.pusher).await?;
+    // The answer to the first telling may have been lost.
+    if let Some(build) = anima_db::push::find(&mut write, &push).await? {
+        return Ok(Json(begun(&app, build)));
+    }
+    let platforms: Vec<&Platform> =
+        app.config.platforms.iter().filter(|platform| platform.branch == push.branch).collect();
+    if platforms.is_empty() {
+        return Ok(Json(PushAnswer { build: None, message: nothing_is_built(&app, &push) }));
+    }
+    let build = join_or_begin(&mut write, &push, &platforms).await?;
+    anima_db::push::insert(&mut write, &push, build).await?;
+    write.commit().await?;
+    app.gathering_changed();
+    Ok(Json(begun(&app, build)))
+}
+
+async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) -> ApiResult<BuildId> {
+    let key = format!("{}@{}", push.pusher, push.branch);
+    let until = write.now.plus_secs(GATHER_SECS);
+    let source = Source { package: push.package.clone(), reference: push.branch.clone(), commit: push.commit.clone() };
+    let now = write.now;
+    if let Some(build) = anima_db::build::find_gathering(write, &key, now).await? {
+        let sources = anima_db::source::list(write, build.id).await?;
+        if !sources.iter().any(|other| other.package == push.package) {
+            add_source(write, build.id, &source, platforms, &build.architectures).await?;
+            anima_db::build::extend_gathering(write, build.id, until).await?;
+            return Ok(build.id);
+        }
+        // The same package again: the build that gathers has the older commit, and goes on alone.
+        anima_db::build::close_gathering(write, build.id).await?;
+    }
+    let mut architectures: Vec<_> =
+        platforms.iter().flat_map(|platform| platform.architectures.iter().copied()).collect();
+    architectures.sort();
+    architectures.dedup();
+    let new = NewBuild {
+        owner: push.pusher.clone(),
+        reason: format!("pushed to {}@{}", push.package, push.branch),
+        platforms: platforms.iter().map(|platform| platform.name.clone()).collect(),
+        architectures: architectures.clone(),
+        summary: "Source packages are made.".to_string(),
+        gather: Some((key, until)),
+    };
+    let build = anima_db::build::insert(write, &new).await?;
+    add_source(write, build, &source, platforms, &architectures).await?;
+    Ok(build)
+}
+
+fn begun(app: &App, build: BuildId) -> PushAnswer {
+    PushAnswer { build: Some(build), message: format!("build {build}: {}", app.url(&format!("builds/{build}"))) }
+}
+
+fn nothing_is_built(app: &App, push: &Push) -> String {
+    let built = app.config.platforms.iter().map(|platform| format!("{} ({})", platform.branch, platform.name));
+    let built = built.collect::<Vec<_>>().join(", ");
+    format!("nothing is built of branch {}: the branches that are built are {built}", push.branch)
+}

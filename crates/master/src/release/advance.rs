@@ -1,0 +1,168 @@
+//! Moves a release on, as [`crate::build::advance`] moves a build. The last step shows it to users: all pointers of
+//! the product move in one transaction, or none does.
+
+use anima_db::{
+    Write,
+    release::Release,
+    snapshot::NewSnapshot,
+    task::{Subject, Task},
+};
+use anima_types::{
+    artifact,
+    id::ReleaseId,
+    release::{Event, Status},
+    task::{self, Kind},
+    work::{Outcome, PublishedRepository},
+};
+
+use super::{commit, is_current, packages_after, replan};
+use crate::{
+    app::App,
+    build::advance::first_failure,
+    error::{ApiError, ApiResult},
+    signing,
+};
+
+/// Steps of one release at once at most.
+const MAX_STEPS: usize = 16;
+
+/// Moves a release on as far as it goes.
+pub async fn advance_once(app: &App, id: ReleaseId) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), "anima").await?;
+    for _ in 0..MAX_STEPS {
+        let row = anima_db::release::get(&mut write, id).await?;
+        let tasks = anima_db::task::of_release(&mut write, id).await?;
+        let moved = match row.status {
+            Status::Planning => planning(&mut write, &row, &tasks).await?,
+            Status::Planned => planned(&mut write, &row).await?,
+            Status::Publishing => publishing(&mut write, &row, &tasks).await?,
+            Status::Signing => metadata(&mut write, &row, &tasks).await?,
+            Status::Released | Status::Reverted | Status::Failed | Status::Abandoned => false,
+        };
+        if !moved {
+            break;
+        }
+    }
+    Ok(write.commit().await?)
+}
+
+/// The packages get their signatures, then the plan is made.
+async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
+    match signing::packages(write, row.build, &row.product, Some(row.id), tasks).await? {
+        signing::State::Signed => {}
+        signing::State::Moved => return Ok(true),
+        signing::State::Waits => return Ok(false),
+        signing::State::Failed(summary) => return fail(write, row, &summary).await,
+    }
+    let Some(task) = newest(tasks, Kind::Plan) else { return Ok(false) };
+    match (task.status, &task.result) {
+        (task::Status::Waiting, _) => {
+            let why = "It waits for the Release System.";
+            anima_db::task::apply(write, task, task::Event::DependenciesMet, why).await?;
+            Ok(true)
+        }
+        (task::Status::Succeeded, Some(Outcome::Plan(made))) => {
+            anima_db::release::set_plan(write, row.id, &made.entries, &row.base).await?;
+            let summary = format!("Planned: {} packages have a place; it waits for a decision.", made.entries.len());
+            anima_db::release::apply(write, row, Event::PlanMade, &summary).await?;
+            Ok(true)
+        }
+        _ => fail_with(write, row, task).await,
+    }
+}
+
+/// A product may decide by itself.
+async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
+    let product = anima_db::product::get(write, &row.product).await?;
+    if !product.product.automatic {
+        return Ok(false);
+    }
+    commit(write, row, "anima").await?;
+    Ok(true)
+}
+
+/// The metadata is made.
+async fn publishing(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
+    let Some(task) = newest(tasks, Kind::Publish) else { return Ok(false) };
+    match (task.status, &task.result) {
+        (task::Status::Succeeded, Some(Outcome::Publish(made))) => {
+            anima_db::release::set_published(write, row.id, Some(made)).await?;
+            anima_db::release::apply(write, row, Event::MetadataMade, "The metadata is made and is being signed.")
+                .await?;
+            Ok(true)
+        }
+        _ => fail_with(write, row, task).await,
+    }
+}
+
+/// The metadata is signed; then users see it.
+async fn metadata(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
+    let product = anima_db::product::get(write, &row.product).await?;
+    let key = product.key.ok_or_else(|| ApiError::internal(format!("product {} has no key", row.product)))?;
+    // A signature of metadata that was made for an earlier plan is not for this.
+    let since = newest(tasks, Kind::Publish).map(|task| task.id);
+    let tasks: Vec<Task> = tasks.iter().filter(|task| Some(task.id) >= since).cloned().collect();
+    match signing::metadata(write, row.build, row.id, key, &tasks).await? {
+        signing::State::Signed => switch(write, row, &tasks).await,
+        signing::State::Moved => Ok(true),
+        signing::State::Waits => Ok(false),
+        signing::State::Failed(summary) => fail(write, row, &summary).await,
+    }
+}
+
+/// Shows the release to users.
+async fn switch(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
+    if !is_current(write, row).await? {
+        replan(write, row, "Another release came first; it is planned again.").await?;
+        return Ok(true);
+    }
+    let published =
+        row.published.as_ref().ok_or_else(|| ApiError::internal(format!("release {} has no metadata", row.id)))?;
+    let signer = tasks.iter().rev().find(|task| task.about.subject == Some(Subject::Metadata));
+    let signer = signer.ok_or_else(|| ApiError::internal(format!("release {} has no signatures", row.id)))?;
+    let signatures = anima_db::artifact::of_task(write, signer.id).await?;
+    for repository in &published.repositories {
+        let name = format!("{}.asc", repository.repomd);
+        let signature = signatures.iter().find(|file| file.kind == artifact::Kind::Signature && file.name == name);
+        let signature = signature.ok_or_else(|| ApiError::internal(format!("{name} is missing")))?.sha256;
+        show(write, row, repository, signature).await?;
+    }
+    let summary = format!("Released: users of {} see {} packages.", row.product, row.plan.len());
+    anima_db::release::apply(write, row, Event::Switched, &summary).await?;
+    Ok(true)
+}
+
+async fn show(
+    write: &mut Write,
+    row: &Release,
+    published: &PublishedRepository,
+    signature: anima_types::Sha256,
+) -> ApiResult<()> {
+    let repository = published.repository;
+    let base = row.base.get(&repository).copied().unwrap_or(0);
+    let packages = packages_after(write, row, repository).await?.into_iter().map(|package| package.sha256).collect();
+    let mut files: Vec<_> = published.files.iter().map(|file| (file.path.clone(), file.sha256)).collect();
+    files.push(("repodata/repomd.xml".to_string(), published.repomd));
+    files.push(("repodata/repomd.xml.asc".to_string(), signature));
+    let number =
+        anima_db::snapshot::insert(write, &NewSnapshot { repository, base, release: row.id, packages, files }).await?;
+    anima_db::repository::set_current(write, repository, base, number).await?;
+    Ok(())
+}
+
+fn newest(tasks: &[Task], kind: Kind) -> Option<&Task> {
+    tasks.iter().rev().find(|task| task.about.kind == kind)
+}
+
+/// Fails the release if its task did; a task that runs is waited for.
+async fn fail_with(write: &mut Write, row: &Release, task: &Task) -> ApiResult<bool> {
+    match first_failure(&[task]) {
+        Some(summary) => fail(write, row, &summary).await,
+        None => Ok(false),
+    }
+}
+
+async fn fail(write: &mut Write, row: &Release, summary: &str) -> ApiResult<bool> {
+    anima_db::release::apply(write, row, Event::Failed, summary).await?;
+    Ok(true)
+}

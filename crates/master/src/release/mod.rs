@@ -1,0 +1,175 @@
+//! Releases: what of a build goes to which repositories of a product, decided by a person or the product's rule, and
+//! shown to users by one move of all pointers.
+
+pub mod advance;
+mod api;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anima_db::{
+    Connection, Write,
+    package::Package,
+    release::Release,
+    task::{About, Task},
+};
+use anima_types::{
+    id::{BuildId, ReleaseId, RepositoryId},
+    release::{self, Event, Status},
+    repository::Repository,
+    task::{self, Kind},
+};
+
+use crate::{
+    app::App,
+    auth::Caller,
+    error::{ApiError, ApiResult},
+};
+
+pub use api::{newest, routes};
+
+/// Begins a release of a build where the product says so, once.
+pub async fn begin_automatic(write: &mut Write, build: BuildId, product: &str) -> ApiResult<Option<ReleaseId>> {
+    let row = anima_db::product::get(write, product).await?;
+    let earlier = anima_db::release::of_build(write, build).await?;
+    if !row.product.automatic || earlier.iter().any(|(_, other)| other == product) {
+        return Ok(None);
+    }
+    Ok(Some(begin(write, build, product).await?))
+}
+
+/// Begins a release: it is planned next.
+pub async fn begin(write: &mut Write, build: BuildId, product: &str) -> ApiResult<ReleaseId> {
+    let id = anima_db::release::insert(write, product, build, "It is being planned.").await?;
+    ask_for_plan(write, build, id).await?;
+    Ok(id)
+}
+
+/// Makes the task that plans it; it begins when all packages are signed.
+async fn ask_for_plan(write: &mut Write, build: BuildId, release: ReleaseId) -> ApiResult<()> {
+    let about = About { build: Some(build), release: Some(release), ..About::new(Kind::Plan) };
+    anima_db::task::insert(write, &about, "It waits for the signatures.").await?;
+    Ok(())
+}
+
+/// Plans a release anew: what was planned and made for it before is forgotten.
+pub async fn replan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
+    anima_db::release::apply(write, row, Event::Replanned, why).await?;
+    anima_db::release::set_plan(write, row.id, &[], &BTreeMap::new()).await?;
+    anima_db::release::set_published(write, row.id, None).await?;
+    anima_db::release::set_committed_by(write, row.id, None).await?;
+    for task in anima_db::task::of_release(write, row.id).await? {
+        if !task.status.is_ended() {
+            anima_db::task::apply(write, &task, task::Event::Cancelled, why).await?;
+        }
+    }
+    ask_for_plan(write, row.build, row.id).await
+}
+
+/// Plans a release anew because somebody wants it.
+pub async fn replan_as(app: &App, id: ReleaseId, caller: &Caller) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    replan(&mut write, &row, &format!("{} wants it planned again.", caller.name)).await?;
+    write.commit().await?;
+    app.release_is_due(id);
+    Ok(())
+}
+
+/// Returns the packages of a build that go out, each with the task that made it. Of the source packages that several
+/// platforms made, each goes out.
+pub async fn releasable(
+    _: &App,
+    connection: &mut Connection,
+    tasks: &[Task],
+    build: BuildId,
+) -> ApiResult<Vec<(Task, Package)>> {
+    let packages = anima_db::package::of_build(connection, build).await?;
+    let made_by = |id| tasks.iter().find(|task| task.id == id && task.status == task::Status::Succeeded);
+    Ok(packages.into_iter().filter_map(|(id, package)| Some((made_by(id)?.clone(), package))).collect())
+}
+
+/// Returns the repositories whose metadata a release makes: those that get something, and those that users have never
+/// seen, so that all of a product can be read from its first release on.
+pub async fn changed_repositories(connection: &mut Connection, row: &Release) -> ApiResult<Vec<RepositoryId>> {
+    let gets: BTreeSet<RepositoryId> = row.plan.iter().map(|entry| entry.repository).collect();
+    let all = anima_db::repository::list(connection, Some(&row.product)).await?;
+    let changed = all.into_iter().filter(|repository| repository.current == 0 || gets.contains(&repository.id));
+    Ok(changed.map(|repository| repository.id).collect())
+}
+
+/// Returns what a repository holds after the release: what it held when the plan was made, without what is replaced,
+/// and with what comes.
+pub async fn packages_after(
+    connection: &mut Connection,
+    row: &Release,
+    repository: RepositoryId,
+) -> ApiResult<Vec<Package>> {
+    let base = row.base.get(&repository).copied().unwrap_or(0);
+    let entries: Vec<_> = row.plan.iter().filter(|entry| entry.repository == repository).collect();
+    let gone: BTreeSet<_> = entries.iter().flat_map(|entry| &entry.replaces).collect();
+    let before = anima_db::snapshot::packages(connection, repository, base).await?;
+    let mut after: BTreeMap<_, Package> = before
+        .into_iter()
+        .filter(|package| !gone.contains(&package.nevra))
+        .map(|package| (package.sha256, package))
+        .collect();
+    for entry in entries {
+        // The same NEVRA again takes the place of the one that is there.
+        after.retain(|_, package| package.nevra != entry.nevra);
+        after.insert(entry.artifact, anima_db::package::get(connection, entry.artifact).await?);
+    }
+    Ok(after.into_values().collect())
+}
+
+/// Returns whether users still see what the plan was made from.
+pub async fn is_current(connection: &mut Connection, row: &Release) -> ApiResult<bool> {
+    let all: Vec<Repository> = anima_db::repository::list(connection, Some(&row.product)).await?;
+    Ok(all.iter().all(|repository| row.base.get(&repository.id) == Some(&repository.current)))
+}
+
+/// Decides that a planned release goes to users.
+pub async fn commit(write: &mut Write, row: &Release, who: &str) -> ApiResult<()> {
+    if row.status == Status::Planned && !is_current(write, row).await? {
+        return replan(write, row, "Another release came first; it is planned again.").await;
+    }
+    anima_db::release::apply(write, row, Event::Committed, &format!("{who} decided; the metadata is being made."))
+        .await?;
+    anima_db::release::set_committed_by(write, row.id, Some(who)).await?;
+    let about = About { build: Some(row.build), release: Some(row.id), ..About::new(Kind::Publish) };
+    let id = anima_db::task::insert(write, &about, "It was decided.").await?;
+    let task = anima_db::task::get(write, id).await?;
+    anima_db::task::apply(write, &task, task::Event::DependenciesMet, "It waits for the Release System.").await?;
+    Ok(())
+}
+
+/// Takes a release back: users see again what they saw before it.
+pub async fn revert(write: &mut Write, row: &Release, who: &str) -> ApiResult<()> {
+    let made = anima_db::snapshot::of_release(write, row.id).await?;
+    if let Some(later) = made.iter().find(|snapshot| snapshot.current != snapshot.number) {
+        let message = format!("{} is at @{} by now, this release made @{}", later.path, later.current, later.number);
+        return Err(ApiError::conflict("not_newest", message).hint("Take the later release back first."));
+    }
+    for snapshot in &made {
+        anima_db::repository::set_current(write, snapshot.repository, snapshot.number, snapshot.base).await?;
+    }
+    let summary = format!("{who} took it back: users see again what they saw before.");
+    anima_db::release::apply(write, row, Event::Reverted, &summary).await?;
+    Ok(())
+}
+
+/// Returns a release as the API shows it.
+pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<release::Release> {
+    let made = anima_db::snapshot::of_release(connection, row.id).await?;
+    Ok(release::Release {
+        id: row.id,
+        status: row.status,
+        product: row.product,
+        build: row.build,
+        plan: row.plan,
+        snapshots: made.into_iter().map(|snapshot| format!("{}@{}", snapshot.path, snapshot.number)).collect(),
+        summary: row.summary,
+        committed_by: row.committed_by,
+        created_at: row.created_at,
+        released_at: row.released_at,
+    })
+}

@@ -1,0 +1,151 @@
+//! Tasks: how they are shown, restarted and cancelled.
+
+use std::collections::BTreeMap;
+
+use anima_db::{artifact, task_dependency};
+use anima_types::{
+    artifact::Artifact,
+    id::TaskId,
+    permission::Permission,
+    task::{Event, Kind, Status, Task},
+    work::Outcome,
+};
+use axum::extract::State;
+
+use crate::{
+    app::App,
+    auth::Caller,
+    build,
+    error::{ApiError, ApiResult, Json, Path},
+    release,
+    route::Route,
+};
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/tasks/{task}", Permission::Read, show),
+        Route::post("/api/v1/tasks/{task}/cancel", Permission::Build, cancel),
+        Route::post("/api/v1/tasks/{task}/restart", Permission::Build, restart),
+    ]
+}
+
+async fn show(State(app): State<App>, Path(id): Path<TaskId>) -> ApiResult<Json<Task>> {
+    Ok(Json(get(&app, id).await?))
+}
+
+/// Returns a task with its artifacts.
+pub async fn get(app: &App, id: TaskId) -> ApiResult<Task> {
+    let mut read = app.db.read().await?;
+    let task = anima_db::task::get(&mut read, id).await?;
+    let waits_for = task_dependency::of_task(&mut read, id).await?;
+    let artifacts = artifact::of_task(&mut read, id).await?;
+    drop(read);
+    view(app, task, waits_for, artifacts).await
+}
+
+/// Returns tasks with their artifacts, given what belongs to each.
+pub async fn views(
+    app: &App,
+    tasks: Vec<anima_db::task::Task>,
+    mut waits_for: BTreeMap<TaskId, Vec<TaskId>>,
+    mut artifacts: BTreeMap<TaskId, Vec<Artifact>>,
+) -> ApiResult<Vec<Task>> {
+    let mut views = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let id = task.id;
+        let (waits_for, artifacts) = (waits_for.remove(&id), artifacts.remove(&id));
+        views.push(view(app, task, waits_for.unwrap_or_default(), artifacts.unwrap_or_default()).await?);
+    }
+    Ok(views)
+}
+
+async fn view(
+    app: &App,
+    task: anima_db::task::Task,
+    waits_for: Vec<TaskId>,
+    artifacts: Vec<Artifact>,
+) -> ApiResult<Task> {
+    let log_size_bytes = app.logs.size(task.id).await?;
+    let about = task.about;
+    Ok(Task {
+        id: task.id,
+        kind: about.kind,
+        status: task.status,
+        build: about.build,
+        release: about.release,
+        package: about.package,
+        platform: about.platform,
+        arch: about.arch,
+        why: task.why,
+        waits_for,
+        attempts: task.attempts,
+        node: task.node,
+        created_at: task.created_at,
+        started_at: task.started_at,
+        ended_at: task.ended_at,
+        phases: task.phases,
+        failure: task.failure,
+        artifacts,
+        log_size_bytes,
+        result: task.result.as_ref().map(inner_value).transpose()?,
+    })
+}
+
+fn inner_value(outcome: &Outcome) -> ApiResult<serde_json::Value> {
+    serde_json::to_value(outcome).map_err(ApiError::internal)
+}
+
+async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let task = anima_db::task::get(&mut write, id).await?;
+    let why = format!("Cancelled by {}.", caller.name);
+    anima_db::task::apply(&mut write, &task, Event::Cancelled, &why).await?;
+    write.commit().await?;
+    is_due(&app, &task);
+    Ok(())
+}
+
+async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let task = anima_db::task::get(&mut write, id).await?;
+    if let (Some(id), Kind::Plan | Kind::Publish | Kind::Sign) = (task.about.release, task.about.kind) {
+        drop(write);
+        return release::replan_as(&app, id, &caller).await;
+    }
+    restart_row(&mut write, &task, &caller.name).await?;
+    if let Some(id) = task.about.build {
+        build::reopen(&mut write, id, &caller.name).await?;
+        restart_blocked(&mut write, id, &caller.name).await?;
+    }
+    write.commit().await?;
+    is_due(&app, &task);
+    Ok(())
+}
+
+/// Restarts one task: what it made before is forgotten.
+pub async fn restart_row(write: &mut anima_db::Write, task: &anima_db::task::Task, who: &str) -> ApiResult<()> {
+    anima_db::task::apply(write, task, Event::Restarted, &format!("Restarted by {who}.")).await?;
+    artifact::unlink_all(write, task.id).await?;
+    Ok(())
+}
+
+/// What was blocked by a task that is tried again waits again.
+async fn restart_blocked(write: &mut anima_db::Write, build: anima_types::id::BuildId, who: &str) -> ApiResult<()> {
+    for task in anima_db::task::of_build(write, build).await? {
+        if task.status == Status::Blocked {
+            restart_row(write, &task, who).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes that what a task belongs to has to be looked at.
+pub fn is_due(app: &App, task: &anima_db::task::Task) {
+    if let Some(release) = task.about.release {
+        app.release_is_due(release);
+    }
+    if let Some(build) = task.about.build {
+        app.build_is_due(build);
+    }
+}

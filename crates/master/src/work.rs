@@ -1,0 +1,267 @@
+//! What a node is told to do: a task's row, and all that it rests on, in words that need no database.
+
+use std::collections::BTreeMap;
+
+use anima_db::{
+    Write,
+    package::Package,
+    task::{Subject, Task},
+};
+use anima_types::{
+    Arch, Sha256,
+    id::{BuildId, ReleaseId},
+    platform::Platform,
+    repository::RepositoryPackage,
+    task::{Kind, Status},
+    work::{
+        BuildWork, FileRef, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishRepository, PublishWork,
+        SignForm, SignItem, SignWork, SrcOutcome, SrcWork, TestPackage, TestWork, Work,
+    },
+};
+
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    release,
+};
+
+/// What was built in the same build is preferred to what the platform has.
+const BUILD_PRIORITY: i32 = 1;
+
+/// Returns a task's work. It may write what the work was made from, in the transaction that gives the task out.
+pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
+    match task.about.kind {
+        Kind::Src => src(app, write, task).await.map(Work::Src),
+        Kind::Build => build(app, write, task).await.map(Work::Build),
+        Kind::Test => test(app, write, task).await.map(Work::Test),
+        Kind::Sign => sign(app, write, task).await.map(Work::Sign),
+        Kind::Plan => plan(app, write, task).await.map(Work::Plan),
+        Kind::Publish => publish(app, write, task).await.map(Work::Publish),
+    }
+}
+
+async fn src(app: &App, write: &mut Write, task: &Task) -> ApiResult<SrcWork> {
+    let (build, package) = (build_of(task)?, package_of(task)?);
+    let sources = anima_db::source::list(write, build).await?;
+    let source = sources.into_iter().find(|source| source.package == package);
+    let source = source.ok_or_else(|| ApiError::internal(format!("build {build} has no source {package}")))?;
+    let (platform, arch) = (platform_of(app, task)?, arch_of(task)?);
+    let git = app.config.git_url.trim_end_matches('/');
+    Ok(SrcWork {
+        build,
+        git_url: format!("{git}/{package}.git"),
+        commit: source.commit,
+        lookaside_url: format!("{git}/lookaside"),
+        inputs: platform_inputs(app, &platform, arch),
+        package,
+        platform,
+        arch,
+    })
+}
+
+async fn build(app: &App, write: &mut Write, task: &Task) -> ApiResult<BuildWork> {
+    let (build, package) = (build_of(task)?, package_of(task)?);
+    let (platform, arch) = (platform_of(app, task)?, arch_of(task)?);
+    let tasks = anima_db::task::of_build(write, build).await?;
+    let made = source_package(&tasks, &package, &platform.name)
+        .ok_or_else(|| ApiError::internal(format!("{package} of build {build} has no source package")))?;
+    let srpm = file(app, write, made.srpm).await?;
+    let inputs = inputs_with_build(app, &tasks, build, &platform, arch);
+    Ok(BuildWork { build, package, srpm, inputs, platform, arch })
+}
+
+async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> {
+    let build = build_of(task)?;
+    let (platform, arch) = (platform_of(app, task)?, arch_of(task)?);
+    let tasks = anima_db::task::of_build(write, build).await?;
+    let mut packages = Vec::new();
+    for (_, package) in built(write, &tasks, build, &platform.name, arch).await? {
+        packages.push(TestPackage { nevra: package.nevra.clone(), file: file(app, write, package.sha256).await? });
+    }
+    let inputs = inputs_with_build(app, &tasks, build, &platform, arch);
+    Ok(TestWork { build, packages, inputs, platform, arch })
+}
+
+async fn sign(app: &App, write: &mut Write, task: &Task) -> ApiResult<SignWork> {
+    let key = task.about.key.ok_or_else(|| ApiError::internal("a sign task has no key"))?;
+    let key = anima_db::key::get(write, key).await?;
+    if task.about.subject == Some(Subject::Key) {
+        return Ok(SignWork::CreateKey { key: key.id, wanted: key.key });
+    }
+    let fingerprint =
+        key.fingerprint.ok_or_else(|| ApiError::internal(format!("key {} is not made yet", key.key.name)))?;
+    let items = match task.about.subject {
+        Some(Subject::Packages) => package_items(app, write, build_of(task)?, key.id).await?,
+        _ => metadata_items(app, write, release_of(task)?).await?,
+    };
+    Ok(SignWork::Signatures { fingerprint, items })
+}
+
+/// Headers of all packages that have no signature by this key yet.
+async fn package_items(
+    app: &App,
+    write: &mut Write,
+    build: BuildId,
+    key: anima_types::id::KeyId,
+) -> ApiResult<Vec<SignItem>> {
+    let signed = anima_db::package::signed_of_build(write, build, key).await?;
+    let packages = anima_db::package::of_build(write, build).await?;
+    let mut items = BTreeMap::new();
+    for (_, package) in packages.into_iter().filter(|(_, package)| !signed.contains_key(&package.sha256)) {
+        let url = app.url(&format!("api/v1/artifacts/{}/header", package.sha256));
+        let item =
+            SignItem { artifact: package.sha256, form: SignForm::RpmHeader, url, bytes_sha256: package.header_sha256 };
+        items.insert(package.sha256, item);
+    }
+    Ok(items.into_values().collect())
+}
+
+async fn metadata_items(app: &App, write: &mut Write, release: ReleaseId) -> ApiResult<Vec<SignItem>> {
+    let row = anima_db::release::get(write, release).await?;
+    let published =
+        row.published.ok_or_else(|| ApiError::internal(format!("release {release} has no metadata yet")))?;
+    let item = |repomd: Sha256| {
+        let url = app.url(&format!("api/v1/artifacts/{repomd}"));
+        SignItem { artifact: repomd, form: SignForm::Detached, url, bytes_sha256: repomd }
+    };
+    Ok(published.repositories.iter().map(|repository| item(repository.repomd)).collect())
+}
+
+async fn plan(app: &App, write: &mut Write, task: &Task) -> ApiResult<PlanWork> {
+    let id = release_of(task)?;
+    let row = anima_db::release::get(write, id).await?;
+    let product = anima_db::product::get(write, &row.product).await?;
+    let key = product.key.ok_or_else(|| ApiError::internal(format!("product {} has no key", row.product)))?;
+    let packages = plan_packages(app, write, row.build, key).await?;
+    let (mut repositories, mut base) = (Vec::new(), BTreeMap::new());
+    for repository in anima_db::repository::list(write, Some(&row.product)).await? {
+        base.insert(repository.id, repository.current);
+        let packages = anima_db::snapshot::packages(write, repository.id, repository.current).await?;
+        repositories.push(PlanRepository { packages: packages.into_iter().map(listed).collect(), repository });
+    }
+    anima_db::release::set_base(write, id, &base).await?;
+    Ok(PlanWork { release: id, packages, repositories })
+}
+
+/// All packages of a build with their signatures, and the architecture of the target that each was built for.
+async fn plan_packages(
+    app: &App,
+    write: &mut Write,
+    build: BuildId,
+    key: anima_types::id::KeyId,
+) -> ApiResult<Vec<PlanPackage>> {
+    let signed = anima_db::package::signed_of_build(write, build, key).await?;
+    let tasks = anima_db::task::of_build(write, build).await?;
+    let mut packages = BTreeMap::new();
+    for (task, package) in release::releasable(app, write, &tasks, build).await? {
+        let sha256 = *signed
+            .get(&package.sha256)
+            .ok_or_else(|| ApiError::internal(format!("{} of build {build} has no signature", package.nevra)))?;
+        let target_arch = if package.is_source { None } else { task.about.arch };
+        let package = listed(Package { sha256, ..package });
+        packages.entry(sha256).or_insert(PlanPackage { package, target_arch });
+    }
+    Ok(packages.into_values().collect())
+}
+
+fn listed(package: Package) -> RepositoryPackage {
+    RepositoryPackage { nevra: package.nevra, artifact: package.sha256, source: package.source }
+}
+
+async fn publish(app: &App, write: &mut Write, task: &Task) -> ApiResult<PublishWork> {
+    let id = release_of(task)?;
+    let row = anima_db::release::get(write, id).await?;
+    let repositories = release::changed_repositories(write, &row).await?;
+    let address = |repository| app.url(&format!("api/v1/releases/{id}/repositories/{repository}/packages"));
+    let repositories =
+        repositories.into_iter().map(|repository| PublishRepository { repository, packages_url: address(repository) });
+    Ok(PublishWork { release: id, revision: write.now.epoch_secs(), repositories: repositories.collect() })
+}
+
+/// Returns the packages that succeeded tasks of a target made, with their tasks; what is noarch is for every target.
+pub async fn built(
+    write: &mut anima_db::Connection,
+    tasks: &[Task],
+    build: BuildId,
+    platform: &str,
+    arch: Arch,
+) -> ApiResult<Vec<(Task, Package)>> {
+    let packages = anima_db::package::of_build(write, build).await?;
+    let made_by = |id| {
+        tasks.iter().find(|task: &&Task| {
+            task.id == id
+                && task.about.kind == Kind::Build
+                && task.status == Status::Succeeded
+                && task.about.platform.as_deref() == Some(platform)
+        })
+    };
+    let of_target = packages.into_iter().filter_map(|(id, package)| {
+        let task = made_by(id)?;
+        let is_for = task.about.arch == Some(arch) || package.nevra.arch == "noarch";
+        is_for.then(|| (task.clone(), package))
+    });
+    Ok(of_target.collect())
+}
+
+/// Returns what the `src` task of a package said, if it succeeded.
+pub fn source_package<'a>(tasks: &'a [Task], package: &str, platform: &str) -> Option<&'a SrcOutcome> {
+    let is_its = |task: &&Task| {
+        task.about.kind == Kind::Src
+            && task.about.package.as_deref() == Some(package)
+            && task.about.platform.as_deref() == Some(platform)
+    };
+    match tasks.iter().find(is_its)?.result.as_ref()? {
+        Outcome::Src(made) => Some(made),
+        _ => None,
+    }
+}
+
+fn inputs_with_build(app: &App, tasks: &[Task], build: BuildId, platform: &Platform, arch: Arch) -> Vec<Input> {
+    let mut inputs = platform_inputs(app, platform, arch);
+    let is_there = |task: &Task| task.about.kind == Kind::Build && task.status == Status::Succeeded;
+    if tasks.iter().any(is_there) {
+        let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
+        inputs.push(Input { name: format!("build-{build}"), url, priority: BUILD_PRIORITY });
+    }
+    inputs
+}
+
+fn platform_inputs(app: &App, platform: &Platform, arch: Arch) -> Vec<Input> {
+    let input = |repository: &anima_types::platform::Repository| Input {
+        name: repository.name.clone(),
+        url: repository.url_for(arch, &app.config.public_url),
+        priority: repository.priority,
+    };
+    platform.repositories.iter().map(input).collect()
+}
+
+async fn file(app: &App, write: &mut Write, sha256: Sha256) -> ApiResult<FileRef> {
+    let artifact = anima_db::artifact::find(write, sha256).await?;
+    let artifact = artifact.ok_or_else(|| ApiError::internal(format!("artifact {sha256} is not known")))?;
+    let url = app.url(&format!("api/v1/artifacts/{sha256}"));
+    Ok(FileRef { sha256, name: artifact.name, url, size_bytes: artifact.size_bytes })
+}
+
+fn platform_of(app: &App, task: &Task) -> ApiResult<Platform> {
+    let name = task.about.platform.as_deref().unwrap_or_default();
+    app.platform(name).cloned().ok_or_else(|| {
+        ApiError::unprocessable("unknown_platform", format!("platform \"{name}\" is not configured any more"))
+            .hint("Put its file back, or cancel the build.")
+    })
+}
+
+fn build_of(task: &Task) -> ApiResult<BuildId> {
+    task.about.build.ok_or_else(|| ApiError::internal(format!("task {} has no build", task.id)))
+}
+
+fn release_of(task: &Task) -> ApiResult<ReleaseId> {
+    task.about.release.ok_or_else(|| ApiError::internal(format!("task {} has no release", task.id)))
+}
+
+fn package_of(task: &Task) -> ApiResult<String> {
+    task.about.package.clone().ok_or_else(|| ApiError::internal(format!("task {} has no package", task.id)))
+}
+
+fn arch_of(task: &Task) -> ApiResult<Arch> {
+    task.about.arch.ok_or_else(|| ApiError::internal(format!("task {} has no architecture", task.id)))
+}
