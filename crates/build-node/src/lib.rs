@@ -1,1 +1,120 @@
 //! The Build Node: sources to SRPM, SRPM to RPMs.
+//!
+//! It claims `src` and `build` tasks. Whatever runs code of a package (reading its spec, building it) runs in a root of the
+//! platform's own packages, as an ordinary user, without a network; on the machine itself only git and our own readers
+//! touch a package's bytes.
+//!
+//! It keeps no state worth saving: its folder is a cache, and may be removed while no node runs on it.
+
+mod analysis;
+mod build_task;
+mod collect;
+mod git;
+mod job;
+mod node;
+mod src_task;
+mod sweep;
+mod trouble;
+mod workroot;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use anima_client::Client;
+use anima_client::lease::{Cancel, Runner};
+use anima_environment::{Environments, blocking};
+use anima_types::lease::{Claim, MAX_WAIT_SECS};
+use anima_types::{Arch, task};
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use tokio_util::sync::CancellationToken;
+
+pub use analysis::Section;
+pub use sweep::Swept;
+
+/// What a node has to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name at the master.
+    pub name: String,
+    /// Its folder: a cache of packages and layers, and one folder for each task.
+    pub data: PathBuf,
+    /// The master's address.
+    pub master_url: String,
+    /// Its token at the master.
+    pub token: String,
+    /// The program that is run as `helper sandbox-init`: usually this program itself.
+    pub helper: PathBuf,
+    /// How many tasks it does at once.
+    pub slots: u32,
+    /// The architectures that it builds for.
+    pub architectures: Vec<Arch>,
+}
+
+/// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let own = config.data.join("build-node");
+    std::fs::create_dir_all(&own).with_context(|| format!("could not make {}", own.display()))?;
+    let _alone = alone(&own)?;
+    let node = Arc::new(open(&config, &own)?);
+    let sweeper = tokio::spawn(sweep::from_time_to_time(Arc::clone(&node)));
+    let claim = Claim {
+        node: config.name,
+        kinds: vec![task::Kind::Src, task::Kind::Build],
+        architectures: config.architectures,
+        slots: config.slots,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        wait_secs: MAX_WAIT_SECS,
+    };
+    let client = Client::new(&config.master_url, Some(config.token))?;
+    let stop = Cancel::new();
+    let stopping = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            shutdown.cancelled().await;
+            stop.trigger();
+        }
+    });
+    let result = Runner::new(client, claim).run(node, stop).await;
+    stopping.abort();
+    sweeper.abort();
+    Ok(result?)
+}
+
+/// Two nodes in one folder would remove each other's work.
+fn alone(own: &Path) -> anyhow::Result<File> {
+    let path = own.join("lock");
+    let lock = File::create(&path).with_context(|| format!("could not open {}", path.display()))?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("could not use {}: another build node works in it", own.display());
+    }
+    Ok(lock)
+}
+
+/// Opens what a node works with, and removes what one that was killed has left.
+fn open(config: &Config, own: &Path) -> anyhow::Result<node::Node> {
+    let work = own.join("work");
+    sweep::remove_leftovers(&work)?;
+    let environments = Environments::open(&config.data.join("environments"), &config.helper)?;
+    let memory_bytes = Some(memory_of_one(machine_bytes(), config.slots));
+    Ok(node::Node { environments, helper: config.helper.clone(), work, memory_bytes, folder_count: AtomicU64::new(0) })
+}
+
+fn machine_bytes() -> u64 {
+    let machine = rustix::system::sysinfo();
+    machine.totalram as u64 * u64::from(machine.mem_unit)
+}
+
+/// Each task may use its share of nine tenths of the machine; the rest is for the node itself and the system.
+fn memory_of_one(machine_bytes: u64, slots: u32) -> u64 {
+    machine_bytes / 10 * 9 / u64::from(slots.max(1))
+}
+
+/// Removes what was least recently used from the caches of a node's folder, now.
+pub async fn sweep_once(node_data: &Path, helper: &Path, now: SystemTime) -> anyhow::Result<Swept> {
+    let (data, helper) = (node_data.to_owned(), helper.to_owned());
+    blocking(move || sweep::once(&Environments::open(&data.join("environments"), &helper)?, now)).await
+}

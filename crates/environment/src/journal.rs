@@ -120,7 +120,9 @@ impl State {
 mod tests {
     use super::*;
 
-    fn journal() -> (Journal, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<(u64, String)>>>) {
+    type Lines = Arc<Mutex<Vec<(u64, String)>>>;
+
+    fn journal() -> (Journal, Arc<Mutex<Vec<u8>>>, Lines) {
         let (bytes, lines) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (sink, watched) = (bytes.clone(), lines.clone());
         let journal = Journal::new(move |piece| sink.lock().unwrap().extend_from_slice(piece));

@@ -1,0 +1,201 @@
+//! From a source package to binary packages.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anima_environment::Phases;
+use anima_rpm_file::PackageInfo;
+use anima_sandbox::Exit;
+use anima_types::artifact::Kind;
+use anima_types::dist_git::is_file_name;
+use anima_types::work::{BuildOutcome, BuildWork, BuiltPackage, Failure};
+use futures_util::{StreamExt, TryStreamExt};
+
+use crate::analysis::Analysis;
+use crate::collect::{Collected, collect};
+use crate::job::Job;
+use crate::trouble::{Trouble, failed};
+use crate::workroot::{Effort, Workroot};
+
+/// Where rpmbuild leaves binary packages.
+const RPMS: &str = "/builddir/build/RPMS";
+/// Where it leaves source packages, among them the one that lists dynamic requirements.
+const SRPMS: &str = "/builddir/build/SRPMS";
+/// What a source package requires of rpm when its spec has `%generate_buildrequires`.
+const DYNAMIC: &str = "rpmlib(DynamicBuildRequires)";
+/// How rpmbuild ends when the sources ask for more than is installed.
+const MISSING_DYNAMIC: Exit = Exit::Exited(11);
+/// What the sources ask for may depend on what is installed, but not for ever.
+const MAX_DYNAMIC_ROUNDS: usize = 10;
+/// So many packages are uploaded at once.
+const PARALLEL_UPLOADS: usize = 4;
+
+/// The source package on this machine.
+struct Srpm {
+    path: PathBuf,
+    info: PackageInfo,
+    /// The spec's path inside a root that it is installed in.
+    spec: String,
+}
+
+/// Builds the packages, uploads them, and returns which they are.
+pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &BuildWork) -> Result<BuildOutcome, Trouble> {
+    let srpm = phases.time("sources", fetch(job, work)).await?;
+    let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
+    let mut workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &requires).await?;
+    install(job, &workroot, &srpm).await?;
+    if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
+        let mut round = 1;
+        while let Some(more) = phases.time("build", dynamic_requires(job, work, &workroot, &srpm, &requires)).await? {
+            if round == MAX_DYNAMIC_ROUNDS {
+                let message =
+                    format!("%generate_buildrequires asks for more after {round} rounds: {}", more.join(", "));
+                return Err(failed("generate_buildrequires_failed", message, None));
+            }
+            job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
+            requires.extend(more);
+            workroot.remove().await?;
+            workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &requires).await?;
+            install(job, &workroot, &srpm).await?;
+            round += 1;
+        }
+    }
+    let result = make_in(job, phases, work, &workroot, &srpm).await;
+    workroot.remove().await?;
+    result
+}
+
+async fn make_in(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    work: &BuildWork,
+    workroot: &Workroot,
+    srpm: &Srpm,
+) -> Result<BuildOutcome, Trouble> {
+    phases.time("build", build(job, work, workroot, &srpm.spec)).await?;
+    let packages = phases.time("upload", upload(job, work, workroot)).await?;
+    let lock = phases.time("upload", job.upload_lock(workroot)).await?;
+    Ok(BuildOutcome { packages, lock, layers_hit: workroot.environment().layers_hit })
+}
+
+async fn fetch(job: &Job<'_>, work: &BuildWork) -> Result<Srpm, Trouble> {
+    let path = job.fetch(&work.srpm).await?;
+    let name = &work.srpm.name;
+    let info = PackageInfo::read(&path).map_err(|error| failed("bad_source", format!("{name}: {error}"), None))?;
+    if !info.is_source {
+        return Err(failed("bad_source", format!("{name} is not a source package"), None));
+    }
+    let spec = spec_of(&info).ok_or_else(|| failed("bad_source", format!("{name} has no spec"), None))?;
+    Ok(Srpm { path, spec: format!("/builddir/build/SPECS/{spec}"), info })
+}
+
+fn spec_of(info: &PackageInfo) -> Option<String> {
+    let names = info.files.iter().map(|file| file.path.as_str());
+    let specs: Vec<&str> = names.filter(|name| name.ends_with(".spec") && is_file_name(name)).collect();
+    let own = format!("{}.spec", info.nevra.name);
+    specs.iter().find(|name| **name == own).or(specs.first()).map(|name| (*name).to_owned())
+}
+
+/// Unpacks the source package in the root, as the build user.
+async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), Trouble> {
+    let name = srpm.info.nevra.file_name();
+    let mut content = File::open(&srpm.path).map_err(anima_environment::Error::file("read", &srpm.path))?;
+    let inside = workroot.put(&format!("originals/{name}"), false, &mut content)?;
+    let (outcome, output) = workroot.capture(&["rpm", "-U", "--nodeps", &inside], job.helper, &job.cancel).await?;
+    if outcome.exit.is_success() {
+        return Ok(());
+    }
+    job.journal.write(output.as_bytes());
+    let how = anima_environment::exit_in_words(outcome.exit);
+    Err(failed("bad_source", format!("{name} cannot be unpacked: {how}"), None))
+}
+
+/// Returns what the sources ask for and was not asked for yet; nothing when they have all.
+async fn dynamic_requires(
+    job: &Job<'_>,
+    work: &BuildWork,
+    workroot: &Workroot,
+    srpm: &Srpm,
+    requires: &[String],
+) -> Result<Option<Vec<String>>, Trouble> {
+    let command = ["rpmbuild", "-br", "--target", work.arch.name(), &srpm.spec];
+    match rpmbuild(job, workroot, &command).await? {
+        (Exit::Exited(0), _) => return Ok(None),
+        (MISSING_DYNAMIC, _) => {}
+        (_, failure) => return Err(failure.into()),
+    }
+    let listed = collect_requires(job, workroot).await?;
+    let more: Vec<String> = listed.into_iter().filter(|requirement| !requires.contains(requirement)).collect();
+    // What is asked for is there already: rpm sees it otherwise than the solver, and the build itself will tell.
+    Ok((!more.is_empty()).then_some(more))
+}
+
+async fn collect_requires(job: &Job<'_>, workroot: &Workroot) -> Result<Vec<String>, Trouble> {
+    let mut listed = Vec::new();
+    for (path, kind) in workroot.inside().walk(SRPMS)? {
+        if kind != anima_environment::Kind::File || !path.to_string_lossy().ends_with(".buildreqs.nosrc.rpm") {
+            continue;
+        }
+        let info = PackageInfo::from_reader(&mut workroot.inside().file(&path)?);
+        let info = info.map_err(|error| failed("generate_buildrequires_failed", error.to_string(), None))?;
+        listed.extend(info.build_requires().map(ToString::to_string));
+    }
+    job.journal.say(format!("%generate_buildrequires lists {} requirements", listed.len()));
+    Ok(listed)
+}
+
+async fn build(job: &Job<'_>, work: &BuildWork, workroot: &Workroot, spec: &str) -> Result<(), Trouble> {
+    let command = ["rpmbuild", "-bb", "--nodeps", "--target", work.arch.name(), spec];
+    match rpmbuild(job, workroot, &command).await? {
+        (exit, _) if exit.is_success() => Ok(()),
+        (_, failure) => Err(failure.into()),
+    }
+}
+
+/// Runs rpmbuild with its log looked at line by line; the failure means something only where it did not succeed.
+async fn rpmbuild(job: &Job<'_>, workroot: &Workroot, command: &[&str]) -> Result<(Exit, Failure), Trouble> {
+    job.journal.say(format!("$ {}", command.join(" ")));
+    let analysis = Arc::new(Mutex::new(Analysis::default()));
+    let watching = Arc::clone(&analysis);
+    job.journal.watch(move |number, line| watching.lock().unwrap_or_else(PoisonError::into_inner).see(number, line));
+    let outcome = workroot.run(command, Effort::Build, job.helper, &job.journal, &job.cancel).await?;
+    job.journal.watch(|_, _| {});
+    let failure = analysis.lock().unwrap_or_else(PoisonError::into_inner).failure(outcome.exit);
+    Ok((outcome.exit, failure))
+}
+
+async fn upload(job: &Job<'_>, work: &BuildWork, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
+    let mut packages = collect(workroot.inside(), RPMS, Path::new(&job.folder))?;
+    packages.sort_by(|a, b| a.info.nevra.cmp(&b.info.nevra));
+    if packages.is_empty() {
+        return Err(failed(
+            "no_packages",
+            "rpmbuild succeeded and made no package".to_owned(),
+            Some("The spec has no %files section."),
+        ));
+    }
+    for package in &packages {
+        check(package, work)?;
+    }
+    let uploading: Vec<_> = packages.iter().map(|package| upload_one(job, package)).collect();
+    let built: Vec<BuiltPackage> =
+        futures_util::stream::iter(uploading).buffered(PARALLEL_UPLOADS).try_collect().await?;
+    job.journal.say(format!("made {} packages", built.len()));
+    Ok(built)
+}
+
+fn check(package: &Collected, work: &BuildWork) -> Result<(), Trouble> {
+    let (nevra, arch) = (&package.info.nevra, work.arch.name());
+    match nevra.arch == arch || nevra.arch == "noarch" {
+        true => Ok(()),
+        false => Err(failed("bad_package", format!("{nevra} is for another architecture than {arch}"), None)),
+    }
+}
+
+async fn upload_one(job: &Job<'_>, package: &Collected) -> Result<BuiltPackage, Trouble> {
+    let nevra = package.info.nevra.clone();
+    let artifact = job.context.upload(&package.path, Kind::Rpm, &nevra.file_name()).await?;
+    job.journal.say(format!("made {}", nevra.file_name()));
+    Ok(BuiltPackage { nevra, artifact: artifact.sha256 })
+}

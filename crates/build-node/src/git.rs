@@ -1,0 +1,308 @@
+//! One commit of a git repository, as a list of files with their contents.
+//!
+//! Nothing is ever checked out: hooks, filters, submodules and links of the repository mean nothing here, because git only
+//! brings objects, and we read the files out of them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anima_environment::blocking;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::trouble::{Trouble, failed};
+
+/// A package's repository with all its history comes within this time, also over a slow line.
+const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// No file that git writes is larger: what is large belongs into the lookaside.
+const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// A package's repository has at most so many files; the largest known have a few thousand.
+const MAX_FILES: usize = 20_000;
+/// A server that restarts is asked again so often, after waits of one second, two seconds, ….
+const MAX_ATTEMPTS: u32 = 4;
+/// Of what git says so much is shown.
+const MAX_SAID_BYTES: usize = 2000;
+
+/// The files of one commit.
+#[derive(Debug)]
+pub struct Commit {
+    /// In the order of git.
+    pub files: Vec<CommitFile>,
+    contents: PathBuf,
+}
+
+/// One regular file of a commit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CommitFile {
+    /// Its path.
+    pub path: String,
+    /// Whether it may be executed.
+    pub is_executable: bool,
+    /// Its size.
+    pub size_bytes: u64,
+    object: String,
+    offset: u64,
+}
+
+impl Commit {
+    /// Fetches a commit into an empty folder.
+    pub async fn fetch(url: &str, commit: &str, folder: &Path, cancel: &CancellationToken) -> Result<Commit, Trouble> {
+        if !is_commit(commit) {
+            return Err(failed("bad_source", format!("\"{commit}\" is no git commit"), None));
+        }
+        let git = Git { folder: folder.join("git"), cancel };
+        std::fs::create_dir(&git.folder).map_err(anima_environment::Error::file("make", &git.folder))?;
+        git.run(&["init", "--quiet", "--bare", "."]).await?.succeeded("init")?;
+        git.bring(url, commit).await?;
+        let listed = git.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", commit]).await?.succeeded("ls-tree")?;
+        let files = parse_tree(&listed).map_err(|reason| failed("bad_source", reason, None))?;
+        let (objects, contents) = (folder.join("objects"), folder.join("contents"));
+        let list: String = files.iter().map(|file| format!("{}\n", file.object)).collect();
+        std::fs::write(&objects, list).map_err(anima_environment::Error::file("write", &objects))?;
+        git.read_objects(&objects, &contents).await?;
+        let read_from = contents.clone();
+        let files = blocking(move || with_offsets(files, &read_from)).await;
+        Ok(Commit { files: files.map_err(anima_environment::Error::file("read", &contents))?, contents })
+    }
+
+    /// Returns a file by its path.
+    pub fn file(&self, path: &str) -> Option<&CommitFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Returns a reader of a file's content.
+    pub fn open(&self, file: &CommitFile) -> Result<impl Read + use<>, Trouble> {
+        let wrong = || anima_environment::Error::file("read", &self.contents);
+        let mut contents = File::open(&self.contents).map_err(wrong())?;
+        contents.seek(SeekFrom::Start(file.offset)).map_err(wrong())?;
+        Ok(contents.take(file.size_bytes))
+    }
+}
+
+struct Git<'a> {
+    folder: PathBuf,
+    cancel: &'a CancellationToken,
+}
+
+struct Said {
+    is_success: bool,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Said {
+    fn succeeded(self, command: &str) -> Result<Vec<u8>, Trouble> {
+        match self.is_success {
+            true => Ok(self.stdout),
+            false => Err(failed("internal", format!("git {command} failed: {}", self.stderr), None)),
+        }
+    }
+}
+
+impl Git<'_> {
+    /// Brings the commit alone where the server gives it, and the whole history where it does not.
+    async fn bring(&self, url: &str, commit: &str) -> Result<(), Trouble> {
+        let shallow = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", url, commit];
+        if self.run(&shallow).await?.is_success && self.has(commit).await? {
+            return Ok(());
+        }
+        for attempt in 1.. {
+            let whole = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", url, "+refs/*:refs/from/*"];
+            let said = self.run(&whole).await?;
+            if self.has(commit).await? {
+                return Ok(());
+            }
+            if said.is_success {
+                return Err(failed("bad_source", format!("commit {commit} is not in {url}"), None));
+            }
+            if attempt == MAX_ATTEMPTS {
+                return Err(failed("unreachable", format!("git could not fetch from {url}: {}", said.stderr), None));
+            }
+            let wait = Duration::from_secs(1 << (attempt - 1));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.cancel.cancelled() => return Err(Trouble::Stopped),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn has(&self, commit: &str) -> Result<bool, Trouble> {
+        Ok(self.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).await?.is_success)
+    }
+
+    async fn read_objects(&self, objects: &Path, contents: &Path) -> Result<(), Trouble> {
+        let input = File::open(objects).map_err(anima_environment::Error::file("read", objects))?;
+        let output = File::create_new(contents).map_err(anima_environment::Error::file("write", contents))?;
+        let mut command = self.command(&["cat-file", "--batch"]);
+        command.stdin(input).stdout(output);
+        self.finish(command).await?.succeeded("cat-file").map(drop)
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<Said, Trouble> {
+        self.finish(self.command(arguments)).await
+    }
+
+    /// Git with nothing of this machine's or its user's configuration, and nothing that runs other programs.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        for setting in [
+            "core.hooksPath=/dev/null",
+            "credential.helper=",
+            "protocol.version=2",
+            "submodule.recurse=false",
+            "gc.auto=0",
+            "http.lowSpeedLimit=100",
+            "http.lowSpeedTime=60",
+        ] {
+            command.args(["-c", setting]);
+        }
+        command.args(arguments).current_dir(&self.folder).env_clear();
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", &self.folder).env("LC_ALL", "C");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
+        command.env("GIT_ALLOW_PROTOCOL", "http:https").env("GIT_DIR", &self.folder);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
+        command
+    }
+
+    async fn finish(&self, mut command: Command) -> Result<Said, Trouble> {
+        let internal =
+            |what: &str, error: std::io::Error| failed("internal", format!("could not {what} git: {error}"), None);
+        let child = command.spawn().map_err(|error| internal("start", error))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+        let guard = group.map(KillGroup);
+        if let Some(pid) = group {
+            // Its children inherit it; a process that has ended already needs none.
+            let limit = Rlimit { current: Some(MAX_FILE_BYTES), maximum: Some(MAX_FILE_BYTES) };
+            let _ = prlimit(Some(pid), Resource::Fsize, limit);
+        }
+        let output = tokio::select! {
+            output = tokio::time::timeout(TIME_LIMIT, child.wait_with_output()) => output,
+            () = self.cancel.cancelled() => return Err(Trouble::Stopped),
+        };
+        let Ok(output) = output else {
+            return Err(failed("timed_out", format!("git was not done after {} s", TIME_LIMIT.as_secs()), None));
+        };
+        let output = output.map_err(|error| internal("follow", error))?;
+        // It has ended by itself, and its number may be another's soon.
+        std::mem::forget(guard);
+        let said = output.stderr.len().saturating_sub(MAX_SAID_BYTES);
+        let stderr = String::from_utf8_lossy(&output.stderr[said..]).trim().replace('\n', "; ");
+        Ok(Said { is_success: output.status.success(), stdout: output.stdout, stderr })
+    }
+}
+
+/// Git has helpers (`git-remote-http`, `index-pack`) that have to go with it.
+struct KillGroup(Pid);
+
+impl Drop for KillGroup {
+    fn drop(&mut self) {
+        // The group may be gone already, which is as wanted.
+        let _ = rustix::process::kill_process_group(self.0, rustix::process::Signal::KILL);
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Reads `<mode> <type> <object> <size>\t<path>\0…`; links and submodules are left out.
+fn parse_tree(listed: &[u8]) -> Result<Vec<CommitFile>, String> {
+    let mut files = Vec::new();
+    for entry in listed.split(|&byte| byte == 0).filter(|entry| !entry.is_empty()) {
+        let entry =
+            std::str::from_utf8(entry).map_err(|_| "a file of the commit has a name that is not UTF-8".to_owned())?;
+        let unreadable = || format!("git listed something that cannot be read: {entry}");
+        let (facts, path) = entry.split_once('\t').ok_or_else(unreadable)?;
+        let facts: Vec<&str> = facts.split_ascii_whitespace().collect();
+        let [mode, kind, object, size] = facts[..] else { return Err(unreadable()) };
+        if kind != "blob" || !mode.starts_with("100") {
+            continue;
+        }
+        if !is_plain_path(path) {
+            return Err(format!("a file of the commit has the path {path:?}"));
+        }
+        let size_bytes = size.parse().map_err(|_| unreadable())?;
+        files.push(CommitFile {
+            path: path.to_owned(),
+            is_executable: mode == "100755",
+            size_bytes,
+            object: object.to_owned(),
+            offset: 0,
+        });
+        if files.len() > MAX_FILES {
+            return Err(format!("the commit has more than {MAX_FILES} files"));
+        }
+    }
+    Ok(files)
+}
+
+/// Git itself refuses such paths on checkout; nothing is checked out here.
+fn is_plain_path(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.chars().any(char::is_control)
+}
+
+/// Finds each content in what `git cat-file --batch` wrote: `<object> blob <size>\n<content>\n`.
+fn with_offsets(mut files: Vec<CommitFile>, contents: &Path) -> std::io::Result<Vec<CommitFile>> {
+    let mut reader = BufReader::new(File::open(contents)?);
+    let (mut offset, mut found) = (0, HashMap::new());
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 0 {
+        let mut words = line.trim_end().split(' ');
+        let (Some(object), Some("blob"), Some(Ok(size))) =
+            (words.next(), words.next(), words.next().map(str::parse::<u64>))
+        else {
+            return Err(std::io::Error::other(format!("git answered {line:?}")));
+        };
+        offset += line.len() as u64;
+        found.insert(object.to_owned(), (offset, size));
+        let passed = i64::try_from(size + 1).map_err(std::io::Error::other)?;
+        reader.seek_relative(passed)?;
+        offset += size + 1;
+        line.clear();
+    }
+    for file in &mut files {
+        let missing = || std::io::Error::other(format!("git did not give {}", file.path));
+        let (offset, size) = *found.get(&file.object).ok_or_else(missing)?;
+        (file.offset, file.size_bytes) = (offset, size);
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_a_tree_are_taken() {
+        let object = "a".repeat(40);
+        let listed = format!(
+            "100644 blob {object}      12\tjq.spec\x00100755 blob {object}       3\tSOURCES/run.sh\x00\
+             120000 blob {object}       9\tlink\x00160000 commit {object}       -\tsub\x00"
+        );
+
+        let files = parse_tree(listed.as_bytes()).unwrap();
+
+        let seen: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.is_executable, file.size_bytes)).collect();
+        assert_eq!(seen, [("jq.spec", false, 12), ("SOURCES/run.sh", true, 3)]);
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        for path in ["../x", "/x", "a/../b", "a//b", "a\nb"] {
+            let listed = format!("100644 blob {} 1\t{path}\0", "a".repeat(40));
+            assert!(parse_tree(listed.as_bytes()).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn only_whole_hashes_are_commits() {
+        assert!(is_commit(&"a1".repeat(20)) && is_commit(&"0f".repeat(32)));
+        assert!(!is_commit("main") && !is_commit("--upload-pack=touch") && !is_commit(&"A1".repeat(20)));
+    }
+}

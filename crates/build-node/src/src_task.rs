@@ -1,0 +1,272 @@
+//! From a commit to a source package.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+
+use anima_environment::{Phases, Wanted};
+use anima_types::artifact::Kind;
+use anima_types::dist_git::{self, Layout, LookasideFile, MAX_LIST_BYTES};
+use anima_types::work::{Failure, SrcOutcome, SrcWork};
+
+use crate::analysis::spec_error;
+use crate::collect::{Collected, collect};
+use crate::git::{Commit, CommitFile};
+use crate::job::Job;
+use crate::trouble::{Trouble, failed};
+use crate::workroot::Workroot;
+
+/// What rpmspec is asked for: each line tells by its first word what it is, as warnings come in between.
+const QUERY: &str = "anima-arch %{ARCH}\\n[anima-provides %{PROVIDENEVRS}\\n]";
+
+/// The sources of a package on this machine.
+struct Sources {
+    commit: Commit,
+    layout: Layout,
+    large: Vec<(LookasideFile, PathBuf)>,
+}
+
+/// What the spec says of the packages that it will make.
+#[derive(Debug, Default, PartialEq)]
+struct Binaries {
+    provides: Vec<String>,
+    is_noarch: bool,
+}
+
+/// Makes the source package, uploads it, and returns what it says of itself.
+pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &SrcWork) -> Result<SrcOutcome, Trouble> {
+    let sources = phases.time("sources", sources(job, work)).await?;
+    let workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &[]).await?;
+    let result = make_in(job, phases, work, &workroot, &sources).await;
+    workroot.remove().await?;
+    result
+}
+
+async fn make_in(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    work: &SrcWork,
+    workroot: &Workroot,
+    sources: &Sources,
+) -> Result<SrcOutcome, Trouble> {
+    let spec = put_sources(workroot, sources)?;
+    let (srpm, binaries) = phases.time("build", pack(job, work, workroot, &spec)).await?;
+    phases.time("upload", upload(job, workroot, srpm, binaries)).await
+}
+
+async fn sources(job: &Job<'_>, work: &SrcWork) -> Result<Sources, Trouble> {
+    job.journal.say(format!("sources: commit {} of {}", work.commit, work.git_url));
+    let commit = Commit::fetch(&work.git_url, &work.commit, &job.folder, &job.cancel).await?;
+    let layout = dist_git::layout(&work.package, commit.files.iter().map(|file| file.path.as_str()));
+    let layout = layout.map_err(|error| failed("bad_source", error.to_string(), None))?;
+    let listed = match &layout.list {
+        Some(list) => {
+            let parsed = dist_git::parse_list(list.form, &text(&commit, &list.path)?);
+            parsed.map_err(|error| failed("bad_source", format!("{}: {error}", list.path), None))?
+        }
+        None => Vec::new(),
+    };
+    let mut large = Vec::new();
+    for file in listed {
+        let wanted =
+            Wanted { url: file.url(&work.lookaside_url, &work.package), hash: (&file).into(), size_bytes: None };
+        let path = job
+            .environments
+            .downloads()
+            .get(&wanted, &job.cancel)
+            .await
+            .map_err(|error| bad_large_file(&file, error))?;
+        job.journal.say(format!("sources: {} has the right {}", file.name, file.algorithm));
+        large.push((file, path));
+    }
+    Ok(Sources { commit, layout, large })
+}
+
+fn text(commit: &Commit, path: &str) -> Result<String, Trouble> {
+    let file = commit.file(path).ok_or_else(|| failed("bad_source", format!("there is no {path}"), None))?;
+    if file.size_bytes > MAX_LIST_BYTES as u64 {
+        return Err(failed("bad_source", format!("{path} is larger than {MAX_LIST_BYTES} bytes"), None));
+    }
+    let text = std::io::read_to_string(commit.open(file)?);
+    text.map_err(|error| failed("bad_source", format!("{path} cannot be read: {error}"), None))
+}
+
+/// A source that is wrong or missing is the packager's to put right; a server that is away is not.
+fn bad_large_file(file: &LookasideFile, error: anima_environment::Error) -> Trouble {
+    use anima_environment::Error;
+    let name = &file.name;
+    match error {
+        Error::Hash { algorithm, actual, expected, .. } => {
+            let message = format!("the {algorithm} of {name} is {actual}, and the list of sources says {expected}");
+            failed(
+                "bad_source",
+                message,
+                Some("Upload the right file to the lookaside, or correct the list of sources."),
+            )
+        }
+        Error::Status { status: 404, .. } => {
+            let message = format!("{name} with the {} {} is not in the lookaside", file.algorithm, file.hash);
+            failed("bad_source", message, Some("Upload the file to the lookaside, then try again."))
+        }
+        error => error.into(),
+    }
+}
+
+/// Puts all sources into the root, where rpmbuild looks for them; returns the spec's path inside.
+fn put_sources(workroot: &Workroot, sources: &Sources) -> Result<String, Trouble> {
+    let Sources { commit, layout, large } = sources;
+    let large_names: BTreeSet<&str> = large.iter().map(|(file, _)| file.name.as_str()).collect();
+    for file in &commit.files {
+        let Some(name) = source_name(file, layout) else { continue };
+        if large_names.contains(name) {
+            return Err(failed("bad_source", format!("{name} is in git and in the list of large sources"), None));
+        }
+        workroot.put(&format!("SOURCES/{name}"), file.is_executable, &mut commit.open(file)?)?;
+    }
+    for (file, path) in large {
+        let mut content = File::open(path).map_err(anima_environment::Error::file("read", path))?;
+        workroot.put(&format!("SOURCES/{}", file.name), false, &mut content)?;
+    }
+    let spec = commit.file(&layout.spec).expect("the layout names a file of the commit");
+    let name = layout.spec.rsplit('/').next().unwrap_or(&layout.spec);
+    workroot.put(&format!("SPECS/{name}"), false, &mut commit.open(spec)?)
+}
+
+/// Returns the path that a file has among the sources; files of git itself and of the layout have none.
+fn source_name<'a>(file: &'a CommitFile, layout: &Layout) -> Option<&'a str> {
+    let is_layouts = file.path == layout.spec || layout.list.as_ref().is_some_and(|list| list.path == file.path);
+    if is_layouts || file.path.starts_with('.') {
+        return None;
+    }
+    match layout.sources_dir.as_str() {
+        "" => Some(&file.path),
+        folder => file.path.strip_prefix(folder)?.strip_prefix('/'),
+    }
+}
+
+/// Reads the spec and packs the source package, as the build user, in the root.
+async fn pack(
+    job: &Job<'_>,
+    work: &SrcWork,
+    workroot: &Workroot,
+    spec: &str,
+) -> Result<(Collected, Binaries), Trouble> {
+    let target = work.arch.name();
+    rpm(job, workroot, &["rpmspec", "-P", "--target", target, spec], false).await?;
+    let answer =
+        rpm(job, workroot, &["rpmspec", "-q", "--target", target, "--queryformat", QUERY, spec], false).await?;
+    let binaries = parse_binaries(&answer);
+    rpm(job, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", target, spec], true).await?;
+    let mut packages = collect(workroot.inside(), "/builddir/build/SRPMS", &job.folder)?;
+    match (packages.pop(), packages.is_empty()) {
+        (Some(package), true) if package.info.is_source => Ok((package, binaries)),
+        _ => Err(failed("spec", "rpmbuild did not make exactly one source package".to_owned(), None)),
+    }
+}
+
+/// Runs one of rpm's programs; what it says is in the log when it fails, or when it is wanted there.
+async fn rpm(job: &Job<'_>, workroot: &Workroot, command: &[&str], is_shown: bool) -> Result<String, Trouble> {
+    let (outcome, output) = workroot.capture(command, job.helper, &job.cancel).await?;
+    let lines_before = job.journal.line_count();
+    if is_shown || !outcome.exit.is_success() {
+        job.journal.say(format!("$ {}", command.join(" ")));
+        job.journal.write(output.as_bytes());
+    }
+    match outcome.exit.is_success() {
+        true => Ok(output),
+        false => Err(spec_failure(&output, lines_before + 1, &anima_environment::exit_in_words(outcome.exit)).into()),
+    }
+}
+
+/// Returns why a spec is of no use; `lines_before` is how much of the log comes before the output.
+fn spec_failure(output: &str, lines_before: u64, how: &str) -> Failure {
+    let Some(error) = spec_error(output) else {
+        let message = format!("the spec cannot be read: {how}");
+        return Failure { code: "spec".to_owned(), message, log_line: None, hint: None };
+    };
+    let log_line = Some(lines_before + error.output_line);
+    if error.reason.starts_with("Bad file: ") || error.reason.starts_with("Bad source: ") {
+        let hint = "The spec names a source that is neither in git nor in the list of large sources.";
+        return Failure { code: "bad_source".to_owned(), message: error.reason, log_line, hint: Some(hint.to_owned()) };
+    }
+    let message = match error.spec_line {
+        Some(line) => format!("line {line} of the spec: {}", error.reason),
+        None => format!("the spec cannot be read: {}", error.reason),
+    };
+    Failure { code: "spec".to_owned(), message, log_line, hint: None }
+}
+
+fn parse_binaries(answer: &str) -> Binaries {
+    let mut provides = BTreeSet::new();
+    let (mut arch_count, mut noarch_count) = (0, 0);
+    for line in answer.lines() {
+        match line.split_once(' ') {
+            Some(("anima-provides", capability)) => drop(provides.insert(capability.trim().to_owned())),
+            Some(("anima-arch", arch)) => {
+                arch_count += 1;
+                noarch_count += usize::from(arch.trim() == "noarch");
+            }
+            _ => {}
+        }
+    }
+    Binaries { provides: provides.into_iter().collect(), is_noarch: arch_count > 0 && arch_count == noarch_count }
+}
+
+async fn upload(
+    job: &Job<'_>,
+    workroot: &Workroot,
+    srpm: Collected,
+    binaries: Binaries,
+) -> Result<SrcOutcome, Trouble> {
+    let name = srpm.info.nevra.file_name();
+    let artifact = job.context.upload(&srpm.path, Kind::Srpm, &name).await?;
+    job.upload_lock(workroot).await?;
+    job.journal.say(format!("made {name}"));
+    let info = srpm.info;
+    let build_requires: BTreeSet<String> = info.build_requires().map(ToString::to_string).collect();
+    Ok(SrcOutcome {
+        srpm: artifact.sha256,
+        build_requires: build_requires.into_iter().collect(),
+        provides: binaries.provides,
+        is_noarch: binaries.is_noarch,
+        nevra: info.nevra,
+        exclusive_arch: info.exclusive_archs,
+        exclude_arch: info.exclude_archs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_spec_says_is_read_between_warnings() {
+        let answer = "warning: line 3: Possible unexpanded macro\nanima-arch noarch\nanima-provides jq-data = 1-1\n\
+                      anima-arch x86_64\nanima-provides jq = 1-1\nanima-provides jq(x86-64) = 1-1\nanima-provides jq = 1-1\n";
+
+        let binaries = parse_binaries(answer);
+
+        assert_eq!(binaries.provides, ["jq = 1-1", "jq(x86-64) = 1-1", "jq-data = 1-1"]);
+        assert!(
+            !binaries.is_noarch && parse_binaries("anima-arch noarch\n").is_noarch && !parse_binaries("").is_noarch
+        );
+    }
+
+    #[test]
+    fn a_broken_spec_is_told_with_its_line_and_the_logs() {
+        let failure = spec_failure("warning: x\nerror: line 7: Unknown tag: Foo: bar\n", 10, "it ended with status 1");
+
+        assert_eq!((failure.code.as_str(), failure.log_line), ("spec", Some(12)));
+        assert_eq!(failure.message, "line 7 of the spec: Unknown tag: Foo: bar");
+    }
+
+    #[test]
+    fn a_source_that_is_nowhere_is_no_fault_of_the_spec() {
+        let output = "error: Bad file: /builddir/build/SOURCES/x.tar.gz: No such file or directory\n";
+
+        let failure = spec_failure(output, 0, "it ended with status 1");
+
+        assert_eq!(failure.code, "bad_source");
+        assert!(failure.message.contains("x.tar.gz") && failure.hint.is_some());
+    }
+}

@@ -1,0 +1,47 @@
+//! What is removed: folders of tasks that a killed node left, and what the caches have too much of.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anima_environment::{Environments, blocking};
+use anyhow::Context;
+
+use crate::node::Node;
+
+pub use anima_environment::Swept;
+
+/// The caches are looked at this often.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Empties the folder of tasks. Nobody else works in it while the node's lock is held.
+pub(crate) fn remove_leftovers(work: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(work) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("could not remove {}", work.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(work).with_context(|| format!("could not make {}", work.display()))
+}
+
+/// Removes what was least recently used.
+pub(crate) fn once(environments: &Environments, now: SystemTime) -> anyhow::Result<Swept> {
+    environments.sweep_once(now).context("could not sweep the caches")
+}
+
+/// Sweeps at once, which removes the roots of a killed node, and then again and again.
+pub(crate) async fn from_time_to_time(node: Arc<Node>) {
+    loop {
+        let swept = {
+            let node = Arc::clone(&node);
+            blocking(move || once(&node.environments, SystemTime::now())).await
+        };
+        match swept {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(swept) => tracing::info!(?swept, "the caches were swept"),
+            Err(error) => tracing::warn!("{error:#}"),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

@@ -1,0 +1,195 @@
+//! Packages on their way through a node, with real git, rpmbuild and roots, and a master that only keeps what comes.
+
+mod common;
+
+use anima_rpm_file::PackageInfo;
+use anima_types::work::{BuildWork, Work};
+use common::{World, spec};
+
+fn package(bytes: &[u8]) -> PackageInfo {
+    PackageInfo::from_reader(&mut &*bytes).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_becomes_a_source_package_and_that_becomes_packages() {
+    let world = World::new().await;
+    let sources = world.lookaside("hello", "words.txt", "from the lookaside\n", None);
+    let text = spec(
+        "hello",
+        "Source0: words.txt\nSource1: more.txt\nBuildRequires: data >= 2\nProvides: greeting = 3",
+        "%prep\n%setup -q -c -T\ncp %{SOURCE0} %{SOURCE1} .\n%build\ntest -e /usr/share/data\nid -u; hostname; echo HOME=$HOME",
+    );
+    let commit = world.commit(
+        "hello",
+        &[("hello.spec", &text), ("more.txt", "from git\n"), ("sources", &sources), (".gitignore", "x")],
+    );
+
+    let source = world.src("hello", &commit).await.unwrap();
+    assert_eq!(source.nevra.to_string(), "hello-1-1.t1.src");
+    assert_eq!((source.build_requires, source.is_noarch), (vec!["data >= 2".to_owned()], true));
+    assert!(
+        source.provides.contains(&"greeting = 3".to_owned()) && source.provides.contains(&"hello = 1-1.t1".to_owned())
+    );
+    assert!(world.master.log().contains("words.txt has the right sha512"), "{}", world.master.log());
+
+    let source = world.src("hello", &commit).await.unwrap();
+    let report = world.report(Work::Build(world.build_work(&source))).await;
+    let phases: Vec<&str> = report.phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(phases, ["sources", "solve", "buildroot", "build", "upload"]);
+    let log = world.master.log();
+    assert!(log.starts_with("buildroot: "), "{log}");
+    assert!(log.contains("\n1000\n") && log.contains("\nbuildhost\n") && log.contains("\nHOME=/builddir\n"), "{log}");
+
+    let built = world.build(&source).await.unwrap();
+    assert!(
+        built.layers_hit && world.master.log().starts_with("buildroot: 2 packages, layer hit, "),
+        "{}",
+        world.master.log()
+    );
+    let [one] = &built.packages[..] else { panic!("{built:?}") };
+    let info = package(&world.master.artifact(one.artifact));
+    assert_eq!(info.nevra.to_string(), "hello-1-1.t1.noarch");
+    let day = |secs: u64| secs / (24 * 60 * 60);
+    assert_eq!(info.build_host.as_deref(), Some("buildhost"));
+    assert_eq!(day(info.build_time_secs), day(info.changelogs[0].time_secs as u64));
+    let files: Vec<&str> = info.files.iter().map(|file| file.path.as_str()).collect();
+    assert!(files.contains(&"/usr/share/hello/words.txt") && files.contains(&"/usr/share/hello/more.txt"), "{files:?}");
+    let lock = String::from_utf8(world.master.artifact(built.lock).to_vec()).unwrap();
+    assert!(lock.contains("\"toolbox\"") && lock.contains("\"data\""), "{lock}");
+    assert_eq!(std::fs::read_dir(world.tasks()).unwrap().count(), 0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn almalinuxs_layout_is_built_as_well() {
+    let world = World::new().await;
+    let text = spec("alma", "Source0: a.txt", "%prep\n%setup -q -c -T\ncp %{SOURCE0} .");
+    let commit = world.commit("alma", &[("SPECS/alma.spec", &text), ("SOURCES/a.txt", "a"), (".alma.metadata", "")]);
+
+    let source = world.src("alma", &commit).await.unwrap();
+
+    let files: Vec<String> =
+        package(&world.master.artifact(source.srpm)).files.into_iter().map(|file| file.path).collect();
+    assert_eq!(files, ["a.txt", "alma.spec"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_that_fails_is_named_with_its_line() {
+    let world = World::new().await;
+    let failing = async |package: &str, sections: &str| {
+        let failure = world.src_and_build(package, &spec(package, "", sections)).await.unwrap_err();
+        let line = failure
+            .log_line
+            .map(|line| world.master.log().lines().nth(line as usize - 1).unwrap_or_default().to_owned());
+        (failure.code, line.unwrap_or_default())
+    };
+
+    assert_eq!(failing("a", "%prep\nfalse").await, ("prep_failed".into(), "+ false".into()));
+    let missing = "no-such-tool --version";
+    let (code, line) = failing("b", &format!("%build\n{missing}")).await;
+    assert_eq!(code, "build_failed");
+    assert!(line.ends_with("no-such-tool: command not found"), "{line}");
+    assert_eq!(
+        failing("c", "%check\necho 'FAIL: arithmetic'\nexit 1").await,
+        ("check_failed".into(), "FAIL: arithmetic".into())
+    );
+    let (code, line) = failing("d", "%check\ntouch %{buildroot}/usr/share/extra").await;
+    assert_eq!((code.as_str(), line.as_str()), ("files_failed", "error: Installed (but unpackaged) file(s) found:"));
+    assert!(world.master.log().contains("\nFAILED (files_failed): "), "{}", world.master.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_and_specs_that_are_wrong_are_told_apart() {
+    let world = World::new().await;
+    let plain = spec("a", "Source0: a.txt", "");
+    let lie = world.lookaside("a", "a.txt", "altered", Some(&"ab".repeat(64)));
+    let missing = format!("SHA512 (a.txt) = {}\n", "cd".repeat(64));
+
+    let altered = world.src("a", &world.commit("a", &[("a.spec", &plain), ("sources", &lie)])).await.unwrap_err();
+    assert_eq!(altered.code, "bad_source");
+    assert!(altered.message.contains("a.txt") && altered.message.ends_with(&"ab".repeat(64)), "{}", altered.message);
+
+    let absent = world.src("b", &world.commit("b", &[("b.spec", &plain), ("sources", &missing)])).await.unwrap_err();
+    assert_eq!((absent.code.as_str(), absent.hint.is_some()), ("bad_source", true));
+    assert!(absent.message.ends_with("is not in the lookaside"), "{}", absent.message);
+
+    let nowhere = world.src("c", &world.commit("c", &[("c.spec", &plain)])).await.unwrap_err();
+    assert_eq!(nowhere.code, "bad_source", "{}", nowhere.message);
+
+    let broken = world.src("d", &world.commit("d", &[("d.spec", &format!("Nonsense: 1\n{plain}"))])).await.unwrap_err();
+    assert_eq!(broken.code, "spec");
+    assert!(broken.message.starts_with("line 1 of the spec: Unknown tag"), "{}", broken.message);
+    let line = world.master.log().lines().nth(broken.log_line.unwrap() as usize - 1).unwrap().to_owned();
+    assert!(line.contains("line 1: Unknown tag"), "{line}");
+
+    let unknown = world.src("d", &"12".repeat(20)).await.unwrap_err();
+    assert_eq!(unknown.code, "bad_source");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requirement_that_nothing_provides_is_named() {
+    let world = World::new().await;
+
+    let failure = world.src_and_build("a", &spec("a", "BuildRequires: toolbax", "")).await.unwrap_err();
+
+    assert_eq!(failure.code, "missing_build_requires");
+    assert!(failure.message.contains("toolbax") && failure.hint.unwrap().contains("toolbox"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requirements_that_the_sources_generate_are_installed() {
+    let world = World::new().await;
+    let sections = "%generate_buildrequires\necho 'data >= 3'\n%build\ntest -e /usr/share/data";
+
+    let built = world.src_and_build("dynamic", &spec("dynamic", "", sections)).await;
+
+    assert_eq!(built.unwrap_or_else(|failure| panic!("{failure:?}\n{}", world.master.log())).packages.len(), 1);
+    assert!(world.master.log().contains("%generate_buildrequires asks for data >= 3"), "{}", world.master.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_package_that_is_cut_off_is_refused() {
+    let world = World::new().await;
+    let source = world.src("a", &world.commit("a", &[("a.spec", &spec("a", "", ""))])).await.unwrap();
+    let bytes = world.master.artifact(source.srpm);
+    let half = world.master.keep_artifact(bytes.slice(..bytes.len() / 2));
+    let mut work = world.build_work(&source);
+
+    work.srpm = world.file("a-1-1.t1.src.rpm", half, (bytes.len() / 2) as u64);
+    let failure = failure_of(&world, work).await;
+
+    assert_eq!(failure.0, "bad_source");
+    assert!(failure.1.starts_with("a-1-1.t1.src.rpm: could not read the package: it is cut off"), "{}", failure.1);
+}
+
+async fn failure_of(world: &World, work: BuildWork) -> (String, String) {
+    match world.report(Work::Build(work)).await.end {
+        anima_types::lease::End::Failed(failure) => (failure.code, failure.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_whose_lease_is_lost_is_killed_and_leaves_nothing() {
+    let world = World::new().await;
+    let mark = format!("{}", 40_000 + std::process::id() % 10_000);
+    let text = spec("slow", "", &format!("%build\n(setsid sleep {mark} &)\necho begun\nsleep {mark}"));
+    let source = world.src("slow", &world.commit("slow", &[("slow.spec", &text)])).await.unwrap();
+    world.master.give(Work::Build(world.build_work(&source)));
+    world.until("the build", || sleeping(&mark) == 2).await;
+
+    world.master.take_back();
+
+    world.until("the end of its processes", || sleeping(&mark) == 0).await;
+    world.until("the end of its folder", || std::fs::read_dir(world.tasks()).unwrap().count() == 0).await;
+    // The node goes on with the next task.
+    world.src_and_build("next", &spec("next", "", "")).await.unwrap();
+    world.stop().await;
+}
+
+fn sleeping(secs: &str) -> usize {
+    let wanted = format!("sleep\0{secs}\0");
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok());
+    processes.filter(|command| command == wanted.as_bytes()).count()
+}

@@ -1,0 +1,131 @@
+//! A distribution of one package: the host's own rpmbuild and what it needs to build a package without a compiler.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use super::run;
+
+const PROGRAMS: &[&str] = &[
+    "bash", "basename", "bzip2", "cat", "chmod", "chown", "cmp", "cp", "cpio", "cut", "date", "diff", "dirname",
+    "echo", "env", "expr", "false", "file", "find", "getconf", "grep", "gzip", "head", "hostname", "id", "install",
+    "ln", "ls", "make", "mkdir", "mktemp", "mv", "patch", "printf", "ps", "pwd", "readlink", "rm", "rmdir", "rpm",
+    "rpmbuild", "rpmspec", "sed", "setsid", "sleep", "sort", "stat", "strip", "tail", "tar", "test", "touch", "tr",
+    "true", "uname", "uniq", "wc", "which", "xargs", "xz", "zstd",
+];
+
+/// Folders of data that these programs read.
+const FOLDERS: &[&str] = &["/usr/lib/rpm", "/usr/lib/file"];
+
+/// Made once for all tests of a program.
+static REPOSITORY: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    fill(&tree);
+    package(folder.path(), &toolbox_spec(&tree));
+    package(folder.path(), &data_spec());
+    run(Command::new("createrepo_c").arg("--quiet").arg(folder.path().join("repository")));
+    std::fs::remove_dir_all(tree).unwrap();
+    folder
+});
+
+/// Puts the repository there.
+pub fn repository(to: &Path) {
+    symlink(REPOSITORY.path().join("repository"), to).unwrap();
+}
+
+fn fill(tree: &Path) {
+    for folder in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "var/lib/rpm", "root"] {
+        std::fs::create_dir_all(tree.join(folder)).unwrap();
+    }
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        symlink(Path::new("usr").join(name), tree.join(name)).unwrap();
+    }
+    for folder in ["tmp", "var/tmp"] {
+        std::fs::create_dir_all(tree.join(folder)).unwrap();
+        std::fs::set_permissions(tree.join(folder), PermissionsExt::from_mode(0o1777)).unwrap();
+    }
+    std::fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n").unwrap();
+    std::fs::write(tree.join("etc/group"), "root:x:0:\n").unwrap();
+    let mut files = BTreeSet::new();
+    for program in PROGRAMS {
+        let Some(path) = program_path(program) else { panic!("{program} is not installed") };
+        files.extend(libraries(&path));
+        copy(&path, &tree.join("usr/bin").join(program));
+    }
+    symlink("bash", tree.join("usr/bin/sh")).unwrap();
+    copy(Path::new("/usr/share/misc/magic.mgc"), &tree.join("usr/share/misc/magic.mgc"));
+    for file in files {
+        copy(&file, &tree.join(file.strip_prefix("/").unwrap()));
+    }
+    for folder in FOLDERS {
+        run(Command::new("cp").args(["-a", "--parents", folder]).arg(tree));
+    }
+}
+
+fn program_path(name: &str) -> Option<PathBuf> {
+    ["/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
+}
+
+/// Paths as the loader looks for them, those through `/lib` included.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    std::fs::copy(from, to).unwrap();
+}
+
+fn toolbox_spec(tree: &Path) -> String {
+    format!(
+        "Name: toolbox\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\nAutoReqProv: no\n\
+         %description\nA test.\n%install\ncp -a {}/. %{{buildroot}}/\n%files\n%dir /\n/bin\n/sbin\n/lib\n/lib64\n/usr\n/etc\n/root\n\
+         /var\n%attr(1777,root,root) /tmp\n",
+        tree.display()
+    )
+}
+
+/// Something to require.
+fn data_spec() -> String {
+    "Name: data\nVersion: 3\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\n%description\nA test.\n\
+     %install\nmkdir -p %{buildroot}/usr/share\necho data > %{buildroot}/usr/share/data\n%files\n/usr/share/data\n"
+        .to_owned()
+}
+
+fn package(folder: &Path, spec: &str) {
+    let path = folder.join("a.spec");
+    std::fs::write(&path, spec).unwrap();
+    let define = |key: &str, name: &str| format!("{key} {}", folder.join(name).display());
+    run(Command::new("rpmbuild")
+        .args([
+            "-bb",
+            "--quiet",
+            "--nodeps",
+            "--define",
+            &define("_topdir", "top"),
+            "--define",
+            &define("_dbpath", "db"),
+        ])
+        .args([
+            "--define",
+            &define("_rpmdir", "repository"),
+            "--define",
+            "_buildshell /bin/bash",
+            "--define",
+            "__os_install_post %{nil}",
+        ])
+        .args([
+            "--define",
+            "_binary_payload w1.zstdio",
+            "--define",
+            "_build_id_links none",
+            "--define",
+            "debug_package %{nil}",
+        ])
+        .arg(path));
+}
