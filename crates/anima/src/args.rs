@@ -71,6 +71,8 @@ pub enum Command {
     Event(cmd::event::Event),
     #[command(subcommand)]
     Lookaside(cmd::lookaside::Lookaside),
+    Master(cmd::role::master::Master),
+    BuildNode(cmd::role::build_node::BuildNode),
     SignServer(cmd::role::sign_server::SignServer),
     ReleaseSystem(cmd::role::release_system::ReleaseSystem),
     Doctor(cmd::doctor::Doctor),

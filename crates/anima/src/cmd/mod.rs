@@ -43,6 +43,8 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Key(key) => ask(global, async |ask| key.run(ask).await),
         Command::Token(token) => ask(global, async |ask| token.run(ask).await),
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),
+        Command::Master(role) => role.run(global),
+        Command::BuildNode(role) => role.run(global),
         Command::SignServer(role) => role.run(global),
         Command::ReleaseSystem(role) => role.run(global),
         Command::Lookaside(lookaside) => lookaside.run(global),

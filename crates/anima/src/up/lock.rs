@@ -62,9 +62,11 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// A process that has ended stays known until its parent has asked for its end: that one does not count.
 fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 fn taken(data: &DataFolder, owner: Option<u32>) -> Failure {

@@ -86,7 +86,8 @@ impl House {
             Failure::config("the master is not among the roles, and nothing says where it is").hint("say --master URL")
         })?;
         let public_url = plan.config.public_url.clone().unwrap_or_else(|| master_url.clone());
-        let git_url = plan.config.git_url.clone().or_else(|| own_url(&git)).unwrap_or_default();
+        let git_url = plan.config.git_url.clone().or_else(|| own_url(&git));
+        let git_url = git_url.unwrap_or_else(|| format!("http://{}", plan.config.git_listen));
         Ok(House { plan, lock, master, git, master_url, public_url, git_url })
     }
 

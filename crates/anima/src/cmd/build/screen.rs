@@ -96,3 +96,35 @@ fn works_on(detail: &BuildDetail) -> String {
         (false, more) => format!("{} and {more} more", names.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anima_types::id::EventId;
+
+    fn event(noun: &str, status: &str) -> Event {
+        Event {
+            id: EventId(1),
+            at: Timestamp(12_340_000),
+            noun: noun.into(),
+            verb: "x".into(),
+            status: Some(status.into()),
+            actor: "anima".into(),
+            build: None,
+            task: None,
+            release: None,
+            message: "jq is built".into(),
+        }
+    }
+
+    #[test]
+    fn a_line_tells_how_long_after_the_builds_beginning_it_happened() {
+        assert_eq!(line(&event("task", "succeeded"), Timestamp(10_000_000)), "   +2.3 s  jq is built");
+    }
+
+    #[test]
+    fn that_a_task_waits_or_is_ready_is_not_told() {
+        assert!(is_noise(&event("task", "ready")) && is_noise(&event("task", "waiting")));
+        assert!(!is_noise(&event("task", "leased")) && !is_noise(&event("release", "planned")));
+    }
+}

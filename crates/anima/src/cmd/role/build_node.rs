@@ -1,0 +1,36 @@
+//! `anima build-node`: builds alone.
+
+use clap::Args;
+
+use super::{NodeArgs, default_slots, helper, own_architectures, run};
+use crate::{args::Global, exit::Result, role::Role};
+
+/// Run a Build Node alone: source and binary packages in clean roots
+#[derive(Args, Debug)]
+pub struct BuildNode {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// How many tasks it does at once [default: by cores and memory]
+    #[arg(long)]
+    slots: Option<u32>,
+}
+
+impl BuildNode {
+    pub fn run(self, global: &Global) -> Result {
+        let prepared = self.node.prepare(global, Role::BuildNode, |config| {
+            (config.build_node.name.clone(), config.build_node.data.clone())
+        })?;
+        let config = anima_build_node::Config {
+            name: prepared.name,
+            data: prepared.folder.clone(),
+            master_url: prepared.master_url,
+            token: prepared.token,
+            helper: helper(),
+            slots: self.slots.or(prepared.config.build_node.slots).unwrap_or_else(default_slots),
+            architectures: own_architectures()?,
+        };
+        run(Some((&prepared.folder, Role::BuildNode)), async |shutdown| {
+            Ok(anima_build_node::run(config, shutdown).await?)
+        })
+    }
+}
