@@ -14,6 +14,7 @@ pub mod build;
 pub mod chores;
 pub mod error;
 mod event;
+mod file;
 mod git;
 mod health;
 mod key;

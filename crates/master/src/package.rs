@@ -1,8 +1,85 @@
-//! (being written)
+//! Packages by name: what was pushed, built and released under each.
 
-use crate::route::Route;
+use anima_types::{
+    build,
+    package::{PackageDetail, PackageSummary},
+    permission::Permission,
+    task::Kind,
+    work::Outcome,
+};
+use axum::extract::State;
+
+use crate::{
+    app::App,
+    build::view,
+    error::{ApiError, ApiResult, Json, Path},
+    route::Route,
+};
+
+/// Builds on a package's page: years of a busy one.
+const MAX_BUILDS: u32 = 200;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    Vec::new()
+    vec![
+        Route::get("/api/v1/packages", Permission::Read, list),
+        Route::get("/api/v1/packages/{package}", Permission::Read, show),
+    ]
+}
+
+async fn list(State(app): State<App>) -> ApiResult<Json<Vec<PackageSummary>>> {
+    Ok(Json(all(&app).await?))
+}
+
+/// Returns all packages by name.
+pub async fn all(app: &App) -> ApiResult<Vec<PackageSummary>> {
+    let mut read = app.db.read().await?;
+    let mut packages = Vec::new();
+    for (name, newest) in anima_db::source::newest_builds(&mut read).await? {
+        packages.push(summary(&mut read, name, newest).await?);
+    }
+    Ok(packages)
+}
+
+async fn show(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<PackageDetail>> {
+    Ok(Json(detail(&app, &name).await?))
+}
+
+/// Returns a package with its builds.
+pub async fn detail(app: &App, name: &str) -> ApiResult<PackageDetail> {
+    let mut read = app.db.read().await?;
+    let filter = anima_db::build::Filter { package: Some(name.to_string()), ..Default::default() };
+    let rows = anima_db::build::list(&mut read, &filter, MAX_BUILDS).await?;
+    let newest = rows.first().map(|row| row.id).ok_or_else(|| {
+        ApiError::not_found(format!("no package \"{name}\" was ever pushed to a branch that is built"))
+    })?;
+    let package = summary(&mut read, name.to_string(), newest).await?;
+    let mut builds: Vec<build::Build> = Vec::with_capacity(rows.len());
+    for row in rows {
+        builds.push(view(&mut read, row).await?);
+    }
+    Ok(PackageDetail { package, builds })
+}
+
+async fn summary(
+    connection: &mut anima_db::Connection,
+    name: String,
+    newest: anima_types::id::BuildId,
+) -> ApiResult<PackageSummary> {
+    let build = anima_db::build::get(connection, newest).await?;
+    let tasks = anima_db::task::of_build(connection, newest).await?;
+    let its =
+        |task: &&anima_db::task::Task| task.about.kind == Kind::Src && task.about.package.as_deref() == Some(&name);
+    let version = tasks.iter().find(its).and_then(|task| match &task.result {
+        Some(Outcome::Src(made)) => Some(format!("{}-{}", made.nevra.evr.version, made.nevra.evr.release)),
+        _ => None,
+    });
+    Ok(PackageSummary {
+        last_build: Some(newest),
+        status: Some(build.status),
+        version,
+        released_to: anima_db::repository::holding_source(connection, &name).await?,
+        changed_at: build.ended_at.or(Some(build.created_at)),
+        name,
+    })
 }

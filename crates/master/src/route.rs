@@ -3,7 +3,7 @@
 use anima_types::permission::Permission;
 use axum::{
     Router,
-    extract::{RawPathParams, Request, State},
+    extract::{DefaultBodyLimit, RawPathParams, Request, State},
     handler::Handler,
     http::Method,
     middleware::{self, Next},
@@ -16,6 +16,10 @@ use crate::{
     auth::{self, Caller},
     error::ApiError,
 };
+
+/// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
+/// read into memory.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// One line of the table.
 pub struct Route {
@@ -57,7 +61,7 @@ pub fn router(app: &App, routes: Vec<Route>) -> Router {
         let check = middleware::from_fn_with_state((app.clone(), permission), admit);
         router = router.route(path, handler.route_layer(check));
     }
-    router.fallback(nothing).with_state(app.clone())
+    router.fallback(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
 }
 
 async fn nothing(request: Request) -> ApiError {

@@ -1,0 +1,13 @@
+//! What `dnf` reads: the released repositories of products, and the results of builds.
+
+mod build_repository;
+mod product_repository;
+
+use crate::route::Route;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    let mut routes = product_repository::routes();
+    routes.extend(build_repository::routes());
+    routes
+}
