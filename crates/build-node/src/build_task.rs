@@ -1,10 +1,10 @@
 //! From a source package to binary packages.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anima_environment::Phases;
+use anima_environment::{Phases, blocking};
 use anima_rpm_file::PackageInfo;
 use anima_sandbox::Exit;
 use anima_types::artifact::Kind;
@@ -16,12 +16,8 @@ use crate::analysis::Analysis;
 use crate::collect::{Collected, collect};
 use crate::job::Job;
 use crate::trouble::{Trouble, failed};
-use crate::workroot::{Effort, Workroot};
+use crate::workroot::{Effort, RPMS, SRPMS, Workroot};
 
-/// Where rpmbuild leaves binary packages.
-const RPMS: &str = "/builddir/build/RPMS";
-/// Where it leaves source packages, among them the one that lists dynamic requirements.
-const SRPMS: &str = "/builddir/build/SRPMS";
 /// What a source package requires of rpm when its spec has `%generate_buildrequires`.
 const DYNAMIC: &str = "rpmlib(DynamicBuildRequires)";
 /// How rpmbuild ends when the sources ask for more than is installed.
@@ -80,14 +76,25 @@ async fn make_in(
 }
 
 async fn fetch(job: &Job<'_>, work: &BuildWork) -> Result<Srpm, Trouble> {
-    let path = job.fetch(&work.srpm).await?;
     let name = &work.srpm.name;
+    let path = job.fetch(&work.srpm).await.map_err(|error| bad_srpm(name, error))?;
     let info = PackageInfo::read(&path).map_err(|error| failed("bad_source", format!("{name}: {error}"), None))?;
     if !info.is_source {
         return Err(failed("bad_source", format!("{name} is not a source package"), None));
     }
     let spec = spec_of(&info).ok_or_else(|| failed("bad_source", format!("{name} has no spec"), None))?;
     Ok(Srpm { path, spec: format!("/builddir/build/SPECS/{spec}"), info })
+}
+
+/// A source package that is not what the lease says is no repository's fault.
+fn bad_srpm(name: &str, error: anima_environment::Error) -> Trouble {
+    use anima_environment::Error;
+    match error {
+        Error::Hash { .. } | Error::TooLarge { .. } | Error::Status { .. } => {
+            failed("bad_source", format!("{name}: could not {error}"), None)
+        }
+        error => error.into(),
+    }
 }
 
 fn spec_of(info: &PackageInfo) -> Option<String> {
@@ -100,8 +107,12 @@ fn spec_of(info: &PackageInfo) -> Option<String> {
 /// Unpacks the source package in the root, as the build user.
 async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), Trouble> {
     let name = srpm.info.nevra.file_name();
-    let mut content = File::open(&srpm.path).map_err(anima_environment::Error::file("read", &srpm.path))?;
-    let inside = workroot.put(&format!("originals/{name}"), false, &mut content)?;
+    let (files, path, place) = (workroot.files().clone(), srpm.path.clone(), format!("originals/{name}"));
+    let put = move || {
+        let mut content = File::open(&path).map_err(anima_environment::Error::file("read", &path))?;
+        files.put(&place, false, &mut content)
+    };
+    let inside = blocking(put).await?;
     let (outcome, output) = workroot.capture(&["rpm", "-U", "--nodeps", &inside], job.helper, &job.cancel).await?;
     if outcome.exit.is_success() {
         return Ok(());
@@ -133,11 +144,11 @@ async fn dynamic_requires(
 
 async fn collect_requires(job: &Job<'_>, workroot: &Workroot) -> Result<Vec<String>, Trouble> {
     let mut listed = Vec::new();
-    for (path, kind) in workroot.inside().walk(SRPMS)? {
+    for (path, kind) in workroot.files().inside().walk(SRPMS)? {
         if kind != anima_environment::Kind::File || !path.to_string_lossy().ends_with(".buildreqs.nosrc.rpm") {
             continue;
         }
-        let info = PackageInfo::from_reader(&mut workroot.inside().file(&path)?);
+        let info = PackageInfo::from_reader(&mut workroot.files().inside().file(&path)?);
         let info = info.map_err(|error| failed("generate_buildrequires_failed", error.to_string(), None))?;
         listed.extend(info.build_requires().map(ToString::to_string));
     }
@@ -166,7 +177,7 @@ async fn rpmbuild(job: &Job<'_>, workroot: &Workroot, command: &[&str]) -> Resul
 }
 
 async fn upload(job: &Job<'_>, work: &BuildWork, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
-    let mut packages = collect(workroot.inside(), RPMS, Path::new(&job.folder))?;
+    let mut packages = collect(workroot.files(), RPMS, &job.folder).await?;
     packages.sort_by(|a, b| a.info.nevra.cmp(&b.info.nevra));
     if packages.is_empty() {
         return Err(failed(

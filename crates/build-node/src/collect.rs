@@ -4,10 +4,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anima_environment::{Inside, Kind};
+use anima_environment::{Inside, Kind, blocking};
 use anima_rpm_file::PackageInfo;
 use anima_types::dist_git::is_file_name;
 
+use crate::files::Files;
 use crate::trouble::{Trouble, failed};
 
 /// A source package makes at most so many packages; the kernel and texlive have a few thousand.
@@ -23,7 +24,12 @@ pub struct Collected {
 }
 
 /// Copies the packages below a folder of the root into `to`, and reads them; each has the name that its header gives.
-pub fn collect(inside: &Inside, folder: &str, to: &Path) -> Result<Vec<Collected>, Trouble> {
+pub async fn collect(files: &Files, folder: &'static str, to: &Path) -> Result<Vec<Collected>, Trouble> {
+    let (files, to) = (files.clone(), to.to_owned());
+    blocking(move || copy_out(files.inside(), folder, &to)).await
+}
+
+fn copy_out(inside: &Inside, folder: &str, to: &Path) -> Result<Vec<Collected>, Trouble> {
     let mut collected: Vec<Collected> = Vec::new();
     for (path, kind) in inside.walk(folder)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".rpm")) else {

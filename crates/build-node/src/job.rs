@@ -63,12 +63,12 @@ impl Job<'_> {
     }
 
     /// Returns a file of the lease on this machine, its hash compared.
-    pub async fn fetch(&self, file: &FileRef) -> Result<PathBuf, Trouble> {
+    pub async fn fetch(&self, file: &FileRef) -> Result<PathBuf, anima_environment::Error> {
         let wanted = anima_environment::Wanted {
             url: file.url.clone(),
             hash: file.sha256.into(),
             size_bytes: Some(file.size_bytes),
         };
-        Ok(self.environments.downloads().get(&wanted, &self.cancel).await?)
+        self.environments.downloads().get(&wanted, &self.cancel).await
     }
 }

@@ -9,6 +9,7 @@
 mod analysis;
 mod build_task;
 mod collect;
+mod files;
 mod git;
 mod job;
 mod node;
@@ -117,4 +118,26 @@ fn memory_of_one(machine_bytes: u64, slots: u32) -> u64 {
 pub async fn sweep_once(node_data: &Path, helper: &Path, now: SystemTime) -> anyhow::Result<Swept> {
     let (data, helper) = (node_data.to_owned(), helper.to_owned());
     blocking(move || sweep::once(&Environments::open(&data.join("environments"), &helper)?, now)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_node_in_the_same_folder_is_refused() {
+        let own = tempfile::tempdir().unwrap();
+
+        let first = alone(own.path()).unwrap();
+        assert!(alone(own.path()).unwrap_err().to_string().ends_with("another build node works in it"));
+
+        drop(first);
+        assert!(alone(own.path()).is_ok());
+    }
+
+    #[test]
+    fn tasks_share_the_machines_memory() {
+        assert_eq!(memory_of_one(10 << 30, 2), (10 << 30) / 10 * 9 / 2);
+        assert_eq!(memory_of_one(10 << 30, 0), memory_of_one(10 << 30, 1));
+    }
 }

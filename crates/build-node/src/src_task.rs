@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
-use anima_environment::{Phases, Wanted};
+use anima_environment::{Phases, Wanted, blocking};
 use anima_types::artifact::Kind;
 use anima_types::dist_git::{self, Layout, LookasideFile, MAX_LIST_BYTES};
 use anima_types::work::{Failure, SrcOutcome, SrcWork};
 
 use crate::analysis::spec_error;
 use crate::collect::{Collected, collect};
+use crate::files::Files;
 use crate::git::{Commit, CommitFile};
 use crate::job::Job;
 use crate::trouble::{Trouble, failed};
-use crate::workroot::Workroot;
+use crate::workroot::{SRPMS, Workroot};
 
 /// What rpmspec is asked for: each line tells by its first word what it is, as warnings come in between.
 const QUERY: &str = "anima-arch %{ARCH}\\n[anima-provides %{PROVIDENEVRS}\\n]";
@@ -37,7 +38,7 @@ struct Binaries {
 pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &SrcWork) -> Result<SrcOutcome, Trouble> {
     let sources = phases.time("sources", sources(job, work)).await?;
     let workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &[]).await?;
-    let result = make_in(job, phases, work, &workroot, &sources).await;
+    let result = make_in(job, phases, work, &workroot, sources).await;
     workroot.remove().await?;
     result
 }
@@ -47,9 +48,10 @@ async fn make_in(
     phases: &mut Phases,
     work: &SrcWork,
     workroot: &Workroot,
-    sources: &Sources,
+    sources: Sources,
 ) -> Result<SrcOutcome, Trouble> {
-    let spec = put_sources(workroot, sources)?;
+    let files = workroot.files().clone();
+    let spec = blocking(move || put_sources(&files, &sources)).await?;
     let (srpm, binaries) = phases.time("build", pack(job, work, workroot, &spec)).await?;
     phases.time("upload", upload(job, workroot, srpm, binaries)).await
 }
@@ -113,7 +115,7 @@ fn bad_large_file(file: &LookasideFile, error: anima_environment::Error) -> Trou
 }
 
 /// Puts all sources into the root, where rpmbuild looks for them; returns the spec's path inside.
-fn put_sources(workroot: &Workroot, sources: &Sources) -> Result<String, Trouble> {
+fn put_sources(files: &Files, sources: &Sources) -> Result<String, Trouble> {
     let Sources { commit, layout, large } = sources;
     let large_names: BTreeSet<&str> = large.iter().map(|(file, _)| file.name.as_str()).collect();
     for file in &commit.files {
@@ -121,15 +123,15 @@ fn put_sources(workroot: &Workroot, sources: &Sources) -> Result<String, Trouble
         if large_names.contains(name) {
             return Err(failed("bad_source", format!("{name} is in git and in the list of large sources"), None));
         }
-        workroot.put(&format!("SOURCES/{name}"), file.is_executable, &mut commit.open(file)?)?;
+        files.put(&format!("SOURCES/{name}"), file.is_executable, &mut commit.open(file)?)?;
     }
     for (file, path) in large {
         let mut content = File::open(path).map_err(anima_environment::Error::file("read", path))?;
-        workroot.put(&format!("SOURCES/{}", file.name), false, &mut content)?;
+        files.put(&format!("SOURCES/{}", file.name), false, &mut content)?;
     }
     let spec = commit.file(&layout.spec).expect("the layout names a file of the commit");
     let name = layout.spec.rsplit('/').next().unwrap_or(&layout.spec);
-    workroot.put(&format!("SPECS/{name}"), false, &mut commit.open(spec)?)
+    files.put(&format!("SPECS/{name}"), false, &mut commit.open(spec)?)
 }
 
 /// Returns the path that a file has among the sources; files of git itself and of the layout have none.
@@ -157,7 +159,7 @@ async fn pack(
         rpm(job, workroot, &["rpmspec", "-q", "--target", target, "--queryformat", QUERY, spec], false).await?;
     let binaries = parse_binaries(&answer);
     rpm(job, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", target, spec], true).await?;
-    let mut packages = collect(workroot.inside(), "/builddir/build/SRPMS", &job.folder)?;
+    let mut packages = collect(workroot.files(), SRPMS, &job.folder).await?;
     match (packages.pop(), packages.is_empty()) {
         (Some(package), true) if package.info.is_source => Ok((package, binaries)),
         _ => Err(failed("spec", "rpmbuild did not make exactly one source package".to_owned(), None)),

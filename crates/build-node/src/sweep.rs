@@ -45,3 +45,21 @@ pub(crate) async fn from_time_to_time(node: Arc<Node>) {
         tokio::time::sleep(INTERVAL).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_node_left_is_removed_and_the_folder_stays() {
+        let data = tempfile::tempdir().unwrap();
+        let work = data.path().join("work");
+        std::fs::create_dir_all(work.join("task-9-0/git")).unwrap();
+        std::fs::write(work.join("task-9-0/contents"), "half").unwrap();
+
+        for _ in 0..2 {
+            remove_leftovers(&work).unwrap();
+            assert_eq!(std::fs::read_dir(&work).unwrap().count(), 0);
+        }
+    }
+}

@@ -1,27 +1,25 @@
 //! A buildroot with a build user in it, and rpmbuild's folders in the user's home.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use anima_environment::{Environment, Inside, Journal};
+use anima_environment::{Environment, Journal};
 use anima_sandbox::{Identity, Limits, Outcome, Spec};
 use anima_types::{Arch, platform::Platform};
 use tokio_util::sync::CancellationToken;
 
+use crate::files::Files;
 use crate::trouble::Trouble;
 
 /// The home of the build user, as mock has it: some packages know the path.
-const HOME: &str = "/builddir";
+pub const HOME: &str = "/builddir";
 /// rpmbuild's `_topdir`.
-const TOP: &str = "/builddir/build";
-/// The user id that builds run with.
-const UID: u32 = 1000;
-/// The group of the build user where a root has none.
-const GID: u32 = 135;
-/// The largest file of accounts that is read.
-const MAX_ACCOUNTS_BYTES: u64 = 1024 * 1024;
+pub const TOP: &str = "/builddir/build";
+/// Where rpmbuild leaves binary packages.
+pub const RPMS: &str = "/builddir/build/RPMS";
+/// Where it leaves source packages, among them the one that lists dynamic requirements.
+pub const SRPMS: &str = "/builddir/build/SRPMS";
 /// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
 const BUILD_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Reading a spec takes a second; one that takes longer runs something that it should not.
@@ -40,8 +38,7 @@ pub enum Effort {
 #[derive(Debug)]
 pub struct Workroot {
     environment: Environment,
-    inside: Inside,
-    owner: (u32, u32),
+    files: Files,
     arch: Arch,
     /// What a build may use of the machine's memory.
     memory_bytes: Option<u64>,
@@ -55,16 +52,8 @@ impl Workroot {
         arch: Arch,
         memory_bytes: Option<u64>,
     ) -> Result<Workroot, Trouble> {
-        let inside = Inside::open(environment.root())?;
-        let owner = (UID, user(&inside)?);
-        for folder in [HOME, TOP] {
-            inside.create_dir(folder, owner, 0o755)?;
-        }
-        for name in ["BUILD", "BUILDROOT", "RPMS", "SOURCES", "SPECS", "SRPMS", "originals"] {
-            inside.create_dir(format!("{TOP}/{name}"), owner, 0o755)?;
-        }
-        inside.replace(format!("{HOME}/.rpmmacros"), owner, 0o644, &mut macros(platform).as_bytes())?;
-        Ok(Workroot { environment, inside, owner, arch, memory_bytes })
+        let files = Files::prepare(environment.root(), &macros(platform))?;
+        Ok(Workroot { environment, files, arch, memory_bytes })
     }
 
     /// Returns the environment that it is made from.
@@ -73,23 +62,8 @@ impl Workroot {
     }
 
     /// Returns its files.
-    pub fn inside(&self) -> &Inside {
-        &self.inside
-    }
-
-    /// Writes a file below rpmbuild's top folder, with the folders on the way; returns its path inside.
-    pub fn put(&self, path: &str, is_executable: bool, content: &mut dyn Read) -> Result<String, Trouble> {
-        let mut folder = TOP.to_owned();
-        let mut parts = path.split('/').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_some() {
-                folder = format!("{folder}/{part}");
-                self.inside.create_dir(&folder, self.owner, 0o755)?;
-            }
-        }
-        let path = format!("{TOP}/{path}");
-        self.inside.create(&path, self.owner, if is_executable { 0o755 } else { 0o644 }, content)?;
-        Ok(path)
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Runs a command as the build user; its output goes into the journal.
@@ -116,7 +90,7 @@ impl Workroot {
 
     /// Unmounts the root and removes what was written into it.
     pub async fn remove(self) -> Result<(), Trouble> {
-        drop(self.inside);
+        drop(self.files);
         Ok(self.environment.remove().await?)
     }
 
@@ -124,7 +98,8 @@ impl Workroot {
         // A machine runs its own 32-bit programs, but calls itself by its own name unless it is told otherwise.
         let personality: &[&str] = if self.arch == Arch::I686 { &["setarch", "i686"] } else { &[] };
         let mut spec = Spec::new(self.environment.root(), personality.iter().chain(command).copied());
-        spec.identity = Identity::User { uid: self.owner.0, gid: self.owner.1 };
+        let (uid, gid) = self.files.owner();
+        spec.identity = Identity::User { uid, gid };
         spec.cwd = TOP.into();
         spec.env = environment_variables();
         let wall = match effort {
@@ -150,37 +125,6 @@ fn environment_variables() -> BTreeMap<String, String> {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into()
-}
-
-/// Returns the group of the build user, who is added to the root's accounts where he is missing.
-fn user(inside: &Inside) -> Result<u32, Trouble> {
-    let read = |path: &str| match inside.kind(path)? {
-        Some(_) => inside.read_text(path, MAX_ACCOUNTS_BYTES),
-        None => Ok(String::new()),
-    };
-    let accounts = read("/etc/passwd")?;
-    if let Some(gid) = group_of(&accounts, UID) {
-        return Ok(gid);
-    }
-    let line = format!("mockbuild:x:{UID}:{GID}:Build user:{HOME}:/bin/bash\n");
-    inside.replace("/etc/passwd", (0, 0), 0o644, &mut with_line(&accounts, &line).as_bytes())?;
-    let groups = read("/etc/group")?;
-    if !groups.lines().any(|line| line.split(':').nth(2) == Some(&GID.to_string())) {
-        let line = format!("mock:x:{GID}:\n");
-        inside.replace("/etc/group", (0, 0), 0o644, &mut with_line(&groups, &line).as_bytes())?;
-    }
-    Ok(GID)
-}
-
-fn group_of(accounts: &str, uid: u32) -> Option<u32> {
-    let fields = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let mut own = fields.filter(|fields| fields.get(2).is_some_and(|id| *id == uid.to_string()));
-    own.next()?.get(3)?.parse().ok()
-}
-
-fn with_line(text: &str, line: &str) -> String {
-    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    format!("{text}{end}{line}")
 }
 
 /// The user's macros: ours first, so that a platform can say otherwise.
@@ -217,32 +161,5 @@ mod tests {
 
         assert!(text.contains("%dist .x1\n") && text.contains("%_topdir /builddir/build\n"), "{text}");
         assert!(text.ends_with("%post a\\\nb\n%_buildhost builder\n"), "{text}");
-    }
-
-    fn root_with(accounts: &str) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("etc")).unwrap();
-        std::fs::write(root.path().join("etc/passwd"), accounts).unwrap();
-        root
-    }
-
-    #[test]
-    fn a_root_with_a_build_user_is_left_as_it_is() {
-        let accounts = "root:x:0:0:root:/root:/bin/bash\nmockbuild:x:1000:42::/builddir:/bin/bash\n";
-        let root = root_with(accounts);
-
-        assert_eq!(user(&Inside::open(root.path()).unwrap()), Ok(42));
-        assert_eq!(std::fs::read_to_string(root.path().join("etc/passwd")).unwrap(), accounts);
-    }
-
-    #[test]
-    fn a_root_without_a_build_user_gets_one() {
-        let root = root_with("root:x:0:0:root:/root:/bin/bash");
-
-        assert_eq!(user(&Inside::open(root.path()).unwrap()), Ok(135));
-
-        let accounts = std::fs::read_to_string(root.path().join("etc/passwd")).unwrap();
-        assert!(accounts.ends_with("\nmockbuild:x:1000:135:Build user:/builddir:/bin/bash\n"), "{accounts}");
-        assert_eq!(std::fs::read_to_string(root.path().join("etc/group")).unwrap(), "mock:x:135:\n");
     }
 }

@@ -77,6 +77,7 @@ static PATTERNS: &[Pattern] = &[
         "A patch does not fit the sources: make it anew for this version.",
     ),
     cause(r"No rule to make target", ""),
+    cause(r": line \d+: .*(?:Permission denied|No such file or directory|Exec format error|syntax error)", ""),
     cause(
         r"^(?:tar|unzip|gzip|xz): .*(?:Cannot open|cannot find|not in gzip format|format not recognized)",
         "A source cannot be unpacked: is it the right file?",
@@ -162,6 +163,12 @@ mod tests {
         ] {
             cause_in(Section::Build, line);
         }
+    }
+
+    #[test]
+    fn what_the_shell_cannot_run_is_a_cause() {
+        assert_eq!(cause_in(Section::Check, "/var/tmp/rpm-tmp.82WASk: line 30: ./anima-motd: Permission denied"), None);
+        cause_in(Section::Build, "/var/tmp/rpm-tmp.82WASk: line 31: syntax error: unexpected end of file");
     }
 
     #[test]

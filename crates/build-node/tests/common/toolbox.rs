@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::Mutex;
+
+use sha2::Digest;
+use tempfile::TempDir;
 
 use super::run;
 
@@ -19,21 +22,29 @@ const PROGRAMS: &[&str] = &[
 /// Folders of data that these programs read.
 const FOLDERS: &[&str] = &["/usr/lib/rpm", "/usr/lib/file"];
 
-/// Made once for all tests of a program.
-static REPOSITORY: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap();
+/// Puts the repository there. It is made once, and kept in the target folder until this file changes.
+pub fn repository(to: &Path) {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let version = hex::encode(sha2::Sha256::digest(include_bytes!("toolbox.rs")));
+    let repository = kept.join(format!("toolbox-{}", &version[..16]));
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    if !repository.exists() {
+        let made = make(kept);
+        // Another process may have been faster.
+        let _ = std::fs::rename(made.path().join("repository"), &repository);
+    }
+    symlink(repository, to).unwrap();
+}
+
+fn make(within: &Path) -> TempDir {
+    let folder = tempfile::tempdir_in(within).unwrap();
     let tree = folder.path().join("tree");
     fill(&tree);
     package(folder.path(), &toolbox_spec(&tree));
     package(folder.path(), &data_spec());
     run(Command::new("createrepo_c").arg("--quiet").arg(folder.path().join("repository")));
-    std::fs::remove_dir_all(tree).unwrap();
     folder
-});
-
-/// Puts the repository there.
-pub fn repository(to: &Path) {
-    symlink(REPOSITORY.path().join("repository"), to).unwrap();
 }
 
 fn fill(tree: &Path) {
