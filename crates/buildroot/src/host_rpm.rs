@@ -25,6 +25,8 @@ const PACKAGES: &str = "/packages";
 const PACKAGES_BYTES: u64 = 16 * 1024 * 1024;
 /// The largest sets take minutes; what takes longer is a script that waits for something.
 const WALL: Duration = Duration::from_secs(60 * 60);
+/// Scripts build caches of fonts, icons and manuals; what needs more leaks.
+const MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// What scripts say is a few lines each; more is a loop.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Where Enterprise Linux, and Fedora by a link, has its list of packages; the host's own default may be another.
@@ -88,6 +90,7 @@ impl HostRpm {
         spec.identity = Identity::Root;
         spec.limits.wall = WALL;
         spec.limits.log_bytes = LOG_BYTES;
+        spec.limits.memory_bytes = Some(MEMORY_BYTES);
         let bind = |source: &Path, target: PathBuf, access| Mount::Bind { source: source.to_owned(), target, access };
         spec.mounts = vec![
             bind(Path::new("/usr"), "/usr".into(), Access::ReadOnly),

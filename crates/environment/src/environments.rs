@@ -1,7 +1,7 @@
 //! From wishes to a mounted root.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -107,6 +107,24 @@ impl Environments {
         let (count, secs) = (environment.lock.packages.len(), phases.secs("solve") + phases.secs("buildroot"));
         journal.say(format!("buildroot: {count} packages, {hit}, {secs:.2} s"));
         Ok(environment)
+    }
+
+    /// Solves and makes nothing: returns what an environment of these wishes would have.
+    pub async fn solve(&self, wishes: Wishes<'_>, cancel: &CancellationToken) -> Result<Lock> {
+        let Wishes { arch, inputs, base, extra, .. } = wishes;
+        let wishes = solve::Wishes { arch, inputs, base, extra };
+        Ok(self.solutions.solve(wishes, &self.downloads, cancel).await?.whole)
+    }
+
+    /// Fetches packages of a list, for who installs them without a layer, and returns where they are, in the same order.
+    pub async fn packages(
+        &self,
+        packages: &[LockedPackage],
+        inputs: &[Input],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PathBuf>> {
+        let wanted = packages.iter().map(|package| wanted(package, inputs)).collect::<Result<Vec<_>>>()?;
+        self.downloads.get_all(&wanted, cancel).await
     }
 
     /// Removes what was least recently used, and what processes left that are gone.

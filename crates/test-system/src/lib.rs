@@ -1,1 +1,104 @@
-//! The Test System: environments, suites, verdicts.
+//! The Test System: environments, checks, verdicts.
+//!
+//! It claims `test` tasks. All packages of a build for one target come into one environment: a root with the platform's
+//! test packages, in which they are installed in one transaction, as a user's machine would do it. Then each package is
+//! looked at ([`checks`]), all are removed again, and each gets its verdict. A package that fails a check is no failure of
+//! the task: the task fails only when no verdict could be had.
+//!
+//! It refuses to run anything of a package outside of a sandbox, and keeps no state worth saving.
+
+mod blame;
+pub mod checks;
+mod environment;
+mod install;
+mod journal;
+mod node;
+mod removal;
+mod rpm;
+mod solve;
+mod subject;
+mod test_task;
+mod trouble;
+mod verdicts;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anima_buildroot::HostRpm;
+use anima_client::Client;
+use anima_client::lease::{Cancel, Runner};
+use anima_environment::{Environments, Swept, blocking};
+use anima_types::lease::{Claim, MAX_WAIT_SECS};
+use anima_types::{Arch, task};
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+/// The caches are looked at this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// What a node has to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name at the master.
+    pub name: String,
+    /// Its folder: a cache of packages and layers, which other nodes of the machine may share.
+    pub data: PathBuf,
+    /// The master's address.
+    pub master_url: String,
+    /// Its token at the master.
+    pub token: String,
+    /// The program that is run as `helper sandbox-init`: usually this program itself.
+    pub helper: PathBuf,
+    /// How many tasks it does at once.
+    pub slots: u32,
+    /// The architectures that it tests.
+    pub architectures: Vec<Arch>,
+}
+
+/// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let node = Arc::new(node::Node {
+        environments: Environments::open(&config.data.join("environments"), &config.helper)?,
+        rpm: HostRpm::new(config.data.join("test-system/stage"), &config.helper)?,
+        helper: config.helper,
+    });
+    let claim = Claim {
+        node: config.name,
+        kinds: vec![task::Kind::Test],
+        architectures: config.architectures,
+        slots: config.slots,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        wait_secs: MAX_WAIT_SECS,
+    };
+    let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
+    let sweeper = tokio::spawn(sweep_from_time_to_time(Arc::clone(&node)));
+    let cancel = Cancel::new();
+    let runner = Runner::new(client, claim).run(node, cancel.clone());
+    tokio::pin!(runner);
+    let result = tokio::select! {
+        result = &mut runner => result,
+        () = shutdown.cancelled() => {
+            cancel.trigger();
+            runner.await
+        }
+    };
+    sweeper.abort();
+    result.context("could not take test tasks")
+}
+
+/// Sweeps at once, which removes the roots of a killed node, and then again and again.
+async fn sweep_from_time_to_time(node: Arc<node::Node>) {
+    loop {
+        let swept = {
+            let node = Arc::clone(&node);
+            blocking(move || node.environments.sweep_once(SystemTime::now())).await
+        };
+        match swept {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(swept) => tracing::info!(?swept, "the caches were swept"),
+            Err(error) => tracing::warn!("the caches were not swept: could not {error}"),
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! The host's rpm at work on the environment's root.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anima_buildroot::Call;
+use anima_environment::{capture, exit_in_words, run};
+use anima_sandbox::{Exit, Outcome};
+
+use crate::test_task::Job;
+use crate::trouble::{Trouble, failed};
+
+/// Lines of rpm's output that are looked at: a transaction says one for each package, and scripts may say more.
+const MAX_LINES: usize = 20_000;
+/// How rpm lists what is installed.
+const NEVRAS: &str = "%{NAME}-%|EPOCH?{%{EPOCH}}:{0}|:%{VERSION}-%{RELEASE}.%{ARCH}\\n";
+
+/// Runs rpm with its output in the log; returns how it ended and what it said.
+pub(crate) async fn said(
+    job: &Job<'_>,
+    root: &Path,
+    arguments: &[&str],
+    packages: &[&Path],
+) -> Result<(Exit, Vec<String>), Trouble> {
+    let shown = if packages.is_empty() { String::new() } else { format!(" ({} packages)", packages.len()) };
+    job.journal.say(format!("$ rpm {}{shown}", arguments.join(" ")));
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&lines);
+    job.journal.watch(move |_, line| {
+        let mut lines = keep.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < MAX_LINES {
+            lines.push(line.to_owned());
+        }
+    });
+    let spec = job.node.rpm.spec(root, &call(arguments, packages));
+    let outcome: Result<Outcome, _> = run(spec, &job.node.helper, &job.journal, &job.cancel).await;
+    job.journal.watch(|_, _| {});
+    let exit = outcome?.exit;
+    let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((exit, lines))
+}
+
+/// Runs rpm beside the log; returns how it ended and its output.
+pub(crate) async fn captured(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
+    let spec = job.node.rpm.spec(root, &call(arguments, &[]));
+    let (outcome, output) = capture(spec, &job.node.helper, &job.cancel).await?;
+    Ok((outcome.exit, output))
+}
+
+/// Returns what is installed, each as `name-epoch:version-release.arch`.
+pub(crate) async fn installed(job: &Job<'_>, root: &Path) -> Result<BTreeSet<String>, Trouble> {
+    listed(job, root, &["-qa", "--nosignature", "--nodigest", "--qf", NEVRAS]).await
+}
+
+/// Returns every path that an installed package owns.
+pub(crate) async fn owned_paths(job: &Job<'_>, root: &Path) -> Result<BTreeSet<String>, Trouble> {
+    listed(job, root, &["-qa", "--nosignature", "--nodigest", "--qf", "[%{FILENAMES}\\n]"]).await
+}
+
+async fn listed(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<BTreeSet<String>, Trouble> {
+    let (exit, output) = captured(job, root, arguments).await?;
+    match exit.is_success() {
+        true => Ok(output.lines().map(str::to_owned).collect()),
+        false => Err(failed("internal", format!("rpm could not list what is installed: {}", exit_in_words(exit)))),
+    }
+}
+
+fn call<'a>(arguments: &[&str], packages: &[&'a Path]) -> Call<'a> {
+    let numbered = packages.iter().enumerate().map(|(index, path)| (format!("{index}.rpm"), *path));
+    Call {
+        arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+        packages: numbered.collect(),
+        ..Call::default()
+    }
+}
