@@ -23,8 +23,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// A package's repository has at most so many files; the largest known have a few thousand.
 const MAX_FILES: usize = 20_000;
-/// A server that restarts is asked again so often, after waits of one second, two seconds, ….
-const MAX_ATTEMPTS: u32 = 4;
+/// A server that restarts is asked again so often, after waits of one second, two seconds, …: for half a minute.
+const MAX_ATTEMPTS: u32 = 6;
 /// Of what git says so much is shown.
 const MAX_SAID_BYTES: usize = 2000;
 

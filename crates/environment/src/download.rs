@@ -20,10 +20,13 @@ use crate::hash::{FileHash, hash_file};
 use crate::run::blocking;
 use crate::{Error, Result};
 
-/// How often a download is begun or gone on with, before the server counts as out of reach.
-const MAX_ATTEMPTS: u32 = 5;
+/// How often a download is begun or gone on with, before the server counts as out of reach: for half a minute, which is
+/// longer than a master takes to restart.
+const MAX_ATTEMPTS: u32 = 8;
 /// The wait before the second attempt; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// No wait is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// A server that says nothing for so long is not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// A connection that brings nothing for so long is dead.
@@ -114,23 +117,10 @@ impl Downloads {
     /// Fetches a small file whose hash nobody knows, into memory.
     pub async fn small(&self, url: &str, limit_bytes: u64, cancel: &CancellationToken) -> Result<Vec<u8>> {
         check_address(url)?;
-        let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
-            let tried = tokio::select! {
-                tried = self.try_small(url, limit_bytes) => tried,
-                () = cancel.cancelled() => return Err(Error::Cancelled),
-            };
-            match tried {
-                Ok(bytes) => return Ok(bytes),
-                Err(Failed::Always(error)) => return Err(error),
-                Err(Failed::Now(reason)) if attempt == MAX_ATTEMPTS => {
-                    return Err(Error::Network { url: url.to_owned(), reason });
-                }
-                Err(Failed::Now(_)) => tokio::time::sleep(wait).await,
-            }
-            wait *= 2;
+        tokio::select! {
+            fetched = self.fetch_small(url, limit_bytes) => fetched,
+            () = cancel.cancelled() => Err(Error::Cancelled),
         }
-        unreachable!("the last attempt returns")
     }
 
     /// Removes what was least recently used until the rest has at most so many bytes; returns how many bytes went.
@@ -206,7 +196,7 @@ impl Downloads {
                 }
             }
             tokio::time::sleep(wait).await;
-            wait *= 2;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
         std::fs::rename(&part_path, path).map_err(Error::file("write", path))
     }
@@ -281,6 +271,22 @@ impl Downloads {
             Some(wanted) if size < wanted => Err(Failed::Now(format!("only {size} of {wanted} bytes came"))),
             _ => Ok(()),
         }
+    }
+
+    async fn fetch_small(&self, url: &str, limit_bytes: u64) -> Result<Vec<u8>> {
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            match self.try_small(url, limit_bytes).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Failed::Always(error)) => return Err(error),
+                Err(Failed::Now(reason)) if attempt == MAX_ATTEMPTS => {
+                    return Err(Error::Network { url: url.to_owned(), reason });
+                }
+                Err(Failed::Now(_)) => tokio::time::sleep(wait).await,
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        unreachable!("the last attempt returns")
     }
 
     async fn try_small(&self, url: &str, limit_bytes: u64) -> std::result::Result<Vec<u8>, Failed> {
