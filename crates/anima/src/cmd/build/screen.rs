@@ -22,6 +22,8 @@ use crate::{
 
 /// How often the seconds of the last line move.
 const TICK: Duration = Duration::from_millis(200);
+/// The longest usual name of a task.
+const WHOM_WIDTH: usize = 24;
 /// Tasks that are named in the last line.
 const NAMED_TASKS: usize = 3;
 
@@ -44,12 +46,13 @@ impl Screen {
     }
 
     /// Shows an event.
-    pub fn event(&self, event: &Event) -> Result {
+    pub fn event(&self, event: &Event, detail: &BuildDetail) -> Result {
+        let line = || output::line(&line(event, detail, self.began_at));
         match (self.output, &self.bar) {
             (Output::Json, _) => self.output.json_line(event),
             (Output::Text, _) if is_noise(event) => Ok(()),
-            (Output::Text, None) => output::line(&line(event, self.began_at)),
-            (Output::Text, Some(bar)) => bar.suspend(|| output::line(&line(event, self.began_at))),
+            (Output::Text, None) => line(),
+            (Output::Text, Some(bar)) => bar.suspend(line),
         }
     }
 
@@ -74,8 +77,15 @@ fn is_noise(event: &Event) -> bool {
     event.noun == "task" && event.status.as_deref().is_some_and(|status| matches!(status, "waiting" | "ready"))
 }
 
-fn line(event: &Event, began_at: Timestamp) -> String {
-    format!("{:>9}  {}", format!("+{:.1} s", event.at.secs_since(began_at).max(0.0)), event.message)
+fn line(event: &Event, detail: &BuildDetail, began_at: Timestamp) -> String {
+    let at = format!("+{:.1} s", event.at.secs_since(began_at).max(0.0));
+    let task = detail.tasks.iter().find(|task| Some(task.id) == event.task);
+    let whom = match (task, event.release) {
+        (Some(task), _) => name(task),
+        (None, Some(release)) => format!("release {release}"),
+        (None, None) => event.noun.clone(),
+    };
+    format!("{at:>9}  {whom:<WHOM_WIDTH$}  {}", event.message)
 }
 
 /// Returns how many tasks have ended, of how many. Those that will follow the sources are not known before.
@@ -118,8 +128,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_how_long_after_the_builds_beginning_it_happened() {
-        assert_eq!(line(&event("task", "succeeded"), Timestamp(10_000_000)), "   +2.3 s  jq is built");
+    fn a_line_tells_when_after_the_builds_beginning_what_happened_to_which_task() {
+        let detail = crate::cmd::build::times::tests::detail();
+        let began_at = Timestamp(10_000_000);
+        let of_task = Event { task: Some(detail.tasks[2].id), ..event("task", "succeeded") };
+
+        assert_eq!(line(&of_task, &detail, began_at), "   +2.3 s  build a                   jq is built");
+        assert_eq!(
+            line(&event("build", "testing"), &detail, began_at),
+            "   +2.3 s  build                     jq is built"
+        );
     }
 
     #[test]

@@ -65,11 +65,11 @@ pub fn table(times: &[Times]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use serde_json::json;
 
-    fn detail() -> BuildDetail {
+    pub fn detail() -> BuildDetail {
         let task = |id: i64, kind: &str, package: Option<&str>, began: &str, ended: Option<&str>| {
             json!({
                 "id": id, "kind": kind, "status": "succeeded", "build": 1, "release": null, "package": package,

@@ -4,7 +4,6 @@ use std::{pin::pin, time::Duration};
 
 use anima_types::{
     build::{self, BuildDetail},
-    event::Event,
     id::{BuildId, EventId},
     release,
 };
@@ -37,22 +36,20 @@ pub async fn watch(ask: &Ask, id: BuildId, until: Until) -> Result {
         let Some(event) = events.next().await else {
             return Err(Failure::new(Exit::Remote, "the master ended the stream of events"));
         };
-        let mut may_be_over = show_event(&screen, &event?)?;
+        let mut news = vec![event?];
         while let Ok(Some(event)) = tokio::time::timeout(TOGETHER, events.next()).await {
-            may_be_over |= show_event(&screen, &event?)?;
+            news.push(event?);
         }
         detail = ask.client.build(id).await?;
+        for event in &news {
+            screen.event(event, &detail)?;
+        }
+        let may_be_over = news.iter().any(|event| matches!(event.noun.as_str(), "build" | "release"));
         if may_be_over && let Some(end) = end(ask, &detail, until).await? {
             screen.close();
             return end;
         }
     }
-}
-
-/// Shows an event, and returns whether it may be the last.
-fn show_event(screen: &Screen, event: &Event) -> Result<bool> {
-    screen.event(event)?;
-    Ok(matches!(event.noun.as_str(), "build" | "release"))
 }
 
 /// Returns how it ended, if it has.
@@ -63,7 +60,10 @@ async fn end(ask: &Ask, detail: &BuildDetail, until: Until) -> Result<Option<Res
             if ask.output == Output::Text {
                 output::line(&show::failures(detail))?;
             }
-            let message = format!("build {} is {}: {}", build.id, build.status.name(), build.summary);
+            let message = match build.status {
+                build::Status::Cancelled => format!("build {} was cancelled", build.id),
+                _ => format!("build {} has failed", build.id),
+            };
             Ok(Some(Err(Failure::new(Exit::Unsuccessful, message).hint(format!(
                 "`anima build show {}` tells more, `anima build restart {}` tries again",
                 build.id, build.id
