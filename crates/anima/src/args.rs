@@ -73,6 +73,7 @@ pub enum Command {
     Lookaside(cmd::lookaside::Lookaside),
     Master(cmd::role::master::Master),
     BuildNode(cmd::role::build_node::BuildNode),
+    TestNode(cmd::role::test_node::TestNode),
     SignServer(cmd::role::sign_server::SignServer),
     ReleaseSystem(cmd::role::release_system::ReleaseSystem),
     Doctor(cmd::doctor::Doctor),

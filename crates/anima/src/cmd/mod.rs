@@ -45,6 +45,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),
         Command::Master(role) => role.run(global),
         Command::BuildNode(role) => role.run(global),
+        Command::TestNode(role) => role.run(global),
         Command::SignServer(role) => role.run(global),
         Command::ReleaseSystem(role) => role.run(global),
         Command::Lookaside(lookaside) => lookaside.run(global),

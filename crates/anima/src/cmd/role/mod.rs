@@ -4,6 +4,7 @@ pub mod build_node;
 pub mod master;
 pub mod release_system;
 pub mod sign_server;
+pub mod test_node;
 
 use std::{
     fs,

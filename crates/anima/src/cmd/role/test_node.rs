@@ -1,0 +1,36 @@
+//! `anima test-node`: tests alone.
+
+use clap::Args;
+
+use super::{NodeArgs, default_slots, helper, own_architectures, run};
+use crate::{args::Global, exit::Result, role::Role};
+
+/// Run the Test System alone: packages installed and checked in roots of their own
+#[derive(Args, Debug)]
+pub struct TestNode {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// How many tasks it does at once [default: by cores and memory]
+    #[arg(long)]
+    slots: Option<u32>,
+}
+
+impl TestNode {
+    pub fn run(self, global: &Global) -> Result {
+        let prepared = self
+            .node
+            .prepare(global, Role::TestNode, |config| (config.test_node.name.clone(), config.test_node.data.clone()))?;
+        let config = anima_test_system::Config {
+            name: prepared.name,
+            data: prepared.folder.clone(),
+            master_url: prepared.master_url,
+            token: prepared.token,
+            helper: helper(),
+            slots: self.slots.or(prepared.config.test_node.slots).unwrap_or_else(default_slots),
+            architectures: own_architectures()?,
+        };
+        run(Some((&prepared.folder, Role::TestNode)), async |shutdown| {
+            Ok(anima_test_system::run(config, shutdown).await?)
+        })
+    }
+}
