@@ -1,1 +1,63 @@
-//! The Git Service: hosts repositories and the lookaside, and tells the master of pushes.
+//! The Git Service: it hosts packages' repositories over smart HTTP, keeps large sources by hash in the lookaside, and
+//! tells the master of every branch that moves.
+//!
+//! Everybody reads; who pushes or uploads shows a token that the master knows. A push is written down on disk before its
+//! pusher is answered, so that it is built even if the master is away. It refuses to know what is built of a branch.
+
+mod api;
+mod app;
+mod auth;
+mod error;
+mod lookaside;
+mod outbox;
+mod pushes;
+mod repository;
+mod smart_http;
+
+use std::{future::IntoFuture as _, time::Duration};
+
+use anyhow::Context as _;
+use axum::{Router, extract::DefaultBodyLimit, routing::get};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use app::{Config, DEFAULT_MAX_LOOKASIDE_BYTES, DEFAULT_MAX_PUSH_BYTES};
+
+/// Answers that are under way when the service ends get so long.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves until `shutdown`. An error means that it cannot: its folder cannot be used.
+pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let app = app::App::open(config).await?;
+    pushes::recover(&app).await;
+    let telling = tokio::spawn(pushes::keep_telling(app.clone()));
+    let end = shutdown.clone();
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move { end.cancelled().await });
+    let serving = serving.into_future();
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => result.context("could not serve")?,
+        () = shutdown.cancelled() => {
+            let _ = tokio::time::timeout(GRACE, serving).await;
+        }
+    }
+    telling.abort();
+    Ok(())
+}
+
+fn router(app: app::App) -> Router {
+    let file = get(lookaside::download).put(lookaside::upload);
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/api/git/v1/repositories", get(api::list))
+        .route("/api/git/v1/repositories/{name}", get(api::show))
+        .route("/api/git/v1/repositories/{name}/branches", get(api::branches))
+        .route("/api/git/v1/repositories/{name}/commits", get(api::commits))
+        .route("/api/git/v1/repositories/{name}/resolve", get(api::resolve))
+        .route("/lookaside/by-hash/{algorithm}/{hash}", get(lookaside::download_by_hash))
+        .route("/lookaside/{package}/{file}/{algorithm}/{hash}/{again}", file)
+        .route("/{name}/{*path}", get(smart_http::serve).post(smart_http::serve))
+        // Bodies are streamed, each with its own bound.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(app)
+}

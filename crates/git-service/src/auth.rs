@@ -1,0 +1,97 @@
+//! Whether somebody may push. The master knows the tokens; it is asked, and its answer is kept for some seconds.
+
+use std::{
+    collections::HashMap,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use anima_types::{
+    permission::{Permission, Role},
+    token::Whoami,
+};
+use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
+
+/// A revoked token is good for so long at most; a push of a hundred packages asks the master once.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// Tokens that are remembered at most.
+const MAX_KNOWN: usize = 1_000;
+/// A pusher waits so long for the master.
+const MASTER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who has shown a token lately, by the token's hash.
+#[derive(Default)]
+pub(crate) struct Known(HashMap<[u8; 32], (Instant, Whoami)>);
+
+/// Returns the name of the caller if they may push.
+pub(crate) async fn pusher(app: &App, headers: &HeaderMap) -> Result<String> {
+    let token = token(headers)?;
+    let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let whoami = match remembered(app, &hash) {
+        Some(whoami) => whoami,
+        None => ask(app, token, hash).await?,
+    };
+    if whoami.role.may(Permission::Push) {
+        return Ok(whoami.name);
+    }
+    let message = format!("{} is a {} and may not push", whoami.name, whoami.role.name());
+    Err(Error::new(StatusCode::FORBIDDEN, "forbidden", message))
+}
+
+/// Reads `Basic` with any name and the token as password, as git sends it, or `Bearer`.
+fn token(headers: &HeaderMap) -> Result<String> {
+    let wanted = || {
+        Error::new(StatusCode::UNAUTHORIZED, "token_needed", "pushing needs a token")
+            .hint("Make one with `anima token create`, and give it to git as the password; the name does not matter.")
+    };
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(wanted)?;
+    if let Some(token) = value.strip_prefix("Bearer ") {
+        return Ok(token.trim().to_string());
+    }
+    let bytes = value.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text.trim()).ok()).ok_or_else(wanted)?;
+    let text = String::from_utf8(bytes).map_err(|_| wanted())?;
+    let (_, password) = text.split_once(':').ok_or_else(wanted)?;
+    if password.is_empty() { Err(wanted()) } else { Ok(password.to_string()) }
+}
+
+fn remembered(app: &App, hash: &[u8; 32]) -> Option<Whoami> {
+    let known = app.known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.0.get(hash).filter(|(at, _)| at.elapsed() < KNOWN_FOR).map(|(_, whoami)| whoami.clone())
+}
+
+async fn ask(app: &App, token: String, hash: [u8; 32]) -> Result<Whoami> {
+    let away = |reason: String| {
+        Error::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_master",
+            format!("the master cannot be asked who you are: {reason}"),
+        )
+        .hint("Push again when it runs.")
+    };
+    let client = app.master.with_token(Some(token));
+    let whoami = match tokio::time::timeout(MASTER_TIMEOUT, client.whoami()).await {
+        Ok(Ok(whoami)) if whoami.role != Role::Anonymous => whoami,
+        Ok(Ok(_)) => return Err(unknown()),
+        Ok(Err(error)) if matches!(error.status(), Some(401 | 403)) => return Err(unknown()),
+        Ok(Err(error)) => return Err(away(error.to_string())),
+        Err(_) => return Err(away(format!("it did not answer within {} s", MASTER_TIMEOUT.as_secs()))),
+    };
+    let mut known = app.known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.0.retain(|_, (at, _)| at.elapsed() < KNOWN_FOR);
+    if known.0.len() < MAX_KNOWN {
+        known.0.insert(hash, (Instant::now(), whoami.clone()));
+    }
+    Ok(whoami)
+}
+
+fn unknown() -> Error {
+    Error::new(StatusCode::UNAUTHORIZED, "bad_token", "this token is not known here")
+        .hint("It was revoked, or belongs to another installation; make one with `anima token create`.")
+}

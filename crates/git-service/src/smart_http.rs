@@ -1,0 +1,269 @@
+//! Git's smart HTTP ([gitprotocol-http(5)](https://git-scm.com/docs/gitprotocol-http)), spoken by `git http-backend`,
+//! which is a CGI program ([RFC 3875](https://www.rfc-editor.org/rfc/rfc3875)). Everybody reads; who pushes shows a token.
+
+use std::{path::Path as FilePath, process::Stdio};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStdin, ChildStdout},
+    sync::mpsc,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    app::App,
+    auth,
+    error::{Error, Result},
+    pushes,
+};
+
+/// Pieces of an answer that wait for a slow reader.
+const PIECES: usize = 16;
+const PIECE_BYTES: usize = 32 * 1024;
+/// Bytes of the program's own header at most.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// What git says of a pack that is over `receive.maxInputSize`.
+const TOO_LARGE: &[u8] = b"pack exceeds maximum allowed size";
+/// The end of an answer: a flush packet ([gitprotocol-common(5)](https://git-scm.com/docs/gitprotocol-common)).
+const FLUSH: &[u8] = b"0000";
+
+/// `/{name}.git/{*path}`
+pub(crate) async fn serve(
+    State(app): State<App>,
+    Path((name, path)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    match answer(app, &name, &path, request).await {
+        Ok(response) => response,
+        Err(error) => error.as_text(),
+    }
+}
+
+/// What somebody wants of a repository.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Want {
+    Fetch,
+    /// The question before a push: which branches are there?
+    AskToPush,
+    Push,
+}
+
+fn want(method: &str, path: &str, query: &str) -> Option<Want> {
+    match (method, path, query) {
+        ("GET", "info/refs", "service=git-upload-pack") | ("POST", "git-upload-pack", _) => Some(Want::Fetch),
+        ("GET", "info/refs", "service=git-receive-pack") => Some(Want::AskToPush),
+        ("POST", "git-receive-pack", _) => Some(Want::Push),
+        _ => None,
+    }
+}
+
+async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Response> {
+    let name = name.strip_suffix(".git").ok_or_else(|| Error::not_found("a repository's address ends with .git"))?;
+    let query = request.uri().query().unwrap_or_default().to_string();
+    let want = want(request.method().as_str(), path, &query)
+        .ok_or_else(|| Error::not_found("this address is for git; clone it with a git of 1.6.6 or later"))?;
+    let pusher = match want {
+        Want::Fetch => None,
+        Want::AskToPush | Want::Push => Some(auth::pusher(&app, request.headers()).await?),
+    };
+    let repository = match want {
+        Want::AskToPush => app.repositories.find_or_make(name).await?,
+        Want::Fetch | Want::Push => app.repositories.find(name)?,
+    };
+    let mut backend = backend(&app, name, path, &query, &request, pusher.as_deref())?;
+    let (stdin, stdout) =
+        backend.stdin.take().zip(backend.stdout.take()).ok_or_else(|| Error::internal("git has no pipes"))?;
+    let mut stdout = BufReader::new(stdout);
+    let push = pusher.filter(|_| want == Want::Push).map(|pusher| Push {
+        app: app.clone(),
+        name: name.to_string(),
+        repository,
+        pusher,
+    });
+    // A push holds its repository from before git looks at it until what moved is written down.
+    let lock = match &push {
+        Some(push) => Some(app.lock_of(&push.name).lock_owned().await),
+        None => None,
+    };
+    let feeding = tokio::spawn(feed(stdin, request.into_body()));
+    let (status, headers) = read_header(&mut stdout).await?;
+    let (sender, receiver) = mpsc::channel(PIECES);
+    tokio::spawn(async move {
+        let _slot = app.processes.acquire().await;
+        let _lock = lock;
+        hand_on(backend, stdout, push, sender).await;
+        feeding.abort();
+    });
+    Ok((status, headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+}
+
+/// Starts the CGI program with what the request says.
+fn backend(app: &App, name: &str, path: &str, query: &str, request: &Request, pusher: Option<&str>) -> Result<Child> {
+    let mut command = app.repositories.git();
+    command.arg("http-backend");
+    command.env("GIT_PROJECT_ROOT", app.repositories.folder()).env("GIT_HTTP_EXPORT_ALL", "1");
+    command.env("PATH_INFO", format!("/{name}.git/{path}")).env("QUERY_STRING", query);
+    command.env("REQUEST_METHOD", request.method().as_str()).env("REMOTE_ADDR", "");
+    if let Some(pusher) = pusher {
+        command.env("REMOTE_USER", pusher);
+    }
+    for (variable, header) in [
+        ("CONTENT_TYPE", "content-type"),
+        ("GIT_PROTOCOL", "git-protocol"),
+        ("HTTP_CONTENT_ENCODING", "content-encoding"),
+    ] {
+        if let Some(value) = request.headers().get(header).and_then(|value| value.to_str().ok()) {
+            command.env(variable, value);
+        }
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn().map_err(|error| Error::internal(format!("could not run git: {error}")))
+}
+
+/// Gives the program the request's body. When it wants no more, the rest is read and dropped: a client that is still
+/// sending does not listen.
+async fn feed(mut stdin: ChildStdin, body: Body) {
+    let mut body = body.into_data_stream();
+    let mut is_wanted = true;
+    while let Some(Ok(piece)) = body.next().await {
+        is_wanted = is_wanted && stdin.write_all(&piece).await.is_ok();
+    }
+}
+
+async fn read_header(stdout: &mut BufReader<ChildStdout>) -> Result<(StatusCode, HeaderMap)> {
+    let (mut status, mut headers, mut size) = (StatusCode::OK, HeaderMap::new(), 0);
+    loop {
+        let mut line = String::new();
+        let read = stdout.read_line(&mut line).await.map_err(Error::internal)?;
+        size += read;
+        if read == 0 || size > MAX_HEADER_BYTES {
+            return Err(Error::internal("git ended without an answer"));
+        }
+        let line = line.trim_end();
+        let Some((name, value)) = line.split_once(": ") else { return Ok((status, headers)) };
+        if name.eq_ignore_ascii_case("status") {
+            let code = value.split(' ').next().and_then(|code| code.parse::<u16>().ok());
+            status = code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
+        } else if let (Ok(name), Ok(value)) = (name.parse::<axum::http::HeaderName>(), value.parse()) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// A push under way.
+struct Push {
+    app: App,
+    name: String,
+    repository: std::path::PathBuf,
+    pusher: String,
+}
+
+/// Hands the program's answer on. The end of a push's answer is held back until what moved is written down and the
+/// master was told; what it says goes before that end.
+async fn hand_on(
+    mut backend: Child,
+    mut stdout: BufReader<ChildStdout>,
+    push: Option<Push>,
+    sender: mpsc::Sender<std::io::Result<Bytes>>,
+) {
+    let (mut held, mut is_sideband, mut is_first, mut is_too_large) = (BytesMut::new(), false, true, false);
+    let mut is_read = true;
+    loop {
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+        match stdout.read_buf(&mut piece).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        if std::mem::take(&mut is_first) {
+            is_sideband = matches!(piece.get(4), Some(1 | 2));
+        }
+        is_too_large |= push.is_some() && contains(&piece, TOO_LARGE);
+        held.extend_from_slice(&piece);
+        let keep = if push.is_some() { FLUSH.len() } else { 0 };
+        let free = held.len().saturating_sub(keep);
+        // A reader who went away does not stop a push: its branches are moved already, perhaps.
+        is_read = is_read && (free == 0 || sender.send(Ok(held.split_to(free).freeze())).await.is_ok());
+        if !is_read {
+            if push.is_none() {
+                return;
+            }
+            held.clear();
+        }
+    }
+    let _ = backend.wait().await;
+    if let Some(push) = push {
+        let lines = push.finish(is_too_large).await;
+        if is_sideband && held.as_ref() == FLUSH {
+            held.clear();
+            lines.iter().for_each(|line| held.extend_from_slice(&message(line)));
+            held.extend_from_slice(FLUSH);
+        }
+    }
+    if is_read && !held.is_empty() {
+        let _ = sender.send(Ok(held.freeze())).await;
+    }
+}
+
+impl Push {
+    /// Returns what the pusher is told.
+    async fn finish(&self, is_too_large: bool) -> Vec<String> {
+        if is_too_large {
+            let bytes = self.app.config.max_push_bytes;
+            return vec![
+                format!("a push has at most {} MiB: large files belong in the lookaside:", bytes >> 20),
+                format!("  anima lookaside upload --package {} FILE", self.name),
+                "it prints the line for the package's `sources`".to_string(),
+            ];
+        }
+        match self.note().await {
+            Ok(noted) => pushes::tell_now(&self.app, noted).await,
+            Err(error) => {
+                vec![format!("the push is in git, but could not be written down for the master: {}", error.message)]
+            }
+        }
+    }
+
+    async fn note(&self) -> Result<Vec<(u64, anima_types::push::Push)>> {
+        pushes::note(&self.app, &self.name, FilePath::new(&self.repository), &self.pusher).await
+    }
+}
+
+fn contains(bytes: &[u8], words: &[u8]) -> bool {
+    bytes.windows(words.len()).any(|window| window == words)
+}
+
+/// Returns a packet of the second band, which git shows to its user as `remote: …`.
+fn message(line: &str) -> Vec<u8> {
+    // Four digits of length count themselves and the band; a packet has at most 65,520 bytes.
+    let line: String = line.chars().take(1_000).collect();
+    format!("{:04x}\u{2}{line}\n", line.len() + 6).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_packet_whose_length_counts_all_of_it() {
+        let packet = message("build 7");
+
+        assert_eq!(packet, b"000d\x02build 7\n");
+        assert_eq!(packet.len(), 0xd);
+    }
+
+    #[test]
+    fn only_the_smart_protocol_is_spoken() {
+        assert!(want("GET", "info/refs", "service=git-upload-pack") == Some(Want::Fetch));
+        assert!(want("GET", "info/refs", "").is_none());
+        assert!(want("GET", "HEAD", "").is_none());
+        assert!(want("GET", "objects/info/packs", "").is_none());
+    }
+}
