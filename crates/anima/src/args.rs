@@ -72,6 +72,7 @@ pub enum Command {
     #[command(subcommand)]
     Lookaside(cmd::lookaside::Lookaside),
     Master(cmd::role::master::Master),
+    GitService(cmd::role::git_service::GitService),
     BuildNode(cmd::role::build_node::BuildNode),
     TestNode(cmd::role::test_node::TestNode),
     SignServer(cmd::role::sign_server::SignServer),

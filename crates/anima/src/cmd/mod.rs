@@ -44,6 +44,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Token(token) => ask(global, async |ask| token.run(ask).await),
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),
         Command::Master(role) => role.run(global),
+        Command::GitService(role) => role.run(global),
         Command::BuildNode(role) => role.run(global),
         Command::TestNode(role) => role.run(global),
         Command::SignServer(role) => role.run(global),

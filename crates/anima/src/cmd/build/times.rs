@@ -29,7 +29,12 @@ pub struct Times {
 pub fn of(detail: &BuildDetail, release: Option<&Release>) -> Vec<Times> {
     let build = &detail.build;
     let longest = |kind: Kind, package: Option<&str>| {
-        let its = |task: &&Task| task.kind == kind && package.is_none_or(|name| task.package.as_deref() == Some(name));
+        let its = |task: &&Task| {
+            // A release's tasks, such as the signature of its metadata, are part of the release's time.
+            task.kind == kind
+                && task.release.is_none()
+                && package.is_none_or(|name| task.package.as_deref() == Some(name))
+        };
         detail.tasks.iter().filter(its).filter_map(took).reduce(f64::max)
     };
     let released_at = release.and_then(|release| release.released_at);

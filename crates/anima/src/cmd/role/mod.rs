@@ -1,6 +1,7 @@
 //! The roles: each a process of its own, under `anima up` or alone on a machine.
 
 pub mod build_node;
+pub mod git_service;
 pub mod master;
 pub mod release_system;
 pub mod sign_server;

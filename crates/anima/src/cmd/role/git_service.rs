@@ -1,0 +1,35 @@
+//! `anima git-service`: git and the lookaside alone.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::{NodeArgs, listener, run};
+use crate::{args::Global, exit::Result, role::Role};
+
+/// Run the Git Service alone: repositories of package sources, and the lookaside
+#[derive(Args, Debug)]
+pub struct GitService {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Where it listens [default: 127.0.0.1:8491]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Its address as others reach it [default: http:// and where it listens]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+impl GitService {
+    pub fn run(self, global: &Global) -> Result {
+        let prepared = self.node.prepare(global, Role::GitService, |_| (None, None))?;
+        let listen = self.listen.unwrap_or(prepared.config.git_listen);
+        let public_url = self.public_url.or(prepared.config.git_url).unwrap_or_else(|| format!("http://{listen}"));
+        let config =
+            anima_git_service::Config::new(prepared.folder.clone(), public_url, prepared.master_url, prepared.token);
+        run(Some((&prepared.folder, Role::GitService)), async |shutdown| {
+            let listener = listener(listen).await?;
+            Ok(anima_git_service::run(config, listener, shutdown).await?)
+        })
+    }
+}
