@@ -1,0 +1,276 @@
+//! The service with the real git, and a master that notes what it is told.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anima_git_service::Config;
+use anima_types::{
+    permission::Role,
+    push::{Push, PushAnswer},
+    token::Whoami,
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use sha2::{Digest as _, Sha512};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What is waited for is there within this, also on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What the master was told; while it is away, it answers nothing good.
+#[derive(Clone, Default)]
+struct Master {
+    pushes: Arc<Mutex<Vec<Push>>>,
+    is_away: Arc<AtomicBool>,
+}
+
+struct Service {
+    master: Master,
+    url: String,
+    folder: TempDir,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn service() -> Service {
+    service_on(tempfile::tempdir().unwrap(), Master::default()).await
+}
+
+async fn service_on(folder: TempDir, master: Master) -> Service {
+    let router = Router::new()
+        .route("/api/v1/tokens/whoami", get(whoami))
+        .route("/api/v1/pushes", post(take_push))
+        .with_state(master.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let master_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = Config {
+        max_push_bytes: 1 << 20,
+        max_lookaside_bytes: 1 << 20,
+        ..Config::new(folder.path().join("git"), format!("http://{address}"), master_url, "git-service".into())
+    };
+    let shutdown = CancellationToken::new();
+    tokio::spawn(anima_git_service::run(config, listener, shutdown.clone()));
+    Service { master, url: address.to_string(), folder, shutdown }
+}
+
+async fn whoami(headers: HeaderMap) -> Response {
+    let token = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match token {
+        "Bearer packager" => Json(Whoami { name: "ann".into(), role: Role::Packager }).into_response(),
+        "Bearer node" => Json(Whoami { name: "n1".into(), role: Role::BuildNode }).into_response(),
+        _ => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Response {
+    if master.is_away.load(Ordering::SeqCst) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let message = format!("building {}", push.package);
+    master.pushes.lock().unwrap().push(push);
+    Json(PushAnswer { build: None, message }).into_response()
+}
+
+impl Service {
+    /// Runs git in a work tree of that name, which is made at the first call.
+    async fn git(&self, tree: &str, arguments: &[&str]) -> Output {
+        let path = self.tree(tree);
+        let arguments: Vec<String> = arguments.iter().map(|text| text.to_string()).collect();
+        tokio::task::spawn_blocking(move || {
+            let run = |arguments: &[&str]| {
+                let mut command = Command::new("git");
+                command.current_dir(&path).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
+                for who in ["AUTHOR", "COMMITTER"] {
+                    command.env(format!("GIT_{who}_NAME"), "Ann").env(format!("GIT_{who}_EMAIL"), "ann@example.org");
+                }
+                command.args(arguments).output().unwrap()
+            };
+            if !path.exists() {
+                fs::create_dir_all(&path).unwrap();
+                assert!(run(&["init", "--quiet", "--initial-branch=main"]).status.success());
+            }
+            run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn commit(&self, tree: &str, file: &str, bytes: &[u8]) -> String {
+        self.git(tree, &["status"]).await;
+        fs::write(self.tree(tree).join(file), bytes).unwrap();
+        assert!(self.git(tree, &["add", "--all"]).await.status.success());
+        assert!(self.git(tree, &["commit", "--quiet", "--message", "Add it"]).await.status.success());
+        String::from_utf8(self.git(tree, &["rev-parse", "HEAD"]).await.stdout).unwrap().trim().to_string()
+    }
+
+    fn tree(&self, name: &str) -> PathBuf {
+        self.folder.path().join("trees").join(name)
+    }
+
+    fn address(&self, token: &str, name: &str) -> String {
+        format!("http://any:{token}@{}/{name}.git", self.url)
+    }
+
+    async fn told(&self, count: usize) -> Vec<Push> {
+        let began = Instant::now();
+        loop {
+            let pushes = self.master.pushes.lock().unwrap().clone();
+            if pushes.len() >= count {
+                return pushes;
+            }
+            assert!(began.elapsed() < LIMIT, "the master was told of {pushes:?} only");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn curl(&self, arguments: &[&str]) -> (u16, String) {
+        let arguments: Vec<String> =
+            arguments.iter().map(|text| text.replace("URL", &format!("http://{}", self.url))).collect();
+        let output = tokio::process::Command::new("curl")
+            .args(["-sS", "--path-as-is", "-w", "\n%{http_code}"])
+            .args(arguments)
+            .output();
+        let text = String::from_utf8_lossy(&output.await.unwrap().stdout).into_owned();
+        let (body, code) = text.rsplit_once('\n').unwrap();
+        (code.parse().unwrap(), body.to_string())
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_makes_the_repository_tells_the_master_and_tells_the_pusher_what_it_began() {
+    let service = service().await;
+    let commit = service.commit("a", "a.spec", b"Name: a\n").await;
+
+    let pushed = service.git("a", &["push", &service.address("packager", "a"), "HEAD:c10", "HEAD:c9"]).await;
+
+    assert!(pushed.status.success(), "{}", said(&pushed));
+    assert!(said(&pushed).contains("remote: building a"), "{}", said(&pushed));
+    let told = service.told(2).await;
+    assert_eq!(told.iter().map(|push| push.branch.as_str()).collect::<Vec<_>>(), ["c10", "c9"]);
+    assert!(
+        told.iter().all(|push| push.commit == commit && push.pusher == "ann" && push.subject == "Add it"),
+        "{told:?}"
+    );
+    let cloned = service.git("b", &["fetch", &format!("http://{}/a.git", service.url), "c10"]).await;
+    assert!(cloned.status.success(), "everybody reads: {}", said(&cloned));
+    let (status, body) = service.curl(&["URL/api/git/v1/repositories/a/resolve?reference=c10"]).await;
+    assert!(status == 200 && body.contains(&commit), "{body}");
+    assert_eq!(service.curl(&["URL/api/git/v1/repositories/a/resolve?reference=--all"]).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_while_the_master_is_away_is_told_when_it_is_back_also_by_the_next_process() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    service.master.is_away.store(true, Ordering::SeqCst);
+
+    let pushed = service.git("a", &["push", &service.address("packager", "a"), "HEAD:c10"]).await;
+    assert!(pushed.status.success() && said(&pushed).contains("written down"), "{}", said(&pushed));
+    service.shutdown.cancel();
+    let moved = tempfile::tempdir().unwrap();
+    fs::rename(service.folder.path().join("git"), moved.path().join("git")).unwrap();
+    let next = service_on(moved, Master::default()).await;
+
+    assert_eq!(next.told(1).await[0].branch, "c10");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_right_to_push_is_refused_with_a_reason_and_makes_nothing() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+
+    for token in ["wrong", "node"] {
+        let refused = service.git("a", &["push", &service.address(token, "a"), "HEAD:c10"]).await;
+        assert!(!refused.status.success(), "{token}");
+    }
+
+    assert_eq!(service.curl(&["URL/api/git/v1/repositories"]).await.1, "[]");
+    assert!(service.master.pushes.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_garbage_is_refused_with_the_cure_and_the_next_push_works() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    let mut state = 1_u64;
+    let garbage: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    })
+    .take(4 << 20)
+    .collect();
+    service.commit("garbage", "garbage", &garbage).await;
+
+    let refused = service.git("garbage", &["push", &service.address("packager", "a"), "HEAD:c10"]).await;
+    assert!(!refused.status.success() && said(&refused).contains("lookaside"), "{}", said(&refused));
+    assert_eq!(service.curl(&["URL/api/git/v1/repositories/a/branches"]).await.1, "[]");
+
+    let pushed = service.git("a", &["push", &service.address("packager", "a"), "HEAD:c10"]).await;
+    assert!(pushed.status.success(), "{}", said(&pushed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_the_lookaside_is_found_by_each_of_its_hashes_and_a_wrong_one_leaves_nothing() {
+    let service = service().await;
+    let file = service.folder.path().join("a.tar");
+    fs::write(&file, b"archive").unwrap();
+    let sha512 = hex::encode(Sha512::digest(b"archive"));
+    let sha256 = hex::encode(sha2::Sha256::digest(b"archive"));
+    let (good, path) = (format!("URL/lookaside/a/a.tar/sha512/{sha512}/a.tar"), file.to_string_lossy().into_owned());
+    let wrong = format!("URL/lookaside/a/a.tar/sha512/{}/a.tar", "0".repeat(128));
+
+    assert_eq!(service.curl(&["-T", &path, &good]).await.0, 401);
+    let (status, body) = service.curl(&["-H", "Authorization: Bearer packager", "-T", &path, &wrong]).await;
+    assert!(status == 422 && body.contains("wrong_hash"), "{status} {body}");
+    assert_eq!(service.curl(&[&good]).await.0, 404);
+
+    let (status, body) = service.curl(&["-H", "Authorization: Bearer packager", "-T", &path, &good]).await;
+    assert!(status == 201 && body.contains(&format!("SHA512 (a.tar) = {sha512}")), "{status} {body}");
+    assert_eq!(service.curl(&[&good]).await, (200, "archive".into()));
+    assert_eq!(service.curl(&[&format!("URL/lookaside/a/a.tar/sha256/{sha256}/a.tar")]).await.0, 200);
+    assert_eq!(service.curl(&[&format!("URL/lookaside/by-hash/sha256/{sha256}")]).await, (200, "archive".into()));
+    let left = fs::read_dir(service.folder.path().join("git/lookaside/tmp")).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_leave_their_folder_are_refused() {
+    let service = service().await;
+
+    for path in
+        ["URL/..%2f..%2fetc.git/info/refs?service=git-upload-pack", "URL/.hidden.git/info/refs?service=git-upload-pack"]
+    {
+        let (status, body) = service.curl(&[path]).await;
+        assert!(status == 400 || status == 404, "{path}: {status} {body}");
+    }
+    let hash = "0".repeat(128);
+    let (status, _) = service.curl(&[&format!("URL/lookaside/a/..%2fb/sha512/{hash}/..%2fb")]).await;
+    assert_eq!(status, 400);
+}
