@@ -32,3 +32,10 @@ impl Cancel {
         self.0.cancelled().await;
     }
 }
+
+/// The token itself: who cancels it gives the sign, and who gives the sign cancels it.
+impl From<CancellationToken> for Cancel {
+    fn from(token: CancellationToken) -> Cancel {
+        Cancel(token)
+    }
+}
