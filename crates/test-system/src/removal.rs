@@ -10,7 +10,7 @@ use anima_types::work::Check;
 
 use crate::blame;
 use crate::rpm;
-use crate::subject::{Subject, nvra};
+use crate::subject::{Subject, nvra, with_epoch};
 use crate::test_task::Job;
 use crate::trouble::Trouble;
 use crate::verdicts::{green, red};
@@ -32,14 +32,14 @@ pub(crate) async fn remove(job: &Job<'_>, root: &Path, there: &[&Subject]) -> Re
     let names: Vec<String> = going.iter().map(|subject| nvra(subject.nevra())).collect();
     let arguments: Vec<&str> = ["-ev"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let (exit, lines) = rpm::said(job, root, &arguments, &[]).await?;
-    let still_owned = rpm::owned_paths(job, root).await?;
+    let (installed, owned) = (rpm::installed(job, root).await?, rpm::owned_paths(job, root).await?);
     let inside = Inside::open(root)?;
     for subject in going {
         let nevra = subject.nevra();
-        let left = leftovers(&subject.info, &inside, &still_owned);
+        let left = leftovers(&subject.info, &inside, &owned);
         let check = if let Some(failed) = blame::failed_scripts(nevra, &lines) {
             red("removal", failed)
-        } else if !exit.is_success() {
+        } else if installed.contains(&with_epoch(nevra)) {
             let about = blame::lines_about(nevra, &lines).unwrap_or_else(|| blame::shown(&errors(&lines)));
             red("removal", format!("rpm did not remove it, {}: {about}", exit_in_words(exit)))
         } else if !left.is_empty() {
@@ -88,7 +88,7 @@ fn gives(info: &PackageInfo, requirement: &str) -> bool {
 }
 
 /// Returns the package's files that are there and nobody's any more.
-pub(crate) fn leftovers(info: &PackageInfo, inside: &Inside, still_owned: &BTreeSet<String>) -> Vec<String> {
+fn leftovers(info: &PackageInfo, inside: &Inside, still_owned: &BTreeSet<String>) -> Vec<String> {
     let files = info.files.iter().filter(|file| file.kind != FileKind::Dir && !still_owned.contains(&file.path));
     let is_there = |path: &str| matches!(inside.kind_of_itself(path), Ok(Some(_)));
     files.map(|file| file.path.clone()).filter(|path| is_there(path)).collect()
