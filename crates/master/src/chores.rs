@@ -6,6 +6,8 @@ use std::time::Duration;
 use anima_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::lease::expire_once;
+
 use crate::{app::App, build, error::ApiResult, lease, release};
 
 /// Leases end at most this late.

@@ -1,0 +1,208 @@
+//! The API's description by [OpenAPI 3.1](https://spec.openapis.org/oas/v3.1.0), and the same as a page for people
+//! (`docs/API.md`), both from the table of routes.
+
+mod operations;
+
+use anima_types::{
+    artifact, build, error, event, key, lease, node, package, permission::Permission, platform, product, push, release,
+    repository, task, token,
+};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi as _;
+
+use crate::{
+    error::{ApiError, ApiResult, Json},
+    route::Route,
+};
+use operations::{OPERATIONS, Operation};
+
+/// Everything that the API takes and gives.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(
+    artifact::Artifact,
+    build::Build,
+    build::BuildDetail,
+    build::CreateBuild,
+    error::ErrorBody,
+    event::Event,
+    key::CreateKey,
+    key::Key,
+    lease::Claim,
+    lease::Heartbeat,
+    lease::Lease,
+    lease::LogSize,
+    lease::Report,
+    node::Node,
+    package::PackageDetail,
+    package::PackageSummary,
+    platform::Platform,
+    product::CreateProduct,
+    product::Product,
+    push::Push,
+    push::PushAnswer,
+    release::CreateRelease,
+    release::Release,
+    repository::Repository,
+    repository::RepositoryPackage,
+    repository::Snapshot,
+    task::Task,
+    token::CreateToken,
+    token::CreatedToken,
+    token::Token,
+    token::Whoami,
+)))]
+struct Schemas;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![Route::get("/api/v1/openapi.json", Permission::Read, show)]
+}
+
+async fn show() -> ApiResult<Json<Value>> {
+    Ok(Json(description()?))
+}
+
+fn description() -> ApiResult<Value> {
+    let schemas = serde_json::to_value(Schemas::openapi()).map_err(ApiError::internal)?;
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method.to_lowercase()] = described(operation);
+    }
+    let mut components = schemas["components"].clone();
+    components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    Ok(json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Anima", "version": env!("CARGO_PKG_VERSION") },
+        "paths": paths,
+        "components": components,
+    }))
+}
+
+fn described(operation: &Operation) -> Value {
+    let parameters = parameters(operation.path)
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let mut described = json!({
+        "summary": operation.summary,
+        "parameters": parameters.collect::<Vec<_>>(),
+        "responses": {
+            "200": { "description": "It is done." },
+            "default": { "description": "Why not.", "content": content("ErrorBody") },
+        },
+    });
+    if let Some(schema) = operation.gives {
+        described["responses"]["200"]["content"] = content(schema);
+    }
+    if let Some(schema) = operation.takes {
+        described["requestBody"] = json!({ "required": true, "content": content(schema) });
+    }
+    if permission(operation) != Some(Permission::Read) {
+        described["security"] = json!([{ "token": [] }]);
+    }
+    described
+}
+
+fn parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{').skip(1).filter_map(|rest| rest.split('}').next())
+}
+
+fn content(schema: &str) -> Value {
+    let name = schema.trim_matches(['[', ']']);
+    let one = json!({ "$ref": format!("#/components/schemas/{name}") });
+    let schema = if schema.starts_with('[') { json!({ "type": "array", "items": one }) } else { one };
+    json!({ "application/json": { "schema": schema } })
+}
+
+/// Returns what the table of routes asks for.
+fn permission(operation: &Operation) -> Option<Permission> {
+    let routes = crate::routes();
+    let route =
+        routes.iter().find(|route| route.path == operation.path && route.method.as_str() == operation.method)?;
+    Some(route.permission)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_api_is_described_and_nothing_else() {
+        let routes = crate::routes();
+        let api = routes.iter().filter(|route| route.path.starts_with("/api/"));
+        let api: BTreeSet<(&str, &str)> = api.map(|route| (route.path, route.method.as_str())).collect();
+
+        let described: BTreeSet<(&str, &str)> =
+            OPERATIONS.iter().map(|operation| (operation.path, operation.method)).collect();
+
+        assert_eq!(api, described);
+    }
+
+    #[test]
+    fn every_schema_that_is_named_is_there() {
+        let description = description().unwrap();
+        let schemas = description["components"]["schemas"].as_object().unwrap();
+
+        let text = description.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+        }
+    }
+
+    /// `ANIMA_UPDATE=1 cargo test -p anima-master` writes the page anew.
+    #[test]
+    fn the_page_for_people_is_fresh() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/API.md");
+        let fresh = page();
+        if std::env::var_os("ANIMA_UPDATE").is_some() {
+            std::fs::write(&path, &fresh).unwrap();
+        }
+
+        assert!(std::fs::read_to_string(&path).unwrap_or_default() == fresh, "docs/API.md is not what the routes say");
+    }
+
+    fn page() -> String {
+        let mut page = String::from(
+            "# API\n\nThe Master Service's API is at `/api/v1`; bodies and answers are JSON, and `/api/v1/openapi.json` describes each field. This page is made\n\
+             from the table of routes by a test (`ANIMA_UPDATE=1 cargo test -p anima-master the_page_for_people`).\n\n\
+             **Tokens.** `Authorization: Bearer TOKEN`. Reading needs none; everything else needs a token whose role has the permission in the table. Roles are\n\
+             `admin`, `packager`, `release-manager`, and one for each part of the system. A lease's secret is a token for its own task and nothing else.\n\n\
+             **Errors.** Every answer of 400 and above is `{\"code\": …, \"message\": …, \"hint\": …}`: a stable word, one sentence, and what to do about it where that\n\
+             is known.\n\n\
+             **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once.\n\n\
+             | route | permission | what it does | takes | gives |\n|---|---|---|---|---|\n",
+        );
+        for operation in OPERATIONS {
+            let permission = permission(operation).and_then(|permission| serde_json::to_value(permission).ok());
+            let permission = permission.and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default();
+            page += &format!(
+                "| `{} {}` | {permission} | {} | {} | {} |\n",
+                operation.method,
+                operation.path,
+                operation.summary,
+                operation.takes.unwrap_or_default(),
+                operation.gives.unwrap_or_default(),
+            );
+        }
+        page + OUTSIDE
+    }
+
+    const OUTSIDE: &str = "\n## Outside of `/api/v1`\n\n\
+        | address | what is there |\n|---|---|\n\
+        | `/` and the nouns below it | pages for people |\n\
+        | `/repos/PRODUCT/PRODUCT.repo`, `/repos/PRODUCT/RPM-GPG-KEY` | a product's configuration for dnf, and its public key |\n\
+        | `/repos/PRODUCT/REPOSITORY/ARCH/…` | what users see now |\n\
+        | `/repos/PRODUCT/REPOSITORY/ARCH@N/…` | snapshot N, for ever |\n\
+        | `/builds/BUILD/repo/PLATFORM/ARCH/…` | what a build has made so far, unsigned |\n\
+        | `/mirror/NAME/…` | folders of packages that the configuration names |\n\
+        | `/healthz` | `ok` when the database answers |\n\n\
+        ## The Git Service\n\n\
+        | address | what is there |\n|---|---|\n\
+        | `/NAME.git` | a package's repository; everybody clones, who pushes gives a token as the password |\n\
+        | `GET /api/git/v1/repositories` | the names of all repositories |\n\
+        | `GET /api/git/v1/repositories/NAME` | a repository with its branches; `/branches`, `/commits?branch=`, `/resolve?reference=` below it |\n\
+        | `PUT`, `GET /lookaside/PACKAGE/FILE/ALGORITHM/HASH/FILE` | a large source; uploading needs a token |\n\
+        | `GET /lookaside/by-hash/ALGORITHM/HASH` | the same by its hash alone |\n";
+}

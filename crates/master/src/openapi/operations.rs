@@ -1,0 +1,151 @@
+//! What each route of the API is for: one line each. A test compares it with the table of routes.
+
+/// One operation.
+pub struct Operation {
+    /// The method.
+    pub method: &'static str,
+    /// The address.
+    pub path: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The schema of its body.
+    pub takes: Option<&'static str>,
+    /// The schema of its answer; a list where it stands in brackets.
+    pub gives: Option<&'static str>,
+}
+
+const fn read(path: &'static str, summary: &'static str, gives: &'static str) -> Operation {
+    Operation { method: "GET", path, summary, takes: None, gives: Some(gives) }
+}
+
+const fn stream(path: &'static str, summary: &'static str) -> Operation {
+    Operation { method: "GET", path, summary, takes: None, gives: None }
+}
+
+const fn act(path: &'static str, summary: &'static str) -> Operation {
+    Operation { method: "POST", path, summary, takes: None, gives: None }
+}
+
+const fn make(path: &'static str, summary: &'static str, takes: &'static str, gives: &'static str) -> Operation {
+    Operation { method: "POST", path, summary, takes: Some(takes), gives: Some(gives) }
+}
+
+const fn operation(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    takes: Option<&'static str>,
+    gives: Option<&'static str>,
+) -> Operation {
+    Operation { method, path, summary, takes, gives }
+}
+
+/// All operations, in the order of the reference.
+pub const OPERATIONS: &[Operation] = &[
+    read(
+        "/api/v1/builds",
+        "Lists builds, the newest first; `limit`, `before`, `package`, `owner`, `status` narrow it.",
+        "[Build]",
+    ),
+    make("/api/v1/builds", "Starts a build.", "CreateBuild", "Build"),
+    read("/api/v1/builds/{build}", "Shows a build with its tasks.", "BuildDetail"),
+    act("/api/v1/builds/{build}/cancel", "Stops a build."),
+    act("/api/v1/builds/{build}/restart", "Tries again what failed in a build."),
+    read("/api/v1/tasks/{task}", "Shows a task.", "Task"),
+    act("/api/v1/tasks/{task}/cancel", "Stops a task."),
+    act("/api/v1/tasks/{task}/restart", "Tries a task again."),
+    stream("/api/v1/tasks/{task}/log", "Reads a task's log as text; `Range` reads a part."),
+    stream(
+        "/api/v1/tasks/{task}/log/stream",
+        "Follows a task's log by server-sent events from `offset` or `Last-Event-ID`: `id` is the offset at which a piece ends, `data` its text as JSON; the event `end` is last.",
+    ),
+    make(
+        "/api/v1/leases",
+        "Waits for a task, at most `wait_secs`; 204 where there is none. Nodes only.",
+        "Claim",
+        "Lease",
+    ),
+    operation(
+        "POST",
+        "/api/v1/tasks/{task}/heartbeat",
+        "Says that the node lives; waits `wait_secs`, and is answered with 409 `stale_lease` as soon as the lease is lost.",
+        None,
+        Some("Heartbeat"),
+    ),
+    operation(
+        "PUT",
+        "/api/v1/tasks/{task}/log",
+        "Appends to the log at `offset`; equal bytes may be sent again.",
+        None,
+        Some("LogSize"),
+    ),
+    operation(
+        "PUT",
+        "/api/v1/tasks/{task}/artifacts/{sha256}",
+        "Uploads an artifact with its `kind` and `name`.",
+        None,
+        Some("Artifact"),
+    ),
+    operation(
+        "POST",
+        "/api/v1/tasks/{task}/report",
+        "Says what came of a task; the same report may be sent again.",
+        Some("Report"),
+        None,
+    ),
+    stream("/api/v1/artifacts/{sha256}", "Downloads an artifact; `Range` reads a part."),
+    stream("/api/v1/artifacts/{sha256}/header", "Downloads a package's header, which is what is signed."),
+    make(
+        "/api/v1/pushes",
+        "Tells of a push. The Git Service only; the same push may be told again.",
+        "Push",
+        "PushAnswer",
+    ),
+    read("/api/v1/releases", "Lists releases, the newest first.", "[Release]"),
+    make("/api/v1/releases", "Plans a release of a build to a product.", "CreateRelease", "Release"),
+    read("/api/v1/releases/{release}", "Shows a release with its plan.", "Release"),
+    act("/api/v1/releases/{release}/commit", "Decides that a planned release goes to users."),
+    act("/api/v1/releases/{release}/abandon", "Throws a plan away."),
+    act("/api/v1/releases/{release}/revert", "Takes a release back: users see again what they saw before."),
+    act("/api/v1/releases/{release}/replan", "Plans a release anew."),
+    stream(
+        "/api/v1/releases/{release}/repositories/{repository}/packages",
+        "Lists the metadata of all packages that a repository has after the release.",
+    ),
+    read("/api/v1/products", "Lists products.", "[Product]"),
+    make("/api/v1/products", "Makes a product with its repositories and its key.", "CreateProduct", "Product"),
+    read("/api/v1/products/{product}", "Shows a product.", "Product"),
+    read("/api/v1/repositories", "Lists repositories, of one `product` or of all.", "[Repository]"),
+    read("/api/v1/repositories/{repository}", "Shows a repository.", "Repository"),
+    read(
+        "/api/v1/repositories/{repository}/snapshots",
+        "Lists a repository's snapshots with what each changed.",
+        "[Snapshot]",
+    ),
+    read(
+        "/api/v1/repositories/{repository}/packages",
+        "Lists the packages that users see in a repository.",
+        "[RepositoryPackage]",
+    ),
+    read("/api/v1/platforms", "Lists platforms.", "[Platform]"),
+    read("/api/v1/platforms/{platform}", "Shows a platform.", "Platform"),
+    read("/api/v1/packages", "Lists all packages that were ever pushed or built.", "[PackageSummary]"),
+    read("/api/v1/packages/{package}", "Shows a package with its builds.", "PackageDetail"),
+    read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]"),
+    read("/api/v1/keys", "Lists keys with their public halves.", "[Key]"),
+    make("/api/v1/keys", "Asks the Sign Server for a key.", "CreateKey", "Key"),
+    read("/api/v1/tokens", "Lists tokens, without their secrets.", "[Token]"),
+    make("/api/v1/tokens", "Makes a token; its secret is shown this once.", "CreateToken", "CreatedToken"),
+    operation("DELETE", "/api/v1/tokens/{token}", "Revokes a token.", None, None),
+    read("/api/v1/tokens/whoami", "Says whose token was sent.", "Whoami"),
+    stream(
+        "/api/v1/events",
+        "Follows what happens by server-sent events, of one `build` or of all, `after` an event, from `Last-Event-ID`, or from now on.",
+    ),
+    read(
+        "/api/v1/events/list",
+        "Lists what happened `after` an event, at most `limit`, of one `build` or of all.",
+        "[Event]",
+    ),
+    stream("/api/v1/openapi.json", "This description, for programs."),
+];

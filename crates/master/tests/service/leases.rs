@@ -1,0 +1,126 @@
+//! Leases: one holder at a time, and nothing lost when a holder is. The task is the one that makes the product's key.
+
+use crate::master::Master;
+use anima_types::{
+    lease::LEASE_SECS,
+    task::{Kind, MAX_ATTEMPTS},
+};
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+const FAILED: &str = "failed";
+
+fn failure() -> Value {
+    json!({ FAILED: { "code": "x", "message": "it went wrong" } })
+}
+
+async fn status(master: &Master, lease: &Value) -> Value {
+    master.get(&format!("/api/v1/tasks/{}", lease["task"])).await
+}
+
+#[tokio::test]
+async fn an_expired_lease_returns_the_task_to_the_queue_and_its_holder_is_refused() {
+    let master = Master::open().await;
+    let first = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    assert!(master.claim("sign-server", &[Kind::Sign]).await.is_none(), "a task is given out once");
+
+    master.pass_secs(LEASE_SECS + 1);
+    anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+    let second = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+
+    assert_eq!(second["task"], first["task"]);
+    assert_eq!(second["number"].as_i64(), first["number"].as_i64().map(|number| number + 1));
+    let (code, answer) = master.report(&first, failure()).await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("stale_lease")));
+    let beat = format!("/api/v1/tasks/{}/heartbeat", first["task"]);
+    let (code, answer) = master.json(Method::POST, &beat, first["secret"].as_str(), Value::Null).await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("stale_lease")));
+    assert_eq!(master.report(&second, failure()).await.0, StatusCode::OK);
+    assert_eq!(status(&master, &second).await["status"], FAILED);
+}
+
+#[tokio::test]
+async fn a_heartbeat_keeps_a_lease_and_a_restart_of_the_master_does_not_end_it() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let beat = format!("/api/v1/tasks/{}/heartbeat", lease["task"]);
+
+    master.pass_secs(LEASE_SECS - 1);
+    assert_eq!(master.json(Method::POST, &beat, lease["secret"].as_str(), Value::Null).await.0, StatusCode::OK);
+    master.pass_secs(LEASE_SECS - 1);
+    anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+    assert_eq!(status(&master, &lease).await["status"], "leased");
+
+    master.pass_secs(10 * LEASE_SECS);
+    let master = master.restart().await;
+    anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+    assert_eq!(master.report(&lease, failure()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_task_that_ends_its_nodes_is_given_up_after_some_tries_with_the_reason() {
+    let master = Master::open().await;
+    let mut last = Value::Null;
+    for _ in 0..MAX_ATTEMPTS {
+        last = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+        master.pass_secs(LEASE_SECS + 1);
+        anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+    }
+
+    assert!(master.claim("sign-server", &[Kind::Sign]).await.is_none());
+    let task = status(&master, &last).await;
+    assert_eq!((task["status"].as_str(), task["failure"]["code"].as_str()), (Some(FAILED), Some("node_lost")));
+}
+
+#[tokio::test]
+async fn the_same_report_twice_is_once_and_a_report_of_another_kind_is_refused() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+
+    let (code, answer) = master.report(&lease, json!({ "succeeded": { "test": { "verdicts": [] } } })).await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("wrong_outcome")));
+    assert_eq!(status(&master, &lease).await["status"], "leased", "the mistake is the node's; the task goes on");
+
+    assert_eq!(master.report(&lease, failure()).await.0, StatusCode::OK);
+    assert_eq!(master.report(&lease, failure()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_lease_is_good_for_its_own_task_and_a_node_for_its_own_kinds() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let secret = lease["secret"].as_str();
+
+    let other = lease["task"].as_i64().unwrap() + 1;
+    let path = format!("/api/v1/tasks/{other}/heartbeat");
+    assert_eq!(master.json(Method::POST, &path, secret, Value::Null).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(master.json(Method::GET, "/api/v1/tokens", secret, Value::Null).await.0, StatusCode::FORBIDDEN);
+    let upload = format!("/api/v1/tasks/{}/artifacts/{}?kind=rpm&name=a.rpm", lease["task"], "0".repeat(64));
+    let (code, answer) = master.json(Method::PUT, &upload, secret, Value::Null).await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("wrong_kind")));
+    let claim =
+        json!({ "node": "n", "kinds": ["sign"], "architectures": [], "slots": 1, "version": "1", "wait_secs": 0 });
+    for role in ["build-node", "test-node", "admin", "release-system"] {
+        assert_eq!(master.post("/api/v1/leases", role, claim.clone()).await.0, StatusCode::FORBIDDEN, "{role}");
+    }
+    assert_eq!(master.json(Method::POST, "/api/v1/leases", None, claim).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_log_has_no_gaps_and_takes_the_same_piece_twice() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let secret = lease["secret"].as_str();
+    let put = async |offset: usize, text: &str| {
+        let path = format!("/api/v1/tasks/{}/log?offset={offset}", lease["task"]);
+        master.send(Method::PUT, &path, secret, text.to_string().into()).await.0
+    };
+
+    assert_eq!(put(0, "one\n").await, StatusCode::OK);
+    assert_eq!(put(0, "one\n").await, StatusCode::OK);
+    assert_eq!(put(9, "gap").await, StatusCode::CONFLICT);
+    assert_eq!(put(4, "two\n").await, StatusCode::OK);
+
+    let path = format!("/api/v1/tasks/{}/log", lease["task"]);
+    assert_eq!(master.send(Method::GET, &path, None, "".into()).await.1, b"one\ntwo\n");
+}

@@ -1,0 +1,5 @@
+//! The Master Service through its own router.
+
+mod leases;
+mod master;
+mod routes;

@@ -1,0 +1,124 @@
+//! A Master Service in a temporary folder, with a clock that the test turns, spoken to through its router.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use anima_master::{App, Config};
+use anima_types::{Arch, Timestamp, lease::Claim, platform::Platform, task::Kind};
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+const START: Timestamp = Timestamp(1_700_000_000_000_000);
+/// An answer of these tests at most.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+pub struct Master {
+    pub app: App,
+    router: Router,
+    micros: Arc<AtomicI64>,
+    folder: TempDir,
+}
+
+impl Master {
+    /// Opens a service with one platform, whose product releases by itself.
+    pub async fn open() -> Master {
+        Master::open_in(tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(START.0))).await
+    }
+
+    /// Ends it as a kill would, and opens it again on the same folder.
+    pub async fn restart(self) -> Master {
+        let Master { app, router, micros, folder } = self;
+        app.db.close().await;
+        drop((app, router));
+        Master::open_in(folder, micros).await
+    }
+
+    async fn open_in(folder: TempDir, micros: Arc<AtomicI64>) -> Master {
+        let platform = Platform::parse(
+            "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
+             [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
+             [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n",
+        );
+        let config = Config {
+            data: folder.path().join("data"),
+            public_url: "http://master.example".into(),
+            git_url: "http://git.example".into(),
+            platforms: vec![platform.unwrap()],
+            mirrors: BTreeMap::new(),
+            tokens: folder.path().join("tokens"),
+        };
+        let clock = micros.clone();
+        let app = anima_master::open(config, Arc::new(move || Timestamp(clock.load(Ordering::SeqCst)))).await.unwrap();
+        let router = anima_master::router(&app);
+        Master { app, router, micros, folder }
+    }
+
+    pub fn pass_secs(&self, secs: i64) {
+        self.micros.fetch_add(secs * 1_000_000, Ordering::SeqCst);
+    }
+
+    pub fn token(&self, role: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join("tokens").join(role)).unwrap().trim().to_string()
+    }
+
+    pub async fn send(&self, method: Method, path: &str, token: Option<&str>, body: Body) -> (StatusCode, Vec<u8>) {
+        let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let status = response.status();
+        (status, axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap().to_vec())
+    }
+
+    pub async fn json(&self, method: Method, path: &str, token: Option<&str>, body: Value) -> (StatusCode, Value) {
+        let (status, bytes) = self.send(method, path, token, Body::from(body.to_string())).await;
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.json(Method::GET, path, None, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+        answer
+    }
+
+    pub async fn post(&self, path: &str, role: &str, body: Value) -> (StatusCode, Value) {
+        self.json(Method::POST, path, Some(&self.token(role)), body).await
+    }
+
+    /// Asks for a task without waiting.
+    pub async fn claim(&self, role: &str, kinds: &[Kind]) -> Option<Value> {
+        let claim = Claim {
+            node: format!("{role}-1"),
+            kinds: kinds.to_vec(),
+            architectures: vec![Arch::X86_64],
+            slots: 1,
+            version: "1".into(),
+            wait_secs: 0,
+        };
+        let (status, lease) = self.post("/api/v1/leases", role, serde_json::to_value(claim).unwrap()).await;
+        match status {
+            StatusCode::OK => Some(lease),
+            StatusCode::NO_CONTENT => None,
+            other => panic!("{other}: {lease}"),
+        }
+    }
+
+    /// Says what came of a task.
+    pub async fn report(&self, lease: &Value, end: Value) -> (StatusCode, Value) {
+        let body = json!({ "number": lease["number"], "phases": [], "end": end });
+        let path = format!("/api/v1/tasks/{}/report", lease["task"]);
+        self.json(Method::POST, &path, lease["secret"].as_str(), body).await
+    }
+}
