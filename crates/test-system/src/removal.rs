@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anima_environment::{Inside, exit_in_words};
+use anima_environment::{Inside, blocking, exit_in_words};
 use anima_rpm_file::{FileKind, PackageInfo};
 use anima_types::Nevra;
 use anima_types::work::Check;
@@ -33,10 +33,11 @@ pub(crate) async fn remove(job: &Job<'_>, root: &Path, there: &[&Subject]) -> Re
     let arguments: Vec<&str> = ["-ev"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let (exit, lines) = rpm::said(job, root, &arguments, &[]).await?;
     let (installed, owned) = (rpm::installed(job, root).await?, rpm::owned_paths(job, root).await?);
+    let infos: Vec<PackageInfo> = going.iter().map(|subject| subject.info.clone()).collect();
     let inside = Inside::open(root)?;
-    for subject in going {
+    let left = blocking(move || infos.iter().map(|info| leftovers(info, &inside, &owned)).collect::<Vec<_>>()).await;
+    for (subject, left) in going.iter().zip(left) {
         let nevra = subject.nevra();
-        let left = leftovers(&subject.info, &inside, &owned);
         let check = if let Some(failed) = blame::failed_scripts(nevra, &lines) {
             red("removal", failed)
         } else if installed.contains(&with_epoch(nevra)) {

@@ -1,6 +1,7 @@
 //! One test task, step by step.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anima_client::lease::Context;
 use anima_environment::{Environment, Inside, Journal, Phases, Wanted, blocking};
@@ -21,6 +22,9 @@ use crate::{blame, environment, install, removal, solve};
 
 /// The list of what was in the environment is an artifact under this name.
 const LOCK_NAME: &str = "test-environment.lock.json";
+
+/// The files of a thousand packages are looked at in a minute; what takes longer was made to.
+const CHECKS_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// A task that is being done.
 #[derive(Debug)]
@@ -126,8 +130,10 @@ fn scripts(subject: &Subject, lines: &[String], inside: &Inside) -> Check {
 /// Looks at each package's files; returns the checks in the same order.
 async fn check(job: &Job<'_>, root: &Path, work: &TestWork, there: &[&Subject]) -> Result<Vec<Vec<Check>>, Trouble> {
     let infos: Vec<PackageInfo> = there.iter().map(|subject| subject.info.clone()).collect();
-    let (root, arch, journal, cancel) = (root.to_owned(), work.arch, job.journal.clone(), job.cancel.clone());
-    blocking(move || {
+    let (root, arch, journal, cancel) = (root.to_owned(), work.arch, job.journal.clone(), job.cancel.child_token());
+    // When this is dropped, the thread stops at the next package.
+    let _stop = cancel.clone().drop_guard();
+    let looking = blocking(move || {
         let inside = Inside::open(&root)?;
         let loader = Loader::new(&inside, arch, &infos);
         let mut all = Vec::with_capacity(infos.len());
@@ -142,8 +148,10 @@ async fn check(job: &Job<'_>, root: &Path, work: &TestWork, there: &[&Subject]) 
             all.push(checks);
         }
         Ok(all)
-    })
-    .await
+    });
+    let in_time = tokio::time::timeout(CHECKS_LIMIT, looking).await;
+    in_time
+        .unwrap_or_else(|_| Err(failed("timed_out", format!("the checks took more than {} s", CHECKS_LIMIT.as_secs()))))
 }
 
 fn tell(journal: &Journal, verdicts: &[Verdict]) {

@@ -18,6 +18,8 @@ const MAX_PROGRAM_HEADERS: u16 = 512;
 const MAX_DYNAMIC_BYTES: u64 = 1024 * 1024;
 /// The strings have the names of all dynamic symbols; the largest C++ libraries have tens of megabytes.
 const MAX_STRINGS_BYTES: u64 = 256 * 1024 * 1024;
+/// Real files need some dozens of libraries; each is looked for in many folders.
+const MAX_NEEDED: usize = 1024;
 /// The longest path.
 const MAX_NAME_BYTES: u64 = 4096;
 
@@ -75,7 +77,8 @@ impl Elf {
             return;
         };
         let text = |offset: u64| usize::try_from(offset).map(|offset| text_at(&strings, offset)).unwrap_or_default();
-        self.needed = entries.iter().filter(|entry| entry.0 == DT_NEEDED).map(|entry| text(entry.1)).collect();
+        let needed = entries.iter().filter(|entry| entry.0 == DT_NEEDED).take(MAX_NEEDED);
+        self.needed = needed.map(|entry| text(entry.1)).collect();
         self.rpath = value(DT_RPATH).map(text);
         self.runpath = value(DT_RUNPATH).map(text);
     }

@@ -16,6 +16,8 @@ const CONFIGURATION: &str = "/etc/ld.so.conf";
 const MAX_CONFIGURATION_BYTES: u64 = 64 * 1024;
 /// Lists may name lists: one does so in practice.
 const MAX_INCLUDES: usize = 256;
+/// One file's libraries are looked for in so many folders at most: real ones have less than ten.
+const MAX_FOLDERS: usize = 256;
 
 /// How the loader of a root finds libraries.
 #[derive(Clone, Debug)]
@@ -63,6 +65,7 @@ impl Loader {
         if elf.interpreter.is_none() && !self.folders.iter().any(|folder| folder == origin) {
             folders.extend(self.private.iter().cloned());
         }
+        folders.truncate(MAX_FOLDERS);
         folders
     }
 
