@@ -40,10 +40,15 @@ pub struct System {
 impl System {
     /// Starts the program with all roles in a new folder, on top of the [`crate::seed`].
     pub async fn start(program: &Path) -> Result<System> {
+        System::start_with(program, "").await
+    }
+
+    /// Starts it with more lines at the end of its configuration file.
+    pub async fn start_with(program: &Path, more_configuration: &str) -> Result<System> {
         let seed = tokio::task::spawn_blocking(crate::seed).await??;
         let folder = tempfile::tempdir()?;
         let config = format!(
-            "listen = \"127.0.0.1:0\"\ngit_listen = \"127.0.0.1:0\"\n[mirrors]\nseed = \"{}\"\n",
+            "listen = \"127.0.0.1:0\"\ngit_listen = \"127.0.0.1:0\"\n[mirrors]\nseed = \"{}\"\n{more_configuration}\n",
             seed.canonicalize()?.display()
         );
         fs::create_dir(folder.path().join("data"))?;

@@ -1,0 +1,71 @@
+//! The main line: from a commit to a package on a user's machine, and back.
+
+use std::fs;
+
+use anima_testkit::{Root, SourcePackage};
+use anima_types::task::Kind;
+
+use crate::{BUILD_LIMIT, said, system};
+
+#[tokio::test]
+async fn a_push_becomes_a_package_that_dnf_installs_with_every_signature_checked() {
+    let system = system().await;
+    let package = SourcePackage::tiny("acorn", "1").unwrap();
+
+    let commit = system.push(&package, "s1").unwrap();
+    let build = system.build_of("acorn", &commit).await.unwrap();
+    system.released(build, BUILD_LIMIT).await.unwrap();
+    let root = Root::new(system.master_url(), "seed-1").unwrap();
+    root.dnf(&["install", "acorn"]).unwrap();
+
+    assert_eq!(version_in(&root), "1\n");
+}
+
+#[tokio::test]
+async fn packages_that_are_pushed_together_are_built_in_the_order_of_their_needs() {
+    let system = system().await;
+    let needy = SourcePackage::tiny_with("oak", "1", "BuildRequires: acorn >= 2").unwrap();
+    let needed = SourcePackage::tiny("acorn", "2").unwrap();
+
+    // The one that needs the other comes first: the order is not that of the pushes.
+    let commit = system.push(&needy, "s1").unwrap();
+    let other = system.push(&needed, "s1").unwrap();
+    let build = system.build_of("oak", &commit).await.unwrap();
+    let detail = system.released(build, BUILD_LIMIT).await.unwrap();
+
+    assert_eq!(system.build_of("acorn", &other).await.unwrap(), build);
+    let task = |name: &str| {
+        let is_its =
+            |task: &&anima_types::task::Task| task.kind == Kind::Build && task.package.as_deref() == Some(name);
+        detail.tasks.iter().find(is_its).unwrap()
+    };
+    assert!(task("acorn").ended_at.unwrap() <= task("oak").started_at.unwrap());
+}
+
+#[tokio::test]
+async fn an_update_reaches_users_and_a_release_that_is_taken_back_gives_them_what_they_had() {
+    let system = system().await;
+    let package = SourcePackage::tiny("acorn", "1").unwrap();
+    let first = system.push(&package, "s1").unwrap();
+    let build = system.build_of("acorn", &first).await.unwrap();
+    system.released(build, BUILD_LIMIT).await.unwrap();
+    let root = Root::new(system.master_url(), "seed-1").unwrap();
+    root.dnf(&["install", "acorn"]).unwrap();
+
+    let spec = fs::read_to_string(package.path("acorn.spec")).unwrap();
+    package.write("acorn.spec", spec.replace("Version: 1", "Version: 2").as_bytes()).unwrap();
+    let second = system.push(&package, "s1").unwrap();
+    let build = system.build_of("acorn", &second).await.unwrap();
+    let detail = system.released(build, BUILD_LIMIT).await.unwrap();
+    root.dnf(&["--refresh", "upgrade", "acorn"]).unwrap();
+    let updated = version_in(&root);
+    let reverted = system.anima(&["release", "revert", &detail.build.releases[0].to_string()]).unwrap();
+    root.dnf(&["--refresh", "distro-sync", "acorn"]).unwrap();
+
+    assert!(reverted.status.success(), "{}", said(&reverted));
+    assert_eq!((updated.as_str(), version_in(&root).as_str()), ("2\n", "1\n"));
+}
+
+fn version_in(root: &Root) -> String {
+    fs::read_to_string(root.path("root/usr/share/acorn/version")).unwrap()
+}

@@ -1,0 +1,176 @@
+//! What users check: signatures; what packagers wait for: buildroots.
+
+use std::{fs, process::Command};
+
+use anima_testkit::{Root, SourcePackage};
+use anima_types::{build::BuildDetail, task, work::Outcome};
+
+use crate::{BUILD_LIMIT, system};
+
+#[tokio::test]
+async fn a_second_build_with_the_same_dependencies_mounts_layers_that_are_there() {
+    let system = system().await;
+    let package = SourcePackage::tiny("story-again", "1").unwrap();
+    let first = system.push(&package, "s1").unwrap();
+    let build = system.build_of("story-again", &first).await.unwrap();
+    system.released(build, BUILD_LIMIT).await.unwrap();
+
+    let again = SourcePackage::tiny("story-again", "2").unwrap();
+    fs::copy(again.path("story-again.spec"), package.path("story-again.spec")).unwrap();
+    let second = system.push(&package, "s1").unwrap();
+    let build = system.build_of("story-again", &second).await.unwrap();
+    let detail = system.released(build, BUILD_LIMIT).await.unwrap();
+
+    let task = build_task(&detail, "story-again");
+    let outcome: Outcome = serde_json::from_value(task.result.clone().expect("it has a result")).unwrap();
+    let Outcome::Build(outcome) = outcome else { panic!("{outcome:#?}") };
+    assert!(outcome.layers_hit, "{task:#?}");
+    assert!(task.phases.iter().any(|phase| phase.name == "buildroot"), "{task:#?}");
+    let log = log_of(&system, task.id);
+    assert!(log.lines().any(|line| line.to_lowercase().contains("buildroot")), "{log}");
+    let root = Root::new(system.master_url(), "seed-1").unwrap();
+    root.dnf(&["install", "story-again", "coreutils"]).unwrap();
+    assert_eq!(root.run(&["cat", "/usr/share/story-again/version"]).unwrap(), "2\n");
+}
+
+#[tokio::test]
+async fn an_edited_repomd_and_an_unsigned_package_are_refused_by_dnf() {
+    let system = system().await;
+    let package = SourcePackage::tiny("story-signed", "1").unwrap();
+    let commit = system.push(&package, "s1").unwrap();
+    let build = system.build_of("story-signed", &commit).await.unwrap();
+    system.released(build, BUILD_LIMIT).await.unwrap();
+
+    // A mirror of the released repository that somebody has their hands in.
+    let mirror = Mirror::of(system.master_url());
+    let good = mirror.root(system.master_url());
+    good.dnf(&["install", "story-signed"]).unwrap();
+
+    mirror.edit("repodata/repomd.xml", |text| text.replacen("<revision>", "<revision>1", 1));
+    let refused = mirror.root(system.master_url()).dnf(&["install", "story-signed"]).unwrap_err().to_string();
+    assert!(refused.contains("signature"), "{refused}");
+
+    mirror.replace_by_unsigned(&system, &mirror.root(system.master_url()));
+}
+
+/// The product's binary repository, copied to a folder by what its own metadata says.
+struct Mirror {
+    folder: tempfile::TempDir,
+}
+
+impl Mirror {
+    fn of(master_url: &str) -> Mirror {
+        let mirror = Mirror { folder: tempfile::tempdir().unwrap() };
+        let base = base_url(master_url);
+        for name in ["repodata/repomd.xml", "repodata/repomd.xml.asc"] {
+            mirror.fetch(&base, name);
+        }
+        let repomd = fs::read_to_string(mirror.folder.path().join("repodata/repomd.xml")).unwrap();
+        for href in hrefs(&repomd) {
+            mirror.fetch(&base, &href);
+        }
+        let primary = fs::read_dir(mirror.folder.path().join("repodata")).unwrap();
+        let primary =
+            primary.map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().contains("primary"));
+        let text = Command::new("zcat").arg(primary.unwrap()).output().unwrap();
+        for href in hrefs(&String::from_utf8(text.stdout).unwrap()) {
+            mirror.fetch(&base, &href);
+        }
+        mirror
+    }
+
+    fn fetch(&self, base: &str, name: &str) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let status = Command::new("curl").args(["-sSf", "-o"]).arg(path).arg(format!("{base}{name}")).status().unwrap();
+        assert!(status.success(), "{base}{name}");
+    }
+
+    fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
+        let path = self.folder.path().join(name);
+        let old = fs::read_to_string(&path).unwrap();
+        let new = change(old.clone());
+        assert_ne!(old, new);
+        fs::write(path, new).unwrap();
+    }
+
+    /// A user's root that takes the product from this mirror, with the checks that the product's file asks for.
+    fn root(&self, master_url: &str) -> Root {
+        let root = Root::new(master_url, "seed-1").unwrap();
+        let file = root.path("repos/product.repo");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("repo_gpgcheck=1") && text.contains("gpgcheck=1"), "{text}");
+        let mut is_first = true;
+        let lines = text.lines().map(|line| match line.starts_with("baseurl=") && std::mem::take(&mut is_first) {
+            true => format!("baseurl=file://{}/", self.folder.path().display()),
+            false => line.to_string(),
+        });
+        fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        root
+    }
+
+    /// Takes the build's own, unsigned file in place of the signed one, in metadata of our own: what is left is the
+    /// check of the package itself.
+    fn replace_by_unsigned(&self, system: &anima_testkit::System, root: &Root) {
+        let unsigned = self.unsigned_package(system);
+        let packages = find(self.folder.path(), ".rpm");
+        fs::copy(unsigned, &packages[0]).unwrap();
+        fs::remove_dir_all(self.folder.path().join("repodata")).unwrap();
+        let status = Command::new("createrepo_c").arg("--quiet").arg(self.folder.path()).status().unwrap();
+        assert!(status.success());
+        let file = root.path("repos/product.repo");
+        let text = fs::read_to_string(&file).unwrap().replace("repo_gpgcheck=1", "repo_gpgcheck=0");
+        fs::write(&file, text).unwrap();
+
+        let refused = root.dnf(&["install", "story-signed"]).unwrap_err().to_string();
+        assert!(refused.contains("is not signed"), "{refused}");
+    }
+
+    fn unsigned_package(&self, system: &anima_testkit::System) -> std::path::PathBuf {
+        let path = self.folder.path().join("unsigned");
+        let address = format!("{}/builds/1/repo/seed-1/{}/", system.master_url(), std::env::consts::ARCH);
+        let output = Command::new("dnf")
+            .args(["--disableplugin=local", "--releasever=1", "--setopt=reposdir=/nonexistent", "--assumeyes"])
+            .arg(format!("--setopt=cachedir={}", self.folder.path().join("cache").display()))
+            .arg(format!("--repofrompath=build,{address}"))
+            .args(["--setopt=build.gpgcheck=0", "download", "--downloaddir"])
+            .arg(&path)
+            .arg("story-signed")
+            .output()
+            .unwrap();
+        let files = path.exists().then(|| find(&path, ".rpm")).unwrap_or_default();
+        assert_eq!(files.len(), 1, "{}", String::from_utf8_lossy(&output.stderr));
+        let moved = tempfile::NamedTempFile::new().unwrap().keep().unwrap().1;
+        fs::copy(&files[0], &moved).unwrap();
+        fs::remove_dir_all(path).unwrap();
+        moved
+    }
+}
+
+fn base_url(master_url: &str) -> String {
+    let file = Command::new("curl").args(["-sSf", &format!("{master_url}/repos/seed-1/seed-1.repo")]).output().unwrap();
+    let text = String::from_utf8(file.stdout).unwrap();
+    let base = text.lines().find_map(|line| line.strip_prefix("baseurl=")).expect("it has a base address");
+    let base = base.replace("$basearch", std::env::consts::ARCH);
+    format!("{}/", base.trim_end_matches('/'))
+}
+
+fn hrefs(xml: &str) -> Vec<String> {
+    xml.split("<location href=\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_string)).collect()
+}
+
+fn find(folder: &std::path::Path, suffix: &str) -> Vec<std::path::PathBuf> {
+    let output = Command::new("find").arg(folder).args(["-name", &format!("*{suffix}")]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(Into::into).collect()
+}
+
+fn build_task<'a>(detail: &'a BuildDetail, package: &str) -> &'a task::Task {
+    let is_its = |task: &&task::Task| task.kind == task::Kind::Build && task.package.as_deref() == Some(package);
+    detail.tasks.iter().find(is_its).unwrap_or_else(|| panic!("{package} has no build task: {detail:#?}"))
+}
+
+fn log_of(system: &anima_testkit::System, task: anima_types::id::TaskId) -> String {
+    let output = system.anima(&["task", "log", &task.to_string()]).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
