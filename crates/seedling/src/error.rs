@@ -16,7 +16,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A program is not there or cannot be started.
-    #[error("start {program}: {source} (is it installed?)")]
+    #[error("start {program}: {source} (is it installed? scripts/install-system-packages does it)")]
     Start {
         /// The program's name.
         program: String,
