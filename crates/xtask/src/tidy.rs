@@ -120,4 +120,9 @@ mod tests {
     fn a_crate_that_is_gone_is_found() {
         assert_eq!(compare(&arrows("db ->\nold ->"), &arrows("db ->")), ["old is drawn and does not exist"]);
     }
+
+    #[test]
+    fn the_document_draws_the_arrows_that_the_code_has() {
+        run().unwrap();
+    }
 }
