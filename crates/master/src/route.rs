@@ -15,6 +15,7 @@ use crate::{
     app::App,
     auth::{self, Caller},
     error::ApiError,
+    page,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
@@ -64,8 +65,10 @@ pub fn router(app: &App, routes: Vec<Route>) -> Router {
     router.fallback(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
 }
 
-async fn nothing(request: Request) -> ApiError {
-    ApiError::not_found(format!("there is nothing at {}", request.uri().path()))
+async fn nothing(request: Request) -> Response {
+    let path = request.uri().path();
+    let api = || ApiError::not_found(format!("there is nothing at {path}")).into_response();
+    page::nothing(path, request.headers()).unwrap_or_else(api)
 }
 
 /// The one place where permission is checked.

@@ -25,7 +25,7 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-pub use api::routes;
+pub use api::{newest, routes};
 
 /// Begins a release of a build where the product says so, once.
 pub async fn begin_automatic(write: &mut Write, build: BuildId, product: &str) -> ApiResult<Option<ReleaseId>> {

@@ -1,8 +1,0 @@
-//! (being written)
-
-use crate::route::Route;
-
-/// The routes.
-pub fn routes() -> Vec<Route> {
-    Vec::new()
-}

@@ -1,0 +1,249 @@
+//! A build's page: whether it went well, then where each package stands, then what was done and made.
+
+use anima_types::{
+    artifact::{self, Artifact},
+    build::{BuildDetail, Source, Status},
+    id::BuildId,
+    task::Task,
+    work::Check,
+};
+use askama::Template;
+use axum::{
+    extract::{Path, State as Extract},
+    response::{IntoResponse as _, Redirect},
+};
+
+use super::{
+    answer::{Frame, PageResult, id, newest_event, page},
+    matrix::{Matrix, matrices, took, verdicts},
+    strip::{Scale, Strip, strip},
+    words::{State, When, address_part, count, duration, short_commit, size, task_name, verdict},
+};
+use crate::app::App;
+
+/// Lines of one table: what has more is for the API. A page of a build of 2,000 packages stays readable.
+const MAX_ROWS: usize = 300;
+
+#[derive(Template)]
+#[template(path = "build.html")]
+struct BuildPage {
+    frame: Frame,
+    id: BuildId,
+    state: State,
+    summary: String,
+    owner: String,
+    reason: String,
+    created: When,
+    took: String,
+    counts: String,
+    sources: Vec<SourceRow>,
+    matrices: Vec<Matrix>,
+    tasks: Vec<TaskRow>,
+    artifacts: Vec<FileRow>,
+    verdicts: Vec<VerdictRow>,
+    releases: Vec<ReleaseRow>,
+    commands: Vec<(String, &'static str)>,
+    unshown: usize,
+}
+
+struct SourceRow {
+    package: String,
+    address: String,
+    reference: String,
+    commit: String,
+}
+
+/// A task in one line.
+pub struct TaskRow {
+    /// Its id.
+    pub id: anima_types::id::TaskId,
+    /// What it is called.
+    pub name: String,
+    /// Where it stands.
+    pub state: State,
+    /// Why.
+    pub why: String,
+    /// Which node has or had it.
+    pub node: String,
+    /// How long it ran.
+    pub took: String,
+    /// Its time.
+    pub strip: Strip,
+}
+
+/// An artifact in one line.
+pub struct FileRow {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: &'static str,
+    /// How big it is.
+    pub size: String,
+    /// Its address.
+    pub address: String,
+    /// The address of the same with a signature.
+    pub signed: Option<String>,
+    /// Whether it can be signed at all.
+    pub is_package: bool,
+}
+
+struct VerdictRow {
+    nevra: String,
+    target: String,
+    state: State,
+    task: anima_types::id::TaskId,
+    red: Vec<Check>,
+    checks: Vec<Check>,
+}
+
+struct ReleaseRow {
+    id: anima_types::id::ReleaseId,
+    state: State,
+    product: String,
+    summary: String,
+}
+
+/// `/builds/{build}`, and `/builds/{build}.json` for who looks for the API.
+pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageResult {
+    if let Some(text) = text.strip_suffix(".json") {
+        let build: BuildId = id("build", text)?;
+        return Ok(Redirect::to(&format!("/api/v1/builds/{build}")).into_response());
+    }
+    let build: BuildId = id("build", &text)?;
+    let after = newest_event(&app).await?;
+    let detail = crate::build::detail(&app, build).await?;
+    let mut releases = Vec::new();
+    let mut read = app.db.read().await?;
+    for &release in &detail.build.releases {
+        releases.push(anima_db::release::get(&mut read, release).await?);
+    }
+    drop(read);
+    let frame = Frame::new(format!("Build {build}"), "builds", format!("/api/v1/builds/{build}"));
+    page(&view(&app, &detail, &releases, frame.follow(after, &format!("build={build}"))))
+}
+
+fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release], frame: Frame) -> BuildPage {
+    let BuildDetail { build, tasks } = detail;
+    let now = app.now();
+    let scale = Scale::of(tasks, now);
+    let files = tasks.iter().flat_map(|task| &task.artifacts);
+    let release = |release: &anima_db::release::Release| ReleaseRow {
+        id: release.id,
+        state: release.status.into(),
+        product: release.product.clone(),
+        summary: release.summary.clone(),
+    };
+    BuildPage {
+        frame,
+        id: build.id,
+        state: build.status.into(),
+        summary: build.summary.clone(),
+        owner: build.owner.clone(),
+        reason: build.reason.clone(),
+        created: When::new(build.created_at, now),
+        took: duration(build.ended_at.unwrap_or(now).secs_since(build.created_at)),
+        counts: counts(tasks, build.sources.len()),
+        sources: build.sources.iter().take(MAX_ROWS).map(source_row).collect(),
+        matrices: matrices(app, detail, releases, MAX_ROWS),
+        tasks: tasks.iter().take(MAX_ROWS).map(|task| task_row(task, app, scale)).collect(),
+        artifacts: files.take(MAX_ROWS).map(file_row).collect(),
+        verdicts: verdict_rows(tasks),
+        releases: releases.iter().map(release).collect(),
+        commands: commands(build.id, build.status),
+        unshown: tasks.len().saturating_sub(MAX_ROWS),
+    }
+}
+
+fn counts(tasks: &[Task], packages: usize) -> String {
+    let mut parts = vec![count(packages, "package")];
+    for class in ["good", "run", "wait", "bad"] {
+        let states = tasks.iter().map(|task| State::from(task.status)).filter(|state| state.class == class);
+        let states: Vec<State> = states.collect();
+        if let Some(state) = states.first() {
+            let word = match class {
+                "good" => "done",
+                "run" => "running",
+                "wait" => "waiting",
+                _ => "failed",
+            };
+            parts.push(format!("{} {} {word}", state.glyph, states.len()));
+        }
+    }
+    parts.join(" · ")
+}
+
+fn source_row(source: &Source) -> SourceRow {
+    SourceRow {
+        package: source.package.clone(),
+        address: address_part(&source.package),
+        reference: source.reference.clone(),
+        commit: short_commit(&source.commit),
+    }
+}
+
+/// Returns a task's line.
+pub fn task_row(task: &Task, app: &App, scale: Scale) -> TaskRow {
+    TaskRow {
+        id: task.id,
+        name: task_name(task),
+        state: task.status.into(),
+        why: task.failure.as_ref().map_or_else(|| task.why.clone(), |failure| failure.message.clone()),
+        node: task.node.clone().unwrap_or_default(),
+        took: took(task, app),
+        strip: strip(task, scale, app.now()),
+    }
+}
+
+/// Returns an artifact's line.
+pub fn file_row(file: &Artifact) -> FileRow {
+    FileRow {
+        name: file.name.clone(),
+        kind: file.kind.name(),
+        size: size(file.size_bytes),
+        address: format!("/api/v1/artifacts/{}", file.sha256),
+        signed: file.signed.map(|signed| format!("/api/v1/artifacts/{signed}")),
+        is_package: matches!(file.kind, artifact::Kind::Rpm | artifact::Kind::Srpm),
+    }
+}
+
+/// What is red stands first.
+fn verdict_rows(tasks: &[Task]) -> Vec<VerdictRow> {
+    let mut all = verdicts(tasks);
+    all.sort_by_key(|(_, verdict)| (verdict.is_green, verdict.nevra.to_string()));
+    let row = |(task, given): (&Task, anima_types::work::Verdict)| VerdictRow {
+        nevra: given.nevra.to_string(),
+        target: target(task),
+        state: verdict(given.is_green),
+        task: task.id,
+        red: given.checks.iter().filter(|check| !check.is_green).cloned().collect(),
+        checks: given.checks.into_iter().filter(|check| check.is_green).collect(),
+    };
+    all.into_iter().take(MAX_ROWS).map(row).collect()
+}
+
+/// Returns a task's platform and architecture.
+pub fn target(task: &Task) -> String {
+    let arch = task.arch.map_or("", |arch| arch.name());
+    match &task.platform {
+        Some(platform) => format!("{platform} {arch}").trim_end().to_string(),
+        None => arch.to_string(),
+    }
+}
+
+fn commands(id: BuildId, status: Status) -> Vec<(String, &'static str)> {
+    let show = (format!("anima build show {id}"), "the build with how long each step took");
+    let log = (format!("anima build log {id}"), "the logs of its tasks");
+    match status {
+        Status::Failed | Status::Cancelled => vec![
+            (format!("anima build restart {id}"), "try again what failed or was cancelled; what succeeded stays"),
+            log,
+            show,
+        ],
+        Status::Succeeded => vec![show, log],
+        _ => vec![
+            (format!("anima build watch {id}"), "follow it live, to its end"),
+            (format!("anima build cancel {id}"), "stop it; it can be restarted"),
+            log,
+        ],
+    }
+}

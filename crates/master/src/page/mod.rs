@@ -1,0 +1,44 @@
+//! The pages: what people look at. Each is whole without scripts; with them it follows the events and the log.
+//!
+//! A page asks the same functions as the API, puts their answers into words ([`words`]), and gives them to its template
+//! (`templates/`), which escapes all that it is given. It refuses to change anything: pages only read.
+
+mod answer;
+mod asset;
+mod build;
+mod feed;
+mod log;
+mod matrix;
+mod node;
+mod package;
+mod release;
+mod repository;
+mod strip;
+mod task;
+mod words;
+
+use anima_types::permission::Permission;
+
+use crate::route::Route;
+
+pub use answer::nothing;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/", Permission::Read, feed::show),
+        Route::get("/builds", Permission::Read, feed::show),
+        Route::get("/builds/{build}", Permission::Read, build::show),
+        Route::get("/tasks/{task}", Permission::Read, task::show),
+        Route::get("/packages", Permission::Read, package::list),
+        Route::get("/packages/{package}", Permission::Read, package::show),
+        Route::get("/repositories", Permission::Read, repository::list),
+        Route::get("/repositories/{repository}", Permission::Read, repository::show),
+        Route::get("/releases", Permission::Read, release::list),
+        Route::get("/releases/{release}", Permission::Read, release::show),
+        Route::get("/nodes", Permission::Read, node::list),
+        Route::get("/assets/anima.css", Permission::Read, asset::css),
+        Route::get("/assets/anima.js", Permission::Read, asset::js),
+        Route::get("/assets/favicon.svg", Permission::Read, asset::favicon),
+    ]
+}

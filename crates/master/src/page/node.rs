@@ -1,0 +1,75 @@
+//! Nodes: who is there, and what each works on.
+
+use anima_types::{id::TaskId, node::Node};
+use askama::Template;
+use axum::extract::State as Extract;
+
+use super::{
+    answer::{Frame, PageResult, newest_event, page},
+    words::{State, When, count, presence, task_name},
+};
+use crate::app::App;
+
+#[derive(Template)]
+#[template(path = "nodes.html")]
+struct NodesPage {
+    frame: Frame,
+    answer: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    state: State,
+    kinds: String,
+    architectures: String,
+    working: usize,
+    slots: u32,
+    load: String,
+    version: String,
+    seen: When,
+    tasks: Vec<(TaskId, String)>,
+}
+
+/// `/nodes`
+pub async fn list(Extract(app): Extract<App>) -> PageResult {
+    let after = newest_event(&app).await?;
+    let nodes = crate::node::all(&app).await?;
+    let mut rows = Vec::new();
+    for node in &nodes {
+        rows.push(row(&app, node).await?);
+    }
+    let frame = Frame::new("Nodes", "nodes", "/api/v1/nodes").follow(after, "");
+    page(&NodesPage { frame, answer: answer(&nodes), rows })
+}
+
+fn answer(nodes: &[Node]) -> String {
+    let online = nodes.iter().filter(|node| node.is_online).count();
+    let slots: u32 = nodes.iter().filter(|node| node.is_online).map(|node| node.slots).sum();
+    let working: usize = nodes.iter().map(|node| node.tasks.len()).sum();
+    match nodes.len() {
+        0 => "No node was ever here: nothing can be built.".to_string(),
+        all => format!("{online} of {} are online and work on {working} of {slots} tasks at once.", count(all, "node")),
+    }
+}
+
+async fn row(app: &App, node: &Node) -> Result<Row, super::answer::PageError> {
+    let mut tasks = Vec::new();
+    for &id in &node.tasks {
+        tasks.push((id, task_name(&crate::task::get(app, id).await?)));
+    }
+    let working = tasks.len();
+    let share = working as f64 / f64::from(node.slots.max(1));
+    Ok(Row {
+        name: node.name.clone(),
+        state: presence(node.is_online, working > 0),
+        kinds: node.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", "),
+        architectures: node.architectures.iter().map(|arch| arch.name()).collect::<Vec<_>>().join(", "),
+        working,
+        slots: node.slots,
+        load: format!("{:.0}", share.min(1.0) * 100.0),
+        version: node.version.clone(),
+        seen: When::new(node.seen_at, app.now()),
+        tasks,
+    })
+}
