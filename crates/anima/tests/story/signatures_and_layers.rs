@@ -127,24 +127,30 @@ impl Mirror {
     }
 
     fn unsigned_package(&self, system: &anima_testkit::System) -> std::path::PathBuf {
-        let path = self.folder.path().join("unsigned");
-        let address = format!("{}/builds/1/repo/seed-1/{}/", system.master_url(), std::env::consts::ARCH);
-        let output = Command::new("dnf")
-            .args(["--disableplugin=local", "--releasever=1", "--setopt=reposdir=/nonexistent", "--assumeyes"])
-            .arg(format!("--setopt=cachedir={}", self.folder.path().join("cache").display()))
-            .arg(format!("--repofrompath=build,{address}"))
-            .args(["--setopt=build.gpgcheck=0", "download", "--downloaddir"])
-            .arg(&path)
-            .arg("story-signed")
-            .output()
-            .unwrap();
-        let files = path.exists().then(|| find(&path, ".rpm")).unwrap_or_default();
-        assert_eq!(files.len(), 1, "{}", String::from_utf8_lossy(&output.stderr));
+        let path = self.folder.path().join("unsigned.rpm");
+        let base = format!("{}/builds/1/repo/seed-1/{}/", system.master_url(), std::env::consts::ARCH);
+        let href =
+            hrefs(&primary_of(&base)).into_iter().find(|href| href.contains("story-signed")).expect("it is there");
+        let status =
+            Command::new("curl").args(["-sSf", "-o"]).arg(&path).arg(format!("{base}{href}")).status().unwrap();
+        assert!(status.success());
         let moved = tempfile::NamedTempFile::new().unwrap().keep().unwrap().1;
-        fs::copy(&files[0], &moved).unwrap();
-        fs::remove_dir_all(path).unwrap();
+        fs::copy(&path, &moved).unwrap();
+        fs::remove_file(path).unwrap();
         moved
     }
+}
+
+/// Returns the open list of packages of a repository.
+fn primary_of(base: &str) -> String {
+    let shell = |script: String| {
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let repomd = shell(format!("curl -sSf {base}repodata/repomd.xml"));
+    let primary = hrefs(&repomd).into_iter().find(|href| href.contains("primary")).expect("it has a list");
+    shell(format!("curl -sSf {base}{primary} | zcat"))
 }
 
 fn base_url(master_url: &str) -> String {

@@ -160,8 +160,8 @@ fn end_on_signals(shutdown: &CancellationToken) -> Result {
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             signal.recv().await;
-            tracing::info!("asked to end");
             shutdown.cancel();
+            tracing::info!("asked to end");
         });
     }
     Ok(())
@@ -170,7 +170,9 @@ fn end_on_signals(shutdown: &CancellationToken) -> Result {
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("ANIMA_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).init();
+    // Whoever reads the log may be gone: when a supervisor was killed, its roles have to end, not to fail at saying so.
+    let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
+    log.with_writer(std::io::stderr).with_ansi(is_terminal).init();
 }
 
 /// Returns the supervisor's socket, or one of our own.
