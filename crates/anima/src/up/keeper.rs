@@ -31,6 +31,7 @@ pub struct Keeper {
     pub role: Role,
     stop: CancellationToken,
     kill: CancellationToken,
+    begun: CancellationToken,
     ended: watch::Receiver<Option<End>>,
     task: JoinHandle<()>,
 }
@@ -52,10 +53,24 @@ impl Keeper {
         let path = data.log(role.name());
         let log = Log::open(&path)
             .map_err(|error| Failure::new(Exit::Internal, format!("could not open {}: {error}", path.display())))?;
-        let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, kill, begun) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let (tell, ended) = watch::channel(None);
-        let kept = Kept { role, data: data.clone(), log, make_start, tell, stop: stop.clone(), kill: kill.clone() };
-        Ok(Keeper { role, stop, kill, ended, task: tokio::task::spawn_local(kept.keep()) })
+        let kept = Kept {
+            role,
+            data: data.clone(),
+            log,
+            make_start,
+            begun: begun.clone(),
+            tell,
+            stop: stop.clone(),
+            kill: kill.clone(),
+        };
+        Ok(Keeper { role, stop, kill, begun, ended, task: tokio::task::spawn_local(kept.keep()) })
+    }
+
+    /// Waits until the role's first process is there, or could not be started.
+    pub async fn begun(&self) {
+        self.begun.cancelled().await;
     }
 
     /// Waits until a process of the role ends unasked.
@@ -87,6 +102,7 @@ struct Kept {
     data: DataFolder,
     log: Log,
     make_start: MakeStart,
+    begun: CancellationToken,
     tell: watch::Sender<Option<End>>,
     stop: CancellationToken,
     kill: CancellationToken,
@@ -99,6 +115,7 @@ impl Kept {
             let begin = Instant::now();
             let Some(end) = self.run_once().await else { return };
             let wait = backoff.after(begin.elapsed());
+            self.begun.cancel();
             self.tell_of(&end, wait);
             self.tell.send_replace(Some(end));
             tokio::select! {
@@ -121,6 +138,7 @@ impl Kept {
         let copying = self.log.copy_from(pipe);
         let pid_file = self.data.pid(self.role.name());
         let _ = data::write_whole(&pid_file, &format!("{}\n", process.id().unwrap_or(0)));
+        self.begun.cancel();
         let status = tokio::select! {
             status = process.wait() => Some(status),
             () = self.stop.cancelled() => None,

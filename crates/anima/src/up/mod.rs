@@ -236,8 +236,9 @@ async fn begin(house: &Rc<House>, keepers: &mut Vec<Keeper>) -> Result {
         let made_from = house.clone();
         let make_start: MakeStart = Box::new(move || made_from.start(role));
         keepers.push(Keeper::begin(role, &house.plan.data, make_start)?);
+        let keeper = keepers.last_mut().expect("it was just put there");
+        keeper.begun().await;
         if role == Role::Master {
-            let keeper = keepers.last_mut().expect("it was just put there");
             tokio::select! {
                 ready = wait_until_ready(&house.master_url) => ready?,
                 end = keeper.next_end() => return Err(master_failed(&house.plan.data, &end)),
