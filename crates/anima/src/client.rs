@@ -69,7 +69,12 @@ impl From<Error> for Failure {
                 (Exit::Remote, None)
             }
         };
-        Failure { exit, message: error.to_string(), hint }
+        let message = match error {
+            // What the master says of what was asked is a sentence of its own.
+            Error::Api { status: 400..500, body, .. } => body.message,
+            error => error.to_string(),
+        };
+        Failure { exit, message, hint }
     }
 }
 
@@ -89,6 +94,7 @@ mod tests {
 
         assert_eq!(exits, [Exit::User, Exit::Denied, Exit::Denied, Exit::User, Exit::User, Exit::Remote, Exit::Remote]);
         assert!(refused(401).hint.is_some());
+        assert_eq!(refused(404).message, "no such build");
     }
 
     #[test]
