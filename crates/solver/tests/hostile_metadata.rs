@@ -85,7 +85,8 @@ fn garbage_is_an_error() {
 
 #[test]
 fn entities_that_multiply_are_refused() {
-    let mut text = String::from("<?xml version=\"1.0\"?><!DOCTYPE m [<!ENTITY a0 \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\">");
+    let mut text =
+        String::from("<?xml version=\"1.0\"?><!DOCTYPE m [<!ENTITY a0 \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\">");
     for level in 1..12 {
         let inner = format!("&a{};", level - 1).repeat(10);
         text.push_str(&format!("<!ENTITY a{level} \"{inner}\">"));
@@ -196,7 +197,8 @@ fn a_cache_that_cannot_be_written_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p");
     std::fs::write(&path, primary(&sample())).unwrap();
-    let files = RepodataFiles { primary: &path, filelists: None, cache: Some(Path::new("/proc/no-such-folder/c.solv")) };
+    let files =
+        RepodataFiles { primary: &path, filelists: None, cache: Some(Path::new("/proc/no-such-folder/c.solv")) };
 
     let loaded = Pool::new("x86_64").unwrap().add_repository("r", DEFAULT_PRIORITY, &files).unwrap();
 
@@ -227,7 +229,10 @@ fn a_dependency_that_would_overflow_the_solver_is_refused() {
 #[test]
 fn a_dependency_of_many_alternatives_is_fine() {
     let names: Vec<String> = (0..500).map(|i| format!("a{i}(x86-64)")).collect();
-    let mut pool = pool(&[package("foo", "1-1").requires(&format!("({})", names.join(" or "))), package("b", "1-1").provides("a7(x86-64)")]);
+    let mut pool = pool(&[
+        package("foo", "1-1").requires(&format!("({})", names.join(" or "))),
+        package("b", "1-1").provides("a7(x86-64)"),
+    ]);
 
     assert_eq!(pool.solve(&Request::install(["foo"])).unwrap().packages.len(), 2);
 }

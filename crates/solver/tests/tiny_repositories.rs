@@ -6,7 +6,12 @@ use anima_solver::{DEFAULT_PRIORITY, Error, Pool, Problem, Request};
 use common::{add, names, package, pool};
 
 fn solved(pool: &mut Pool, wanted: &[&str]) -> Vec<String> {
-    pool.solve(&Request::install(wanted.iter().copied())).unwrap().packages.iter().map(|package| package.nevra()).collect()
+    pool.solve(&Request::install(wanted.iter().copied()))
+        .unwrap()
+        .packages
+        .iter()
+        .map(|package| package.nevra())
+        .collect()
 }
 
 fn problem(pool: &mut Pool, request: &Request) -> Problem {
@@ -46,7 +51,8 @@ fn the_newest_is_chosen_by_rpm_rules() {
 
 #[test]
 fn a_path_is_met_by_the_package_that_has_the_file() {
-    let packages = [package("gawk", "5-1").file("/usr/bin/awk"), package("data", "1-1").file("/usr/share/deep/file.txt")];
+    let packages =
+        [package("gawk", "5-1").file("/usr/bin/awk"), package("data", "1-1").file("/usr/share/deep/file.txt")];
     let mut pool = pool(&packages);
 
     assert_eq!(solved(&mut pool, &["/usr/bin/awk"]), ["gawk-5-1.x86_64"]);
@@ -100,9 +106,23 @@ fn the_best_architecture_is_preferred_and_foreign_ones_are_never_taken() {
     ]);
 
     assert_eq!(solved(&mut pool, &["lib"]), ["lib-1-1.x86_64"]);
-    assert_eq!(solved(&mut pool, &["lib(x86-32)"]), ["lib-1-1.i686"]);
     assert!(pool.solve(&Request::install(["arm"])).is_err());
     assert!(pool.solve(&Request::install(["app"])).is_err());
+}
+
+/// As dnf does on Enterprise Linux, whose libsolv is compiled for rpm's colors; Debian's is not.
+#[test]
+fn a_foreign_library_comes_in_step_with_its_native_twin_and_alone_where_there_is_none() {
+    let mut pool = pool(&[
+        package("lib", "1-1").arch("i686").provides("lib(x86-32)"),
+        package("lib", "1-1").provides("lib(x86-64)"),
+        package("lib", "2-1"),
+        package("single", "1-1").arch("i686").provides("single(x86-32)"),
+    ]);
+
+    assert_eq!(solved(&mut pool, &["lib(x86-32)"]), ["lib-1-1.i686", "lib-1-1.x86_64"]);
+    assert_eq!(solved(&mut pool, &["single(x86-32)"]), ["single-1-1.i686"]);
+    assert!(pool.solve(&Request::install(["lib(x86-32)", "lib = 2-1"])).is_err());
 }
 
 #[test]
@@ -137,7 +157,10 @@ fn excluded_packages_are_not_chosen_and_the_explanation_says_so() {
 
     assert_eq!(pool.solve(&without("foo-2-1.x86_64", "foo")).unwrap().packages[0].nevra(), "foo-1-1.x86_64");
     let found = problem(&mut pool, &without("fo*", "app"));
-    assert!(found.problems.iter().any(|sentence| sentence == "package foo-2-1.x86_64 is excluded by the request"), "{found:?}");
+    assert!(
+        found.problems.iter().any(|sentence| sentence == "package foo-2-1.x86_64 is excluded by the request"),
+        "{found:?}"
+    );
     // The next request is free of it.
     assert_eq!(solved(&mut pool, &["app"]), ["app-1-1.x86_64", "foo-2-1.x86_64"]);
 }
@@ -160,7 +183,8 @@ fn every_missing_requirement_is_named_with_who_needs_it_and_what_is_near() {
         package("app", "1-1").requires("libbar.so.3()(64bit)"),
         package("bar", "1-1").provides("libbar.so.2()(64bit)").file("/usr/sbin/bar"),
     ]);
-    let wanted = ["onigurma-devel", "foo-devel", "foo >= 9", "pkgconfig(onigurum)", "app", "/usr/bin/bar", "nothing-like-it"];
+    let wanted =
+        ["onigurma-devel", "foo-devel", "foo >= 9", "pkgconfig(onigurum)", "app", "/usr/bin/bar", "nothing-like-it"];
 
     let found = problem(&mut pool, &Request::install(wanted));
 

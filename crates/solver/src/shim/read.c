@@ -31,7 +31,8 @@ Handle *anima_solv_new(const char *arch)
   pool_setarch(h->pool, arch);
   /* Keeps excluded packages visible to the explanation: "is filtered out by exclude filtering". */
   pool_set_flag(h->pool, POOL_FLAG_WHATPROVIDESWITHDISABLED, 1);
-  /* A 32-bit and a 64-bit package of one name live side by side, as with rpm's colors. */
+  /* A 32-bit and a 64-bit package of one name live side by side, in the same version, as with rpm's colors. Enterprise Linux
+     compiles its libsolv so; others do not. */
   pool_set_flag(h->pool, POOL_FLAG_IMPLICITOBSOLETEUSESCOLORS, 1);
   queue_init(&h->jobs);
   for (int i = 0; i < 3; i++)
