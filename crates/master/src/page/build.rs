@@ -93,7 +93,8 @@ struct VerdictRow {
     state: State,
     task: anima_types::id::TaskId,
     red: Vec<Check>,
-    checks: Vec<Check>,
+    green_count: usize,
+    green: String,
 }
 
 struct ReleaseRow {
@@ -126,7 +127,8 @@ fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release]
     let BuildDetail { build, tasks } = detail;
     let now = app.now();
     let scale = Scale::of(tasks, now);
-    let files = tasks.iter().flat_map(|task| &task.artifacts);
+    // A lock belongs to one buildroot and is on its task's page; metadata and its signatures belong to the release.
+    let files = tasks.iter().flat_map(|task| &task.artifacts).filter(|file| is_package(file));
     let release = |release: &anima_db::release::Release| ReleaseRow {
         id: release.id,
         state: release.status.into(),
@@ -202,8 +204,12 @@ pub fn file_row(file: &Artifact) -> FileRow {
         size: size(file.size_bytes),
         address: format!("/api/v1/artifacts/{}", file.sha256),
         signed: file.signed.map(|signed| format!("/api/v1/artifacts/{signed}")),
-        is_package: matches!(file.kind, artifact::Kind::Rpm | artifact::Kind::Srpm),
+        is_package: is_package(file),
     }
+}
+
+fn is_package(file: &Artifact) -> bool {
+    matches!(file.kind, artifact::Kind::Rpm | artifact::Kind::Srpm)
 }
 
 /// What is red stands first.
@@ -216,9 +222,15 @@ fn verdict_rows(tasks: &[Task]) -> Vec<VerdictRow> {
         state: verdict(given.is_green),
         task: task.id,
         red: given.checks.iter().filter(|check| !check.is_green).cloned().collect(),
-        checks: given.checks.into_iter().filter(|check| check.is_green).collect(),
+        green_count: given.checks.iter().filter(|check| check.is_green).count(),
+        green: green(&given.checks),
     };
     all.into_iter().take(MAX_ROWS).map(row).collect()
+}
+
+fn green(checks: &[Check]) -> String {
+    let names = checks.iter().filter(|check| check.is_green).map(|check| check.name.as_str());
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a task's platform and architecture.

@@ -2,4 +2,5 @@
 
 mod leases;
 mod master;
+mod pages;
 mod routes;

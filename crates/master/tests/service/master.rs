@@ -13,7 +13,7 @@ use anima_types::{Arch, Timestamp, lease::Claim, platform::Platform, task::Kind}
 use axum::{
     Router,
     body::Body,
-    http::{Method, Request, StatusCode},
+    http::{HeaderMap, Method, Request, StatusCode},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -80,6 +80,15 @@ impl Master {
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status = response.status();
         (status, axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap().to_vec())
+    }
+
+    /// Asks as a browser does.
+    pub async fn browse(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+        let request = Request::builder().uri(path).header("accept", "text/html,*/*;q=0.8").body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap())
     }
 
     pub async fn json(&self, method: Method, path: &str, token: Option<&str>, body: Value) -> (StatusCode, Value) {
