@@ -7,6 +7,8 @@ const MAX_LINES = 20000;
 const NEAR_END_PX = 40;
 // Events come in bursts; a page is brought up to date this long after the first, and then not more often.
 const REFRESH_MS = 300;
+// A master that did not answer is asked again after this.
+const RETRY_MS = 3000;
 // Lines are put on the page at most this many at a time, so that a page that catches up can still be scrolled.
 const LINES_AT_ONCE = 2000;
 // A word that is searched for is marked so often at most; it is counted whole.
@@ -24,21 +26,25 @@ function followEvents() {
   if (!address || !window.EventSource) return;
   const status = $("#live");
   const source = new EventSource(address);
-  let timer = null;
+  let timer = null, isStale = false;
+  const soon = (wait) => { if (timer === null) timer = setTimeout(update, wait); };
+  // What happens while the page is fetched makes it stale again.
+  const update = async () => {
+    isStale = false;
+    let wait = REFRESH_MS;
+    try { await refresh(); } catch { isStale = true; wait = RETRY_MS; }
+    timer = null;
+    if (isStale) soon(wait);
+  };
   source.onopen = () => { status.textContent = "● live"; };
   source.onerror = () => { status.textContent = "○ not live: waits for the master"; };
-  source.onmessage = () => {
-    if (timer === null) timer = setTimeout(async () => {
-      try { await refresh(); } catch { /* the next event tries again */ }
-      timer = null;
-    }, REFRESH_MS);
-  };
+  source.onmessage = () => { isStale = true; soon(REFRESH_MS); };
   addEventListener("pagehide", () => source.close());
 }
 
 async function refresh() {
   const answer = await fetch(location.pathname + location.search, { headers: { accept: "text/html" } });
-  if (!answer.ok) return;
+  if (!answer.ok) throw new Error(`the master answers ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of all("[data-live]")) {
     const now = fresh.getElementById(part.id);
