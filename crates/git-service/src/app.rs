@@ -19,7 +19,7 @@ pub const DEFAULT_MAX_LOOKASIDE_BYTES: u64 = 8 << 30;
 const MAX_PROCESSES: usize = 32;
 
 /// What the Git Service is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Where repositories, lookaside and outbox are.
     pub data: PathBuf,
@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub master: Client,
     /// Who has shown a token lately.
     pub known: Mutex<Known>,
-    pub processes: Semaphore,
+    pub processes: Arc<Semaphore>,
     /// Something was put into the outbox.
     pub outbox_filled: Notify,
     locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -75,7 +75,7 @@ impl App {
             outbox,
             master,
             known: Mutex::default(),
-            processes: Semaphore::new(MAX_PROCESSES),
+            processes: Arc::new(Semaphore::new(MAX_PROCESSES)),
             outbox_filled: Notify::new(),
             locks: Mutex::default(),
         })))

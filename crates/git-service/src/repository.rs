@@ -48,12 +48,13 @@ impl Repositories {
         let folder = data.join("repositories");
         fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
         let config = data.join("gitconfig");
-        // Nothing of the machine's or a user's configuration counts, hooks least of all; what is pushed is checked.
+        // Nothing of the machine's or a user's configuration counts, hooks least of all; what is pushed is checked; a commit
+        // that was built stays, though its branch went elsewhere.
         let text = format!(
             "[core]\n\thooksPath = /dev/null\n[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n\
              [receive]\n\tfsckObjects = true\n\tmaxInputSize = {max_push_bytes}\n\tdenyDeleteCurrent = ignore\n\tautogc = true\n\
              [transfer]\n\thideRefs = refs/notes\n[uploadpack]\n\tallowReachableSHA1InWant = true\n\tallowFilter = true\n\
-             [http]\n\treceivepack = true\n[gc]\n\tautoDetach = false\n"
+             [http]\n\treceivepack = true\n[gc]\n\tautoDetach = false\n\tpruneExpire = never\n"
         );
         fs::write(&config, text).with_context(|| format!("could not write {}", config.display()))?;
         Ok(Repositories { folder, config })
@@ -90,6 +91,18 @@ impl Repositories {
             Err(error) => return Err(Error::disk("create a repository", error)),
         }
         Ok(path)
+    }
+
+    /// Lets a repository whose `HEAD` names no branch name one that is there, so that a clone checks something out.
+    pub async fn mend_head(&self, path: &Path) -> Result<()> {
+        let branches = self.branches(path).await?;
+        let head = self.run(Some(path), &["symbolic-ref", "--short", "HEAD"]).await.unwrap_or_default();
+        match branches.keys().next() {
+            Some(first) if !branches.contains_key(head.trim()) => {
+                self.run(Some(path), &["symbolic-ref", "HEAD", &format!("refs/heads/{first}")]).await.map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the names of all repositories.

@@ -1,10 +1,10 @@
 //! Git's smart HTTP ([gitprotocol-http(5)](https://git-scm.com/docs/gitprotocol-http)), spoken by `git http-backend`,
 //! which is a CGI program ([RFC 3875](https://www.rfc-editor.org/rfc/rfc3875)). Everybody reads; who pushes shows a token.
 
-use std::{path::Path as FilePath, process::Stdio};
+use std::{path::Path as FilePath, process::Stdio, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -28,6 +28,12 @@ use crate::{
 /// Pieces of an answer that wait for a slow reader.
 const PIECES: usize = 16;
 const PIECE_BYTES: usize = 32 * 1024;
+/// A client that sends nothing for so long is gone, or holds its repository up.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a refused push that are read and dropped at most, so that its pusher learns why.
+const MAX_DROPPED_BYTES: u64 = 4 << 30;
+/// A request waits so long until a process may be started.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of the program's own header at most.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// What git says of a pack that is over `receive.maxInputSize`.
@@ -78,6 +84,8 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
         Want::AskToPush => app.repositories.find_or_make(name).await?,
         Want::Fetch | Want::Push => app.repositories.find(name)?,
     };
+    let slot = tokio::time::timeout(SLOT_TIMEOUT, app.processes.clone().acquire_owned()).await;
+    let slot = slot.ok().and_then(|permit| permit.ok()).ok_or_else(busy)?;
     let mut backend = backend(&app, name, path, &query, &request, pusher.as_deref())?;
     let (stdin, stdout) =
         backend.stdin.take().zip(backend.stdout.take()).ok_or_else(|| Error::internal("git has no pipes"))?;
@@ -93,14 +101,12 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
         Some(push) => Some(app.lock_of(&push.name).lock_owned().await),
         None => None,
     };
-    let feeding = tokio::spawn(feed(stdin, request.into_body()));
+    let feeding = Beside(tokio::spawn(feed(stdin, request.into_body())));
     let (status, headers) = read_header(&mut stdout).await?;
     let (sender, receiver) = mpsc::channel(PIECES);
     tokio::spawn(async move {
-        let _slot = app.processes.acquire().await;
-        let _lock = lock;
-        hand_on(backend, stdout, push, sender).await;
-        feeding.abort();
+        let (_slot, _lock) = (slot, lock);
+        hand_on(backend, stdout, push, feeding, sender).await;
     });
     Ok((status, headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
@@ -128,13 +134,36 @@ fn backend(app: &App, name: &str, path: &str, query: &str, request: &Request, pu
     command.spawn().map_err(|error| Error::internal(format!("could not run git: {error}")))
 }
 
+/// Something that runs beside a request, and ends with it.
+struct Beside(tokio::task::JoinHandle<()>);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn busy() -> Error {
+    Error::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "as many processes of git run as may").hint("Try again soon.")
+}
+
 /// Gives the program the request's body. When it wants no more, the rest is read and dropped: a client that is still
-/// sending does not listen.
+/// sending does not listen. Who sends nothing for a while is given up: the program then sees the end of its input.
 async fn feed(mut stdin: ChildStdin, body: Body) {
     let mut body = body.into_data_stream();
-    let mut is_wanted = true;
-    while let Some(Ok(piece)) = body.next().await {
-        is_wanted = is_wanted && stdin.write_all(&piece).await.is_ok();
+    while let Ok(Some(Ok(piece))) = tokio::time::timeout(IDLE_TIMEOUT, body.next()).await {
+        if stdin.write_all(&piece).await.is_err() {
+            return drain(body).await;
+        }
+    }
+}
+
+async fn drain(mut body: BodyDataStream) {
+    let mut dropped_bytes = 0;
+    while dropped_bytes < MAX_DROPPED_BYTES
+        && let Ok(Some(Ok(piece))) = tokio::time::timeout(IDLE_TIMEOUT, body.next()).await
+    {
+        dropped_bytes += piece.len() as u64;
     }
 }
 
@@ -172,6 +201,7 @@ async fn hand_on(
     mut backend: Child,
     mut stdout: BufReader<ChildStdout>,
     push: Option<Push>,
+    mut feeding: Beside,
     sender: mpsc::Sender<std::io::Result<Bytes>>,
 ) {
     let (mut held, mut is_sideband, mut is_first, mut is_too_large) = (BytesMut::new(), false, true, false);
@@ -200,6 +230,8 @@ async fn hand_on(
     }
     let _ = backend.wait().await;
     if let Some(push) = push {
+        // The connection ends with the answer: a client that is still sending would not see it.
+        let _ = (&mut feeding.0).await;
         let lines = push.finish(is_too_large).await;
         if is_sideband && held.as_ref() == FLUSH {
             held.clear();
@@ -222,6 +254,9 @@ impl Push {
                 format!("  anima lookaside upload --package {} FILE", self.name),
                 "it prints the line for the package's `sources`".to_string(),
             ];
+        }
+        if let Err(error) = self.app.repositories.mend_head(&self.repository).await {
+            tracing::warn!("HEAD of {} could not be set: {}", self.name, error.message);
         }
         match self.note().await {
             Ok(noted) => pushes::tell_now(&self.app, noted).await,

@@ -178,6 +178,9 @@ async fn a_push_makes_the_repository_tells_the_master_and_tells_the_pusher_what_
         told.iter().all(|push| push.commit == commit && push.pusher == "ann" && push.subject == "Add it"),
         "{told:?}"
     );
+    let address = format!("http://{}/a.git", service.url);
+    let whole = service.git("c", &["clone", "--quiet", &address, "clone"]).await;
+    assert!(whole.status.success() && service.tree("c").join("clone/a.spec").is_file(), "{}", said(&whole));
     let cloned = service.git("b", &["fetch", &format!("http://{}/a.git", service.url), "c10"]).await;
     assert!(cloned.status.success(), "everybody reads: {}", said(&cloned));
     let (status, body) = service.curl(&["URL/api/git/v1/repositories/a/resolve?reference=c10"]).await;
