@@ -24,7 +24,7 @@ pub use info::{
 pub use install::install_signature;
 pub use key::{Algorithm, SigningKey};
 pub use public_key::PublicKey;
-pub use segments::{HeaderBytes, header_bytes};
+pub use segments::{HeaderBytes, check_header_bytes, header_bytes, is_package};
 pub use verify::{Verified, verify};
 
 /// What can be asked of a package and a key, or why it could not be had.

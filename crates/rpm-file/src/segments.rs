@@ -48,6 +48,23 @@ pub fn header_bytes(path: &Path) -> Result<HeaderBytes> {
     Ok(HeaderBytes { bytes: segments.header.bytes, sha256 })
 }
 
+/// Checks that these bytes are one package's header as it is signed, and nothing besides.
+///
+/// It is for who signs what others send: a package, a payload or a header with something behind it is refused.
+pub fn check_header_bytes(bytes: &[u8]) -> Result<()> {
+    let mut rest = bytes;
+    Header::read(&mut rest, Part::Main)?;
+    match rest.len() {
+        0 => Ok(()),
+        behind => Err(Error::malformed(Part::Main.name(), format!("{behind} bytes follow it"))),
+    }
+}
+
+/// Returns whether a file begins as packages do.
+pub fn is_package(bytes: &[u8]) -> bool {
+    bytes.starts_with(&LEAD_MAGIC)
+}
+
 impl Segments {
     /// Reads them from a file and leaves the reader at the payload; the file has to be whole.
     pub(crate) fn open(path: &Path) -> Result<(Segments, BufReader<File>)> {

@@ -4,7 +4,9 @@ mod support;
 
 use std::{fs, io::Cursor, sync::OnceLock};
 
-use anima_rpm_file::{Error, PackageInfo, PublicKey, SigningKey, header_bytes, install_signature, verify};
+use anima_rpm_file::{
+    Error, PackageInfo, PublicKey, SigningKey, check_header_bytes, header_bytes, install_signature, is_package, verify,
+};
 use proptest::prelude::*;
 use support::{SIGNED_AT, ed25519, odd};
 use tempfile::TempDir;
@@ -41,7 +43,8 @@ fn ask(bytes: &[u8]) -> [Result<(), Error>; 4] {
 #[test]
 fn a_package_cut_off_anywhere_is_refused() {
     let (bytes, header_end) = signed();
-    let near_the_seams = [0, 1, 4, 95, 96, 97, 111, 112, 113, *header_end - 1, *header_end, *header_end + 1, bytes.len() - 1];
+    let near_the_seams =
+        [0, 1, 4, 95, 96, 97, 111, 112, 113, *header_end - 1, *header_end, *header_end + 1, bytes.len() - 1];
     let all_over = (0..bytes.len()).step_by(211);
 
     for len in near_the_seams.into_iter().chain(all_over) {
@@ -79,6 +82,28 @@ fn what_is_no_package_says_so() {
     for bytes in [&b""[..], b"#!/bin/sh\n", &[0u8; 4096]] {
         assert!(matches!(PackageInfo::from_reader(&mut Cursor::new(bytes)), Err(Error::NotRpm)));
     }
+}
+
+#[test]
+fn only_a_whole_header_without_anything_behind_it_is_taken_for_one() {
+    let (package, header_end) = signed();
+    let header = header_bytes(&odd().named("odd-1.0")).unwrap().bytes;
+    let start = header_end - header.len();
+
+    check_header_bytes(&header).unwrap();
+
+    let not_headers = [
+        &package[..],                    // a package
+        &package[96..start],             // its signature header
+        &package[*header_end..],         // its payload
+        &package[start..header_end + 1], // its header and the first byte of its payload
+        &package[start..header_end - 1], // a part of its header
+        b"",
+    ];
+    for (number, bytes) in not_headers.into_iter().enumerate() {
+        assert!(check_header_bytes(bytes).is_err(), "{number}");
+    }
+    assert!(is_package(package) && !is_package(&header));
 }
 
 #[test]

@@ -101,7 +101,10 @@ impl Packages {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("package.spec");
         fs::write(&path, spec).unwrap();
-        run(Command::new("rpmbuild").args(["-ba", "--nodeps"]).arg(&path).args(["--define", &format!("_topdir {}", dir.path().display())])
+        run(Command::new("rpmbuild")
+            .args(["-ba", "--nodeps"])
+            .arg(&path)
+            .args(["--define", &format!("_topdir {}", dir.path().display())])
             .args(["--define", "_buildhost builder.example", "--define", "_build_id_links none"]));
         let mut files = find(&dir.path().join("RPMS"));
         files.extend(find(&dir.path().join("SRPMS")));
@@ -136,9 +139,13 @@ pub struct Keyring(TempDir);
 
 impl Keyring {
     pub fn with(key: &SigningKey) -> Keyring {
+        Keyring::with_public(&key.to_armoured_public().unwrap())
+    }
+
+    pub fn with_public(armoured: &str) -> Keyring {
         let keyring = Keyring(TempDir::new().unwrap());
         let path = keyring.0.path().join("key.asc");
-        fs::write(&path, key.to_armoured_public().unwrap()).unwrap();
+        fs::write(&path, armoured).unwrap();
         run(keyring.rpmkeys().arg("--import").arg(path));
         keyring
     }
