@@ -4,9 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,8 +12,8 @@ use anima_rpm_file::SigningKey;
 use anima_types::key::{Algorithm, CreateKey};
 use zeroize::Zeroizing;
 
-/// Bytes of the passphrase that is made where none is given.
-const PASSPHRASE_BYTES: usize = 32;
+use crate::file;
+
 /// A name longer than this is no name; it becomes a file's name.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -34,13 +32,8 @@ pub enum Error {
     #[error("could not find a key with fingerprint {0} in the keyring")]
     Unknown(String),
     /// A file could not be read or written.
-    #[error("could not use {path}: {source}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] file::Error),
     /// The key is damaged, or the passphrase is not its own.
     #[error("could not open key \"{name}\": {source}")]
     Key {
@@ -61,11 +54,10 @@ pub struct Keyring {
 impl Keyring {
     /// Opens the keyring in `dir`, which is made where it is absent, and all its keys.
     pub fn open(dir: &Path, passphrase: Zeroizing<String>) -> Result<Keyring, Error> {
-        let file = |source| Error::File { path: dir.to_path_buf(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file)?;
+        file::make_private_dir(dir)?;
         let mut keyring = Keyring { dir: dir.to_path_buf(), passphrase, keys: BTreeMap::new() };
-        for entry in fs::read_dir(dir).map_err(file)? {
-            let path = entry.map_err(file)?.path();
+        for entry in fs::read_dir(dir).map_err(file::Error::at(dir))? {
+            let path = entry.map_err(file::Error::at(dir))?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".asc"))
             else {
                 continue;
@@ -102,43 +94,20 @@ impl Keyring {
         };
         let key = key.map_err(wrong)?;
         let secret = key.to_armoured_secret(&self.passphrase).map_err(wrong)?;
-        write_new(&self.dir.join(format!("{}.asc", wanted.name)), secret.as_bytes())?;
+        file::write_private(&self.dir.join(format!("{}.asc", wanted.name)), secret.as_bytes())?;
         Ok(key)
     }
 
     fn load(&self, name: &str, path: &Path) -> Result<SigningKey, Error> {
-        let text = fs::read_to_string(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
+        let text = fs::read_to_string(path).map_err(file::Error::at(path))?;
         SigningKey::from_armoured_secret(&text, &self.passphrase)
             .map_err(|source| Error::Key { name: name.to_string(), source })
     }
 }
 
-/// Returns the passphrase in `path`, which is made at random where it is absent.
-pub fn passphrase(path: &Path) -> Result<Zeroizing<String>, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Zeroizing::new(text.trim_end().to_string())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let bytes: Zeroizing<[u8; PASSPHRASE_BYTES]> = Zeroizing::new(rand::random());
-            let text = Zeroizing::new(hex::encode(bytes.as_slice()));
-            write_new(path, text.as_bytes())?;
-            Ok(text)
-        }
-        Err(source) => Err(Error::File { path: path.to_path_buf(), source }),
-    }
-}
-
-/// Writes a file that only we can read, whole or not at all, and waits until it is on the disk.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let file = |source| Error::File { path: path.to_path_buf(), source };
-    let half = path.with_extension("half");
-    let mut options = OpenOptions::new();
-    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&half).map_err(file)?;
-    out.write_all(bytes).and_then(|()| out.sync_all()).map_err(file)?;
-    fs::rename(&half, path).map_err(file)?;
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(file)?;
-    }
-    Ok(())
+/// Returns a key's fingerprint as the API has it, in upper-case hexadecimal.
+pub fn fingerprint(key: &SigningKey) -> String {
+    key.fingerprint().to_uppercase()
 }
 
 fn checked(name: &str) -> Result<&str, Error> {
@@ -164,7 +133,7 @@ mod tests {
     }
 
     fn keyring(dir: &Path) -> Keyring {
-        Keyring::open(&dir.join("keys"), passphrase(&dir.join("passphrase")).unwrap()).unwrap()
+        Keyring::open(&dir.join("keys"), Zeroizing::new("secret".into())).unwrap()
     }
 
     #[test]
@@ -172,12 +141,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut first = keyring(dir.path());
 
-        let made = first.create(&wanted("seed-1"), 1_700_000_000).unwrap().fingerprint();
-        let again = first.create(&wanted("seed-1"), 1_700_000_999).unwrap().fingerprint();
+        let made = fingerprint(first.create(&wanted("seed-1"), 1_700_000_000).unwrap());
+        let again = fingerprint(first.create(&wanted("seed-1"), 1_700_000_999).unwrap());
         let reopened = keyring(dir.path());
 
         assert_eq!(made, again);
-        assert_eq!(reopened.by_fingerprint(&made).unwrap().fingerprint(), made);
+        assert_eq!(fingerprint(reopened.by_fingerprint(&made).unwrap()), made);
     }
 
     #[test]

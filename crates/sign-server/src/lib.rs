@@ -4,9 +4,12 @@
 //! digest, signs them, writes down what it signed, and gives the signatures back. It has no listening port, never sees
 //! a package's payload, and never tells a private key.
 
+mod failure;
+pub mod file;
 pub mod journal;
 pub mod keyring;
 mod node;
+pub mod passphrase;
 pub mod work;
 
 pub use node::{Config, run};

@@ -8,7 +8,7 @@ use std::{
 
 use anima_client::{
     Client,
-    lease::{Cancel, Context, Handler, Runner, Stop},
+    lease::{Context, Handler, Runner, Stop},
 };
 use anima_types::{
     Timestamp,
@@ -16,14 +16,17 @@ use anima_types::{
     key::CreateKey,
     lease::{Claim, Lease, MAX_WAIT_SECS},
     task::Kind,
-    work::{Failure, Outcome, PhaseTime, SignItem, SignOutcome, SignWork, Work},
+    work::{Outcome, PhaseTime, SignForm, SignItem, SignOutcome, SignWork, Work},
 };
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    failure::{failure, not_fetched, refused, refused_by_keyring},
+    file,
     journal::Journal,
     keyring::{self, Keyring},
+    passphrase,
     work::{self, Fetched, MAX_ITEM_BYTES, MAX_ITEMS},
 };
 
@@ -41,7 +44,8 @@ pub struct Config {
     pub master_url: String,
     /// The role's token.
     pub token: String,
-    /// The file with the keyring's passphrase; `passphrase` in the data folder, made at the first start, where nothing is said.
+    /// The file with the keyring's passphrase, which its owner alone may read; `passphrase` in the data folder, made at
+    /// the first start, where nothing is said.
     pub passphrase_file: Option<PathBuf>,
 }
 
@@ -57,17 +61,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         wait_secs: MAX_WAIT_SECS,
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
-    let cancel = Cancel::new();
-    let runner = Runner::new(client, claim).run(handler, cancel.clone());
-    tokio::pin!(runner);
-    let result = tokio::select! {
-        result = &mut runner => result,
-        () = shutdown.cancelled() => {
-            cancel.trigger();
-            runner.await
-        }
-    };
-    result.context("could not take sign tasks")
+    Runner::new(client, claim).run(handler, shutdown.into()).await.context("could not take sign tasks")
 }
 
 /// The keyring and the journal: one task at a time has them.
@@ -82,9 +76,13 @@ struct Safe {
 
 impl SignHandler {
     fn open(config: &Config) -> anyhow::Result<SignHandler> {
-        std::fs::create_dir_all(&config.data).with_context(|| format!("could not create {}", config.data.display()))?;
-        let passphrase_file = config.passphrase_file.clone().unwrap_or_else(|| config.data.join("passphrase"));
-        let keyring = Keyring::open(&config.data.join("keys"), keyring::passphrase(&passphrase_file)?)?;
+        file::make_private_dir(&config.data)?;
+        let keys = config.data.join("keys");
+        let passphrase = match &config.passphrase_file {
+            Some(path) => passphrase::read(path)?,
+            None => passphrase::read_or_make(&config.data.join("passphrase"), &keys)?,
+        };
+        let keyring = Keyring::open(&keys, passphrase)?;
         let path = config.data.join("journal.jsonl");
         let journal = Journal::open(&path).with_context(|| format!("could not open {}", path.display()))?;
         Ok(SignHandler { safe: Arc::new(Mutex::new(Safe { keyring, journal })) })
@@ -102,17 +100,17 @@ impl SignHandler {
     }
 
     async fn create_key(&self, wanted: CreateKey, context: &Context) -> Result<SignOutcome, Stop> {
-        context.log.line(format_args!("making key \"{}\" ({})", wanted.name, wanted.user_id));
-        let outcome = self
+        let name = format!("key \"{}\" ({})", wanted.name, wanted.algorithm.name());
+        let (fingerprint, public_key) = self
             .with_safe(move |safe| {
                 let key = safe.keyring.create(&wanted, now().epoch_secs() as u32).map_err(refused_by_keyring)?;
                 let public_key = key.to_armoured_public();
                 let public_key = public_key.map_err(|error| failure("internal", error.to_string(), None))?;
-                Ok((key.fingerprint(), public_key))
+                Ok((keyring::fingerprint(key), public_key))
             })
             .await?;
-        context.log.line(format_args!("its fingerprint is {}", outcome.0));
-        Ok(SignOutcome::Key { fingerprint: outcome.0, public_key: outcome.1 })
+        context.log.line(format_args!("{name} has fingerprint {fingerprint}"));
+        Ok(SignOutcome::Key { fingerprint, public_key })
     }
 
     async fn sign(
@@ -125,17 +123,16 @@ impl SignHandler {
         if items.len() > MAX_ITEMS {
             return Err(refused(work::Error::TooMany(items.len())));
         }
+        let lines = items.iter().map(signed_line).collect::<Vec<_>>();
         let fetched = fetch(items, context).await?;
-        let names =
-            fetched.iter().map(|(item, _)| format!("signed {} {:?}", item.artifact, item.form)).collect::<Vec<_>>();
         let key = fingerprint.clone();
         let outcome = self
             .with_safe(move |safe| {
                 work::sign(&safe.keyring, &mut safe.journal, task, &fingerprint, &fetched, now()).map_err(refused)
             })
             .await?;
-        names.iter().for_each(|line| context.log.line(line));
-        context.log.line(format_args!("{} signatures by key {key}", names.len()));
+        lines.iter().for_each(|line| context.log.line(line));
+        context.log.line(format_args!("{} signatures by key {key}, each verified", lines.len()));
         Ok(outcome)
     }
 }
@@ -161,49 +158,24 @@ impl Handler for SignHandler {
 async fn fetch(items: Vec<SignItem>, context: &Context) -> Result<Vec<Fetched>, Stop> {
     let (mut fetched, mut total_bytes) = (Vec::with_capacity(items.len()), 0);
     for item in items {
-        let bytes = context.client().fetch_bytes(&item.url, MAX_ITEM_BYTES as u64, &context.cancel).await?;
+        let bytes = context.client().fetch_bytes(&item.url, MAX_ITEM_BYTES as u64, &context.cancel).await;
+        let bytes = bytes.map_err(|error| not_fetched(item.artifact, error))?;
         total_bytes += bytes.len();
         if total_bytes > MAX_TASK_BYTES {
             let message = format!("could not sign more than {MAX_TASK_BYTES} bytes of headers in one task");
             return Err(failure("too_large", message, Some("Build fewer packages at once.")));
         }
-        fetched.push((item, bytes.to_vec()));
+        fetched.push((item, bytes));
     }
     Ok(fetched)
 }
 
-fn refused(error: work::Error) -> Stop {
-    match error {
-        work::Error::Keyring(error) => refused_by_keyring(error),
-        work::Error::TooMany(_) => failure("too_large", error.to_string(), Some("Build fewer packages at once.")),
-        work::Error::Digest { .. } => failure(
-            "bad_bytes",
-            error.to_string(),
-            Some("The master's store or the way to it altered them; try again."),
-        ),
-        work::Error::Sign { .. } => failure("not_signable", error.to_string(), None),
-        work::Error::Journal(ref source) if source.kind() == std::io::ErrorKind::StorageFull => failure(
-            "out_of_disk",
-            error.to_string(),
-            Some("Make room in the Sign Server's data folder, then restart the task."),
-        ),
-        work::Error::Journal(_) => failure("journal", error.to_string(), None),
+/// Returns the line of the task's log on one signature.
+fn signed_line(item: &SignItem) -> String {
+    match item.form {
+        SignForm::RpmHeader => format!("signed package {} by its header {}", item.artifact, item.bytes_sha256),
+        SignForm::Detached => format!("signed file {}", item.artifact),
     }
-}
-
-fn refused_by_keyring(error: keyring::Error) -> Stop {
-    let hint = match error {
-        keyring::Error::Unknown(_) => Some(
-            "Import the key into this Sign Server's keyring, or give the product a key that it has (anima key list).",
-        ),
-        _ => None,
-    };
-    let code = if matches!(error, keyring::Error::Unknown(_)) { "unknown_key" } else { "keyring" };
-    failure(code, error.to_string(), hint)
-}
-
-fn failure(code: &str, message: String, hint: Option<&str>) -> Stop {
-    Failure { code: code.to_string(), message, log_line: None, hint: hint.map(str::to_string) }.into()
 }
 
 fn now() -> Timestamp {

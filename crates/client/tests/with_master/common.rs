@@ -1,7 +1,7 @@
 //! A master of a few routes that keeps what it was told, and fails as the test wants it to.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -44,6 +44,8 @@ pub struct Book {
     pub heartbeats: usize,
     pub reports: Vec<Report>,
     pub artifacts: Vec<(Artifact, Bytes)>,
+    /// What is served under `files/`, by name.
+    pub files: BTreeMap<String, Bytes>,
     /// The lease is another node's.
     pub is_lost: bool,
     /// So many pieces of log are taken, and their answer is lost.
@@ -207,6 +209,7 @@ fn routes(shared: Shared) -> Router {
         .route("/api/v1/tasks/{task}/log/stream", get(stream))
         .route("/api/v1/events", get(stream))
         .route("/file", get(|| async { "content" }))
+        .route("/files/{name}", get(file))
         .with_state(shared)
 }
 
@@ -319,6 +322,13 @@ async fn report(State(shared): State<Shared>, headers: HeaderMap, Json(report): 
     shared.book().reports.push(report);
     shared.told();
     StatusCode::NO_CONTENT.into_response()
+}
+
+async fn file(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    match shared.book().files.get(&name) {
+        Some(bytes) => bytes.clone().into_response(),
+        None => refused(StatusCode::NOT_FOUND, "not_found"),
+    }
 }
 
 async fn stream(State(shared): State<Shared>, headers: HeaderMap) -> Response {
