@@ -2,8 +2,13 @@
 
 mod common;
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
 use anima_sandbox::{Access, Error, Exit, Identity, Mount, Sandbox, UserNamespace};
 use common::{Root, helper, run};
+use tempfile::TempDir;
 
 /// Runs a script in both kinds of sandbox; it must succeed in both, and say the same.
 fn says(script: &str, expected: &str) {
@@ -44,7 +49,10 @@ fn standard_input_is_empty_and_no_other_descriptor_is_open() {
 
 #[test]
 fn the_environment_is_the_spec_and_nothing_else() {
-    says("env | grep -v -E '^(PWD|SHLVL|_|OLDPWD)=' | sort", "HOME=/\nLANG=C.UTF-8\nPATH=/usr/bin:/usr/sbin:/bin:/sbin\nTERM=dumb\n");
+    says(
+        "env | grep -v -E '^(PWD|SHLVL|_|OLDPWD)=' | sort",
+        "HOME=/\nLANG=C.UTF-8\nPATH=/usr/bin:/usr/sbin:/bin:/sbin\nTERM=dumb\n",
+    );
 }
 
 #[test]
@@ -76,7 +84,10 @@ fn other_processes_of_the_host_are_invisible() {
 
 #[test]
 fn files_of_the_host_are_invisible() {
-    says("ls -A /; test ! -e /etc/passwd; test ! -e /proc/1/root/etc", "bin\ndev\nhome\nlib\nlib64\nproc\nrun\nsbin\nsys\nusr\n");
+    says(
+        "ls -A /; test ! -e /etc/passwd; test ! -e /proc/1/root/etc",
+        "bin\ndev\nhome\nlib\nlib64\nproc\nrun\nsbin\nsys\nusr\n",
+    );
 }
 
 #[test]
@@ -233,7 +244,10 @@ fn what_cannot_be_set_up_is_told_with_its_step() {
         failure(&|spec| spec.command[0] = "/bin/nothing".into()),
         "set up sandbox: execute /bin/nothing: No such file or directory (os error 2)"
     );
-    assert_eq!(failure(&|spec| spec.cwd = "/no".into()), "set up sandbox: enter /no: No such file or directory (os error 2)");
+    assert_eq!(
+        failure(&|spec| spec.cwd = "/no".into()),
+        "set up sandbox: enter /no: No such file or directory (os error 2)"
+    );
     assert!(failure(&|spec| spec.root = "/no/root".into()).contains("enter root /no/root: No such file"));
     let missing = Mount::Bind { source: "/no/x".into(), target: "/x".into(), access: Access::ReadOnly };
     assert!(failure(&|spec| spec.mounts.push(missing.clone())).contains("open /no/x to mount it: No such file"));
@@ -246,4 +260,48 @@ fn a_program_that_is_no_helper_is_an_error() {
 
     assert!(matches!(spawn("/bin/true"), Error::HelperEnded(_)));
     assert!(matches!(spawn("/no/helper"), Error::Helper { .. }));
+}
+
+/// A folder with a system in it and a helper that runs there, confined with `chroot`, as in a bare system that somebody
+/// bootstrapped: its `/` is no mount, and it has no `/sys`.
+fn confined_helper(root: &Root) -> (TempDir, PathBuf) {
+    let system = tempfile::tempdir().unwrap();
+    let at = |path: &Path| system.path().join(path.strip_prefix("/").unwrap());
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        symlink(Path::new("usr").join(name), system.path().join(name)).unwrap();
+    }
+    for folder in ["/usr", "/proc", "/dev"] {
+        fs::create_dir(at(Path::new(folder))).unwrap();
+    }
+    fs::create_dir_all(at(root.path())).unwrap();
+    fs::copy(helper(), system.path().join("helper")).unwrap();
+    fs::write(system.path().join("secret"), "").unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec unshare --mount sh -c '
+            cd {system} && mount --bind /usr usr && mount --bind {root} {inner} && mount --rbind /dev dev &&
+            mount -t proc proc proc && exec chroot . /helper sandbox-init'\n",
+        system = system.path().display(),
+        root = root.path().display(),
+        inner = at(root.path()).display(),
+    );
+    let path = system.path().join("start");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    (system, path)
+}
+
+#[test]
+fn a_program_that_is_confined_to_a_folder_makes_sandboxes_whose_root_is_theirs() {
+    let root = Root::new();
+    let (_system, helper) = confined_helper(&root);
+    let mut log = Vec::new();
+
+    let spec = root.spec("id -u; ls / | tr '\\n' ' '; cut -d ' ' -f 5 /proc/self/mountinfo | grep -cx /");
+    let outcome = Sandbox::spawn(&spec, &helper).unwrap().wait_with_log(&mut log).unwrap();
+
+    let log = String::from_utf8_lossy(&log);
+    assert_eq!(
+        (log.as_ref(), outcome.exit),
+        ("1000\nbin dev home lib lib64 proc run sbin sys usr 1\n", Exit::Exited(0))
+    );
 }

@@ -10,10 +10,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind_recursive,
     mount_change, move_mount, open_tree, unmount,
 };
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::sys;
 use crate::wire::{Failure, Step};
@@ -52,8 +54,7 @@ struct Waiting<'a> {
 
 /// Makes `spec.root` this process's `/`, with everything in place.
 pub(super) fn enter_root(spec: &Spec) -> Result<(), Failure> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .step(|| "detach mounts from the host's".to_owned())?;
+    detach_from_host()?;
     let devices = DEVICES.map(|name| Path::new("/dev").join(name));
     let devices = devices.iter().map(|path| take(path, path, Access::ReadWrite)).collect::<Result<Vec<_>, _>>()?;
     let mut binds = spec.mounts.iter().filter_map(bind_of).map(|(source, target, access)| take(source, target, access));
@@ -73,6 +74,43 @@ pub(super) fn enter_root(spec: &Spec) -> Result<(), Failure> {
         sys::make_read_only(root.as_fd(), false).step(|| "make the root read-only".to_owned())?;
     }
     leave(&old_root)
+}
+
+/// Sees to it that no mount from here on shows on the host.
+fn detach_from_host() -> Result<(), Failure> {
+    let step = || "detach mounts from the host's".to_owned();
+    let detach = || mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
+    match detach() {
+        // The program's `/` is no mount: it was entered with chroot.
+        Err(Errno::INVAL) => {
+            let confined_to = open_dir("/")?;
+            return_to_the_namespaces_root().step(step)?;
+            detach().step(step)?;
+            confine_to(&confined_to).step(step)
+        }
+        result => result.step(step),
+    }
+}
+
+/// Whoever enters a mount namespace, even its own, stands at its very root.
+fn return_to_the_namespaces_root() -> rustix::io::Result<()> {
+    let own = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Mount))
+}
+
+/// Makes the folder that the program was confined to the root of the namespace, which there is no way out of.
+fn confine_to(folder: &OwnedFd) -> rustix::io::Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(folder, "", flags)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(&tree, "", folder, "", flags)?;
+    rustix::process::fchdir(&tree)?;
+    rustix::process::pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")
 }
 
 fn bind_of(mount: &Mount) -> Option<(&Path, &Path, Access)> {
