@@ -11,7 +11,7 @@ use anima_types::{
     Arch, Sha256,
     id::{BuildId, ReleaseId},
     platform::Platform,
-    repository::RepositoryPackage,
+    repository::{self, RepositoryPackage},
     task::{Kind, Status},
     work::{
         BuildWork, FileRef, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishRepository, PublishWork,
@@ -27,6 +27,8 @@ use crate::{
 
 /// What was built in the same build is preferred to what the platform has.
 const BUILD_PRIORITY: i32 = 1;
+/// What was released is like what the platform has: of two versions of a package the higher is taken.
+const RELEASED_PRIORITY: i32 = 99;
 
 /// Returns a task's work. It may write what the work was made from, in the transaction that gives the task out.
 pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
@@ -52,7 +54,7 @@ async fn src(app: &App, write: &mut Write, task: &Task) -> ApiResult<SrcWork> {
         git_url: format!("{git}/{package}.git"),
         commit: source.commit,
         lookaside_url: format!("{git}/lookaside"),
-        inputs: platform_inputs(app, &platform, arch),
+        inputs: platform_inputs(app, write, &platform, arch).await?,
         package,
         platform,
         arch,
@@ -66,7 +68,7 @@ async fn build(app: &App, write: &mut Write, task: &Task) -> ApiResult<BuildWork
     let made = source_package(&tasks, &package, &platform.name)
         .ok_or_else(|| ApiError::internal(format!("{package} of build {build} has no source package")))?;
     let srpm = file(app, write, made.srpm).await?;
-    let inputs = inputs_with_build(app, &tasks, build, &platform, arch);
+    let inputs = inputs_with_build(app, write, &tasks, build, &platform, arch).await?;
     Ok(BuildWork { build, package, srpm, inputs, platform, arch })
 }
 
@@ -78,7 +80,7 @@ async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> 
     for (_, package) in built(write, &tasks, build, &platform.name, arch).await? {
         packages.push(TestPackage { nevra: package.nevra.clone(), file: file(app, write, package.sha256).await? });
     }
-    let inputs = inputs_with_build(app, &tasks, build, &platform, arch);
+    let inputs = inputs_with_build(app, write, &tasks, build, &platform, arch).await?;
     Ok(TestWork { build, packages, inputs, platform, arch })
 }
 
@@ -216,23 +218,43 @@ pub fn source_package<'a>(tasks: &'a [Task], package: &str, platform: &str) -> O
     }
 }
 
-fn inputs_with_build(app: &App, tasks: &[Task], build: BuildId, platform: &Platform, arch: Arch) -> Vec<Input> {
-    let mut inputs = platform_inputs(app, platform, arch);
+async fn inputs_with_build(
+    app: &App,
+    write: &mut Write,
+    tasks: &[Task],
+    build: BuildId,
+    platform: &Platform,
+    arch: Arch,
+) -> ApiResult<Vec<Input>> {
+    let mut inputs = platform_inputs(app, write, platform, arch).await?;
     let is_there = |task: &Task| task.about.kind == Kind::Build && task.status == Status::Succeeded;
     if tasks.iter().any(is_there) {
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
         inputs.push(Input { name: format!("build-{build}"), url, priority: BUILD_PRIORITY });
     }
-    inputs
+    Ok(inputs)
 }
 
-fn platform_inputs(app: &App, platform: &Platform, arch: Arch) -> Vec<Input> {
+/// Returns the platform's own repositories, and what was released of it so far: a package may need another that was
+/// built before it. A release's snapshot never changes, so that a root can be told from its inputs.
+async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch: Arch) -> ApiResult<Vec<Input>> {
     let input = |repository: &anima_types::platform::Repository| Input {
         name: repository.name.clone(),
         url: repository.url_for(arch, &app.config.public_url),
         priority: repository.priority,
     };
-    platform.repositories.iter().map(input).collect()
+    let mut inputs: Vec<Input> = platform.repositories.iter().map(input).collect();
+    let Some(product) = &platform.release_to else { return Ok(inputs) };
+    for repository in anima_db::repository::list(write, Some(product)).await? {
+        let is_its = repository.kind == repository::Kind::Binary && repository.arch.as_deref() == Some(arch.name());
+        if is_its && repository.current > 0 {
+            let path = format!("{product}/{}@{}", repository.path, repository.current);
+            let (name, url) =
+                (format!("{product}-{}", repository.path.replace('/', "-")), app.url(&format!("repos/{path}/")));
+            inputs.push(Input { name, url, priority: RELEASED_PRIORITY });
+        }
+    }
+    Ok(inputs)
 }
 
 async fn file(app: &App, write: &mut Write, sha256: Sha256) -> ApiResult<FileRef> {

@@ -43,6 +43,21 @@ async fn packages_that_are_pushed_together_are_built_in_the_order_of_their_needs
 }
 
 #[tokio::test]
+async fn a_package_may_need_another_that_was_released_before_it() {
+    let system = system().await;
+    let needed = SourcePackage::tiny("acorn", "1").unwrap();
+    let commit = system.push(&needed, "s1").unwrap();
+    let build = system.build_of("acorn", &commit).await.unwrap();
+    system.released(build, BUILD_LIMIT).await.unwrap();
+
+    let needy = SourcePackage::tiny_with("oak", "1", "BuildRequires: acorn\nRequires: acorn").unwrap();
+    let commit = system.push(&needy, "s1").unwrap();
+    let build = system.build_of("oak", &commit).await.unwrap();
+
+    system.released(build, BUILD_LIMIT).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_update_reaches_users_and_a_release_that_is_taken_back_gives_them_what_they_had() {
     let system = system().await;
     let package = SourcePackage::tiny("acorn", "1").unwrap();
