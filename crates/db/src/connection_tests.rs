@@ -23,7 +23,7 @@ async fn a_database_opens_again_with_what_was_committed_and_nothing_else() {
     let path = std::fs::read_dir(scratch.dir.path()).unwrap().next().unwrap().unwrap().path();
     let db = Db::open(&path).await.unwrap();
 
-    let events = event::list(&mut *db.read().await.unwrap(), EventId(0), None, 10).await.unwrap();
+    let events = event::list(&mut db.read().await.unwrap(), EventId(0), None, 10).await.unwrap();
     assert_eq!(events.iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), ["kept"]);
 }
 
@@ -63,5 +63,5 @@ async fn a_reader_sees_one_moment_while_a_writer_goes_on() {
     write.commit().await.unwrap();
 
     assert_eq!(event::newest(&mut read).await.unwrap(), EventId(0));
-    assert_eq!(event::newest(&mut *scratch.db.read().await.unwrap()).await.unwrap(), EventId(1));
+    assert_eq!(event::newest(&mut scratch.db.read().await.unwrap()).await.unwrap(), EventId(1));
 }

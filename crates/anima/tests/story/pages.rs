@@ -73,7 +73,9 @@ async fn every_page_fits_a_phone_and_a_desktop_and_has_a_title_and_one_heading()
             let seen = browser
                 .run(
                     "return [document.title, document.querySelectorAll('h1').length, \
-                     document.documentElement.scrollWidth, window.innerWidth, document.documentElement.lang]",
+                     document.documentElement.scrollWidth, window.innerWidth, document.documentElement.lang, \
+                     [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > window.innerWidth \
+                     && !e.closest('.wide, .log')).map(e => e.outerHTML.slice(0, 120))]",
                 )
                 .await
                 .unwrap();
