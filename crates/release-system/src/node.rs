@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use anima_client::{
     Client,
-    lease::{Cancel, Context, Handler, Runner, Stop},
+    lease::{Context, Handler, Runner, Stop},
 };
 use anima_types::{
     artifact,
@@ -46,17 +46,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         wait_secs: MAX_WAIT_SECS,
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
-    let cancel = Cancel::new();
-    let runner = Runner::new(client, claim).run(Arc::new(ReleaseHandler), cancel.clone());
-    tokio::pin!(runner);
-    let result = tokio::select! {
-        result = &mut runner => result,
-        () = shutdown.cancelled() => {
-            cancel.trigger();
-            runner.await
-        }
-    };
-    result.context("could not take release tasks")
+    let runner = Runner::new(client, claim).run(Arc::new(ReleaseHandler), shutdown.into());
+    runner.await.context("could not take release tasks")
 }
 
 struct ReleaseHandler;
@@ -69,7 +60,7 @@ impl Handler for ReleaseHandler {
             Work::Publish(work) => ("publish", Outcome::Publish(make_metadata(work, &context).await?)),
             other => {
                 let message = format!("this node plans and publishes; it cannot do a {} task", other.kind().name());
-                return Err(failure("wrong_work", message));
+                return Err(failure("wrong_work", message, None));
             }
         };
         Ok((outcome, vec![PhaseTime { name: name.to_string(), secs: began.elapsed().as_secs_f64() }]))
@@ -77,11 +68,13 @@ impl Handler for ReleaseHandler {
 }
 
 async fn make_plan(work: PlanWork, context: &Context) -> Result<PlanOutcome, Stop> {
-    let outcome = plan::plan(&work).map_err(|error| failure("no_repository", error.to_string()))?;
+    let hint = "Release to a product that has such a repository (anima product list).";
+    let outcome = plan::plan(&work).map_err(|error| failure("no_repository", error.to_string(), Some(hint)))?;
     for PlanEntry { nevra, repository_path, replaces, reason, .. } in &outcome.entries {
         let replaces = replaces.iter().map(|old| format!(", replaces {old}")).collect::<String>();
         context.log.line(format_args!("{repository_path} + {nevra}{replaces}: {reason}"));
     }
+    context.log.line(format_args!("{} packages have {} places", work.packages.len(), outcome.entries.len()));
     Ok(outcome)
 }
 
@@ -97,16 +90,20 @@ async fn publish_one(wanted: PublishRepository, revision: i64, context: &Context
     let began = Instant::now();
     let list = context.client().fetch_bytes(&wanted.packages_url, MAX_LIST_BYTES, &context.cancel).await?;
     let made = tokio::task::spawn_blocking(move || publish::make(&list, revision)).await;
-    let made = made.map_err(|error| failure("internal", format!("the program has a defect: {error}")))?;
-    let (count, repodata) = made.map_err(|error| failure("bad_metadata", error.to_string()))?;
-    let mut files = Vec::with_capacity(repodata.files.len());
+    let made = made.map_err(|error| failure("internal", format!("the program has a defect: {error}"), None))?;
+    let (count, repodata) = made.map_err(|error| bad_metadata(&wanted, error))?;
+    let (mut files, mut size_bytes) = (Vec::with_capacity(repodata.files.len()), repodata.repomd_xml.len());
     for file in repodata.files {
+        size_bytes += file.bytes.len();
         context.upload_bytes(file.bytes, artifact::Kind::Repodata, file_name(&file.name)).await?;
         files.push(PublishedFile { path: file.name, sha256: file.sha256 });
     }
     let repomd = context.upload_bytes(repodata.repomd_xml, artifact::Kind::Repodata, "repomd.xml").await?;
     let secs = began.elapsed().as_secs_f64();
-    context.log.line(format_args!("repository {}: metadata of {count} packages in {secs:.3} s", wanted.repository));
+    context.log.line(format_args!(
+        "repository {}: {count} packages, {size_bytes} bytes of metadata with repomd.xml {} in {secs:.3} s",
+        wanted.repository, repomd.sha256
+    ));
     Ok(PublishedRepository { repository: wanted.repository, repomd: repomd.sha256, files })
 }
 
@@ -115,6 +112,11 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn failure(code: &str, message: String) -> Stop {
-    Failure { code: code.to_string(), message, log_line: None, hint: None }.into()
+fn bad_metadata(wanted: &PublishRepository, error: publish::Error) -> Stop {
+    let message = format!("could not make the metadata of repository {}: {error}", wanted.repository);
+    failure("bad_metadata", message, Some("Master and Release System may be of different versions."))
+}
+
+fn failure(code: &str, message: String, hint: Option<&str>) -> Stop {
+    Failure { code: code.to_string(), message, log_line: None, hint: hint.map(str::to_string) }.into()
 }

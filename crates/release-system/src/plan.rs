@@ -1,11 +1,11 @@
 //! Makes a release's plan: for each package its repositories, with the reason and how sure that is. A pure function.
 
+use std::collections::BTreeMap;
+
 use anima_types::{
     Arch, Nevra,
-    release::PlanEntry,
-    release::Trust,
-    repository::Kind,
-    repository::RepositoryPackage,
+    release::{PlanEntry, Trust},
+    repository::{Kind, RepositoryPackage},
     work::{PlanOutcome, PlanPackage, PlanRepository, PlanWork},
 };
 
@@ -25,12 +25,25 @@ pub enum Error {
 /// Returns the plan: one line for each package and repository, ordered by repository and package.
 pub fn plan(work: &PlanWork) -> Result<PlanOutcome, Error> {
     let mut entries = Vec::new();
-    for package in &work.packages {
+    for package in one_of_each(&work.packages) {
         entries.extend(place(package, &work.repositories)?);
     }
     entries.sort_by(|a, b| (&a.repository_path, &a.nevra).cmp(&(&b.repository_path, &b.nevra)));
-    entries.dedup();
     Ok(PlanOutcome { entries })
+}
+
+/// Returns one package of each NEVRA. A package for all architectures is built on each of them, and users are to get the
+/// same file everywhere.
+fn one_of_each(packages: &[PlanPackage]) -> impl Iterator<Item = &PlanPackage> {
+    let rank = |package: &PlanPackage| (package.target_arch, package.package.artifact);
+    let mut chosen = BTreeMap::new();
+    for package in packages {
+        let best = chosen.entry(&package.package.nevra).or_insert(package);
+        if rank(package) < rank(best) {
+            *best = package;
+        }
+    }
+    chosen.into_values()
 }
 
 fn place(package: &PlanPackage, repositories: &[PlanRepository]) -> Result<Vec<PlanEntry>, Error> {
@@ -39,9 +52,17 @@ fn place(package: &PlanPackage, repositories: &[PlanRepository]) -> Result<Vec<P
         Kind::Source => by_kind(package, repositories, Kind::Source, None).map(|entry| vec![entry]),
         Kind::Debug => by_kind(package, repositories, Kind::Debug, package.target_arch).map(|entry| vec![entry]),
         Kind::Binary => {
-            targets(package, repositories).into_iter().map(|arch| binary(package, repositories, arch)).collect()
+            let targets = targets(package, repositories);
+            if targets.is_empty() {
+                return Err(no_repository(nevra, "binary repository".to_string()));
+            }
+            targets.into_iter().map(|arch| binary(package, repositories, arch)).collect()
         }
     }
+}
+
+fn no_repository(nevra: &Nevra, wanted: String) -> Error {
+    Error::NoRepository { nevra: Box::new(nevra.clone()), wanted }
 }
 
 /// Returns what a package is, by its name and architecture as rpmbuild gives them.
@@ -50,7 +71,8 @@ fn kind(nevra: &Nevra) -> Kind {
         return Kind::Source;
     }
     let is_debug = |suffix: &str| nevra.name.ends_with(suffix);
-    if is_debug("-debuginfo") || is_debug("-debugsource") || is_debug("-debuginfo-common") {
+    // The kernel's is called kernel-debuginfo-common-x86_64.
+    if is_debug("-debuginfo") || is_debug("-debugsource") || nevra.name.contains("-debuginfo-common") {
         return Kind::Debug;
     }
     Kind::Binary
@@ -61,7 +83,8 @@ fn targets(package: &PlanPackage, repositories: &[PlanRepository]) -> Vec<String
     if package.package.nevra.arch != "noarch" {
         return package.target_arch.iter().map(Arch::to_string).collect();
     }
-    let mut archs: Vec<String> = repositories.iter().filter_map(|each| each.repository.arch.clone()).collect();
+    let binaries = repositories.iter().filter(|each| each.repository.kind == Kind::Binary);
+    let mut archs: Vec<String> = binaries.filter_map(|each| each.repository.arch.clone()).collect();
     archs.sort();
     archs.dedup();
     archs
@@ -77,13 +100,11 @@ fn by_kind(
     let found = repositories
         .iter()
         .find(|each| each.repository.kind == kind && (kind == Kind::Source || each.repository.arch == arch));
-    let repository = found.ok_or_else(|| Error::NoRepository {
-        nevra: Box::new(package.package.nevra.clone()),
-        wanted: match &arch {
-            Some(arch) => format!("{} repository for {arch}", kind.name()),
-            None => format!("{} repository", kind.name()),
-        },
-    })?;
+    let wanted = || match &arch {
+        Some(arch) => format!("{} repository for {arch}", kind.name()),
+        None => format!("{} repository", kind.name()),
+    };
+    let repository = found.ok_or_else(|| no_repository(&package.package.nevra, wanted()))?;
     Ok(entry(package, repository, Trust::ByKind, format!("it is a {} package", kind.name())))
 }
 
@@ -96,9 +117,7 @@ fn binary(package: &PlanPackage, repositories: &[PlanRepository], arch: String) 
     let having = |is_like: &dyn Fn(&RepositoryPackage) -> bool| {
         of_arch.iter().find(|each| each.packages.iter().any(is_like)).copied()
     };
-    let same_name =
-        |other: &RepositoryPackage| other.nevra.name == wanted.nevra.name && other.nevra.arch == wanted.nevra.arch;
-    if let Some(repository) = having(&same_name) {
+    if let Some(repository) = having(&|other| is_same(&other.nevra, &wanted.nevra)) {
         return Ok(entry(package, repository, Trust::SameName, at(repository, "the same name is there")));
     }
     if let Some(repository) = having(&|other| other.source == wanted.source) {
@@ -116,11 +135,14 @@ fn binary(package: &PlanPackage, repositories: &[PlanRepository], arch: String) 
             Trust::Default,
             "nothing like it was found: the product's default".to_string(),
         )),
-        None => Err(Error::NoRepository {
-            nevra: Box::new(wanted.nevra.clone()),
-            wanted: format!("binary repository for {arch}"),
-        }),
+        None => Err(no_repository(&wanted.nevra, format!("binary repository for {arch}"))),
     }
+}
+
+/// Returns whether one is a version of the other. A package may come to be for all architectures, or cease to; but a
+/// 32-bit library beside a 64-bit one is a package of its own.
+fn is_same(one: &Nevra, other: &Nevra) -> bool {
+    one.name == other.name && (one.arch == other.arch || one.arch == "noarch" || other.arch == "noarch")
 }
 
 fn at(repository: &PlanRepository, reason: &str) -> String {
@@ -133,7 +155,7 @@ fn entry(package: &PlanPackage, repository: &PlanRepository, trust: Trust, reaso
         .packages
         .iter()
         .map(|other| &other.nevra)
-        .filter(|other| other.name == nevra.name && other.arch == nevra.arch && *other != nevra)
+        .filter(|other| is_same(other, nevra) && *other != nevra)
         .cloned()
         .collect();
     let newer = replaces.iter().find(|other| other.evr > nevra.evr);
@@ -242,6 +264,62 @@ mod tests {
             plan,
             ["motd-1-1.noarch -> AppStream/aarch64 (Default)", "motd-1-1.noarch -> AppStream/x86_64 (Default)"]
         );
+    }
+
+    #[test]
+    fn a_noarch_package_that_was_built_twice_is_the_same_file_for_everybody() {
+        let built = |arch, artifact| PlanPackage {
+            package: RepositoryPackage { artifact: Sha256([artifact; 32]), ..package("motd-1-1.noarch", "motd") },
+            target_arch: Some(arch),
+        };
+        let packages = vec![built(Arch::X86_64, 1), built(Arch::Aarch64, 2)];
+        let reversed = packages.iter().cloned().rev().collect();
+        let plan_of = |packages| {
+            plan(&PlanWork { release: ReleaseId(7), packages, repositories: repositories() }).unwrap().entries
+        };
+
+        let entries = plan_of(packages);
+
+        assert_eq!(entries, plan_of(reversed));
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].artifact, entries[1].artifact);
+    }
+
+    #[test]
+    fn a_package_that_comes_to_be_for_all_architectures_replaces_its_old_self_but_no_32_bit_library_its_twin() {
+        let there = ["tz-1-1.x86_64", "lib-1-1.x86_64", "lib-1-1.i686"];
+        let base = repository(3, "BaseOS/x86_64", Kind::Binary, Some("x86_64"), &there);
+        let work = PlanWork {
+            release: ReleaseId(7),
+            packages: ["tz-2-1.noarch", "lib-2-1.i686"]
+                .map(|nevra| PlanPackage { package: package(nevra, "x"), target_arch: Some(Arch::X86_64) })
+                .into(),
+            repositories: vec![base],
+        };
+
+        let entries = plan(&work).unwrap().entries;
+
+        let replaced: Vec<_> = entries.iter().flat_map(|entry| &entry.replaces).map(Nevra::to_string).collect();
+        assert_eq!(replaced, ["lib-1-1.i686", "tz-1-1.x86_64"]);
+        assert!(entries.iter().all(|entry| entry.trust == Trust::SameName));
+    }
+
+    #[test]
+    fn the_kernels_debug_packages_are_known() {
+        for (name, wanted) in [
+            ("kernel-debuginfo-common-x86_64-6-1.x86_64", Kind::Debug),
+            ("jq-debugsource-6-1.x86_64", Kind::Debug),
+            ("debuginfod-6-1.x86_64", Kind::Binary),
+        ] {
+            assert_eq!(kind(&name.parse().unwrap()), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_package_that_is_for_nobody_is_an_error_and_not_left_out() {
+        let error = planned(&[("motd-1-1.noarch", "motd")], repositories()[3..].to_vec()).unwrap_err();
+
+        assert_eq!(error.to_string(), "could not place motd-1-1.noarch: the product has no binary repository");
     }
 
     #[test]

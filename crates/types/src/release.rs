@@ -138,7 +138,7 @@ pub const fn next(status: Status, event: Event) -> Option<Status> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
-    /// The same name and architecture is in this repository already.
+    /// The same name is in this repository already, for the same architecture or for all.
     SameName,
     /// Another package of the same source is in this repository already.
     SameSource,
