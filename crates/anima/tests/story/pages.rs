@@ -13,9 +13,11 @@ const LIVE_LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_live_log_is_followed_to_its_end_and_the_line_of_the_error_is_found() {
     let system = system().await;
+    // It takes seconds to start, in which the build would end.
+    let browser = Browser::open(1280, 900).await.unwrap();
     let package = SourcePackage::tiny("talker", "1").unwrap();
     let spec = fs::read_to_string(package.path("talker.spec")).unwrap();
-    let check = "%check\necho 'the talk begins <b>&amp;'\nsleep 4\necho 'error: the talk went wrong'\nfalse\n\n%files";
+    let check = "%check\necho 'the talk begins <b>&amp;'\nsleep 15\necho 'error: the talk went wrong'\nfalse\n\n%files";
     package.write("talker.spec", spec.replace("%files", check).as_bytes()).unwrap();
     let commit = system.push(&package, "s1").unwrap();
     let build = system.build_of("talker", &commit).await.unwrap();
@@ -27,7 +29,6 @@ async fn a_live_log_is_followed_to_its_end_and_the_line_of_the_error_is_found() 
         .await
         .expect("the package is being built");
 
-    let browser = Browser::open(1280, 900).await.unwrap();
     browser.go(&format!("{}/tasks/{}", system.master_url(), task.id)).await.unwrap();
     let live = browser.wait_for_text("#log", "the talk begins <b>&amp;", LIVE_LIMIT).await.unwrap();
     assert!(!live.contains("error: the talk went wrong"), "the page was opened before the end:\n{live}");
