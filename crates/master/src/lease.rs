@@ -245,13 +245,18 @@ pub async fn expire_once(app: &App, now: Timestamp) -> ApiResult<usize> {
 
 async fn expire(app: &App, task: &Task, now: Timestamp) -> ApiResult<()> {
     let node = task.node.as_deref().unwrap_or("its node");
+    let mut write = app.db.write(now, "anima").await?;
+    // A heartbeat may have come since the row was read.
+    let task = &anima_db::task::get(&mut write, task.id).await?;
+    if task.status != Status::Leased || task.lease_expires_at.is_some_and(|at| at > now) {
+        return Ok(());
+    }
     tracing::warn!(
         task = task.id.0,
         node,
         "task {} is taken back: {node} was not heard of for {LEASE_SECS} s",
         task.id
     );
-    let mut write = app.db.write(now, "anima").await?;
     if task.attempts < MAX_ATTEMPTS {
         let why = format!("{node} was not heard of for {LEASE_SECS} s; it waits for another try.");
         anima_db::task::apply(&mut write, task, Event::LeaseExpired, &why).await?;

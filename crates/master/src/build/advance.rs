@@ -75,29 +75,42 @@ fn is_gathering(build: &Build, write: &Write) -> bool {
     build.gather_until.is_some_and(|until| until > write.now)
 }
 
-/// Makes a task for each package and target, and writes down what waits for what. The inner error is the user's.
+/// Makes a task for each package and target, and writes down what waits for what. The inner error is the user's; then
+/// nothing was made, also for the platforms that are in order.
 async fn make_build_tasks(
     app: &App,
     write: &mut Write,
     build: &Build,
     tasks: &[Task],
 ) -> ApiResult<Result<(), String>> {
-    for name in &build.platforms {
-        let Some(platform) = app.platform(name) else {
-            return Ok(Err(format!("Failed: platform {name} is not configured any more.")));
-        };
-        let made = of_kind(tasks, Kind::Src).into_iter().filter(|task| task.about.platform.as_deref() == Some(name));
-        let made = made.filter_map(|task| task.about.package.clone()).collect::<Vec<_>>();
-        let made: BTreeMap<&str, &SrcOutcome> =
-            made.iter().filter_map(|package| Some((package.as_str(), source_package(tasks, package, name)?))).collect();
-        let units = made.iter().map(|(package, made)| unit(package, made)).collect::<Vec<_>>();
-        let waits = match order(&units) {
-            Ok(waits) => waits,
-            Err(cycle) => return Ok(Err(format!("Failed: {cycle}; build one of them alone first."))),
-        };
-        make_targets(write, build, platform, &made, &waits).await?;
+    let ordered = build.platforms.iter().map(|name| ordered(app, tasks, name)).collect::<Result<Vec<_>, _>>();
+    let ordered = match ordered {
+        Ok(ordered) => ordered,
+        Err(summary) => return Ok(Err(summary)),
+    };
+    for Ordered { platform, made, waits } in &ordered {
+        make_targets(write, build, platform, made, waits).await?;
     }
     Ok(Ok(()))
+}
+
+/// What is built on a platform, and in which order.
+struct Ordered<'a> {
+    platform: &'a Platform,
+    made: BTreeMap<&'a str, &'a SrcOutcome>,
+    waits: super::order::Waits,
+}
+
+fn ordered<'a>(app: &'a App, tasks: &'a [Task], name: &str) -> Result<Ordered<'a>, String> {
+    let platform = app.platform(name).ok_or_else(|| format!("Failed: platform {name} is not configured any more."))?;
+    let packages =
+        tasks.iter().filter(|task| task.about.kind == Kind::Src && task.about.platform.as_deref() == Some(name));
+    let packages = packages.filter_map(|task| task.about.package.as_deref());
+    let made: BTreeMap<&str, &SrcOutcome> =
+        packages.filter_map(|package| Some((package, source_package(tasks, package, name)?))).collect();
+    let units = made.iter().map(|(package, made)| unit(package, made)).collect::<Vec<_>>();
+    let waits = order(&units).map_err(|cycle| format!("Failed: {cycle}; build one of them alone first."))?;
+    Ok(Ordered { platform, made, waits })
 }
 
 fn unit(package: &str, made: &SrcOutcome) -> Unit {
