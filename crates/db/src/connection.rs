@@ -3,52 +3,35 @@
 use std::{
     ops::{Deref, DerefMut},
     path::Path,
-    sync::Once,
-    time::Duration,
+    sync::Arc,
 };
 
 use anima_types::{Timestamp, event::Event};
-use sqlx::{
-    Any, AnyPool, Executor as _, Transaction,
-    any::AnyPoolOptions,
-    migrate::{Migration, MigrationType, Migrator},
-};
-use sqlx::SqlSafeStr as _;
+use sqlx::{Any, AnyPool, Executor as _, Transaction};
 use tokio::sync::broadcast;
 
-use crate::{Error, Result};
+use crate::{
+    Result,
+    engine::Address,
+    listen::{Listener, NOTIFY},
+};
 
 /// What SQL is sent to, within a transaction or not.
 pub type Connection = sqlx::AnyConnection;
 
-/// Readers at once: more than there are cores only wait for the disk together.
-const READERS: u32 = 8;
-/// How long a statement waits for another process that holds the file (a backup, an operator's shell).
-const BUSY_TIMEOUT_MS: u32 = 10_000;
-/// How long a caller waits for its turn to write: a queue that is longer is an overload, better told than hidden.
-const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Events kept for a listener that is slow; one that is slower reads them from the table.
 const EVENTS_KEPT: usize = 4_096;
-
-/// What every connection begins with.
-///
-/// WAL: readers and the writer do not wait for each other. FULL: a commit is on the disk before it is answered,
-/// because an answer is a promise to another machine (a push was taken, a report arrived, a release is out) which
-/// forgets its own copy then; a power cut must not undo it. That costs one fsync for each transaction.
-fn settings() -> String {
-    format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; \
-         PRAGMA foreign_keys = ON;"
-    )
-}
 
 /// The database.
 #[derive(Clone)]
 pub struct Db {
+    address: Address,
     readers: AnyPool,
-    /// One connection: SQLite has one writer, and a queue in front of it is fair where its lock is not.
+    /// One connection.
     writer: AnyPool,
     events: broadcast::Sender<Event>,
+    /// Tells of events where masters share the database; elsewhere the writer does it.
+    listener: Option<Arc<Listener>>,
 }
 
 /// A consistent view for reading.
@@ -57,7 +40,8 @@ pub struct Read(Transaction<'static, Any>);
 /// A transaction that changes rows; nothing holds until [`Write::commit`].
 pub struct Write {
     tx: Transaction<'static, Any>,
-    sender: broadcast::Sender<Event>,
+    /// None where the database itself tells of the events.
+    sender: Option<broadcast::Sender<Event>>,
     /// When the changes happen.
     pub now: Timestamp,
     /// Who makes them.
@@ -68,25 +52,43 @@ pub struct Write {
 impl Db {
     /// Opens the database file, makes it where there is none, and brings it up to date.
     pub async fn open(path: &Path) -> Result<Db> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-        let url = url(path);
-        let failed = |source| Error::Open { path: path.display().to_string(), source };
-        let writer = pool(1).connect(&url).await.map_err(failed)?;
-        migrations().run(&writer).await?;
-        let readers = pool(READERS).connect(&url).await.map_err(failed)?;
-        Ok(Db { readers, writer, events: broadcast::Sender::new(EVENTS_KEPT) })
+        Db::connect(Address::File(path.to_path_buf())).await
+    }
+
+    /// Opens a database and brings it up to date.
+    pub async fn connect(address: Address) -> Result<Db> {
+        let (readers, writer) = address.connect().await?;
+        let events = broadcast::Sender::new(EVENTS_KEPT);
+        let listener = match &address {
+            Address::File(_) => None,
+            Address::Postgres(url) => {
+                Some(Arc::new(Listener::start(url, readers.clone(), events.clone()).await?))
+            }
+        };
+        Ok(Db { address, readers, writer, events, listener })
+    }
+
+    /// Returns whether other masters may use the same database.
+    pub const fn is_shared(&self) -> bool {
+        self.listener.is_some()
     }
 
     /// Begins to read: everything that is read is of one moment.
     pub async fn read(&self) -> Result<Read> {
-        Ok(Read(self.readers.begin().await?))
+        Ok(Read(self.readers.begin_with(self.address.begin_read()).await?))
     }
 
     /// Begins to write, after those who came before.
     pub async fn write(&self, now: Timestamp, actor: &str) -> Result<Write> {
-        let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write { tx, sender: self.events.clone(), now, actor: actor.to_string(), events: Vec::new() })
+        let mut tx = self.writer.begin_with(self.address.begin_write()).await?;
+        if let Some(sql) = self.address.take_turn() {
+            tx.execute(sqlx::AssertSqlSafe(sql)).await?;
+        }
+        let sender = match self.listener {
+            None => Some(self.events.clone()),
+            Some(_) => None,
+        };
+        Ok(Write { tx, sender, now, actor: actor.to_string(), events: Vec::new() })
     }
 
     /// Returns a receiver of every event that is committed from now on.
@@ -103,11 +105,17 @@ impl Db {
 
 impl Write {
     /// Makes the changes hold, and tells the listeners of the events.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        let Some(sender) = self.sender else {
+            if !self.events.is_empty() {
+                self.tx.execute(NOTIFY).await?;
+            }
+            return Ok(self.tx.commit().await?);
+        };
         self.tx.commit().await?;
         for event in self.events {
             // Nobody listens: that is no failure.
-            let _ = self.sender.send(event);
+            let _ = sender.send(event);
         }
         Ok(())
     }
@@ -139,36 +147,6 @@ impl DerefMut for Write {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.tx
     }
-}
-
-fn pool(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(TURN_TIMEOUT)
-        // A connection that lives on keeps its prepared statements.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(settings())).await.map(drop) })
-        })
-}
-
-fn url(path: &Path) -> String {
-    let mut url = String::from("sqlite://");
-    for byte in path.to_string_lossy().bytes() {
-        match byte {
-            b'%' | b'?' | b'#' | b' ' | 0x80.. => url += &format!("%{byte:02X}"),
-            _ => url.push(byte.into()),
-        }
-    }
-    url + "?mode=rwc"
-}
-
-fn migrations() -> Migrator {
-    let one = |version, description: &'static str, sql: &'static str| {
-        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(vec![one(1, "main line", include_str!("../migrations/sqlite/0001_main_line.sql"))])
 }
 
 #[cfg(test)]

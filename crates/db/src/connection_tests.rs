@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     event::{self, NewEvent},
-    testing::Scratch,
+    testing::{Scratch, is_postgres},
 };
 use anima_types::id::EventId;
 
@@ -20,8 +20,7 @@ async fn a_database_opens_again_with_what_was_committed_and_nothing_else() {
     drop(write);
     scratch.db.close().await;
 
-    let path = std::fs::read_dir(scratch.dir.path()).unwrap().next().unwrap().unwrap().path();
-    let db = Db::open(&path).await.unwrap();
+    let db = Db::connect(scratch.address.clone()).await.unwrap();
 
     let events = event::list(&mut db.read().await.unwrap(), EventId(0), None, 10).await.unwrap();
     assert_eq!(events.iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), ["kept"]);
@@ -31,6 +30,14 @@ async fn a_database_opens_again_with_what_was_committed_and_nothing_else() {
 async fn a_commit_survives_a_power_cut_and_readers_do_not_wait() {
     let scratch = Scratch::new().await;
     let mut write = scratch.write().await;
+    if is_postgres() {
+        for (setting, wanted) in [("synchronous_commit", "on"), ("full_page_writes", "on")] {
+            let sql = sqlx::AssertSqlSafe(format!("SHOW {setting}"));
+            let value: String = sqlx::query_scalar(sql).fetch_one(&mut *write).await.unwrap();
+            assert_eq!(value, wanted, "{setting}");
+        }
+        return;
+    }
 
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *write).await.unwrap();
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *write).await.unwrap();
@@ -49,7 +56,7 @@ async fn a_listener_hears_of_events_when_they_are_committed_and_not_before() {
     assert!(listener.try_recv().is_err());
     write.commit().await.unwrap();
 
-    assert_eq!(listener.try_recv().unwrap().message, "one");
+    assert_eq!(listener.recv().await.unwrap().message, "one");
 }
 
 #[tokio::test]

@@ -6,11 +6,13 @@
 //!
 //! It refuses to decide anything: no clock, no randomness, no rules. What should happen next is the master's to say.
 //!
-//! The SQL is portable (`$1` placeholders, texts and integers, times in microseconds since 1970), so that a second
-//! folder of migrations is all that another database needs.
+//! The SQL is portable (`$1` placeholders, texts and integers, times in microseconds since 1970), so that
+//! SQLite and PostgreSQL read the same one; what differs between them is in `engine`.
 
 mod connection;
+mod engine;
 mod error;
+mod listen;
 mod row;
 
 pub mod artifact;
@@ -31,6 +33,7 @@ pub mod task_dependency;
 pub mod token;
 
 pub use connection::{Connection, Db, Read, Write};
+pub use engine::Address;
 pub use error::Error;
 
 /// What the functions of this crate return.

@@ -20,20 +20,33 @@ async fn key(write: &mut Write) -> anima_types::id::KeyId {
     key::insert(write, &key).await.unwrap()
 }
 
-async fn release(write: &mut Write) -> ReleaseId {
-    let key = key(write).await;
-    let product = CreateProduct {
+fn a_product() -> CreateProduct {
+    CreateProduct {
         name: "seed-1".into(),
         title: "Seed".into(),
         repositories: vec!["BaseOS".into()],
         architectures: vec![Arch::X86_64],
         automatic: false,
-    };
+    }
+}
+
+async fn release(write: &mut Write) -> ReleaseId {
+    let key = key(write).await;
+    let product = a_product();
     product::insert(write, &product, key).await.unwrap();
     assert_eq!(product::get(write, "seed-1").await.unwrap().product, product);
-    assert!(matches!(product::insert(write, &product, key).await, Err(Error::Taken { .. })));
     let build = testing::build(write).await;
     insert(write, "seed-1", build, "Planned.").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_product_is_made_once() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let key = key(&mut write).await;
+    product::insert(&mut write, &a_product(), key).await.unwrap();
+
+    assert!(matches!(product::insert(&mut write, &a_product(), key).await, Err(Error::Taken { .. })));
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@
 
 mod browser;
 mod command;
+mod postgres;
 mod root;
 mod seed;
 mod source;
 mod system;
 
 pub use browser::Browser;
+pub use postgres::Postgres;
 pub use root::Root;
 pub use seed::seed;
 pub use source::SourcePackage;

@@ -1,0 +1,197 @@
+//! Which database: SQLite in a file, for one machine; PostgreSQL, for several masters. The statements are the same; what
+//! differs is here.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Once,
+    time::Duration,
+};
+
+use sqlx::{
+    AnyPool, Executor as _, SqlSafeStr as _,
+    any::AnyPoolOptions,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+use crate::{Error, Result};
+
+/// Readers at once: more than there are cores only wait for the disk together.
+const READERS: u32 = 8;
+/// How long a statement waits for another process that holds the file (a backup, an operator's shell).
+const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// How long a caller waits for its turn to write: a queue that is longer is an overload, better told than hidden.
+const TURN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The name under which writers of all masters wait for their turn: "anima" in ASCII.
+const WRITER_LOCK: i64 = 0x61_6e69_6d61;
+
+/// Where a database is.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Address {
+    /// A file of SQLite.
+    File(PathBuf),
+    /// A database of PostgreSQL, by its address (`postgres://user@host/name`).
+    Postgres(String),
+}
+
+impl Address {
+    /// Reads an address: one of PostgreSQL if it begins as such, a path otherwise.
+    pub fn new(text: &str) -> Address {
+        match text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            true => Address::Postgres(text.to_string()),
+            false => Address::File(PathBuf::from(text)),
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Address::File(path) => file_url(path),
+            Address::Postgres(url) => url.clone(),
+        }
+    }
+
+    /// What every connection begins with.
+    ///
+    /// SQLite: WAL, so that readers and the writer do not wait for each other. FULL, so that a commit is on the disk
+    /// before it is answered, because an answer is a promise to another machine (a push was taken, a report arrived, a
+    /// release is out) which forgets its own copy then; a power cut must not undo it. That costs one fsync for each
+    /// transaction. PostgreSQL does both by default.
+    fn settings(&self) -> String {
+        match self {
+            Address::File(_) => format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; \
+                 PRAGMA foreign_keys = ON;"
+            ),
+            Address::Postgres(_) => "SET client_min_messages = warning; SET application_name = 'anima';".to_string(),
+        }
+    }
+
+    /// How a transaction begins that sees one moment and changes nothing.
+    pub(crate) const fn begin_read(&self) -> &'static str {
+        match self {
+            Address::File(_) => "BEGIN",
+            Address::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
+    /// How a transaction begins that writes.
+    pub(crate) const fn begin_write(&self) -> &'static str {
+        match self {
+            Address::File(_) => "BEGIN IMMEDIATE",
+            Address::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+
+    /// What a writer does first so that it is the only one, where beginning does not do that.
+    ///
+    /// With one writer at a time over all masters, the rows that a pass read are still so when it writes, and the ids
+    /// of events are in the order of their commits: who has read up to one never misses an earlier one.
+    pub(crate) fn take_turn(&self) -> Option<String> {
+        match self {
+            Address::File(_) => None,
+            Address::Postgres(_) => Some(format!("SELECT pg_advisory_xact_lock({WRITER_LOCK})")),
+        }
+    }
+
+    /// Opens the connections: of readers, and the one of the writer. SQLite has one writer, and on both a queue in front
+    /// of it is fair where a lock is not.
+    pub(crate) async fn connect(&self) -> Result<(AnyPool, AnyPool)> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let url = self.url();
+        let failed = |source| Error::Open { path: self.to_string(), source };
+        let writer = self.pool(1).connect(&url).await.map_err(failed)?;
+        self.migrations().run(&writer).await?;
+        let readers = self.pool(READERS).connect(&url).await.map_err(failed)?;
+        Ok((readers, writer))
+    }
+
+    fn pool(&self, connections: u32) -> AnyPoolOptions {
+        let settings = self.settings();
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(TURN_TIMEOUT)
+            // A connection that lives on keeps its prepared statements.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(settings)).await.map(drop) })
+            })
+    }
+
+    fn migrations(&self) -> Migrator {
+        let one = |version, description: &'static str, sql: &'static str| {
+            let sql = self.dialect(sql);
+            Migration::new(version, description.into(), MigrationType::Simple, sql, false)
+        };
+        Migrator::with_migrations(vec![one(1, "main line", include_str!("../migrations/0001_main_line.sql"))])
+    }
+
+    /// Migrations are written for SQLite, in a form of which only the counted ids are written otherwise elsewhere.
+    fn dialect(&self, sql: &'static str) -> sqlx::SqlStr {
+        const COUNTED: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
+        match self {
+            Address::File(_) => sql.into_sql_str(),
+            Address::Postgres(_) => {
+                let sql = sql.replace(COUNTED, "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY");
+                sqlx::AssertSqlSafe(sql).into_sql_str()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// Writes the address without the password that may be in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::File(path) => write!(f, "{}", path.display()),
+            Address::Postgres(url) => match (url.find("://"), url.rfind('@')) {
+                (Some(scheme), Some(at)) if at > scheme => {
+                    let user = &url[scheme + 3..at];
+                    let user = user.split(':').next().unwrap_or_default();
+                    // A query may have one, too.
+                    let rest = url[at..].split('?').next().unwrap_or_default();
+                    write!(f, "{}{user}{rest}", &url[..scheme + 3])
+                }
+                _ => f.write_str(url.split('?').next().unwrap_or_default()),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn file_url(path: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in path.to_string_lossy().bytes() {
+        match byte {
+            b'%' | b'?' | b'#' | b' ' | 0x80.. => url += &format!("%{byte:02X}"),
+            _ => url.push(byte.into()),
+        }
+    }
+    url + "?mode=rwc"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_path_unless_it_says_what_it_is() {
+        assert_eq!(Address::new("/data/anima.db"), Address::File("/data/anima.db".into()));
+        assert!(matches!(Address::new("postgresql://host/anima"), Address::Postgres(_)));
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let shown = |url: &str| Address::new(url).to_string();
+        assert_eq!(shown("postgres://anima:se@cret@db.example/anima"), "postgres://anima@db.example/anima");
+        assert_eq!(shown("postgres://db.example/anima?password=secret"), "postgres://db.example/anima");
+        assert_eq!(format!("{:?}", Address::new("postgres://a:secret@h/d")), "postgres://a@h/d");
+    }
+}
