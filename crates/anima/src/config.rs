@@ -32,10 +32,39 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// Folders of packages that the master serves at `/mirror/NAME/`, by name.
     pub mirrors: BTreeMap<String, PathBuf>,
+    pub database: Database,
+    pub store: Store,
     pub build_node: Node,
     pub test_node: Node,
     pub sign_server: SignServer,
     pub release_system: Node,
+}
+
+/// The master's database.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// The address of a PostgreSQL database, which several masters may share (`postgres://user@host/name`; passwords are
+    /// also read from the file that PGPASSFILE names). An SQLite file in the master's folder where nothing is said.
+    pub url: Option<String>,
+}
+
+/// Where the master keeps artifacts and logs.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// A folder, which several masters may share; one in the master's folder where nothing is said.
+    pub folder: Option<PathBuf>,
+}
+
+impl Database {
+    /// Returns the address for a master with this folder.
+    pub fn address(&self, folder: &Path) -> anima_master::Address {
+        match &self.url {
+            Some(url) => anima_master::Address::new(url),
+            None => anima_master::Address::File(folder.join("anima.db")),
+        }
+    }
 }
 
 /// What all nodes have in common.
@@ -73,6 +102,8 @@ impl Default for Config {
             git_url: None,
             roles: Role::ALL.to_vec(),
             mirrors: BTreeMap::new(),
+            database: Database::default(),
+            store: Store::default(),
             build_node: Node::default(),
             test_node: Node::default(),
             sign_server: SignServer::default(),
@@ -107,6 +138,11 @@ impl Config {
             toml::from_str(text).map_err(|error| Failure::config(error.to_string().trim().to_string()))?;
         for url in [&config.public_url, &config.git_url].into_iter().flatten() {
             check_url(url)?;
+        }
+        if let Some(url) = &config.database.url
+            && !matches!(anima_master::Address::new(url), anima_master::Address::Postgres(_))
+        {
+            return Err(Failure::config("[database] url is no address of PostgreSQL: it begins with postgres://"));
         }
         for name in config.mirrors.keys() {
             check_mirror_name(name)?;

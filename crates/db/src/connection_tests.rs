@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     event::{self, NewEvent},
-    testing::{Scratch, is_postgres},
+    testing::Scratch,
 };
 use anima_types::id::EventId;
 
@@ -30,7 +30,7 @@ async fn a_database_opens_again_with_what_was_committed_and_nothing_else() {
 async fn a_commit_survives_a_power_cut_and_readers_do_not_wait() {
     let scratch = Scratch::new().await;
     let mut write = scratch.write().await;
-    if is_postgres() {
+    if scratch.db.is_shared() {
         for (setting, wanted) in [("synchronous_commit", "on"), ("full_page_writes", "on")] {
             let sql = sqlx::AssertSqlSafe(format!("SHOW {setting}"));
             let value: String = sqlx::query_scalar(sql).fetch_one(&mut *write).await.unwrap();

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anima_db::Db;
+use anima_db::{Address, Db};
 use anima_store::{LogStore, Store};
 use anima_types::{
     Timestamp,
@@ -21,8 +21,12 @@ const LOG_NEWS_KEPT: usize = 1_024;
 /// What the Master Service is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the database, the artifacts and the logs are.
+    /// What this master alone works in.
     pub data: PathBuf,
+    /// The database.
+    pub database: Address,
+    /// Where the artifacts and the logs are; several masters share it.
+    pub artifacts: PathBuf,
     /// The address at which nodes and users reach it.
     pub public_url: String,
     /// The address at which nodes and users reach the Git Service.

@@ -34,9 +34,9 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context("could not clean up"),
         _ => {}
     }
-    let db = Db::open(&config.data.join("anima.db")).await?;
-    let store = Store::open(config.data.join("artifacts")).await?;
-    let logs = LogStore::open(config.data.join("artifacts")).await?;
+    let db = Db::connect(config.database.clone()).await?;
+    let store = Store::open(&config.artifacts).await?;
+    let logs = LogStore::open(&config.artifacts).await?;
     let app = App::new(db, store, logs, config, clock);
     for role in ROLES {
         make_token(&app, role).await?;

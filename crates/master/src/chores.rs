@@ -12,6 +12,10 @@ use crate::{app::App, build, error::ApiResult, lease, release};
 
 /// Leases end at most this late.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// What another master should have moved on, and cannot any more because it was killed, is moved on after this at most.
+const SHARED_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Builds that another master began to gather pushes for are closed at most this late.
+const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
 /// What failed by the database's fault is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -55,7 +59,7 @@ pub async fn close_gathered_once(app: &App, now: Timestamp) -> ApiResult<Option<
 
 /// Runs all chores until `shutdown`.
 pub async fn run(app: App, shutdown: CancellationToken) {
-    let all = async { tokio::join!(advance(&app), gather(&app), expire(&app), retry(&app)) };
+    let all = async { tokio::join!(advance(&app), gather(&app), expire(&app), retry(&app), look(&app)) };
     tokio::select! {
         _ = all => {}
         () = shutdown.cancelled() => {}
@@ -77,8 +81,14 @@ async fn gather(app: &App) {
         let next = close_gathered_once(app, app.now()).await.unwrap_or(Some(app.now().plus_secs(1)));
         match next {
             Some(at) => {
-                let wait = Duration::from_secs_f64(at.secs_since(app.now()).max(0.001));
+                let mut wait = Duration::from_secs_f64(at.secs_since(app.now()).max(0.001));
+                if app.db.is_shared() {
+                    wait = wait.min(SHARED_GATHER_INTERVAL);
+                }
                 let _ = tokio::time::timeout(wait, app.gathering_changes()).await;
+            }
+            None if app.db.is_shared() => {
+                let _ = tokio::time::timeout(SHARED_GATHER_INTERVAL, app.gathering_changes()).await;
             }
             None => app.gathering_changes().await,
         }
@@ -91,6 +101,14 @@ async fn expire(app: &App) {
         if let Err(error) = lease::expire_once(app, app.now()).await {
             tracing::error!("leases could not be looked at: {}", error.body.message);
         }
+    }
+}
+
+/// What is due is known to the master that made it so, and lost with it.
+async fn look(app: &App) {
+    while app.db.is_shared() {
+        tokio::time::sleep(SHARED_LOOK_INTERVAL).await;
+        app.everything_is_due();
     }
 }
 

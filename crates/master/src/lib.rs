@@ -48,6 +48,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use anima_db::Address;
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
 pub use route::Route;

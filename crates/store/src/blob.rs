@@ -182,11 +182,18 @@ fn hash(mut file: File) -> io::Result<Sha256> {
     }
 }
 
-/// Makes the folder, or empties it.
+/// Makes the folder, or takes away what processes left in it that are gone.
 fn sweep(temporary_dir: &Path) -> io::Result<()> {
     fs::create_dir_all(temporary_dir)?;
     for entry in fs::read_dir(temporary_dir)? {
-        fs::remove_file(entry?.path())?;
+        let path = entry?.path();
+        match File::open(&path) {
+            Ok(file) if file.try_lock().is_ok() => fs::remove_file(path)?,
+            // Another master writes it, or has just finished.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

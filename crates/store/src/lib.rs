@@ -4,8 +4,8 @@
 //! which is synced and then linked under its hash. What is there is never written again. [`Store`] holds the
 //! artifacts, [`LogStore`] the logs of tasks that run.
 //!
-//! It refuses to know what an artifact is for, who may read it, and when it may go. All is in one local folder, which
-//! one process owns:
+//! It refuses to know what an artifact is for, who may read it, and when it may go. All is in one folder, which
+//! several masters may share:
 //!
 //! ```text
 //! DIR/ab/cdef…      the artifact abcdef…

@@ -38,6 +38,8 @@ pub(crate) struct Upload {
 impl Upload {
     pub(crate) fn begin(temporary_dir: &Path, max_bytes: u64) -> Result<Upload, Error> {
         let file = NamedTempFile::new_in(temporary_dir).map_err(|error| Error::io("store artifact", error))?;
+        // Says that somebody writes it: what has no lock was left by a process that is gone.
+        file.as_file().lock().map_err(|error| Error::io("store artifact", error))?;
         Ok(Upload { file, hasher: Hasher::new(), written_bytes: 0, max_bytes })
     }
 

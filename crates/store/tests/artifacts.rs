@@ -142,6 +142,26 @@ async fn half_written_files_of_a_dead_process_are_swept() {
 }
 
 #[tokio::test]
+async fn what_another_master_is_writing_is_not_swept() {
+    let (dir, store) = store().await;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let put = tokio::spawn({
+        let store = store.clone();
+        async move { store.put_stream(None, 100, stream).await }
+    });
+    // Two pieces fit: when the third is taken, the first is being written.
+    for _ in 0..3 {
+        sender.send(Ok("hello".into())).await.unwrap();
+    }
+
+    Store::open(dir.path()).await.unwrap();
+    drop(sender);
+
+    assert_eq!(put.await.unwrap().unwrap().size_bytes, 15);
+}
+
+#[tokio::test]
 async fn an_artifact_that_changed_on_disk_is_found_out() {
     let (_dir, store) = store().await;
     let stored = store.put_bytes("hello").await.unwrap();

@@ -15,7 +15,7 @@ mod source;
 mod system;
 
 pub use browser::Browser;
-pub use postgres::Postgres;
+pub use postgres::{Postgres, again_on_postgres, database_of_second_run};
 pub use root::Root;
 pub use seed::seed;
 pub use source::SourcePackage;

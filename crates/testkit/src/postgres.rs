@@ -5,6 +5,7 @@ use std::{
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PROGRAMS: &str = "/usr/lib/postgresql";
 /// The user of Debian's package: the server refuses to run as root.
 const USER: &str = "postgres";
+
+/// The environment variable with a server's first database, where tests are run a second time: see [`again_on_postgres`].
+const SERVER: &str = "ANIMA_TEST_POSTGRES";
+
+/// Runs all tests of the calling test program again with a PostgreSQL server at hand, so that what holds on SQLite is
+/// seen to hold there, too. Does nothing in that second run. For a test of its own, which fails as they do.
+pub fn again_on_postgres() {
+    if std::env::var(SERVER).is_ok() {
+        return;
+    }
+    let postgres = Postgres::start().expect("PostgreSQL starts");
+    let program = std::env::current_exe().expect("a test program has a path");
+    let output = Command::new(program).env(SERVER, postgres.url("postgres")).output().expect("it runs again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("test result: ok"), "{text}");
+}
+
+/// Returns the address of a new database in the second run of [`again_on_postgres`], and nothing in the first.
+pub fn database_of_second_run() -> Option<String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var(SERVER).ok()?;
+    let name = format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let programs = programs().expect("PostgreSQL is installed");
+    psql(&programs, &server, &format!("CREATE DATABASE {name}")).expect("the server makes a database");
+    Some(server.replace("/postgres", &format!("/{name}")))
+}
 
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
@@ -97,12 +124,7 @@ impl Postgres {
 
     /// Runs SQL in a database and returns what it printed, one line for each row, columns separated by `|`.
     pub fn sql(&self, database: &str, sql: &str) -> Result<String> {
-        let psql = self.programs.join("psql");
-        let output = Command::new(psql)
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d", &self.url(database)])
-            .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(String::from_utf8(output.stdout)?.trim_end().to_string())
+        psql(&self.programs, &self.url(database), sql)
     }
 
     fn program(&self, name: &str) -> Command {
@@ -128,6 +150,14 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         let _ = self.down();
     }
+}
+
+fn psql(programs: &Path, url: &str, sql: &str) -> Result<String> {
+    let output = Command::new(programs.join("psql"))
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, "-d", url])
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_string())
 }
 
 fn url(folder: &Path, name: &str) -> String {

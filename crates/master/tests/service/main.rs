@@ -4,3 +4,8 @@ mod leases;
 mod master;
 mod pages;
 mod routes;
+
+#[test]
+fn all_this_holds_on_postgresql_too() {
+    anima_testkit::again_on_postgres();
+}

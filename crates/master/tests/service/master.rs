@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
 
-use anima_master::{App, Config};
+use anima_master::{Address, App, Config};
 use anima_types::{Arch, Timestamp, lease::Claim, platform::Platform, task::Kind};
 use axum::{
     Router,
@@ -28,6 +30,21 @@ pub struct Master {
     router: Router,
     micros: Arc<AtomicI64>,
     folder: TempDir,
+}
+
+/// Returns the database of a service in this folder, the same when it is opened again.
+fn database(folder: &Path) -> Address {
+    let note = folder.join("database");
+    if let Ok(url) = fs::read_to_string(&note) {
+        return Address::new(&url);
+    }
+    match anima_testkit::database_of_second_run() {
+        Some(url) => {
+            fs::write(note, &url).unwrap();
+            Address::new(&url)
+        }
+        None => Address::File(folder.join("anima.db")),
+    }
 }
 
 impl Master {
@@ -52,6 +69,8 @@ impl Master {
         );
         let config = Config {
             data: folder.path().join("data"),
+            database: database(folder.path()),
+            artifacts: folder.path().join("data/artifacts"),
             public_url: "http://master.example".into(),
             git_url: "http://git.example".into(),
             platforms: vec![platform.unwrap()],

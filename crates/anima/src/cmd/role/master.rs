@@ -44,6 +44,8 @@ impl Master {
         let folder = data.of_role(Role::Master.name());
         let master = anima_master::Config {
             data: folder.clone(),
+            database: config.database.address(&folder),
+            artifacts: config.store.folder.unwrap_or_else(|| folder.join("artifacts")),
             public_url,
             git_url,
             platforms: platforms::load(&data.platforms()).map_err(|error| Failure::config(error.to_string()))?,
