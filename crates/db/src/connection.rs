@@ -61,9 +61,7 @@ impl Db {
         let events = broadcast::Sender::new(EVENTS_KEPT);
         let listener = match &address {
             Address::File(_) => None,
-            Address::Postgres(url) => {
-                Some(Arc::new(Listener::start(url, readers.clone(), events.clone()).await?))
-            }
+            Address::Postgres(url) => Some(Arc::new(Listener::start(url, readers.clone(), events.clone()).await?)),
         };
         Ok(Db { address, readers, writer, events, listener })
     }

@@ -31,14 +31,13 @@ pub async fn insert(write: &mut Write, key: &CreateKey) -> Result<KeyId> {
 
 /// Writes what the Sign Server made; a key is made once.
 pub async fn made(write: &mut Write, id: KeyId, fingerprint: &str, public_key: &str) -> Result<()> {
-    let updated = sqlx::query(
-        "UPDATE signing_key SET fingerprint = $2, public_key = $3 WHERE id = $1 AND fingerprint IS NULL",
-    )
-    .bind(id.0)
-    .bind(fingerprint)
-    .bind(public_key)
-    .execute(&mut **write)
-    .await?;
+    let updated =
+        sqlx::query("UPDATE signing_key SET fingerprint = $2, public_key = $3 WHERE id = $1 AND fingerprint IS NULL")
+            .bind(id.0)
+            .bind(fingerprint)
+            .bind(public_key)
+            .execute(&mut **write)
+            .await?;
     if updated.rows_affected() == 0 {
         return Err(Error::Conflict { noun: "key", id: id.0, status: "still to be made" });
     }

@@ -31,8 +31,6 @@ pub async fn insert(write: &mut Write, hash: &str, lease: &Lease) -> Result<()> 
 /// Returns the lease whose secret has this hash, whether it still holds or not.
 pub async fn find(connection: &mut Connection, hash: &str) -> Result<Option<Lease>> {
     let row = sqlx::query("SELECT * FROM lease WHERE hash = $1").bind(hash).fetch_optional(connection).await?;
-    row.map(|row| {
-        Ok(Lease { task: TaskId(row.int("task_id")?), number: row.int("number")?, node: row.text("node")? })
-    })
-    .transpose()
+    row.map(|row| Ok(Lease { task: TaskId(row.int("task_id")?), number: row.int("number")?, node: row.text("node")? }))
+        .transpose()
 }

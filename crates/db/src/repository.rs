@@ -17,16 +17,15 @@ pub async fn insert(
     kind: Kind,
     arch: Option<Arch>,
 ) -> Result<RepositoryId> {
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO repository (product, path, kind, arch) VALUES ($1, $2, $3, $4) RETURNING id",
-    )
-    .bind(product)
-    .bind(path)
-    .bind(kind.name())
-    .bind(arch.map(Arch::name))
-    .fetch_one(&mut **write)
-    .await
-    .map_err(|error| Error::taken(error, "repository", path))?;
+    let id: i64 =
+        sqlx::query_scalar("INSERT INTO repository (product, path, kind, arch) VALUES ($1, $2, $3, $4) RETURNING id")
+            .bind(product)
+            .bind(path)
+            .bind(kind.name())
+            .bind(arch.map(Arch::name))
+            .fetch_one(&mut **write)
+            .await
+            .map_err(|error| Error::taken(error, "repository", path))?;
     Ok(RepositoryId(id))
 }
 

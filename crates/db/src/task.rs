@@ -244,15 +244,14 @@ pub async fn end(write: &mut Write, task: &Task, event: Event, why: &str, ended:
 
 /// Lets a lease last longer, and returns whether it is still that lease.
 pub async fn extend_lease(write: &mut Write, id: TaskId, number: i64, expires_at: Timestamp) -> Result<bool> {
-    let updated = sqlx::query(
-        "UPDATE task SET lease_expires_at = $4 WHERE id = $1 AND status = $2 AND lease_number = $3",
-    )
-    .bind(id.0)
-    .bind(Status::Leased.name())
-    .bind(number)
-    .bind(expires_at.0)
-    .execute(&mut **write)
-    .await?;
+    let updated =
+        sqlx::query("UPDATE task SET lease_expires_at = $4 WHERE id = $1 AND status = $2 AND lease_number = $3")
+            .bind(id.0)
+            .bind(Status::Leased.name())
+            .bind(number)
+            .bind(expires_at.0)
+            .execute(&mut **write)
+            .await?;
     Ok(updated.rows_affected() > 0)
 }
 

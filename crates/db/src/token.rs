@@ -15,15 +15,14 @@ use crate::{
 
 /// Writes a token.
 pub async fn insert(write: &mut Write, token: &CreateToken, hash: &str) -> Result<TokenId> {
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO token (name, role, hash, created_at) VALUES ($1, $2, $3, $4) RETURNING id",
-    )
-    .bind(&token.name)
-    .bind(token.role.name())
-    .bind(hash)
-    .bind(write.now.0)
-    .fetch_one(&mut **write)
-    .await?;
+    let id: i64 =
+        sqlx::query_scalar("INSERT INTO token (name, role, hash, created_at) VALUES ($1, $2, $3, $4) RETURNING id")
+            .bind(&token.name)
+            .bind(token.role.name())
+            .bind(hash)
+            .bind(write.now.0)
+            .fetch_one(&mut **write)
+            .await?;
     let message = format!("Token {id} for {} ({}) was made.", token.name, token.role.name());
     event::record(write, NewEvent { noun: "token", verb: "created", message, ..NewEvent::default() }).await?;
     Ok(TokenId(id))

@@ -35,7 +35,8 @@ impl Store {
     pub async fn open(dir: impl Into<PathBuf>) -> Result<Store, Error> {
         let dir = dir.into();
         blocking(move || {
-            sweep(&dir.join(TEMPORARY_DIR)).map_err(|error| Error::io(format!("open store {}", dir.display()), error))?;
+            sweep(&dir.join(TEMPORARY_DIR))
+                .map_err(|error| Error::io(format!("open store {}", dir.display()), error))?;
             Ok(Store { dir: Arc::new(dir) })
         })
         .await

@@ -114,7 +114,9 @@ impl Inner {
 
     fn read(&self, task: TaskId, offset: u64, max_bytes: usize) -> Result<Bytes, Error> {
         let what = || format!("read log of task {task}");
-        let Some(file) = self.existing(task).map_err(|error| Error::io(what(), error))? else { return Ok(Bytes::new()) };
+        let Some(file) = self.existing(task).map_err(|error| Error::io(what(), error))? else {
+            return Ok(Bytes::new());
+        };
         let mut bytes = vec![0; max_bytes];
         let mut length = 0;
         while length < max_bytes {
@@ -140,7 +142,9 @@ impl Inner {
     fn clear(&self, task: TaskId) -> Result<(), Error> {
         let _lock = self.lock(task);
         match fs::remove_file(self.path(task)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(format!("clear log of task {task}"), error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::io(format!("clear log of task {task}"), error))
+            }
             _ => Ok(()),
         }
     }

@@ -59,12 +59,17 @@ impl Upload {
     }
 
     /// Gives the file its place, unless it is not what was expected.
-    pub(crate) fn finish(self, expected: Option<Sha256>, place: impl Fn(Sha256) -> std::path::PathBuf) -> Result<Stored, Error> {
+    pub(crate) fn finish(
+        self,
+        expected: Option<Sha256>,
+        place: impl Fn(Sha256) -> std::path::PathBuf,
+    ) -> Result<Stored, Error> {
         let actual = Sha256(self.hasher.finalize().into());
         if let Some(expected) = expected.filter(|expected| *expected != actual) {
             return Err(Error::WrongHash { expected, actual });
         }
-        let is_new = persist(self.file, &place(actual)).map_err(|error| Error::io(format!("store artifact {actual}"), error))?;
+        let is_new =
+            persist(self.file, &place(actual)).map_err(|error| Error::io(format!("store artifact {actual}"), error))?;
         Ok(Stored { sha256: actual, size_bytes: self.written_bytes, is_new })
     }
 }

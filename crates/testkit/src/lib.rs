@@ -7,15 +7,19 @@
 //! It refuses to look into the database or any role's folder: a test sees what a user sees.
 
 mod browser;
+mod cluster;
 mod command;
 mod postgres;
+mod proxy;
 mod root;
 mod seed;
 mod source;
 mod system;
 
 pub use browser::Browser;
+pub use cluster::Cluster;
 pub use postgres::{Postgres, again_on_postgres, database_of_second_run};
+pub use proxy::Proxy;
 pub use root::Root;
 pub use seed::seed;
 pub use source::SourcePackage;

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::{SourcePackage, command};
+use crate::{SourcePackage, cluster, command};
 
 /// A system is up within this, also on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct System {
     program: PathBuf,
+    /// What `anima up` is told besides.
+    arguments: Vec<String>,
     folder: TempDir,
     up: Option<Child>,
     master_url: String,
@@ -45,17 +47,42 @@ impl System {
 
     /// Starts it with more lines at the end of its configuration file.
     pub async fn start_with(program: &Path, more_configuration: &str) -> Result<System> {
+        System::start_in("", more_configuration, program, &[], None).await
+    }
+
+    /// Starts some of the roles, as the arguments of `anima up` say, with more lines at the beginning of the
+    /// configuration file and, where nothing is shared, with the tokens of another system.
+    pub(crate) async fn start_roles(
+        program: &Path,
+        configuration: &str,
+        arguments: &[&str],
+        tokens: Option<&Path>,
+    ) -> Result<System> {
+        System::start_in(configuration, "", program, arguments, tokens).await
+    }
+
+    async fn start_in(
+        first: &str,
+        last: &str,
+        program: &Path,
+        arguments: &[&str],
+        tokens: Option<&Path>,
+    ) -> Result<System> {
         let seed = tokio::task::spawn_blocking(crate::seed).await??;
         let folder = tempfile::tempdir()?;
         let config = format!(
-            "listen = \"127.0.0.1:0\"\ngit_listen = \"127.0.0.1:0\"\n[mirrors]\nseed = \"{}\"\n{more_configuration}\n",
+            "listen = \"127.0.0.1:0\"\ngit_listen = \"127.0.0.1:0\"\n{first}\n[mirrors]\nseed = \"{}\"\n{last}\n",
             seed.canonicalize()?.display()
         );
         fs::create_dir(folder.path().join("data"))?;
         fs::write(folder.path().join("data/anima.toml"), config)?;
+        if let Some(tokens) = tokens {
+            cluster::copy_tokens(tokens, &folder.path().join("data/tokens"))?;
+        }
         let client = Client::new("http://127.0.0.1:1", None)?;
         let mut system = System {
             program: program.to_path_buf(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             folder,
             up: None,
             master_url: String::new(),
@@ -72,7 +99,7 @@ impl System {
         let _ = fs::remove_file(self.running_file());
         let log = File::options().create(true).append(true).open(self.folder.path().join("up.log"))?;
         let mut command = self.command();
-        command.arg("up").stdout(log.try_clone()?).stderr(log);
+        command.arg("up").args(&self.arguments).stdout(log.try_clone()?).stderr(log);
         self.up = Some(command.spawn().context("could not start anima")?);
         let until = Instant::now() + START_LIMIT;
         let running = loop {
@@ -97,10 +124,10 @@ impl System {
     fn keep_ports(&self) -> Result<()> {
         let path = self.data().join("anima.toml");
         let text = fs::read_to_string(&path)?;
-        let mirrors = text.split_once("[mirrors]").context("no mirrors")?.1;
+        let rest = text.splitn(3, '\n').nth(2).context("the first two lines are missing")?;
         let address = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').to_string();
         let (master, git) = (address(&self.master_url), address(&self.git_url));
-        fs::write(path, format!("listen = \"{master}\"\ngit_listen = \"{git}\"\n[mirrors]{mirrors}"))?;
+        fs::write(path, format!("listen = \"{master}\"\ngit_listen = \"{git}\"\n{rest}"))?;
         Ok(())
     }
 
@@ -232,6 +259,18 @@ impl System {
         let path = self.data().join("tokens").join(role);
         let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
         Ok(text.trim().to_string())
+    }
+
+    /// Returns the address at which the master of this system itself listens.
+    pub(crate) fn listens_at(&self) -> Result<String> {
+        let text = fs::read_to_string(self.running_file())?;
+        let running: serde_json::Value = serde_json::from_str(&text)?;
+        running["master_url"].as_str().map(str::to_string).context("no master_url")
+    }
+
+    /// Returns the folder of tokens.
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.data().join("tokens")
     }
 
     /// Returns the data folder.

@@ -15,14 +15,14 @@ use crate::{BUILD_LIMIT, system};
 const STEP_LIMIT: Duration = Duration::from_secs(120);
 
 /// A package whose build is under way long enough to be killed in it.
-fn slow_package() -> SourcePackage {
+pub(crate) fn slow_package() -> SourcePackage {
     let package = SourcePackage::tiny("snail", "1").unwrap();
     let spec = fs::read_to_string(package.path("snail.spec")).unwrap();
     package.write("snail.spec", spec.replace("%install\n", "%install\nsleep 5\n").as_bytes()).unwrap();
     package
 }
 
-async fn wait_for_lease(system: &System, build: BuildId, kind: Kind) {
+pub(crate) async fn wait_for_lease(system: &System, build: BuildId, kind: Kind) {
     let leased = system
         .wait(STEP_LIMIT, async || {
             let detail = system.client().build(build).await.ok()?;

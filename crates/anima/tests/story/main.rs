@@ -6,6 +6,7 @@ mod commit_to_install;
 mod examples;
 mod failure;
 mod kills;
+mod masters;
 mod pages;
 mod signatures_and_layers;
 
