@@ -68,6 +68,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         architectures: config.architectures,
         slots: config.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance: String::new(),
         wait_secs: MAX_WAIT_SECS,
     };
     let client = Client::new(&config.master_url, Some(config.token))?;

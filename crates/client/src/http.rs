@@ -182,7 +182,8 @@ impl Client {
 
     async fn refusal(&self, what: String, response: Response) -> Error {
         let status = response.status();
-        let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        let is_json =
+            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         let bytes = self.read(&what, response, MAX_ERROR_BYTES).await.unwrap_or_default();
         let body = is_json.then(|| serde_json::from_slice(&bytes).ok()).flatten();
         Error::Api { what, status: status.as_u16(), body: body.unwrap_or_else(|| foreign_error(status)) }

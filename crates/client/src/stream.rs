@@ -39,7 +39,8 @@ pub struct LogPiece {
 impl Client {
     /// Follows a task's log from byte `offset` on, and ends when the task does.
     pub fn follow_log(&self, task: TaskId, offset: u64) -> impl Stream<Item = Result<LogPiece, Error>> + Send + use<> {
-        let mut live = Live::new(self, format!("api/v1/tasks/{task}/log/stream"), (offset > 0).then(|| offset.to_string()));
+        let mut live =
+            Live::new(self, format!("api/v1/tasks/{task}/log/stream"), (offset > 0).then(|| offset.to_string()));
         try_stream! {
             while let Some(message) = live.next().await? {
                 if message.event == "end" {
@@ -53,7 +54,11 @@ impl Client {
     }
 
     /// Follows what happens, after an event or from now on, to one build or to everything. It has no end.
-    pub fn follow_events(&self, after: Option<EventId>, build: Option<BuildId>) -> impl Stream<Item = Result<Event, Error>> + Send + use<> {
+    pub fn follow_events(
+        &self,
+        after: Option<EventId>,
+        build: Option<BuildId>,
+    ) -> impl Stream<Item = Result<Event, Error>> + Send + use<> {
         let mut live = Live::new(self, "api/v1/events".to_string(), after.map(|after| after.to_string()));
         live.id_is_query = true;
         live.query.extend(build.map(|build| ("build", build.to_string())));
@@ -103,7 +108,9 @@ impl Live {
             self.connection = None;
             match error {
                 None => self.broken_since = None,
-                Some(error) if self.broken_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE => return Err(error),
+                Some(error) if self.broken_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE => {
+                    return Err(error);
+                }
                 Some(_) => (),
             }
             tokio::time::sleep(self.backoff.next()).await;

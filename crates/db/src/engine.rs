@@ -125,7 +125,10 @@ impl Address {
             let sql = self.dialect(sql);
             Migration::new(version, description.into(), MigrationType::Simple, sql, false)
         };
-        Migrator::with_migrations(vec![one(1, "main line", include_str!("../migrations/0001_main_line.sql"))])
+        Migrator::with_migrations(vec![
+            one(1, "main line", include_str!("../migrations/0001_main_line.sql")),
+            one(2, "node instance", include_str!("../migrations/0002_node_instance.sql")),
+        ])
     }
 
     /// Migrations are written for SQLite, in a form of which only the counted ids are written otherwise elsewhere.

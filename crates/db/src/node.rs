@@ -58,6 +58,45 @@ pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     Ok(())
 }
 
+/// What a claim's [`Claim::instance`] says of the node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Instance {
+    /// It goes on.
+    Same,
+    /// It was started, again or for the first time.
+    New,
+    /// Another process took its name since.
+    Superseded,
+}
+
+/// Takes note of the process behind a node's name, which was [`seen`] before. One that does not say which it is goes on.
+pub async fn note_instance(write: &mut Write, claim: &Claim) -> Result<Instance> {
+    let current: String = sqlx::query_scalar("SELECT instance FROM node WHERE name = $1")
+        .bind(&claim.node)
+        .fetch_one(&mut **write)
+        .await?;
+    if claim.instance.is_empty() || claim.instance == current {
+        return Ok(Instance::Same);
+    }
+    let noted = sqlx::query(
+        "INSERT INTO node_instance (node, instance, since) VALUES ($1, $2, $3) ON CONFLICT (node, instance) DO NOTHING",
+    )
+    .bind(&claim.node)
+    .bind(&claim.instance)
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    if noted.rows_affected() == 0 {
+        return Ok(Instance::Superseded);
+    }
+    sqlx::query("UPDATE node SET instance = $2 WHERE name = $1")
+        .bind(&claim.node)
+        .bind(&claim.instance)
+        .execute(&mut **write)
+        .await?;
+    Ok(Instance::New)
+}
+
 /// Notes that a node was heard of.
 pub async fn touch(write: &mut Write, name: &str) -> Result<()> {
     let now = write.now.0;

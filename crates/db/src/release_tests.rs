@@ -168,6 +168,7 @@ async fn a_node_is_what_it_last_said_of_itself() {
         architectures: vec![Arch::X86_64],
         slots: 1,
         version: "0.1.0".into(),
+        instance: String::new(),
         wait_secs: 0,
     };
     node::seen(&mut write, &claim).await.unwrap();

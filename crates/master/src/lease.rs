@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use anima_db::task::{Ended, Task};
+use anima_db::{
+    node::Instance,
+    task::{Ended, Task},
+};
 use anima_types::{
     Timestamp,
     id::TaskId,
     lease::{
-        Claim, End, Heartbeat, HeartbeatQuery, LEASE_SECS, Lease, MAX_HEARTBEAT_WAIT_SECS, MAX_WAIT_SECS, Report,
-        STALE_LEASE,
+        Claim, End, Heartbeat, HeartbeatQuery, LEASE_SECS, Lease, MAX_HEARTBEAT_WAIT_SECS, MAX_WAIT_SECS, NAME_TAKEN,
+        Report, STALE_LEASE,
     },
     permission::Permission,
     task::{Event, Kind, MAX_ATTEMPTS, Status},
@@ -56,9 +59,7 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     let until = Instant::now() + Duration::from_secs(claim.wait_secs.min(MAX_WAIT_SECS));
     // Listens before it looks, so that nothing that becomes ready in between is missed.
     let mut events = app.db.subscribe();
-    let mut write = app.db.write(app.now(), &claim.node).await?;
-    anima_db::node::seen(&mut write, &claim).await?;
-    write.commit().await?;
+    appear(&app, &claim).await?;
     loop {
         if let Some(lease) = take(&app, &claim).await? {
             return Ok(Json(lease).into_response());
@@ -67,6 +68,32 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
+}
+
+/// Writes down that the node is there. If it was started again, what it worked on is lost, and is given out anew at once.
+async fn appear(app: &App, claim: &Claim) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), &claim.node).await?;
+    anima_db::node::seen(&mut write, claim).await?;
+    let mut lost = Vec::new();
+    match anima_db::node::note_instance(&mut write, claim).await? {
+        Instance::Same => {}
+        Instance::New => {
+            let leased = anima_db::task::list_leased(&mut write).await?;
+            let is_its =
+                |task: &Task| task.node.as_ref() == Some(&claim.node) && claim.kinds.contains(&task.about.kind);
+            lost = leased.into_iter().filter(is_its).collect();
+            for task in &lost {
+                take_back(&mut write, task, &format!("{} was started again", claim.node)).await?;
+            }
+        }
+        Instance::Superseded => {
+            let message = format!("another process took the name {} since this one was started", claim.node);
+            return Err(ApiError::conflict(NAME_TAKEN, message).hint("give each node a name of its own (--name)"));
+        }
+    }
+    write.commit().await?;
+    lost.iter().for_each(|task| is_due(app, task));
+    Ok(())
 }
 
 fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
@@ -251,27 +278,25 @@ async fn expire(app: &App, task: &Task, now: Timestamp) -> ApiResult<()> {
     if task.status != Status::Leased || task.lease_expires_at.is_some_and(|at| at > now) {
         return Ok(());
     }
-    tracing::warn!(
-        task = task.id.0,
-        node,
-        "task {} is taken back: {node} was not heard of for {LEASE_SECS} s",
-        task.id
-    );
+    take_back(&mut write, task, &format!("{node} was not heard of for {LEASE_SECS} s")).await?;
+    Ok(write.commit().await?)
+}
+
+/// Ends a lease whose node is lost: the task is given out again, unless that was done often enough.
+async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiResult<()> {
+    tracing::warn!(task = task.id.0, "task {} is taken back: {how}", task.id);
     if task.attempts < MAX_ATTEMPTS {
-        let why = format!("{node} was not heard of for {LEASE_SECS} s; it waits for another try.");
-        anima_db::task::apply(&mut write, task, Event::LeaseExpired, &why).await?;
+        let why = format!("{how}; it waits for another try.");
+        anima_db::task::apply(write, task, Event::LeaseExpired, &why).await?;
     } else {
-        let message = format!(
-            "{node} was not heard of for {LEASE_SECS} s, like those before it: {} tries ended so",
-            task.attempts
-        );
+        let message = format!("{how}, and its other {} tries ended without a report, too", task.attempts - 1);
         let hint = "It may end its nodes: look at the nodes' memory and disk, then restart it.".to_string();
         let failure =
             Failure { code: "node_lost".to_string(), message: message.clone(), log_line: None, hint: Some(hint) };
         let ended = Ended { phases: Vec::new(), failure: Some(failure), result: None, report_hash: None };
-        anima_db::task::end(&mut write, task, Event::AttemptsExhausted, &message, &ended).await?;
+        anima_db::task::end(write, task, Event::AttemptsExhausted, &message, &ended).await?;
     }
-    Ok(write.commit().await?)
+    Ok(())
 }
 
 /// Lets every lease begin anew: while the master was away, no node could say that it lives.

@@ -43,6 +43,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         architectures: Vec::new(),
         slots: 1,
         version: env!("CARGO_PKG_VERSION").to_string(),
+        instance: String::new(),
         wait_secs: MAX_WAIT_SECS,
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;

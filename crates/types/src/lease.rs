@@ -23,6 +23,8 @@ pub const MAX_LOG_BYTES: u64 = 256 * 1024 * 1024;
 pub const MAX_LOG_PIECE_BYTES: usize = 1024 * 1024;
 /// The `code` of the answer (409) to a call whose lease is lost, or whose task was cancelled.
 pub const STALE_LEASE: &str = "stale_lease";
+/// The `code` of the answer (409) to a claim of a process whose name another one took since.
+pub const NAME_TAKEN: &str = "name_taken";
 /// The `code` of the answer (409) to a piece of a log that begins after the log's end.
 pub const LOG_GAP: &str = "log_gap";
 /// The `code` of the answer (413) to a piece of a log that would pass [`MAX_LOG_BYTES`].
@@ -42,6 +44,10 @@ pub struct Claim {
     pub slots: u32,
     /// Its program's version.
     pub version: String,
+    /// Random, and another at each start of the node's program. A new one says that whatever the node worked on before is
+    /// lost, so that nobody waits for it; an earlier one than the newest is refused with [`NAME_TAKEN`].
+    #[serde(default)]
+    pub instance: String,
     /// How long to wait, at most [`MAX_WAIT_SECS`].
     pub wait_secs: u64,
 }

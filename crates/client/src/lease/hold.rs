@@ -82,7 +82,10 @@ pub(super) async fn hold<H: Handler>(client: Client, lease: Lease, handler: Arc<
 
     let done = tokio::spawn(async move { handler.run(lease, context).await }).await;
     let Some((end, phases)) = end_of(done.unwrap_or_else(crashed), &cancel) else {
-        tracing::info!(task = task.0, "task {task} is given up: it was cancelled, its lease is lost, or this node stops");
+        tracing::info!(
+            task = task.0,
+            "task {task} is given up: it was cancelled, its lease is lost, or this node stops"
+        );
         return;
     };
     log.finish().await;
@@ -109,7 +112,13 @@ fn crashed(error: tokio::task::JoinError) -> Result<(Outcome, Vec<PhaseTime>), S
         Err(_) => return Err(Stop::Abandoned),
     };
     let message = format!("the node's program has a defect: {reason}");
-    Err(Failure { code: "internal".to_string(), message, log_line: None, hint: Some("Report this as a bug of Anima.".to_string()) }.into())
+    Err(Failure {
+        code: "internal".to_string(),
+        message,
+        log_line: None,
+        hint: Some("Report this as a bug of Anima.".to_string()),
+    }
+    .into())
 }
 
 /// Keeps the lease: one heartbeat is always waiting at the master, so that bad news comes at once.
@@ -147,8 +156,14 @@ async fn report(holder: &Holder, report: &Report, cancel: &Cancel) {
     match result {
         Ok(()) => tracing::info!(task = holder.task.0, "task {} is done and reported", holder.task),
         Err(error) if is_lost(&error) => {
-            tracing::info!(task = holder.task.0, "task {} is done, but another node has it, or its report had arrived", holder.task);
+            tracing::info!(
+                task = holder.task.0,
+                "task {} is done, but another node has it, or its report had arrived",
+                holder.task
+            );
         }
-        Err(error) => tracing::error!(task = holder.task.0, %error, "task {} is done, but its report is refused", holder.task),
+        Err(error) => {
+            tracing::error!(task = holder.task.0, %error, "task {} is done, but its report is refused", holder.task)
+        }
     }
 }

@@ -33,7 +33,11 @@ pub const PATIENCE: Duration = Duration::from_secs(LEASE_SECS as u64 * 4);
 /// The middle of a node: what it does with a task.
 pub trait Handler: Send + Sync + 'static {
     /// Does the work. It has to end soon after `context.cancel` is triggered; what it returns then is not sent.
-    fn run(&self, lease: Lease, context: Context) -> impl Future<Output = Result<(Outcome, Vec<PhaseTime>), Stop>> + Send;
+    fn run(
+        &self,
+        lease: Lease,
+        context: Context,
+    ) -> impl Future<Output = Result<(Outcome, Vec<PhaseTime>), Stop>> + Send;
 }
 
 /// Why a task was not done.

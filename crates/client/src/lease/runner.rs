@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anima_types::lease::{Claim, Lease, MAX_WAIT_SECS};
+use anima_types::lease::{Claim, Lease, MAX_WAIT_SECS, NAME_TAKEN};
 use reqwest::{Method, StatusCode};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -13,6 +13,8 @@ use crate::{error::Error, http::Client, retry::Backoff};
 const CLAIM_SLACK: Duration = Duration::from_secs(10);
 /// A node looks this often for a master that is away.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A process whose name another one took says so this often.
+const NAME_TAKEN_WAIT: Duration = Duration::from_secs(60);
 /// A node that stops waits so long for tasks that are nearly done.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -25,9 +27,10 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Returns a runner that asks with the claim's words; its `wait_secs` is set to the longest.
+    /// Returns a runner that asks with the claim's words; its `wait_secs` is set to the longest, its `instance` to a new one.
     pub fn new(client: Client, claim: Claim) -> Runner {
-        Runner { client, claim: Claim { wait_secs: MAX_WAIT_SECS, ..claim }, grace: GRACE }
+        let instance = format!("{:032x}", rand::random::<u128>());
+        Runner { client, claim: Claim { wait_secs: MAX_WAIT_SECS, instance, ..claim }, grace: GRACE }
     }
 
     /// Sets how long tasks may go on after `shutdown`. Then they are given up, and done by another node.
@@ -91,8 +94,15 @@ impl Runner {
                         None => continue,
                     }
                 }
+                // Ending would start another process, which would take the name back, and so on for ever.
+                Err(error) if error.code() == Some(NAME_TAKEN) => {
+                    tracing::error!(%error, "no tasks are taken: {error}");
+                    tokio::time::sleep(NAME_TAKEN_WAIT).await;
+                }
                 Err(error) if !error.is_temporary() => return Err(error),
-                Err(error) if !std::mem::replace(&mut is_away, true) => tracing::warn!(%error, "waiting for the master: {error}"),
+                Err(error) if !std::mem::replace(&mut is_away, true) => {
+                    tracing::warn!(%error, "waiting for the master: {error}")
+                }
                 Err(_) => (),
             }
             tokio::time::sleep(backoff.next()).await;

@@ -194,7 +194,8 @@ impl TaskLog {
             rest
         } else {
             state.add(&taken[..allowed as usize]);
-            let notice = format!("\n[anima: the log has reached {} bytes; the rest is left out]\n", self.shared.max_log_bytes);
+            let notice =
+                format!("\n[anima: the log has reached {} bytes; the rest is left out]\n", self.shared.max_log_bytes);
             state.add(notice.as_bytes());
             state.is_full = true;
             &[]
@@ -206,7 +207,10 @@ impl TaskLog {
 
     fn admit_what_is_left_out(&self, state: &mut State) {
         let count = std::mem::take(&mut state.left_out_bytes);
-        state.add(format!("\n[anima: {count} bytes of the log were left out while the master could not be reached]\n").as_bytes());
+        state.add(
+            format!("\n[anima: {count} bytes of the log were left out while the master could not be reached]\n")
+                .as_bytes(),
+        );
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -26,12 +26,24 @@ enum Source<'a> {
     Bytes(Bytes),
 }
 
-pub(super) async fn file(holder: &Holder, cancel: &Cancel, path: &Path, kind: Kind, name: &str) -> Result<Artifact, Error> {
+pub(super) async fn file(
+    holder: &Holder,
+    cancel: &Cancel,
+    path: &Path,
+    kind: Kind,
+    name: &str,
+) -> Result<Artifact, Error> {
     let (sha256, size_bytes) = hash(path).await?;
     upload(holder, cancel, Source::File(path), sha256, size_bytes, UploadQuery { kind, name: name.to_string() }).await
 }
 
-pub(super) async fn bytes(holder: &Holder, cancel: &Cancel, bytes: Bytes, kind: Kind, name: &str) -> Result<Artifact, Error> {
+pub(super) async fn bytes(
+    holder: &Holder,
+    cancel: &Cancel,
+    bytes: Bytes,
+    kind: Kind,
+    name: &str,
+) -> Result<Artifact, Error> {
     let (sha256, size_bytes) = (Sha256(Hasher::digest(&bytes).into()), bytes.len() as u64);
     upload(holder, cancel, Source::Bytes(bytes), sha256, size_bytes, UploadQuery { kind, name: name.to_string() }).await
 }

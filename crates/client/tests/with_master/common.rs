@@ -168,7 +168,15 @@ where
 
 pub fn claim() -> Claim {
     let (node, version) = ("node-1".to_string(), "0".to_string());
-    Claim { node, kinds: vec![task::Kind::Sign], architectures: vec![Arch::X86_64], slots: 1, version, wait_secs: 0 }
+    Claim {
+        node,
+        kinds: vec![task::Kind::Sign],
+        architectures: vec![Arch::X86_64],
+        slots: 1,
+        version,
+        instance: String::new(),
+        wait_secs: 0,
+    }
 }
 
 pub fn lease() -> Lease {

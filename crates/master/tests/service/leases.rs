@@ -73,6 +73,22 @@ async fn a_task_that_ends_its_nodes_is_given_up_after_some_tries_with_the_reason
 }
 
 #[tokio::test]
+async fn what_a_killed_node_worked_on_is_given_out_when_it_is_started_again_and_its_ghost_gets_nothing() {
+    let master = Master::open().await;
+    let claim = async |instance: &str| master.claim_as("sign-server", &[Kind::Sign], instance).await;
+    let (_, before) = claim("first").await;
+    assert_eq!(claim("first").await.0, StatusCode::NO_CONTENT, "the same process goes on with its task");
+
+    let (_, again) = claim("second").await;
+
+    assert_eq!((&again["task"], again["number"].as_i64()), (&before["task"], Some(2)));
+    assert_eq!(master.report(&before, failure()).await.0, StatusCode::CONFLICT);
+    let (code, answer) = claim("first").await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("name_taken")));
+    assert_eq!(master.report(&again, failure()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn the_same_report_twice_is_once_and_a_report_of_another_kind_is_refused() {
     let master = Master::open().await;
     let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();

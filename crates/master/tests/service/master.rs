@@ -127,20 +127,26 @@ impl Master {
 
     /// Asks for a task without waiting.
     pub async fn claim(&self, role: &str, kinds: &[Kind]) -> Option<Value> {
+        let (status, lease) = self.claim_as(role, kinds, "").await;
+        match status {
+            StatusCode::OK => Some(lease),
+            StatusCode::NO_CONTENT => None,
+            other => panic!("{other}: {lease}"),
+        }
+    }
+
+    /// Asks for a task as a certain process, without waiting.
+    pub async fn claim_as(&self, role: &str, kinds: &[Kind], instance: &str) -> (StatusCode, Value) {
         let claim = Claim {
             node: format!("{role}-1"),
             kinds: kinds.to_vec(),
             architectures: vec![Arch::X86_64],
             slots: 1,
             version: "1".into(),
+            instance: instance.to_string(),
             wait_secs: 0,
         };
-        let (status, lease) = self.post("/api/v1/leases", role, serde_json::to_value(claim).unwrap()).await;
-        match status {
-            StatusCode::OK => Some(lease),
-            StatusCode::NO_CONTENT => None,
-            other => panic!("{other}: {lease}"),
-        }
+        self.post("/api/v1/leases", role, serde_json::to_value(claim).unwrap()).await
     }
 
     /// Says what came of a task.
