@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anima_types::platform::Limits;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -78,6 +79,9 @@ pub struct Node {
     /// How many tasks a build or test node does at once; as many as the machine has cores and memory for where nothing
     /// is said.
     pub slots: Option<u32>,
+    /// What each task of a build node may use at most; its share of the machine where nothing is said.
+    #[serde(skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// The Sign Server.

@@ -39,7 +39,7 @@ struct Srpm {
 pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &BuildWork) -> Result<BuildOutcome, Trouble> {
     let srpm = phases.time("sources", fetch(job, work)).await?;
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
-    let mut workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &requires).await?;
+    let mut workroot = job.workroot(phases, &work.into(), &requires).await?;
     install(job, &workroot, &srpm).await?;
     if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
         let mut round = 1;
@@ -52,7 +52,7 @@ pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &BuildWork) -> Resul
             job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
             requires.extend(more);
             workroot.remove().await?;
-            workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &requires).await?;
+            workroot = job.workroot(phases, &work.into(), &requires).await?;
             install(job, &workroot, &srpm).await?;
             round += 1;
         }
@@ -131,7 +131,7 @@ async fn dynamic_requires(
     requires: &[String],
 ) -> Result<Option<Vec<String>>, Trouble> {
     let command = ["rpmbuild", "-br", "--target", work.arch.name(), &srpm.spec];
-    match rpmbuild(job, workroot, &command).await? {
+    match rpmbuild(job, work, workroot, &command).await? {
         (Exit::Exited(0), _) => return Ok(None),
         (MISSING_DYNAMIC, _) => {}
         (_, failure) => return Err(failure.into()),
@@ -158,26 +158,34 @@ async fn collect_requires(job: &Job<'_>, workroot: &Workroot) -> Result<Vec<Stri
 
 async fn build(job: &Job<'_>, work: &BuildWork, workroot: &Workroot, spec: &str) -> Result<(), Trouble> {
     let command = ["rpmbuild", "-bb", "--nodeps", "--target", work.arch.name(), spec];
-    match rpmbuild(job, workroot, &command).await? {
+    match rpmbuild(job, work, workroot, &command).await? {
         (exit, _) if exit.is_success() => Ok(()),
         (_, failure) => Err(failure.into()),
     }
 }
 
 /// Runs rpmbuild with its log looked at line by line; the failure means something only where it did not succeed.
-async fn rpmbuild(job: &Job<'_>, workroot: &Workroot, command: &[&str]) -> Result<(Exit, Failure), Trouble> {
+async fn rpmbuild(
+    job: &Job<'_>,
+    work: &BuildWork,
+    workroot: &Workroot,
+    command: &[&str],
+) -> Result<(Exit, Failure), Trouble> {
     job.journal.say(format!("$ {}", command.join(" ")));
     let analysis = Arc::new(Mutex::new(Analysis::default()));
     let watching = Arc::clone(&analysis);
     job.journal.watch(move |number, line| watching.lock().unwrap_or_else(PoisonError::into_inner).see(number, line));
     let outcome = workroot.run(command, Effort::Build, job.helper, &job.journal, &job.cancel).await?;
     job.journal.watch(|_, _| {});
-    let failure = analysis.lock().unwrap_or_else(PoisonError::into_inner).failure(outcome.exit);
+    let mut failure = analysis.lock().unwrap_or_else(PoisonError::into_inner).failure(outcome.exit);
+    if let Some(hint) = job.limits.hint(outcome.exit, &work.package) {
+        failure.hint = Some(hint);
+    }
     Ok((outcome.exit, failure))
 }
 
 async fn upload(job: &Job<'_>, work: &BuildWork, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
-    let mut packages = collect(workroot.files(), RPMS, &job.folder).await?;
+    let mut packages = collect(workroot.files(), RPMS, &job.folder, job.limits.disk_bytes).await?;
     packages.sort_by(|a, b| a.info.nevra.cmp(&b.info.nevra));
     if packages.is_empty() {
         return Err(failed(

@@ -2,6 +2,7 @@
 //! looked at as such.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anima_environment::{Inside, Kind, blocking};
@@ -23,15 +24,30 @@ pub struct Collected {
     pub info: PackageInfo,
 }
 
-/// Copies the packages below a folder of the root into `to`, and reads them; each has the name that its header gives.
-pub async fn collect(files: &Files, folder: &'static str, to: &Path) -> Result<Vec<Collected>, Trouble> {
+/// Copies the packages below a folder of the root into `to`, and reads them; each has the name that its header gives. All
+/// together may have `most_bytes`.
+pub async fn collect(
+    files: &Files,
+    folder: &'static str,
+    to: &Path,
+    most_bytes: u64,
+) -> Result<Vec<Collected>, Trouble> {
     let (files, to) = (files.clone(), to.to_owned());
-    blocking(move || copy_out(files.inside(), folder, &to)).await
+    blocking(move || copy_out(files.inside(), folder, &to, most_bytes)).await
 }
 
-fn copy_out(inside: &Inside, folder: &str, to: &Path) -> Result<Vec<Collected>, Trouble> {
+/// What the build made of the folder of packages is the package's fault.
+fn no_packages(error: anima_environment::Error) -> Trouble {
+    match error {
+        anima_environment::Error::Inside { .. } => failed("bad_package", format!("could not {error}"), None),
+        error => error.into(),
+    }
+}
+
+fn copy_out(inside: &Inside, folder: &str, to: &Path, most_bytes: u64) -> Result<Vec<Collected>, Trouble> {
     let mut collected: Vec<Collected> = Vec::new();
-    for (path, kind) in inside.walk(folder)? {
+    let mut left_bytes = most_bytes;
+    for (path, kind) in inside.walk(folder).map_err(no_packages)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".rpm")) else {
             continue;
         };
@@ -43,7 +59,16 @@ fn copy_out(inside: &Inside, folder: &str, to: &Path) -> Result<Vec<Collected>, 
         }
         let copy = to.join(name);
         let mut target = File::create_new(&copy).map_err(anima_environment::Error::file("write", &copy))?;
-        std::io::copy(&mut inside.file(&path)?, &mut target).map_err(anima_environment::Error::file("write", &copy))?;
+        let source = inside.file(&path).map_err(no_packages)?;
+        // A file with holes takes no room there, and all of it here.
+        let size_bytes = source.metadata().map_err(anima_environment::Error::file("read", &path))?.len();
+        if size_bytes > left_bytes {
+            let message = format!("{} and the packages before it have more than {most_bytes} bytes", path.display());
+            return Err(failed("bad_package", message, None));
+        }
+        left_bytes -= size_bytes;
+        std::io::copy(&mut source.take(size_bytes), &mut target)
+            .map_err(anima_environment::Error::file("write", &copy))?;
         let info = PackageInfo::read(&copy).map_err(|error| failed("bad_package", format!("{name}: {error}"), None))?;
         if info.nevra.file_name() != name {
             return Err(failed("bad_package", format!("{name} says in its header that it is {}", info.nevra), None));

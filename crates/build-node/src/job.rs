@@ -1,19 +1,46 @@
 //! One task on this node: what both kinds of task have at hand.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anima_client::lease::Context;
 use anima_environment::{Environments, Journal, Phases, Wishes};
 use anima_types::artifact::Kind;
-use anima_types::work::{FileRef, Input};
+use anima_types::work::{BuildWork, FileRef, Input, SrcWork};
 use anima_types::{Arch, Sha256, platform::Platform};
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::Limits;
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
 
 /// A locked list is an artifact under this name.
 const LOCK_NAME: &str = "buildroot.lock.json";
+
+/// What is built for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The platform.
+    pub platform: &'a Platform,
+    /// The package: it may have options of its own there.
+    pub package: &'a str,
+    /// The architecture.
+    pub arch: Arch,
+    /// The repositories of the platform and of the build.
+    pub inputs: &'a [Input],
+}
+
+impl<'a> From<&'a SrcWork> for Target<'a> {
+    fn from(work: &'a SrcWork) -> Target<'a> {
+        Target { platform: &work.platform, package: &work.package, arch: work.arch, inputs: &work.inputs }
+    }
+}
+
+impl<'a> From<&'a BuildWork> for Target<'a> {
+    fn from(work: &'a BuildWork) -> Target<'a> {
+        Target { platform: &work.platform, package: &work.package, arch: work.arch, inputs: &work.inputs }
+    }
+}
 
 /// A task that is being done.
 #[derive(Debug)]
@@ -22,8 +49,12 @@ pub struct Job<'a> {
     pub environments: &'a Environments,
     /// The program that sandboxes are started with.
     pub helper: &'a Path,
-    /// What one task may use of the machine's memory.
-    pub memory_bytes: Option<u64>,
+    /// The master's address, for repositories that are there.
+    pub master_url: &'a str,
+    /// What it may use.
+    pub limits: Limits,
+    /// When it began.
+    pub began_at: Instant,
     /// The lease's side.
     pub context: &'a Context,
     /// The log.
@@ -39,21 +70,30 @@ impl Job<'_> {
     pub async fn workroot(
         &self,
         phases: &mut Phases,
-        platform: &Platform,
-        arch: Arch,
-        inputs: &[Input],
+        target: &Target<'_>,
         extra: &[String],
     ) -> Result<Workroot, Trouble> {
+        let Target { platform, package, arch, inputs } = *target;
+        let options = platform.options(package);
+        let own = options.repositories.iter().map(|repository| Input {
+            name: repository.name.clone(),
+            url: repository.url_for(arch, self.master_url),
+            priority: repository.priority,
+        });
+        let inputs: Vec<Input> = inputs.iter().cloned().chain(own).collect();
+        let exclude: Vec<String> = platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect();
         let wishes = Wishes {
             platform: &platform.name,
             arch,
-            inputs,
+            inputs: &inputs,
             base: &platform.buildroot.packages,
             extra,
+            exclude: &exclude,
             without_docs: true,
         };
         let environment = self.environments.prepare(wishes, &self.journal, phases, &self.cancel).await?;
-        Workroot::new(environment, platform, arch, self.memory_bytes)
+        self.journal.say(format!("limits: {}", self.limits.in_words()));
+        Workroot::new(environment, target, self.limits, self.began_at)
     }
 
     /// Uploads the list of what was in the root.

@@ -12,6 +12,7 @@ mod collect;
 mod files;
 mod git;
 mod job;
+mod limits;
 mod node;
 mod src_task;
 mod sweep;
@@ -53,6 +54,8 @@ pub struct Config {
     pub slots: u32,
     /// The architectures that it builds for.
     pub architectures: Vec<Arch>,
+    /// What each task may use; its share of the machine where nothing is said.
+    pub limits: anima_types::platform::Limits,
 }
 
 /// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
@@ -101,18 +104,15 @@ fn open(config: &Config, own: &Path) -> anyhow::Result<node::Node> {
     let work = own.join("work");
     sweep::remove_leftovers(&work)?;
     let environments = Environments::open(&config.data.join("environments"), &config.helper)?;
-    let memory_bytes = Some(memory_of_one(machine_bytes(), config.slots));
-    Ok(node::Node { environments, helper: config.helper.clone(), work, memory_bytes, folder_count: AtomicU64::new(0) })
-}
-
-fn machine_bytes() -> u64 {
-    let machine = rustix::system::sysinfo();
-    machine.totalram as u64 * u64::from(machine.mem_unit)
-}
-
-/// Each task may use its share of nine tenths of the machine; the rest is for the node itself and the system.
-fn memory_of_one(machine_bytes: u64, slots: u32) -> u64 {
-    machine_bytes / 10 * 9 / u64::from(slots.max(1))
+    Ok(node::Node {
+        environments,
+        helper: config.helper.clone(),
+        master_url: config.master_url.clone(),
+        work,
+        slots: config.slots,
+        limits: config.limits,
+        folder_count: AtomicU64::new(0),
+    })
 }
 
 /// Removes what was least recently used from the caches of a node's folder, now.
@@ -134,11 +134,5 @@ mod tests {
 
         drop(first);
         assert!(alone(own.path()).is_ok());
-    }
-
-    #[test]
-    fn tasks_share_the_machines_memory() {
-        assert_eq!(memory_of_one(10 << 30, 2), (10 << 30) / 10 * 9 / 2);
-        assert_eq!(memory_of_one(10 << 30, 0), memory_of_one(10 << 30, 1));
     }
 }

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use anima_client::lease::{Context, Handler, Stop};
 use anima_environment::{Environments, Journal, Phases};
 use anima_types::lease::Lease;
+use anima_types::platform;
 use anima_types::work::{Outcome, PhaseTime, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Job;
+use crate::limits::{Limits, Machine};
 use crate::trouble::{Trouble, failed};
 use crate::{build_task, src_task};
 
@@ -20,8 +23,10 @@ pub struct Node {
     pub(crate) helper: PathBuf,
     /// Each task has a folder in it.
     pub(crate) work: PathBuf,
-    /// What one task may use of the machine's memory.
-    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) master_url: String,
+    pub(crate) slots: u32,
+    /// What its configuration says of what one task may use.
+    pub(crate) limits: platform::Limits,
     pub(crate) folder_count: AtomicU64,
 }
 
@@ -44,6 +49,17 @@ impl Handler for Node {
 }
 
 impl Node {
+    fn limits_of(&self, work: &Work) -> Result<Limits, Trouble> {
+        let machine =
+            Machine::look(&self.work, self.slots).map_err(anima_environment::Error::file("look at", &self.work))?;
+        let own = Limits::of_node(machine, self.limits);
+        Ok(match work {
+            Work::Src(work) => own.within(work.platform.limits(&work.package)),
+            Work::Build(work) => own.within(work.platform.limits(&work.package)),
+            _ => own,
+        })
+    }
+
     async fn work(
         &self,
         lease: &Lease,
@@ -59,7 +75,9 @@ impl Node {
         let job = Job {
             environments: &self.environments,
             helper: &self.helper,
-            memory_bytes: self.memory_bytes,
+            master_url: &self.master_url,
+            limits: self.limits_of(&lease.work)?,
+            began_at: Instant::now(),
             context,
             journal,
             cancel,

@@ -37,7 +37,7 @@ struct Binaries {
 /// Makes the source package, uploads it, and returns what it says of itself.
 pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &SrcWork) -> Result<SrcOutcome, Trouble> {
     let sources = phases.time("sources", sources(job, work)).await?;
-    let workroot = job.workroot(phases, &work.platform, work.arch, &work.inputs, &[]).await?;
+    let workroot = job.workroot(phases, &work.into(), &[]).await?;
     let result = make_in(job, phases, work, &workroot, sources).await;
     workroot.remove().await?;
     result
@@ -159,7 +159,7 @@ async fn pack(
         rpm(job, workroot, &["rpmspec", "-q", "--target", target, "--queryformat", QUERY, spec], false).await?;
     let binaries = parse_binaries(&answer);
     rpm(job, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", target, spec], true).await?;
-    let mut packages = collect(workroot.files(), SRPMS, &job.folder).await?;
+    let mut packages = collect(workroot.files(), SRPMS, &job.folder, job.limits.disk_bytes).await?;
     match (packages.pop(), packages.is_empty()) {
         (Some(package), true) if package.info.is_source => Ok((package, binaries)),
         _ => Err(failed("spec", "rpmbuild did not make exactly one source package".to_owned(), None)),

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anima_environment::{Environment, Journal};
-use anima_sandbox::{Identity, Limits, Outcome, Spec};
-use anima_types::{Arch, platform::Platform};
+use anima_sandbox::{Disk, Identity, Outcome, Spec};
+use anima_types::Arch;
+use anima_types::platform::{PackageOptions, Platform};
 use tokio_util::sync::CancellationToken;
 
 use crate::files::Files;
+use crate::job::Target;
+use crate::limits::{FILES, Limits};
 use crate::trouble::Trouble;
 
 /// The home of the build user, as mock has it: some packages know the path.
@@ -20,8 +23,6 @@ pub const TOP: &str = "/builddir/build";
 pub const RPMS: &str = "/builddir/build/RPMS";
 /// Where it leaves source packages, among them the one that lists dynamic requirements.
 pub const SRPMS: &str = "/builddir/build/SRPMS";
-/// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
-const BUILD_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Reading a spec takes a second; one that takes longer runs something that it should not.
 const SPEC_LIMIT: Duration = Duration::from_secs(10 * 60);
 
@@ -40,20 +41,22 @@ pub struct Workroot {
     environment: Environment,
     files: Files,
     arch: Arch,
-    /// What a build may use of the machine's memory.
-    memory_bytes: Option<u64>,
+    limits: Limits,
+    /// When the task began.
+    began_at: Instant,
 }
 
 impl Workroot {
     /// Puts the user, the folders and the platform's macros into a clean root.
     pub fn new(
         environment: Environment,
-        platform: &Platform,
-        arch: Arch,
-        memory_bytes: Option<u64>,
+        target: &Target<'_>,
+        limits: Limits,
+        began_at: Instant,
     ) -> Result<Workroot, Trouble> {
-        let files = Files::prepare(environment.root(), &macros(platform))?;
-        Ok(Workroot { environment, files, arch, memory_bytes })
+        let macros = macros(target.platform, target.platform.options(target.package), limits);
+        let files = Files::prepare(environment.root(), &macros)?;
+        Ok(Workroot { environment, files, arch: target.arch, limits, began_at })
     }
 
     /// Returns the environment that it is made from.
@@ -75,7 +78,7 @@ impl Workroot {
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<Outcome, Trouble> {
-        Ok(anima_environment::run(self.spec(command, effort), helper, journal, cancel).await?)
+        Ok(anima_environment::run(self.spec(command, effort, journal.byte_count()), helper, journal, cancel).await?)
     }
 
     /// Runs a command as the build user and returns its output.
@@ -85,7 +88,7 @@ impl Workroot {
         helper: &Path,
         cancel: &CancellationToken,
     ) -> Result<(Outcome, String), Trouble> {
-        Ok(anima_environment::capture(self.spec(command, Effort::Spec), helper, cancel).await?)
+        Ok(anima_environment::capture(self.spec(command, Effort::Spec, 0), helper, cancel).await?)
     }
 
     /// Unmounts the root and removes what was written into it.
@@ -94,7 +97,8 @@ impl Workroot {
         Ok(self.environment.remove().await?)
     }
 
-    fn spec(&self, command: &[&str], effort: Effort) -> Spec {
+    /// `logged_bytes` is how long the task's log is already: the limits hold for the task, whatever it runs.
+    fn spec(&self, command: &[&str], effort: Effort, logged_bytes: u64) -> Spec {
         // A machine runs its own 32-bit programs, but calls itself by its own name unless it is told otherwise.
         let personality: &[&str] = if self.arch == Arch::I686 { &["setarch", "i686"] } else { &[] };
         let mut spec = Spec::new(self.environment.root(), personality.iter().chain(command).copied());
@@ -102,11 +106,22 @@ impl Workroot {
         spec.identity = Identity::User { uid, gid };
         spec.cwd = TOP.into();
         spec.env = environment_variables();
+        let left = self.limits.wall.saturating_sub(self.began_at.elapsed());
         let wall = match effort {
-            Effort::Spec => SPEC_LIMIT,
-            Effort::Build => BUILD_LIMIT,
+            Effort::Spec => SPEC_LIMIT.min(left),
+            Effort::Build => left,
         };
-        spec.limits = Limits { wall, memory_bytes: self.memory_bytes, ..Limits::default() };
+        spec.limits = anima_sandbox::Limits {
+            wall,
+            memory_bytes: Some(self.limits.memory_bytes),
+            cores: self.limits.cores,
+            pids: self.limits.processes,
+            log_bytes: self.limits.log_bytes.saturating_sub(logged_bytes),
+            // The disk's limit says more; this one is for what comes between two looks at the disk.
+            file_bytes: self.limits.disk_bytes.saturating_mul(2),
+            ..anima_sandbox::Limits::default()
+        };
+        spec.disk = Some(Disk { path: self.environment.written(), bytes: self.limits.disk_bytes, files: FILES });
         spec
     }
 }
@@ -127,8 +142,8 @@ fn environment_variables() -> BTreeMap<String, String> {
     .into()
 }
 
-/// The user's macros: ours first, so that a platform can say otherwise.
-fn macros(platform: &Platform) -> String {
+/// The user's macros: ours first, so that a platform can say otherwise, and after it the package's options.
+fn macros(platform: &Platform, options: &PackageOptions, limits: Limits) -> String {
     let ours = [
         ("_topdir", TOP),
         ("dist", &platform.dist),
@@ -137,9 +152,16 @@ fn macros(platform: &Platform) -> String {
         ("clamp_mtime_to_source_date_epoch", "1"),
         ("_buildhost", "buildhost"),
     ];
-    let platforms = platform.macros.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let all = ours.into_iter().chain(platforms);
-    all.map(|(name, value)| format!("%{} {}\n", name.trim_start_matches('%'), value.trim_end().replace('\n', "\\\n")))
+    let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let own = |macros: &BTreeMap<String, String>| macros.clone().into_iter().collect::<Vec<_>>();
+    // What rpmbuild makes of `--with` and `--without`, here for each of rpm's programs.
+    let with = options.with.iter().map(|name| (format!("_with_{name}"), format!("--with-{name}")));
+    let without = options.without.iter().map(|name| (format!("_without_{name}"), format!("--without-{name}")));
+    let cores = limits.cores.map(|cores| ("_smp_ncpus_max".to_owned(), cores.to_string()));
+    let all = ours.into_iter().chain(own(&platform.macros)).chain(cores).chain(own(&options.macros));
+    all.chain(with)
+        .chain(without)
+        .map(|(name, value)| format!("%{} {}\n", name.trim_start_matches('%'), value.trim_end().replace('\n', "\\\n")))
         .collect()
 }
 
@@ -155,11 +177,28 @@ mod tests {
         Platform::parse(&text).unwrap()
     }
 
+    fn limits(said: anima_types::platform::Limits) -> Limits {
+        Limits::of_node(crate::limits::Machine { memory_bytes: 1, free_disk_bytes: 1, slots: 1 }, said)
+    }
+
     #[test]
     fn a_platforms_macros_come_after_ours_and_may_have_many_lines() {
-        let text = macros(&platform("_buildhost = \"builder\"\n\"%post\" = \"a\\nb\"\n"));
+        let platform = platform("_buildhost = \"builder\"\n\"%post\" = \"a\\nb\"\n");
+        let text = macros(&platform, platform.options("x"), limits(Default::default()));
 
         assert!(text.contains("%dist .x1\n") && text.contains("%_topdir /builddir/build\n"), "{text}");
         assert!(text.ends_with("%post a\\\nb\n%_buildhost builder\n"), "{text}");
+    }
+
+    #[test]
+    fn a_packages_options_come_last() {
+        let platform = platform(
+            "a = \"1\"\n[packages.jq]\nwith = [\"docs\"]\nwithout = [\"tests\"]\n[packages.jq.macros]\na = \"2\"\n",
+        );
+        let limits = limits(anima_types::platform::Limits { cores: Some(3), ..Default::default() });
+        let text = macros(&platform, platform.options("jq"), limits);
+
+        let end = "%a 1\n%_smp_ncpus_max 3\n%a 2\n%_with_docs --with-docs\n%_without_tests --without-tests\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }

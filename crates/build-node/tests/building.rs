@@ -148,6 +148,33 @@ async fn requirements_that_the_sources_generate_are_installed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_package_is_built_with_its_own_options() {
+    let mut world = World::new().await;
+    world.second_repository();
+    world.platform_lines = 
+        "[packages.own]\nwith = [\"gifts\"]\nwithout = [\"tests\"]\nexclude = [\"data-3*\"]\nrepositories = [{ name = \"second\", url = \"{master}/second/\" }]\n\
+         [packages.own.macros]\ncolour = \"green\"\n[packages.own.limits]\ncores = 1\n".to_owned();
+    let preamble =
+        "%bcond_with gifts\n%bcond_without tests\n%if %{with gifts}\nBuildRequires: gift\n%endif\nBuildRequires: data";
+    let sections =
+        "%build\ncat /usr/share/gift\n%{!?with_tests:echo untested}\necho %{?colour}; echo jobs %{?_smp_mflags}";
+
+    let built = world.src_and_build("own", &spec("own", preamble, sections)).await;
+
+    let log = world.master.log();
+    let lock = built.unwrap_or_else(|failure| panic!("{failure:?}\n{log}")).lock;
+    let lock = String::from_utf8(world.master.artifact(lock).to_vec()).unwrap();
+    for line in ["\ngift\n", "\nuntested\n", "\ngreen\n", "\njobs -j1\n"] {
+        assert!(log.contains(line), "{line:?}: {log}");
+    }
+    // The data of the platform's own repository is excluded, so that of the second is taken.
+    assert!(lock.contains("\"version\": \"2\"") && !lock.contains("data-3"), "{lock}");
+    // Another package has none of this.
+    let failure = world.src_and_build("other", &spec("other", "BuildRequires: gift", "")).await.unwrap_err();
+    assert_eq!(failure.code, "missing_build_requires");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_package_that_is_cut_off_is_refused() {
     let world = World::new().await;
     let source = world.src("a", &world.commit("a", &[("a.spec", &spec("a", "", ""))])).await.unwrap();

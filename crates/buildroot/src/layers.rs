@@ -1,6 +1,7 @@
 //! The folder of layers, and the handles that keep layers from being swept.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ impl Layers {
         for path in [&dirs.layers, &dirs.locks, &dirs.works] {
             fs::create_dir_all(path).at("make", path)?;
         }
+        // What is in roots belongs to the same ids as on the host, programs that switch users among it.
+        fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).at("close to others", &dir)?;
         let rpm = HostRpm::new(dir.join("stage"), helper)?;
         Ok(Layers { dirs, rpm })
     }

@@ -111,7 +111,9 @@ fn in_words(exit: Exit) -> String {
         Exit::Signaled(number) => format!("rpm was ended by signal {number}"),
         Exit::TimedOut => "rpm and its scripts took too long".to_owned(),
         Exit::OutOfMemory => "rpm and its scripts took too much memory".to_owned(),
-        Exit::LogTooLong => "rpm and its scripts wrote too much".to_owned(),
+        Exit::LogTooLong => "rpm and its scripts said too much".to_owned(),
+        Exit::DiskFull => "rpm and its scripts wrote too much".to_owned(),
+        Exit::TooManyProcesses => "rpm and its scripts started too many processes".to_owned(),
         Exit::Canceled => "rpm was stopped".to_owned(),
     }
 }

@@ -26,6 +26,11 @@ impl Root {
         &self.path
     }
 
+    /// Returns the folder of the host that everything goes to that is written in it.
+    pub fn written(&self) -> PathBuf {
+        self.work.upper()
+    }
+
     /// Returns what was written or removed in it since it was mounted, as paths from the root, folders left out.
     pub fn changed(&self) -> Result<Vec<PathBuf>, Error> {
         let upper = self.work.upper();

@@ -45,6 +45,8 @@ pub struct Wishes<'a> {
     pub base: &'a [String],
     /// What this one needs besides.
     pub extra: &'a [String],
+    /// Packages that must not be chosen: names, or patterns of them.
+    pub exclude: &'a [String],
     /// Whether documentation is left out, as in buildroots.
     pub without_docs: bool,
 }
@@ -76,6 +78,13 @@ pub struct Swept {
     pub solution_count: u64,
 }
 
+impl<'a> From<Wishes<'a>> for solve::Wishes<'a> {
+    fn from(wishes: Wishes<'a>) -> solve::Wishes<'a> {
+        let Wishes { arch, inputs, base, extra, exclude, .. } = wishes;
+        solve::Wishes { arch, inputs, base, extra, exclude }
+    }
+}
+
 impl Environments {
     /// Opens the folder, and makes it when it is missing. Many processes may share it.
     pub fn open(dir: &Path, helper: &Path) -> Result<Environments> {
@@ -99,8 +108,7 @@ impl Environments {
         phases: &mut Phases,
         cancel: &CancellationToken,
     ) -> Result<Environment> {
-        let Wishes { arch, inputs, base, extra, .. } = wishes;
-        let solving = self.solutions.solve(solve::Wishes { arch, inputs, base, extra }, &self.downloads, cancel);
+        let solving = self.solutions.solve(wishes.into(), &self.downloads, cancel);
         let solved = phases.time("solve", solving).await?;
         let environment = phases.time("buildroot", self.make(wishes, solved, journal, cancel)).await?;
         let hit = if environment.layers_hit { "layer hit" } else { "layer made" };
@@ -111,9 +119,7 @@ impl Environments {
 
     /// Solves and makes nothing: returns what an environment of these wishes would have.
     pub async fn solve(&self, wishes: Wishes<'_>, cancel: &CancellationToken) -> Result<Lock> {
-        let Wishes { arch, inputs, base, extra, .. } = wishes;
-        let wishes = solve::Wishes { arch, inputs, base, extra };
-        Ok(self.solutions.solve(wishes, &self.downloads, cancel).await?.whole)
+        Ok(self.solutions.solve(wishes.into(), &self.downloads, cancel).await?.whole)
     }
 
     /// Fetches packages of a list, for who installs them without a layer, and returns where they are, in the same order.
@@ -210,6 +216,11 @@ impl Environment {
     /// Returns where the root is mounted.
     pub fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Returns the folder of the host that everything goes to that is written in the root.
+    pub fn written(&self) -> PathBuf {
+        self.root.written()
     }
 
     /// Unmounts the root and removes what was written into it, beside the runtime.

@@ -18,6 +18,7 @@ type Watcher = Box<dyn FnMut(u64, &str) + Send>;
 struct State {
     sink: Sink,
     watcher: Option<Watcher>,
+    byte_count: u64,
     /// How many lines are ended.
     line_count: u64,
     /// The beginning of the line that is not ended.
@@ -36,7 +37,14 @@ impl Journal {
     /// Makes a journal whose bytes go to `sink`.
     pub fn new(sink: impl FnMut(&[u8]) + Send + 'static) -> Journal {
         let (line, sink) = (Vec::new(), Box::new(sink));
-        Journal(Arc::new(Mutex::new(State { sink, watcher: None, line_count: 0, line, is_mid_line: false })))
+        Journal(Arc::new(Mutex::new(State {
+            sink,
+            watcher: None,
+            byte_count: 0,
+            line_count: 0,
+            line,
+            is_mid_line: false,
+        })))
     }
 
     /// Makes a journal that nobody reads.
@@ -70,6 +78,11 @@ impl Journal {
         state.line_count + u64::from(state.is_mid_line)
     }
 
+    /// Returns how long it is.
+    pub fn byte_count(&self) -> u64 {
+        self.state().byte_count
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +105,7 @@ impl State {
             return;
         }
         (self.sink)(bytes);
+        self.byte_count += bytes.len() as u64;
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
             self.keep(&rest[..end]);
@@ -140,7 +154,7 @@ mod tests {
 
         assert_eq!(bytes.lock().unwrap().as_slice(), b"ab\n\nc\r\nrest");
         assert_eq!(*lines.lock().unwrap(), [(1, "ab".into()), (2, "".into()), (3, "c".into())]);
-        assert_eq!(journal.line_count(), 4);
+        assert_eq!((journal.line_count(), journal.byte_count()), (4, 11));
     }
 
     #[test]

@@ -107,7 +107,9 @@ pub fn exit_in_words(exit: Exit) -> String {
         Exit::Signaled(signal) => format!("it was killed by signal {signal}"),
         Exit::TimedOut => "its time was over".to_owned(),
         Exit::OutOfMemory => "it needed more memory than it may have".to_owned(),
-        Exit::LogTooLong => "it wrote more than it may".to_owned(),
+        Exit::LogTooLong => "its log is longer than it may be".to_owned(),
+        Exit::DiskFull => "it took more room on the disk than it may".to_owned(),
+        Exit::TooManyProcesses => "it started more processes than it may have".to_owned(),
         Exit::Canceled => "it was cancelled".to_owned(),
     }
 }

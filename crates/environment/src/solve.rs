@@ -28,6 +28,7 @@ pub(crate) struct Wishes<'a> {
     pub inputs: &'a [Input],
     pub base: &'a [String],
     pub extra: &'a [String],
+    pub exclude: &'a [String],
 }
 
 /// What it will contain.
@@ -93,8 +94,11 @@ impl Solutions {
         cancel: &CancellationToken,
     ) -> Result<Solved> {
         let whole_list: Vec<String> = wishes.base.iter().chain(wishes.extra).cloned().collect();
-        let question =
-            |list: &[String]| Question { key: self.locks.join(key(wishes.arch, indexes, list)), list: list.to_vec() };
+        let question = |list: &[String]| Question {
+            key: self.locks.join(key(&wishes, indexes, list)),
+            list: list.to_vec(),
+            exclude: wishes.exclude.to_vec(),
+        };
         let (base, whole) = (question(wishes.base), question(&whole_list));
         if let (Some(base), Some(whole)) = (base.remembered(), whole.remembered()) {
             return Ok(Solved { base, whole });
@@ -123,6 +127,7 @@ struct Questions {
 struct Question {
     key: PathBuf,
     list: Vec<String>,
+    exclude: Vec<String>,
 }
 
 impl Questions {
@@ -165,7 +170,8 @@ impl Question {
 
     fn ask(&self, pool: &mut Pool) -> Result<Lock> {
         let arch = pool.arch().to_owned();
-        let lock = pool.solve(&Request::install(&self.list))?.lock(&arch);
+        let request = Request { exclude: self.exclude.clone(), ..Request::install(&self.list) };
+        let lock = pool.solve(&request)?.lock(&arch);
         // Without it the next task solves again, and no more: a full disk is told by what cannot do without it.
         if let Err(error) = write_whole(&self.key, lock.to_json().as_bytes()) {
             tracing::warn!(%error, "a solution is not remembered");
@@ -180,17 +186,18 @@ fn misses_a_path(problem: &Problem) -> bool {
     problem.missing.iter().any(|missing| has_path(&missing.wanted))
 }
 
-fn key(arch: Arch, indexes: &[Index], list: &[String]) -> String {
+fn key(wishes: &Wishes<'_>, indexes: &[Index], list: &[String]) -> String {
     let mut hash = Sha256::new();
     let mut line = |kind: &str, text: &str| hash.update(format!("{kind} {}:{text}\n", text.len()));
     line("recipe", RECIPE);
-    line("arch", arch.name());
+    line("arch", wishes.arch.name());
     for index in indexes {
         line("repository", &index.name);
         line("priority", &index.priority.to_string());
         line("content", index.key());
     }
     list.iter().for_each(|wish| line("wish", wish));
+    wishes.exclude.iter().for_each(|pattern| line("exclude", pattern));
     format!("{}.json", hex::encode(hash.finalize()))
 }
 

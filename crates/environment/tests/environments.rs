@@ -34,8 +34,15 @@ impl World {
         let owned = |list: &[&str]| list.iter().map(|wish| (*wish).to_owned()).collect::<Vec<_>>();
         let (base, extra) = (owned(base), owned(extra));
         let inputs = std::slice::from_ref(&self.input);
-        let wishes =
-            Wishes { platform: "test", arch: Arch::X86_64, inputs, base: &base, extra: &extra, without_docs: true };
+        let wishes = Wishes {
+            platform: "test",
+            arch: Arch::X86_64,
+            inputs,
+            base: &base,
+            extra: &extra,
+            exclude: &[],
+            without_docs: true,
+        };
         let log = Arc::new(Mutex::new(Vec::new()));
         let sink = log.clone();
         let journal = Journal::new(move |bytes| sink.lock().unwrap().extend_from_slice(bytes));

@@ -19,12 +19,16 @@ const PREFIX: &str = "anima-sandbox-";
 const REMOVAL_TRIES: u32 = 100;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(2);
 
+/// Processors' time is shared out anew this often: the kernel's own default, for both kinds of hierarchy.
+const CPU_PERIOD_MICROS: u64 = 100_000;
+
 /// The groups of one sandbox. Dropping it removes them; everything in them must have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     unified: Option<PathBuf>,
     memory: Option<(PathBuf, Via)>,
     pids: Option<(PathBuf, Via)>,
+    cores: Option<(PathBuf, Via)>,
 }
 
 impl Groups {
@@ -58,6 +62,11 @@ impl Groups {
             let _ = write(&group, "memory.oom.group", 0);
             self.memory = Some((group.clone(), Via::CgroupV2));
         }
+        if let Some(cores) = limits.cores
+            && write(&group, "cpu.max", format!("{} {CPU_PERIOD_MICROS}", quota_micros(cores))).is_ok()
+        {
+            self.cores = Some((group.clone(), Via::CgroupV2));
+        }
         self.unified = Some(group);
     }
 
@@ -71,6 +80,9 @@ impl Groups {
             // Only hosts with swap accounting have it.
             let _ = write(&group, "memory.memsw.limit_in_bytes", bytes);
         }
+        if let (None, Some(parent), Some(cores)) = (&self.cores, parents.get("cpu"), limits.cores) {
+            self.cores = make_one(&parent.join(name), "cpu.cfs_quota_us", quota_micros(cores));
+        }
     }
 
     /// Puts a process, and all it will start, under the limits. A group that does not take it is not counted on.
@@ -78,6 +90,7 @@ impl Groups {
         self.unified = self.unified.take().filter(|group| put(group, pid));
         self.memory = self.memory.take().filter(|(group, _)| put(group, pid));
         self.pids = self.pids.take().filter(|(group, _)| put(group, pid));
+        self.cores = self.cores.take().filter(|(group, _)| put(group, pid));
     }
 
     pub(crate) fn memory(&self) -> Option<Via> {
@@ -86,6 +99,10 @@ impl Groups {
 
     pub(crate) fn pids(&self) -> Option<Via> {
         self.pids.as_ref().map(|(_, via)| *via)
+    }
+
+    pub(crate) fn cores(&self) -> Option<Via> {
+        self.cores.as_ref().map(|(_, via)| *via)
     }
 
     pub(crate) fn can_kill(&self) -> bool {
@@ -107,6 +124,13 @@ impl Groups {
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// Returns how many processes the kernel refused because there were too many.
+    pub(crate) fn refused_processes(&self) -> u64 {
+        let Some((group, _)) = &self.pids else { return 0 };
+        let text = fs::read_to_string(group.join("pids.events")).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok()).unwrap_or(0)
+    }
+
     pub(crate) fn peak_memory_bytes(&self) -> Option<u64> {
         let (group, via) = self.memory.as_ref()?;
         let file = if *via == Via::CgroupV2 { "memory.peak" } else { "memory.max_usage_in_bytes" };
@@ -116,11 +140,15 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        let parts = [self.unified.take(), self.memory.take().map(|it| it.0), self.pids.take().map(|it| it.0)];
-        for group in parts.into_iter().flatten() {
+        let own = [self.memory.take(), self.pids.take(), self.cores.take()].map(|group| group.map(|it| it.0));
+        for group in own.into_iter().chain([self.unified.take()]).flatten() {
             remove(&group);
         }
     }
+}
+
+fn quota_micros(cores: u32) -> u64 {
+    u64::from(cores) * CPU_PERIOD_MICROS
 }
 
 fn make_one(group: &Path, file: &str, limit: u64) -> Option<(PathBuf, Via)> {

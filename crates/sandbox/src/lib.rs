@@ -15,6 +15,7 @@
 //! terminal, and no way to run as anything but root.
 
 mod cgroup;
+mod disk;
 mod error;
 mod init;
 mod outcome;
@@ -26,7 +27,7 @@ pub use error::Error;
 pub use init::init_main;
 pub use outcome::{Enforced, Exit, Outcome, Via};
 pub use running::{Canceller, Log, Running, Sandbox};
-pub use spec::{Access, Identity, Limits, Mount, Spec, UserNamespace};
+pub use spec::{Access, Disk, Identity, Limits, Mount, Spec, UserNamespace};
 
 /// The one argument that the helper program is started with.
 pub const HELPER_ARGUMENT: &str = "sandbox-init";

@@ -32,8 +32,12 @@ pub enum Exit {
     TimedOut,
     /// The command failed, and processes had been killed because the memory limit was reached.
     OutOfMemory,
-    /// It wrote more than it may.
+    /// Its log is longer than it may be.
     LogTooLong,
+    /// It took more room on the disk than it may: [`crate::Disk`].
+    DiskFull,
+    /// It failed after it had wanted more processes than it may have, or went on wanting them.
+    TooManyProcesses,
     /// It was killed through its handle.
     Canceled,
 }
@@ -54,6 +58,8 @@ pub struct Enforced {
     pub memory: Option<Via>,
     /// What holds the limit on processes.
     pub pids: Option<Via>,
+    /// What holds the limit on processors' time; `None` when none was asked for or the host has no such controller.
+    pub cores: Option<Via>,
     /// The whole group can be killed by one write, besides by the death of its first process.
     pub cgroup_kill: bool,
 }

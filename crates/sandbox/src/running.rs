@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use rustix::net::SendFlags;
 
+use crate::disk::Watch;
 use crate::wire::{self, CANCEL, LOG_TOO_LONG, Report};
-use crate::{Enforced, Error, Outcome, Spec};
+use crate::{Enforced, Error, Exit, Outcome, Spec};
 
 /// Starts sandboxes.
 #[derive(Debug)]
@@ -26,10 +27,10 @@ impl Sandbox {
         spec.check()?;
         let (ours, theirs) = UnixStream::pair()?;
         let (log, log_end) = io::pipe()?;
-        let child = start(helper, theirs, log_end)
-            .map_err(|source| Error::Helper { helper: helper.to_owned(), source })?;
+        let child =
+            start(helper, theirs, log_end).map_err(|source| Error::Helper { helper: helper.to_owned(), source })?;
         let control = Control(Arc::new(ours));
-        let mut running = Running { log: None, enforced: None, control: control.clone(), child };
+        let mut running = Running { log: None, enforced: None, control: control.clone(), child, disk: None };
         // A helper that ended at once says more by its report, or by its exit status, than by a broken pipe here.
         let _ = wire::send(&*control.0, spec);
         match running.next_report()? {
@@ -40,6 +41,7 @@ impl Sandbox {
             }
             Report::Ended(_) => return Err(Error::HelperEnded("out of order".to_owned())),
         }
+        running.disk = spec.disk.clone().map(|disk| Watch::start(disk, control.clone())).transpose()?;
         running.log = Some(Log { pipe: log, left_bytes: spec.limits.log_bytes, control });
         Ok(running)
     }
@@ -66,6 +68,8 @@ pub struct Running {
     enforced: Option<Enforced>,
     control: Control,
     child: Child,
+    /// Ends with the run.
+    disk: Option<Watch>,
 }
 
 impl Running {
@@ -103,9 +107,18 @@ impl Running {
             io::copy(&mut log, &mut io::sink())?;
         }
         match self.next_report()? {
-            Report::Ended(outcome) => Ok(outcome),
+            Report::Ended(outcome) => Ok(self.judged(outcome)),
             other => Err(Error::HelperEnded(format!("out of order: {other:?}"))),
         }
+    }
+
+    /// A command may have failed for want of room between two looks.
+    fn judged(&self, mut outcome: Outcome) -> Outcome {
+        let has_failed = matches!(outcome.exit, Exit::Exited(1..) | Exit::Signaled(_));
+        if has_failed && self.disk.as_ref().is_some_and(Watch::is_too_much) {
+            outcome.exit = Exit::DiskFull;
+        }
+        outcome
     }
 
     /// Copies the log to `sink` until everything inside ended, then waits. A sink that fails ends the run.
@@ -151,11 +164,11 @@ impl Canceller {
 }
 
 #[derive(Debug, Clone)]
-struct Control(Arc<UnixStream>);
+pub(crate) struct Control(Arc<UnixStream>);
 
 impl Control {
     /// Best effort: a helper that does not listen any more has ended.
-    fn ask(&self, what: u8) {
+    pub(crate) fn ask(&self, what: u8) {
         let _ = rustix::net::send(&*self.0, &[what], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// The version of [`Spec`] that this library writes and reads; helper and caller are usually one binary.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Longest run that is allowed without saying so: the slowest packages of a distribution take most of a day.
 const DEFAULT_WALL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -46,6 +46,22 @@ pub struct Spec {
     pub user_namespace: UserNamespace,
     /// What stops the command.
     pub limits: Limits,
+    /// What it may write, where somebody counts; nothing is counted without it.
+    pub disk: Option<Disk>,
+}
+
+/// How much may be written below a folder of the host: the upper folder of an overlay.
+///
+/// It is counted while the command runs, a few times a second, so the last of it may be late; what is written in such
+/// a time is bounded, because room on the disk cannot be taken without writing (`fallocate` is refused).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The folder on the host.
+    pub path: PathBuf,
+    /// Blocks that files below it take.
+    pub bytes: u64,
+    /// Files and folders below it.
+    pub files: u64,
 }
 
 /// Read or write.
@@ -119,6 +135,8 @@ pub struct Limits {
     pub wall: Duration,
     /// Memory of all processes together, page cache that they dirty and tmpfs included.
     pub memory_bytes: Option<u64>,
+    /// Processors' time for each second; `None` is all that the host has.
+    pub cores: Option<u32>,
     /// Processes and threads.
     pub pids: u64,
     /// Bytes on stdout and stderr together.
@@ -134,6 +152,7 @@ impl Default for Limits {
         Limits {
             wall: DEFAULT_WALL,
             memory_bytes: None,
+            cores: None,
             pids: DEFAULT_PIDS,
             log_bytes: DEFAULT_LOG_BYTES,
             file_bytes: DEFAULT_FILE_BYTES,
@@ -157,6 +176,7 @@ impl Spec {
             hostname: "buildhost".to_owned(),
             user_namespace: UserNamespace::WhenPossible,
             limits: Limits::default(),
+            disk: None,
         }
     }
 
@@ -181,6 +201,9 @@ impl Spec {
         if let Some(key) = self.env.keys().find(|key| key.is_empty() || key.contains('=')) {
             return wrong(format!("{key:?} is no name of a variable"));
         }
+        if self.limits.cores == Some(0) {
+            return wrong("no core at all is too few".to_owned());
+        }
         match self.paths().find(|path| !path.is_absolute()) {
             Some(path) => wrong(format!("path {} is not absolute", path.display())),
             None => Ok(()),
@@ -193,7 +216,8 @@ impl Spec {
             Mount::Tmpfs { target, .. } => vec![target.as_path()],
             Mount::Mirror { of, target } => vec![of.as_path(), target.as_path()],
         });
-        [self.root.as_path(), self.cwd.as_path()].into_iter().chain(mounts)
+        let disk = self.disk.iter().map(|disk| disk.path.as_path());
+        [self.root.as_path(), self.cwd.as_path()].into_iter().chain(mounts).chain(disk)
     }
 }
 

@@ -15,6 +15,8 @@ const FRAME_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) const CANCEL: u8 = b'c';
 /// The caller asks for the end, because the log is too long.
 pub(crate) const LOG_TOO_LONG: u8 = b'l';
+/// The caller asks for the end, because too much was written.
+pub(crate) const DISK_FULL: u8 = b'd';
 
 /// What the supervisor tells the caller.
 #[derive(Debug, Serialize, Deserialize)]

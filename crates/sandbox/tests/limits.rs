@@ -39,7 +39,8 @@ fn leftover_processes_are_killed_when_the_command_ends() {
     let root = Root::new();
     let marker = format!("10{}", std::process::id());
 
-    let (log, outcome) = run(&root.spec(&format!("setsid sleep {marker} & (sleep {marker} &); disown -a; echo started")));
+    let (log, outcome) =
+        run(&root.spec(&format!("setsid sleep {marker} & (sleep {marker} &); disown -a; echo started")));
 
     assert_eq!((log.as_str(), outcome.exit), ("started\n", Exit::Exited(0)));
     assert_eq!(processes_with(&marker), 0);
@@ -157,6 +158,75 @@ fn a_file_that_is_too_large_is_refused() {
     let (log, _) = run(&spec);
 
     assert!(log.ends_with("153\n65536\n"), "{log}");
+}
+
+fn with_disk(root: &Root, script: &str, bytes: u64, files: u64) -> anima_sandbox::Spec {
+    let mut spec = root.spec(script);
+    spec.disk = Some(anima_sandbox::Disk { path: root.path().join("home"), bytes, files });
+    spec
+}
+
+#[test]
+fn a_run_that_writes_too_much_is_ended() {
+    let root = Root::new();
+
+    let many = "while :; do i=$((i + 1)); head -c 4M /dev/zero > $i; done";
+    let (log, outcome) = run(&with_disk(&root, many, 20_000_000, 1_000_000));
+    assert_eq!((log.as_str(), outcome.exit), ("", Exit::DiskFull));
+    let empty = "rm *; while :; do i=$((i + 1)); : > $i; done";
+    let (log, outcome) = run(&with_disk(&root, empty, 20_000_000, 200));
+    assert_eq!((log.as_str(), outcome.exit), ("", Exit::DiskFull));
+}
+
+#[test]
+fn a_run_that_fails_because_it_wrote_too_much_at_once_is_told_as_that() {
+    let root = Root::new();
+    let mut spec = with_disk(&root, "head -c 30000000 /dev/zero > big", 5_000_000, 100);
+    spec.limits.file_bytes = 20_000_000;
+
+    assert_eq!(run(&spec).1.exit, Exit::DiskFull);
+}
+
+#[test]
+fn a_run_within_its_room_is_left_alone() {
+    let root = Root::new();
+
+    let (_, outcome) = run(&with_disk(&root, "head -c 1M /dev/zero > a; exit 3", 5_000_000, 100));
+
+    assert_eq!(outcome.exit, Exit::Exited(3));
+}
+
+#[test]
+fn who_asks_for_one_core_gets_no_more_where_the_host_can() {
+    let root = Root::new();
+    let script = "for i in 1 2 3 4; do (for ((n = 0; n < 60000; n++)); do :; done) & done; wait";
+    let mut spec = root.spec(script);
+    spec.limits.cores = Some(1);
+
+    let running = Sandbox::spawn(&spec, &helper()).expect("spawn");
+    let cores = running.enforced().cores;
+    let outcome = running.wait().expect("wait");
+
+    assert_eq!(outcome.exit, Exit::Exited(0));
+    // The share of one period may be used at its beginning and at its end.
+    let most = outcome.wall + Duration::from_millis(200);
+    assert!(cores.is_none() || outcome.user_cpu + outcome.sys_cpu <= most, "{outcome:?}");
+}
+
+#[test]
+fn a_fork_bomb_that_goes_on_is_ended() {
+    let root = Root::new();
+    let mut spec = root.spec("");
+    let bomb = "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass";
+    spec.command = ["python3", "-c", bomb].map(str::to_owned).into();
+    spec.limits.pids = 50;
+
+    let running = Sandbox::spawn(&spec, &helper()).expect("spawn");
+    if running.enforced().pids == Some(anima_sandbox::Via::Rlimit) {
+        return; // nobody counts what the kernel refused
+    }
+
+    assert_eq!(running.wait().expect("wait").exit, Exit::TooManyProcesses);
 }
 
 #[test]

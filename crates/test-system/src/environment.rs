@@ -16,6 +16,7 @@ pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Environment, 
         inputs: &inputs,
         base: &work.platform.buildroot.test_packages,
         extra: &[],
+        exclude: &[],
         without_docs: false,
     };
     // Its own phases are one of ours.

@@ -1,6 +1,7 @@
 //! A platform: a distribution line being built, as its file in `platforms/` says it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,6 +36,60 @@ pub struct Platform {
     /// RPM macros for every build.
     #[serde(default)]
     pub macros: BTreeMap<String, String>,
+    /// What every build may use.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// What is different for single packages, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, PackageOptions>,
+}
+
+/// How one package is built on a platform, where it is built otherwise than the others.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PackageOptions {
+    /// Conditions of the spec that are on: `--with NAME`.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// Conditions of the spec that are off: `--without NAME`.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// RPM macros besides the platform's, or in their place.
+    #[serde(default)]
+    pub macros: BTreeMap<String, String>,
+    /// Packages that must not be in its buildroot, as [`Buildroot::exclude`].
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Repositories besides the platform's.
+    #[serde(default)]
+    pub repositories: Vec<Repository>,
+    /// What it may use, in place of the platform's.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What a build may use. What is not said is said by the platform, or else by the node; no build gets more than its node gives.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Memory of all its processes together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// Room on the disk for all that it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_mib: Option<u64>,
+    /// Processors' time for each second, and how many commands make starts at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// How long it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_secs: Option<u64>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+    /// Its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_mib: Option<u64>,
 }
 
 /// What is in every buildroot of a platform.
@@ -45,6 +100,9 @@ pub struct Buildroot {
     pub packages: Vec<String>,
     /// Packages that every test environment starts with.
     pub test_packages: Vec<String>,
+    /// Packages that must not be chosen: a name, `name.arch`, or a pattern such as `*-debuginfo`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
 }
 
 /// One repository that a platform is built from.
@@ -98,7 +156,47 @@ impl Platform {
         if platform.buildroot.packages.is_empty() {
             return wrong("its buildroot has no packages");
         }
+        let packages = platform.packages.values();
+        if packages.map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
+            return wrong("a limit of 0 lets nothing be built");
+        }
         Ok(platform)
+    }
+}
+
+/// What a package is called when it has no options of its own.
+static NO_OPTIONS: LazyLock<PackageOptions> = LazyLock::new(PackageOptions::default);
+
+impl Platform {
+    /// Returns how a package is built.
+    pub fn options(&self, package: &str) -> &PackageOptions {
+        self.packages.get(package).unwrap_or(&NO_OPTIONS)
+    }
+
+    /// Returns what a package may use: as its options say, and where they say nothing, as the platform does.
+    pub fn limits(&self, package: &str) -> Limits {
+        let (own, general) = (self.options(package).limits, self.limits);
+        Limits {
+            memory_mib: own.memory_mib.or(general.memory_mib),
+            disk_mib: own.disk_mib.or(general.disk_mib),
+            cores: own.cores.or(general.cores),
+            wall_secs: own.wall_secs.or(general.wall_secs),
+            processes: own.processes.or(general.processes),
+            log_mib: own.log_mib.or(general.log_mib),
+        }
+    }
+}
+
+impl Limits {
+    /// Returns whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Limits::default()
+    }
+
+    fn has_zero(self) -> bool {
+        let all =
+            [self.memory_mib, self.disk_mib, self.cores.map(u64::from), self.wall_secs, self.processes, self.log_mib];
+        all.contains(&Some(0))
     }
 }
 
@@ -106,5 +204,41 @@ impl Repository {
     /// Returns the address for one architecture.
     pub fn url_for(&self, arch: Arch, master: &str) -> String {
         self.url.replace("{arch}", arch.name()).replace("{master}", master.trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(more: &str) -> Result<Platform, Error> {
+        Platform::parse(&format!(
+            "name = \"x\"\ntitle = \"X\"\ndist = \".x\"\nbranch = \"x\"\narchitectures = [\"x86_64\"]\n\
+             repositories = [{{ name = \"r\", url = \"http://h\" }}]\n\
+             [buildroot]\npackages = [\"bash\"]\ntest_packages = []\n{more}"
+        ))
+    }
+
+    #[test]
+    fn a_package_has_its_own_limits_and_the_platforms_where_it_says_nothing() {
+        let text = "[limits]\nmemory_mib = 4096\nwall_secs = 60\n[packages.kernel.limits]\nwall_secs = 600\n[packages.jq]\nwith = [\"x\"]";
+        let platform = platform(text).unwrap();
+
+        let expected = Limits { memory_mib: Some(4096), wall_secs: Some(600), ..Limits::default() };
+        assert_eq!(platform.limits("kernel"), expected);
+        assert_eq!(platform.limits("jq").wall_secs, Some(60));
+        assert_eq!((&platform.options("jq").with[..], platform.options("bash")), (&["x".to_owned()][..], &*NO_OPTIONS));
+    }
+
+    #[test]
+    fn what_nobody_could_build_with_is_refused() {
+        assert!(platform("[packages.a.limits]\nmemory_mib = 0").unwrap_err().to_string().contains("limit of 0"));
+    }
+
+    #[test]
+    fn a_platform_without_anything_new_reads_as_before_and_is_read_by_older_nodes() {
+        let json = serde_json::to_value(platform("").unwrap()).unwrap();
+
+        assert_eq!((json.get("limits"), json.get("packages"), json["buildroot"].get("exclude")), (None, None, None));
     }
 }

@@ -77,6 +77,12 @@ impl Analysis {
             Exit::OutOfMemory => out_of_memory(place, line),
             Exit::TimedOut => failure("timed_out", format!("{place} was not done when the time was over"), line, None),
             Exit::LogTooLong => failure("log_too_long", format!("{place} wrote more than a log may have"), line, None),
+            Exit::DiskFull => {
+                failure("out_of_disk", format!("{place} took more room on the disk than it may"), line, None)
+            }
+            Exit::TooManyProcesses => {
+                failure("too_many_processes", format!("{place} started more processes than it may have"), line, None)
+            }
             _ if self.disk_full_line.is_some() => out_of_disk(place, self.disk_full_line),
             _ if self.memory_line.is_some() => out_of_memory(place, self.memory_line),
             exit => {

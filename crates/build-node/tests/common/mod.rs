@@ -11,7 +11,7 @@ use std::time::Duration;
 use anima_build_node::Config;
 use anima_types::id::BuildId;
 use anima_types::lease::{End, Report};
-use anima_types::platform::Platform;
+use anima_types::platform::{Limits, Platform};
 use anima_types::work::{BuildOutcome, BuildWork, Failure, FileRef, Input, Outcome, SrcOutcome, SrcWork, Work};
 use anima_types::{Arch, Sha256};
 use sha2::Digest;
@@ -29,11 +29,18 @@ pub struct World {
     pub master: Master,
     shutdown: CancellationToken,
     node: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+    /// Lines that are added to the platform's file.
+    pub platform_lines: String,
 }
 
 impl World {
     /// Starts a master and a node.
     pub async fn new() -> World {
+        World::with_limits(Limits::default()).await
+    }
+
+    /// Starts a master and a node that gives its tasks so much.
+    pub async fn with_limits(limits: Limits) -> World {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("served");
         std::fs::create_dir_all(served.join("git")).unwrap();
@@ -48,9 +55,10 @@ impl World {
             helper: env!("CARGO_BIN_EXE_anima-build-node-test-helper").into(),
             slots: 1,
             architectures: vec![Arch::X86_64],
+            limits,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));
-        World { folder, master, shutdown, node }
+        World { folder, master, shutdown, node, platform_lines: String::new() }
     }
 
     /// Commits a package's files and returns the commit.
@@ -88,7 +96,7 @@ impl World {
             git_url: format!("{}/git/{package}.git", self.master.url),
             commit: commit.into(),
             lookaside_url: format!("{}/lookaside", self.master.url),
-            platform: platform(),
+            platform: self.platform(),
             arch: Arch::X86_64,
             inputs: self.inputs(),
         };
@@ -118,7 +126,7 @@ impl World {
             build: BuildId(1),
             package: source.nevra.name.clone(),
             srpm: self.file(&source.nevra.file_name(), source.srpm, bytes.len() as u64),
-            platform: platform(),
+            platform: self.platform(),
             arch: Arch::X86_64,
             inputs: self.inputs(),
         }
@@ -169,6 +177,25 @@ impl World {
         self.folder.path().join("served")
     }
 
+    /// Serves another repository, with a gift and older data.
+    pub fn second_repository(&self) {
+        toolbox::second_repository(&self.served());
+    }
+
+    fn platform(&self) -> Platform {
+        Platform::parse(&format!("{PLATFORM}{}", self.platform_lines)).unwrap()
+    }
+
+    /// Everything that is mounted for this node's tasks, and every file that they left.
+    pub fn leftovers(&self) -> Vec<String> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let own = self.folder.path().to_str().unwrap();
+        let mounted = mounts.lines().filter(|line| line.contains(own)).map(str::to_owned);
+        let folders = [self.tasks(), self.folder.path().join("data/environments/roots/work")];
+        let left = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        mounted.chain(left.map(|entry| entry.unwrap().path().display().to_string())).collect()
+    }
+
     fn inputs(&self) -> Vec<Input> {
         vec![Input { name: "tiny".into(), url: format!("{}/repository/", self.master.url), priority: 99 }]
     }
@@ -190,12 +217,9 @@ pub fn spec(name: &str, preamble: &str, sections: &str) -> String {
     )
 }
 
-fn platform() -> Platform {
-    let text = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
+const PLATFORM: &str = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
                 [buildroot]\npackages = [\"toolbox\"]\ntest_packages = []\n[[repositories]]\nname = \"tiny\"\nurl = \"http://x\"\n\
                 [macros]\n_buildshell = \"/bin/bash\"\n__os_install_post = \"%{nil}\"\n";
-    Platform::parse(text).unwrap()
-}
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
     run(Command::new("git")

@@ -14,9 +14,9 @@ use super::run;
 const PROGRAMS: &[&str] = &[
     "bash", "basename", "bzip2", "cat", "chmod", "chown", "cmp", "cp", "cpio", "cut", "date", "diff", "dirname",
     "echo", "env", "expr", "false", "file", "find", "getconf", "grep", "gzip", "head", "hostname", "id", "install",
-    "ln", "ls", "make", "mkdir", "mktemp", "mv", "patch", "printf", "ps", "pwd", "readlink", "rm", "rmdir", "rpm",
-    "rpmbuild", "rpmspec", "sed", "setsid", "sleep", "sort", "stat", "strip", "tail", "tar", "test", "touch", "tr",
-    "true", "uname", "uniq", "wc", "which", "xargs", "xz", "zstd",
+    "ln", "ls", "make", "mkdir", "mkfifo", "mktemp", "mv", "patch", "perl", "printf", "ps", "pwd", "readlink", "rm",
+    "rmdir", "rpm", "rpmbuild", "rpmspec", "sed", "setsid", "sleep", "sort", "stat", "strip", "tail", "tar", "test",
+    "touch", "tr", "true", "uname", "uniq", "wc", "which", "xargs", "xz", "zstd",
 ];
 
 /// Folders of data that these programs read.
@@ -37,12 +37,21 @@ pub fn repository(to: &Path) {
     symlink(repository, to).unwrap();
 }
 
+/// Puts a repository `second` there.
+pub fn second_repository(served: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), &data_spec("gift", 1));
+    package(folder.path(), &data_spec("data", 2));
+    run(Command::new("createrepo_c").arg("--quiet").arg(folder.path().join("repository")));
+    run(Command::new("cp").arg("-a").arg(folder.path().join("repository")).arg(served.join("second")));
+}
+
 fn make(within: &Path) -> TempDir {
     let folder = tempfile::tempdir_in(within).unwrap();
     let tree = folder.path().join("tree");
     fill(&tree);
     package(folder.path(), &toolbox_spec(&tree));
-    package(folder.path(), &data_spec());
+    package(folder.path(), &data_spec("data", 3));
     run(Command::new("createrepo_c").arg("--quiet").arg(folder.path().join("repository")));
     folder
 }
@@ -71,9 +80,15 @@ fn fill(tree: &Path) {
     for file in files {
         copy(&file, &tree.join(file.strip_prefix("/").unwrap()));
     }
-    for folder in FOLDERS {
+    for folder in FOLDERS.iter().copied().chain(perl_folder()) {
         run(Command::new("cp").args(["-a", "--parents", folder]).arg(tree));
     }
+}
+
+/// What perl needs for a plain script; Debian has it in a folder of the machine's architecture.
+fn perl_folder() -> Option<&'static str> {
+    let folders = ["/usr/lib/x86_64-linux-gnu/perl-base", "/usr/lib/aarch64-linux-gnu/perl-base"];
+    folders.into_iter().find(|folder| Path::new(folder).exists())
 }
 
 fn program_path(name: &str) -> Option<PathBuf> {
@@ -102,10 +117,11 @@ fn toolbox_spec(tree: &Path) -> String {
 }
 
 /// Something to require.
-fn data_spec() -> String {
-    "Name: data\nVersion: 3\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\n%description\nA test.\n\
-     %install\nmkdir -p %{buildroot}/usr/share\necho data > %{buildroot}/usr/share/data\n%files\n/usr/share/data\n"
-        .to_owned()
+fn data_spec(name: &str, version: u32) -> String {
+    format!(
+        "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\n%description\nA test.\n\
+         %install\nmkdir -p %{{buildroot}}/usr/share\necho {name} > %{{buildroot}}/usr/share/{name}\n%files\n/usr/share/{name}\n"
+    )
 }
 
 fn package(folder: &Path, spec: &str) {

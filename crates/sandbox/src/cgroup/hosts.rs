@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// without processes of their own.
 const LEAF: &str = "anima-caller";
 /// What is wanted of the unified hierarchy.
-const CONTROLLERS: [&str; 2] = ["memory", "pids"];
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// The groups that new ones are made in.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(found.v2, Some("/sys/fs/cgroup/unified/session".into()));
         assert_eq!(found.v1["memory"], Path::new("/sys/fs/cgroup/memory/jobs/7"));
         assert_eq!(found.v1["pids"], Path::new("/sys/fs/cgroup/pids"));
-        assert_eq!(found.v1.len(), 2);
+        assert_eq!(found.v1["cpu"], Path::new("/sys/fs/cgroup/cpu"));
+        assert_eq!(found.v1.len(), 3);
     }
 
     #[test]

@@ -24,6 +24,8 @@ enum Rule {
     Refused(u32),
     /// Refused when it would make a user namespace; the number says which argument has the flags.
     NoUserNamespace(u32, usize),
+    /// Refused as if the file system could not, unless it gives room back: whoever wants room writes, and is counted.
+    NoReservation(u32),
     /// Said not to exist, so that programs use the older call, whose flags a filter can see.
     Unknown(u32),
 }
@@ -63,6 +65,13 @@ fn block(arch: &Arch) -> Vec<sock_filter> {
         match *rule {
             Rule::Refused(number) => block.extend([jump(BPF_JEQ, number, 0, 1), refuse(EPERM)]),
             Rule::Unknown(number) => block.extend([jump(BPF_JEQ, number, 0, 1), refuse(libc::ENOSYS)]),
+            Rule::NoReservation(number) => block.extend([
+                jump(BPF_JEQ, number, 0, 4),
+                load(low_word(1)),
+                jump(BPF_JSET, libc::FALLOC_FL_PUNCH_HOLE as u32, 1, 0),
+                refuse(libc::EOPNOTSUPP),
+                answer(SECCOMP_RET_ALLOW),
+            ]),
             Rule::NoUserNamespace(number, argument) => block.extend([
                 jump(BPF_JEQ, number, 0, 4),
                 load(low_word(argument)),

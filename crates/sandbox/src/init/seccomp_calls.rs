@@ -91,23 +91,24 @@ const I386: [u32; 33] = [
 pub(super) fn arches() -> Vec<Arch> {
     let native = NATIVE.iter().chain(&native_only()).map(|number| *number as u32).collect::<Vec<_>>();
     let clone = (libc::SYS_clone as u32, CLONE_FLAGS);
-    let unshare = libc::SYS_unshare as u32;
-    let mut arches = vec![Arch { audit: AUDIT, end: X32, rules: rules(&native, clone, unshare) }];
+    let (unshare, fallocate) = (libc::SYS_unshare as u32, libc::SYS_fallocate as u32);
+    let mut arches = vec![Arch { audit: AUDIT, end: X32, rules: rules(&native, clone, unshare, fallocate) }];
     arches.extend(second());
     arches
 }
 
-fn rules(own: &[u32], (clone, clone_flags): (u32, usize), unshare: u32) -> Vec<Rule> {
+fn rules(own: &[u32], (clone, clone_flags): (u32, usize), unshare: u32, fallocate: u32) -> Vec<Rule> {
     let mut rules: Vec<_> = own.iter().chain(&COMMON).map(|number| Rule::Refused(*number)).collect();
     rules.push(Rule::NoUserNamespace(clone, clone_flags));
     rules.push(Rule::NoUserNamespace(unshare, 0));
+    rules.push(Rule::NoReservation(fallocate));
     rules.push(Rule::Unknown(CLONE3));
     rules
 }
 
 #[cfg(target_arch = "x86_64")]
 fn second() -> Option<Arch> {
-    Some(Arch { audit: 0x4000_0003, end: None, rules: rules(&I386, (120, 0), 310) })
+    Some(Arch { audit: 0x4000_0003, end: None, rules: rules(&I386, (120, 0), 310, 324) })
 }
 
 #[cfg(not(target_arch = "x86_64"))]

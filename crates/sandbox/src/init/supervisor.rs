@@ -12,7 +12,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::sys::{self, Ended, Forked, Process};
 use crate::cgroup::Groups;
 use crate::spec::{MAPPED_IDS, VERSION};
-use crate::wire::{self, CANCEL, Failure, Inside, LOG_TOO_LONG, Report, Step};
+use crate::wire::{self, CANCEL, DISK_FULL, Failure, Inside, LOG_TOO_LONG, Report, Step};
 use crate::{Enforced, Exit, Outcome, Spec, UserNamespace, Via};
 
 /// The namespaces of every sandbox.
@@ -52,7 +52,8 @@ fn supervise(control: &UnixStream) -> Result<Report, Failure> {
     drop(far_link);
     let mut groups = Groups::create(&spec.limits);
     groups.add(process.pid);
-    let mut sandbox = Supervised { process, link, groups, user_namespace, cause: None, word: None };
+    let mut sandbox =
+        Supervised { process, link, groups, user_namespace, cause: None, word: None, looked: (began, 0, 0) };
     if let Err(failure) = sandbox.let_in() {
         sandbox.end(Cause::Lost);
         sandbox.word = Some(Inside::Failed(failure));
@@ -85,11 +86,18 @@ fn fork(user_namespace: UserNamespace) -> io::Result<(Forked, bool)> {
     Ok((sys::fork_into(NAMESPACES)?, false))
 }
 
+/// Processes are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A program that tries how many processes it may have stops soon; what wants more for so many looks is a bomb.
+const MAX_LOOKS_AT_LIMIT: u32 = 8;
+
 /// Why the supervisor killed what is inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Canceled,
     LogTooLong,
+    DiskFull,
+    TooManyProcesses,
     TimedOut,
     /// The caller died, or pid 1 cannot be let in.
     Lost,
@@ -102,6 +110,8 @@ struct Supervised {
     user_namespace: bool,
     cause: Option<Cause>,
     word: Option<Inside>,
+    /// When processes were looked at, how many had been refused then, and in how many looks on end it became more.
+    looked: (Instant, u64, u32),
 }
 
 impl Supervised {
@@ -136,6 +146,7 @@ impl Supervised {
             if Instant::now() >= deadline {
                 self.end(Cause::TimedOut);
             }
+            self.look_at_processes();
         }
     }
 
@@ -145,7 +156,7 @@ impl Supervised {
         // A closed socket would be ready for ever.
         fds.extend(link_open.then(|| PollFd::new(&self.link, interest(link_open))));
         fds.extend(control_open.then(|| PollFd::new(control, interest(control_open))));
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now()).min(LOOK_EVERY);
         let timeout = self.cause.is_none().then(|| timespec(left));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -160,6 +171,19 @@ impl Supervised {
             link: link_open && is_ready(self.link.as_fd()),
             control: control_open && is_ready(control.as_fd()),
         })
+    }
+
+    fn look_at_processes(&mut self) {
+        let (at, refused, looks) = self.looked;
+        if at.elapsed() < LOOK_EVERY {
+            return;
+        }
+        let now_refused = self.groups.refused_processes();
+        let looks = if now_refused > refused { looks + 1 } else { 0 };
+        self.looked = (Instant::now(), now_refused, looks);
+        if looks >= MAX_LOOKS_AT_LIMIT {
+            self.end(Cause::TooManyProcesses);
+        }
     }
 
     /// Takes one word of pid 1; returns whether there can be more.
@@ -184,6 +208,7 @@ impl Supervised {
         match rustix::net::recv(control, &mut byte, RecvFlags::DONTWAIT) {
             Ok((1, _)) if byte[0] == CANCEL => self.end(Cause::Canceled),
             Ok((1, _)) if byte[0] == LOG_TOO_LONG => self.end(Cause::LogTooLong),
+            Ok((1, _)) if byte[0] == DISK_FULL => self.end(Cause::DiskFull),
             Ok((1, _)) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             Ok(_) | Err(_) => {
                 self.end(Cause::Lost);
@@ -206,6 +231,7 @@ impl Supervised {
             user_namespace: self.user_namespace,
             memory: self.groups.memory(),
             pids: self.groups.pids().or(Some(Via::Rlimit)),
+            cores: self.groups.cores(),
             cgroup_kill: self.groups.can_kill(),
         }
     }
@@ -218,7 +244,7 @@ impl Supervised {
             Some(Inside::Ended(status)) => Some(status),
             _ => None,
         };
-        let exit = decide(status, ended.status, self.cause, self.groups.oom_kills());
+        let exit = decide(status, ended.status, self.cause, self.groups.oom_kills(), self.groups.refused_processes());
         Report::Ended(Outcome {
             exit,
             wall,
@@ -245,14 +271,17 @@ fn timespec(duration: Duration) -> Timespec {
 }
 
 /// Decides how the run ended, from the command's status (if it ended by itself), that of pid 1, why we killed it (if we
-/// did), and how many processes the kernel killed for want of memory.
-fn decide(command: Option<i32>, init: i32, cause: Option<Cause>, oom_kills: u64) -> Exit {
+/// did), and how many processes the kernel killed for want of memory, and refused because there were too many.
+fn decide(command: Option<i32>, init: i32, cause: Option<Cause>, oom_kills: u64, refused: u64) -> Exit {
     match (command.map(by_itself), cause) {
         (Some(Exit::Exited(0)), _) => Exit::Exited(0),
         (Some(_), _) if oom_kills > 0 => Exit::OutOfMemory,
+        (Some(_), _) if refused > 0 => Exit::TooManyProcesses,
         (Some(exit), _) => exit,
         (None, Some(Cause::TimedOut)) => Exit::TimedOut,
         (None, Some(Cause::LogTooLong)) => Exit::LogTooLong,
+        (None, Some(Cause::DiskFull)) => Exit::DiskFull,
+        (None, Some(Cause::TooManyProcesses)) => Exit::TooManyProcesses,
         (None, Some(Cause::Canceled | Cause::Lost)) => Exit::Canceled,
         (None, None) if oom_kills > 0 => Exit::OutOfMemory,
         (None, None) => by_itself(init),
@@ -260,7 +289,11 @@ fn decide(command: Option<i32>, init: i32, cause: Option<Cause>, oom_kills: u64)
 }
 
 fn by_itself(status: i32) -> Exit {
-    if libc::WIFSIGNALED(status) { Exit::Signaled(libc::WTERMSIG(status)) } else { Exit::Exited(libc::WEXITSTATUS(status)) }
+    if libc::WIFSIGNALED(status) {
+        Exit::Signaled(libc::WTERMSIG(status))
+    } else {
+        Exit::Exited(libc::WEXITSTATUS(status))
+    }
 }
 
 #[cfg(test)]
@@ -272,23 +305,31 @@ mod tests {
 
     #[test]
     fn what_the_command_said_itself_comes_first() {
-        assert_eq!(decide(Some(CODE_3), 0, None, 0), Exit::Exited(3));
-        assert_eq!(decide(Some(CODE_3), KILLED, Some(Cause::Canceled), 0), Exit::Exited(3));
-        assert_eq!(decide(Some(libc::SIGSEGV), 0, None, 0), Exit::Signaled(libc::SIGSEGV));
+        assert_eq!(decide(Some(CODE_3), 0, None, 0, 0), Exit::Exited(3));
+        assert_eq!(decide(Some(CODE_3), KILLED, Some(Cause::Canceled), 0, 0), Exit::Exited(3));
+        assert_eq!(decide(Some(libc::SIGSEGV), 0, None, 0, 0), Exit::Signaled(libc::SIGSEGV));
     }
 
     #[test]
     fn a_failure_after_memory_ran_out_is_told_as_that() {
-        assert_eq!(decide(Some(CODE_3), 0, None, 1), Exit::OutOfMemory);
-        assert_eq!(decide(None, KILLED, None, 1), Exit::OutOfMemory);
-        assert_eq!(decide(Some(0), 0, None, 1), Exit::Exited(0));
+        assert_eq!(decide(Some(CODE_3), 0, None, 1, 0), Exit::OutOfMemory);
+        assert_eq!(decide(None, KILLED, None, 1, 0), Exit::OutOfMemory);
+        assert_eq!(decide(Some(0), 0, None, 1, 0), Exit::Exited(0));
+    }
+
+    #[test]
+    fn a_failure_after_processes_were_refused_is_told_as_that() {
+        assert_eq!(decide(Some(CODE_3), 0, None, 0, 7), Exit::TooManyProcesses);
+        assert_eq!(decide(Some(0), 0, None, 0, 7), Exit::Exited(0));
+        assert_eq!(decide(None, KILLED, Some(Cause::TooManyProcesses), 0, 7), Exit::TooManyProcesses);
     }
 
     #[test]
     fn a_kill_is_told_by_its_cause() {
-        assert_eq!(decide(None, KILLED, Some(Cause::TimedOut), 0), Exit::TimedOut);
-        assert_eq!(decide(None, KILLED, Some(Cause::LogTooLong), 0), Exit::LogTooLong);
-        assert_eq!(decide(None, KILLED, Some(Cause::Canceled), 0), Exit::Canceled);
-        assert_eq!(decide(None, KILLED, None, 0), Exit::Signaled(KILLED));
+        assert_eq!(decide(None, KILLED, Some(Cause::TimedOut), 0, 0), Exit::TimedOut);
+        assert_eq!(decide(None, KILLED, Some(Cause::LogTooLong), 0, 0), Exit::LogTooLong);
+        assert_eq!(decide(None, KILLED, Some(Cause::Canceled), 0, 0), Exit::Canceled);
+        assert_eq!(decide(None, KILLED, Some(Cause::DiskFull), 0, 0), Exit::DiskFull);
+        assert_eq!(decide(None, KILLED, None, 0, 0), Exit::Signaled(KILLED));
     }
 }

@@ -109,7 +109,8 @@ pub(super) fn wait(pid: i32) -> io::Result<Ended> {
 }
 
 fn duration(time: libc::timeval) -> Duration {
-    Duration::from_secs(time.tv_sec.try_into().unwrap_or(0)) + Duration::from_micros(time.tv_usec.try_into().unwrap_or(0))
+    Duration::from_secs(time.tv_sec.try_into().unwrap_or(0))
+        + Duration::from_micros(time.tv_usec.try_into().unwrap_or(0))
 }
 
 /// The kernel's `struct mount_attr`.
@@ -171,7 +172,8 @@ pub(super) fn set_seccomp_filter(program: &mut [libc::sock_filter]) -> io::Resul
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     // SAFETY: the program outlives the call, which copies it.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) })
+        .map(drop)
 }
 
 /// Brings up the loopback interface of this network namespace.

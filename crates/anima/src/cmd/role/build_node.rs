@@ -28,6 +28,7 @@ impl BuildNode {
             helper: helper(),
             slots: self.slots.or(prepared.config.build_node.slots).unwrap_or_else(default_slots),
             architectures: own_architectures()?,
+            limits: prepared.config.build_node.limits,
         };
         run(Some((&prepared.folder, Role::BuildNode)), async |shutdown| {
             Ok(anima_build_node::run(config, shutdown).await?)

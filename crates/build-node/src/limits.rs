@@ -1,0 +1,164 @@
+//! What one task may use of this machine: what the node gives, and of that what platform and package say.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anima_sandbox::Exit;
+use anima_types::lease::MAX_LOG_BYTES;
+use anima_types::platform;
+
+const MIB: u64 = 1024 * 1024;
+/// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
+const BUILD_WALL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Enough for a parallel build of the largest packages, too few for a fork bomb to hurt the machine.
+const PROCESSES: u64 = 16_384;
+/// Kept free of what builds write: for the master's data on the same disk, and for the node's own.
+pub(crate) const KEEP_FREE_BYTES: u64 = 1024 * MIB;
+/// Files and folders of one build: the largest source trees have some 100,000, and their tests as many again.
+pub(crate) const FILES: u64 = 4_000_000;
+/// The end of a log is ours: why the task failed has to fit, too.
+const OWN_LOG_BYTES: u64 = MIB;
+
+/// The bounds of one task, each one a number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    pub memory_bytes: u64,
+    pub disk_bytes: u64,
+    pub cores: Option<u32>,
+    pub wall: Duration,
+    pub processes: u64,
+    pub log_bytes: u64,
+}
+
+/// What a node has.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    pub memory_bytes: u64,
+    pub free_disk_bytes: u64,
+    pub slots: u32,
+}
+
+impl Machine {
+    /// Looks at this machine; `data` is where builds write.
+    pub fn look(data: &Path, slots: u32) -> std::io::Result<Machine> {
+        let memory = rustix::system::sysinfo();
+        let disk = rustix::fs::statvfs(data)?;
+        Ok(Machine {
+            memory_bytes: memory.totalram as u64 * u64::from(memory.mem_unit),
+            free_disk_bytes: disk.f_bavail * disk.f_frsize,
+            slots,
+        })
+    }
+}
+
+impl Limits {
+    /// Returns what a node gives to each of its tasks: its share of the machine, or less where its configuration says so.
+    pub fn of_node(machine: Machine, said: platform::Limits) -> Limits {
+        let slots = u64::from(machine.slots.max(1));
+        // A tenth is for the node itself and the system.
+        let memory_bytes = machine.memory_bytes / 10 * 9 / slots;
+        let disk_bytes = machine.free_disk_bytes.saturating_sub(KEEP_FREE_BYTES) / slots;
+        let all = Limits {
+            memory_bytes,
+            disk_bytes,
+            cores: None,
+            wall: BUILD_WALL,
+            processes: PROCESSES,
+            log_bytes: MAX_LOG_BYTES - OWN_LOG_BYTES,
+        };
+        all.within(said)
+    }
+
+    /// Returns the lower of both, each by each.
+    pub fn within(self, said: platform::Limits) -> Limits {
+        let lower =
+            |own: u64, said: Option<u64>, unit: u64| said.map_or(own, |said| own.min(said.saturating_mul(unit)));
+        Limits {
+            memory_bytes: lower(self.memory_bytes, said.memory_mib, MIB),
+            disk_bytes: lower(self.disk_bytes, said.disk_mib, MIB),
+            cores: self.cores.into_iter().chain(said.cores).min(),
+            wall: Duration::from_secs(lower(self.wall.as_secs(), said.wall_secs, 1)),
+            processes: lower(self.processes, said.processes, 1),
+            log_bytes: lower(self.log_bytes, said.log_mib, MIB),
+        }
+    }
+
+    /// Returns them in words.
+    pub fn in_words(&self) -> String {
+        let cores = self.cores.map_or(String::new(), |cores| format!("{cores} cores, "));
+        format!(
+            "{} MiB of memory, {} MiB of disk, {cores}{} processes, {} MiB of log, {} s",
+            self.memory_bytes / MIB,
+            self.disk_bytes / MIB,
+            self.processes,
+            self.log_bytes / MIB,
+            self.wall.as_secs()
+        )
+    }
+
+    /// Returns what to do about a run that was ended because it reached one of them.
+    pub fn hint(&self, exit: Exit, package: &str) -> Option<String> {
+        let (what, key) = match exit {
+            Exit::OutOfMemory => (format!("{} MiB of memory", self.memory_bytes / MIB), "memory_mib"),
+            Exit::DiskFull => (format!("{} MiB on the disk", self.disk_bytes / MIB), "disk_mib"),
+            Exit::TimedOut => (format!("{} s", self.wall.as_secs()), "wall_secs"),
+            Exit::TooManyProcesses => (format!("{} processes", self.processes), "processes"),
+            Exit::LogTooLong => (format!("{} MiB of log", self.log_bytes / MIB), "log_mib"),
+            Exit::Exited(_) | Exit::Signaled(_) | Exit::Canceled => return None,
+        };
+        Some(format!(
+            "It may use {what} here. If it needs more: {key} in [packages.{package}.limits] of the platform's file, up to what the \
+             node gives ([build_node.limits] in its anima.toml; fewer slots give each task more)."
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1024 * MIB;
+
+    fn machine(slots: u32) -> Machine {
+        Machine { memory_bytes: 10 * GIB, free_disk_bytes: 101 * GIB, slots }
+    }
+
+    #[test]
+    fn tasks_share_the_machine() {
+        let limits = Limits::of_node(machine(2), platform::Limits::default());
+
+        assert_eq!((limits.memory_bytes, limits.disk_bytes), (10 * GIB / 10 * 9 / 2, 50 * GIB));
+        assert_eq!(Limits::of_node(machine(0), platform::Limits::default()).disk_bytes, 100 * GIB);
+        assert!(limits.log_bytes < MAX_LOG_BYTES);
+    }
+
+    #[test]
+    fn a_package_gets_what_it_says_but_never_more_than_its_node_gives() {
+        let node = Limits::of_node(machine(1), platform::Limits { memory_mib: Some(2048), ..Default::default() });
+
+        let said =
+            platform::Limits { memory_mib: Some(512), cores: Some(2), wall_secs: Some(60), ..Default::default() };
+        let less = node.within(said);
+        let more = node.within(platform::Limits { memory_mib: Some(u64::MAX), ..Default::default() });
+
+        assert_eq!((less.memory_bytes, less.cores, less.wall.as_secs()), (512 * MIB, Some(2), 60));
+        assert_eq!(more.memory_bytes, 2 * GIB);
+        assert_eq!(
+            less.in_words(),
+            "512 MiB of memory, 102400 MiB of disk, 2 cores, 16384 processes, 255 MiB of log, 60 s"
+        );
+    }
+
+    #[test]
+    fn who_reached_a_limit_learns_its_size_and_where_it_is_set() {
+        let limits = Limits::of_node(machine(1), platform::Limits { disk_mib: Some(100), ..Default::default() });
+
+        let hint = limits.hint(Exit::DiskFull, "kernel").unwrap();
+
+        assert!(
+            hint.contains("100 MiB on the disk") && hint.contains("disk_mib in [packages.kernel.limits]"),
+            "{hint}"
+        );
+        assert_eq!(limits.hint(Exit::Exited(1), "kernel"), None);
+    }
+}
