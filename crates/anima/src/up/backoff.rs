@@ -5,8 +5,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(500);
 /// Long enough not to fill the log, short enough that nobody has to restart by hand after the cause is gone.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A role that ran so long was well: its next wait is the first again.
-const WELL: Duration = Duration::from_secs(60);
+/// A role that ran so long was well: its next wait is the first again. What cannot start ends within a second or two.
+const WELL: Duration = Duration::from_secs(5);
 
 /// Doubles from one early end to the next.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@ mod kills;
 mod masters;
 mod pages;
 mod signatures_and_layers;
+mod storm;
 
 use std::{path::Path, time::Duration};
 
