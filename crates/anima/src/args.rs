@@ -49,6 +49,7 @@ pub enum Command {
     Up(cmd::up::Up),
     #[command(subcommand)]
     Build(cmd::build::Build),
+    Plan(cmd::plan::Plan),
     #[command(subcommand)]
     Task(cmd::task::Task),
     #[command(subcommand)]

@@ -4,6 +4,7 @@ use anima_types::{
     Sha256,
     artifact::Artifact,
     build::{Build, BuildDetail, CreateBuild, ListQuery},
+    build_plan::{BuildPlan, CreateBuildPlan},
     event::Event,
     id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, TaskId, TokenId},
     key::{CreateKey, Key},
@@ -16,6 +17,7 @@ use anima_types::{
     repository::{Repository, RepositoryPackage, Snapshot},
     task::Task,
     token::{CreateToken, CreatedToken, Token, Whoami},
+    why::Why,
 };
 use bytes::Bytes;
 use reqwest::Method;
@@ -75,6 +77,16 @@ impl Client {
     /// Returns a task.
     pub async fn task(&self, task: TaskId) -> Result<Task, Error> {
         self.get(&format!("api/v1/tasks/{task}"), NONE).await
+    }
+
+    /// Returns why a task stands where it stands.
+    pub async fn why(&self, task: TaskId) -> Result<Why, Error> {
+        self.get(&format!("api/v1/tasks/{task}/why"), NONE).await
+    }
+
+    /// Returns what a build would do.
+    pub async fn plan_build(&self, wanted: &CreateBuildPlan) -> Result<BuildPlan, Error> {
+        self.post("api/v1/build-plans", wanted).await
     }
 
     /// Stops a task.

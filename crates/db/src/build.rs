@@ -2,7 +2,7 @@
 
 use anima_types::{
     Arch, Timestamp,
-    build::{Event, Status, next},
+    build::{Event, Priority, Status, next},
     id::BuildId,
 };
 use sqlx::any::AnyRow;
@@ -28,6 +28,8 @@ pub struct Build {
     pub platforms: Vec<String>,
     /// The architectures.
     pub architectures: Vec<Arch>,
+    /// How much it is hurried.
+    pub priority: Priority,
     /// Its state in one sentence.
     pub summary: String,
     /// Pushes join it until then; none once it is closed.
@@ -49,6 +51,8 @@ pub struct NewBuild {
     pub platforms: Vec<String>,
     /// The architectures.
     pub architectures: Vec<Arch>,
+    /// How much it is hurried.
+    pub priority: Priority,
     /// Its state in one sentence.
     pub summary: String,
     /// Pushes of this key join it until that moment.
@@ -72,8 +76,8 @@ pub struct Filter {
 pub async fn insert(write: &mut Write, new: &NewBuild) -> Result<BuildId> {
     let (gather_key, gather_until) = new.gather.as_ref().map(|(key, until)| (key.as_str(), until.0)).unzip();
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO build (status, owner, reason, platforms, architectures, summary, gather_key, gather_until, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO build (status, owner, reason, platforms, architectures, summary, gather_key, gather_until, created_at, priority)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          RETURNING id",
     )
     .bind(Status::Sources.name())
@@ -85,6 +89,7 @@ pub async fn insert(write: &mut Write, new: &NewBuild) -> Result<BuildId> {
     .bind(gather_key)
     .bind(gather_until)
     .bind(write.now.0)
+    .bind(new.priority.name())
     .fetch_one(&mut **write)
     .await?;
     let id = BuildId(id);
@@ -230,6 +235,7 @@ fn from_row(row: &AnyRow) -> Result<Build> {
         reason: row.text("reason")?,
         platforms: row.json("platforms")?,
         architectures: row.json("architectures")?,
+        priority: row.word("priority", Priority::from_name)?,
         summary: row.text("summary")?,
         gather_until: row.maybe_time("gather_until")?,
         created_at: row.time("created_at")?,

@@ -63,6 +63,7 @@ async fn pushes_find_the_build_that_gathers_until_its_time_is_over() {
         reason: "pushed".into(),
         platforms: vec![],
         architectures: vec![],
+        priority: Default::default(),
         summary: String::new(),
         gather: Some(("ada s1".into(), until)),
     };

@@ -128,6 +128,7 @@ impl Address {
         Migrator::with_migrations(vec![
             one(1, "main line", include_str!("../migrations/0001_main_line.sql")),
             one(2, "node instance", include_str!("../migrations/0002_node_instance.sql")),
+            one(3, "task queue", include_str!("../migrations/0003_task_queue.sql")),
         ])
     }
 

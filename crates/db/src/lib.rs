@@ -30,6 +30,7 @@ pub mod snapshot;
 pub mod source;
 pub mod task;
 pub mod task_dependency;
+pub mod task_queue;
 pub mod token;
 
 pub use connection::{Connection, Db, Read, Write};

@@ -44,6 +44,12 @@ pub struct Task {
     pub lease_expires_at: Option<Timestamp>,
     /// The node that has or had it.
     pub node: Option<String>,
+    /// How long it is expected to take, in seconds, where that is known.
+    pub estimate_secs: Option<i64>,
+    /// How long it and the longest chain of those that wait for it take, in seconds.
+    pub chain_secs: i64,
+    /// Ready tasks are given out in the order of this.
+    pub queued_for: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last given out.
@@ -119,8 +125,8 @@ impl About {
 /// Writes a task that waits.
 pub async fn insert(write: &mut Write, about: &About, why: &str) -> Result<TaskId> {
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
          RETURNING id",
     )
     .bind(about.kind.name())
@@ -165,32 +171,58 @@ pub async fn of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<Task>
 
 /// Returns the tasks that nodes hold.
 pub async fn list_leased(connection: &mut Connection) -> Result<Vec<Task>> {
-    // Index: task_ready.
+    // Index: task_queue.
     list(sqlx::query("SELECT * FROM task WHERE status = $1 ORDER BY id").bind(Status::Leased.name()), connection).await
 }
 
-/// Returns the oldest task that a node may take which takes these kinds and runs these architectures.
-pub async fn find_ready(connection: &mut Connection, kinds: &[Kind], archs: &[Arch]) -> Result<Option<Task>> {
-    const KINDS: usize = Kind::ALL.len();
-    const ARCHS: usize = Arch::ALL.len();
-    // Index: task_ready. The lists are filled up with words that no row has.
-    let mut query = sqlx::query(
+/// Returns the newest task of that kind that succeeded for a package on a platform and, if that is said, an architecture.
+pub async fn find_newest_success(
+    connection: &mut Connection,
+    kind: Kind,
+    package: &str,
+    platform: &str,
+    arch: Option<Arch>,
+) -> Result<Option<Task>> {
+    // Index: task_package.
+    let row = sqlx::query(
         "SELECT * FROM task
-         WHERE status = $1
-           AND kind IN ($2, $3, $4, $5, $6, $7)
-           AND (arch IS NULL OR arch IN ($8, $9, $10, $11, $12, $13, $14))
-         ORDER BY id
+         WHERE package = $1 AND kind = $2 AND status = $3 AND platform = $4 AND ($5 = '' OR arch = $5)
+         ORDER BY id DESC
          LIMIT 1",
     )
-    .bind(Status::Ready.name());
-    for at in 0..KINDS {
-        query = query.bind(kinds.get(at).map_or("", |kind| kind.name()));
-    }
-    for at in 0..ARCHS {
-        query = query.bind(archs.get(at).map_or("", |arch| arch.name()));
-    }
-    let row = query.fetch_optional(connection).await?;
+    .bind(package)
+    .bind(kind.name())
+    .bind(Status::Succeeded.name())
+    .bind(platform)
+    .bind(arch.map_or("", Arch::name))
+    .fetch_optional(connection)
+    .await?;
     row.as_ref().map(from_row).transpose()
+}
+
+/// Returns the names of all packages with a source package on a platform.
+pub async fn packages_of_platform(connection: &mut Connection, platform: &str) -> Result<Vec<String>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT package FROM task WHERE kind = $1 AND status = $2 AND platform = $3 AND package IS NOT NULL
+         ORDER BY package",
+    )
+    .bind(Kind::Src.name())
+    .bind(Status::Succeeded.name())
+    .bind(platform)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.text("package")).collect()
+}
+
+/// Writes how long a task is expected to take, and how long with what waits for it, in seconds.
+pub async fn set_estimate(write: &mut Write, id: TaskId, secs: Option<i64>, chain_secs: i64) -> Result<()> {
+    sqlx::query("UPDATE task SET estimate_secs = $2, chain_secs = $3 WHERE id = $1")
+        .bind(id.0)
+        .bind(secs)
+        .bind(chain_secs)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
 }
 
 /// Moves a task along its table, if it still stands where `task` says. A restart forgets what the last try gave.
@@ -315,7 +347,7 @@ async fn list(query: Query<'_>, connection: &mut Connection) -> Result<Vec<Task>
     query.fetch_all(connection).await?.iter().map(from_row).collect()
 }
 
-fn from_row(row: &AnyRow) -> Result<Task> {
+pub(crate) fn from_row(row: &AnyRow) -> Result<Task> {
     Ok(Task {
         id: TaskId(row.int("id")?),
         status: row.word("status", Status::from_name)?,
@@ -334,6 +366,9 @@ fn from_row(row: &AnyRow) -> Result<Task> {
         lease_number: row.int("lease_number")?,
         lease_expires_at: row.maybe_time("lease_expires_at")?,
         node: row.maybe_text("node")?,
+        estimate_secs: row.maybe_int("estimate_secs")?,
+        chain_secs: row.int("chain_secs")?,
+        queued_for: row.time("queued_for")?,
         created_at: row.time("created_at")?,
         started_at: row.maybe_time("started_at")?,
         ended_at: row.maybe_time("ended_at")?,

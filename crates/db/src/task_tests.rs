@@ -94,8 +94,9 @@ async fn a_node_finds_the_oldest_task_of_its_kinds_and_architectures() {
     let sign = get(&mut write, sign).await.unwrap();
     apply(&mut write, &sign, Event::DependenciesMet, "Ready.").await.unwrap();
 
-    let mut found =
-        async |kinds: &[Kind], archs: &[Arch]| find_ready(&mut write, kinds, archs).await.unwrap().map(|task| task.id);
+    let mut found = async |kinds: &[Kind], archs: &[Arch]| {
+        crate::task_queue::find_ready(&mut write, kinds, archs).await.unwrap().map(|task| task.id)
+    };
 
     assert_eq!(found(&[Kind::Build], &[Arch::X86_64, Arch::Aarch64]).await, Some(arm.id));
     assert_eq!(found(&[Kind::Src, Kind::Build], &[Arch::X86_64]).await, Some(intel.id));

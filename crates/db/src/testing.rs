@@ -44,6 +44,7 @@ pub(crate) async fn build(write: &mut Write) -> BuildId {
         reason: "asked for by ada".into(),
         platforms: vec!["seed-1".into()],
         architectures: vec![Arch::X86_64],
+        priority: Default::default(),
         summary: "Waits.".into(),
         gather: None,
     };

@@ -122,13 +122,13 @@ async fn ready_before(events: &mut broadcast::Receiver<anima_types::event::Event
 async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
     // A look first: writers wait for one another.
     let mut read = app.db.read().await?;
-    if anima_db::task::find_ready(&mut read, &claim.kinds, &claim.architectures).await?.is_none() {
+    if anima_db::task_queue::find_ready(&mut read, &claim.kinds, &claim.architectures).await?.is_none() {
         return Ok(None);
     }
     drop(read);
     let now = app.now();
     let mut write = app.db.write(now, &claim.node).await?;
-    let Some(task) = anima_db::task::find_ready(&mut write, &claim.kinds, &claim.architectures).await? else {
+    let Some(task) = anima_db::task_queue::find_ready(&mut write, &claim.kinds, &claim.architectures).await? else {
         return Ok(None);
     };
     let expires_at = now.plus_secs(LEASE_SECS);

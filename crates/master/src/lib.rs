@@ -38,6 +38,7 @@ mod serve;
 mod signing;
 mod task;
 mod token;
+mod why;
 mod work;
 
 use std::{sync::Arc, time::SystemTime};
@@ -74,7 +75,9 @@ pub fn routes() -> Vec<Route> {
         health::routes(),
         openapi::routes(),
         build::routes(),
+        build::plan_routes(),
         task::routes(),
+        why::routes(),
         lease::routes(),
         log::routes(),
         artifact::routes(),

@@ -3,7 +3,7 @@
 
 use anima_db::{Write, build::NewBuild};
 use anima_types::{
-    build::Source,
+    build::{Priority, Source},
     id::BuildId,
     permission::Permission,
     platform::Platform,
@@ -71,6 +71,7 @@ async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) 
         reason: format!("pushed to {}@{}", push.package, push.branch),
         platforms: platforms.iter().map(|platform| platform.name.clone()).collect(),
         architectures: architectures.clone(),
+        priority: Priority::Normal,
         summary: "Source packages are made.".to_string(),
         gather: Some((key, until)),
     };

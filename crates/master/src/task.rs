@@ -80,6 +80,7 @@ async fn view(
         why: task.why,
         waits_for,
         attempts: task.attempts,
+        estimate_secs: task.estimate_secs,
         node: task.node,
         created_at: task.created_at,
         started_at: task.started_at,

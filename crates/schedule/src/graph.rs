@@ -47,7 +47,8 @@ impl Graph {
             needed_by: vec![Vec::new(); sources.len()],
         };
         for (at, source) in sources.iter().enumerate() {
-            let needed = source.build_requires.iter().flat_map(|text| names(text)).filter_map(|name| providers.get(name));
+            let needed =
+                source.build_requires.iter().flat_map(|text| names(text)).filter_map(|name| providers.get(name));
             let needed: BTreeSet<usize> = needed.flatten().copied().filter(|other| *other != at).collect();
             for &other in &needed {
                 graph.needed_by[other].push(at);

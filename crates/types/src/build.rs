@@ -130,6 +130,38 @@ pub const fn next(status: Status, event: Event) -> Option<Status> {
     })
 }
 
+/// How much a build is hurried. It moves a build's tasks in the queue by a day and not more, so that nothing waits for ever.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A mass rebuild, which takes what others leave.
+    Background,
+    /// What a packager waits for.
+    #[default]
+    Normal,
+    /// A security fix.
+    Urgent,
+}
+
+impl Priority {
+    /// All of them.
+    pub const ALL: [Priority; 3] = [Priority::Background, Priority::Normal, Priority::Urgent];
+
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Priority::Background => "background",
+            Priority::Normal => "normal",
+            Priority::Urgent => "urgent",
+        }
+    }
+
+    /// Returns the priority of that name.
+    pub fn from_name(name: &str) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|priority| priority.name() == name)
+    }
+}
+
 /// One package of a request: where its source is.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SourceRef {
@@ -151,6 +183,9 @@ pub struct CreateBuild {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
+    /// How much it is hurried.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 /// Query of `GET /api/v1/builds`: newest first.
@@ -202,6 +237,9 @@ pub struct Build {
     /// For which architectures.
     #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
+    /// How much it is hurried.
+    #[serde(default)]
+    pub priority: Priority,
     /// When it was asked for.
     #[schema(value_type = String)]
     pub created_at: Timestamp,

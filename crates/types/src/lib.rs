@@ -10,6 +10,7 @@
 pub mod arch;
 pub mod artifact;
 pub mod build;
+pub mod build_plan;
 pub mod digest;
 pub mod dist_git;
 pub mod error;
@@ -29,6 +30,7 @@ pub mod repository;
 pub mod task;
 pub mod time;
 pub mod token;
+pub mod why;
 pub mod work;
 
 pub use arch::Arch;

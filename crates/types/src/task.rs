@@ -217,6 +217,9 @@ pub struct Task {
     pub waits_for: Vec<TaskId>,
     /// How often it was given out.
     pub attempts: u32,
+    /// How long it is expected to take, in seconds, where it was done before.
+    #[serde(default)]
+    pub estimate_secs: Option<i64>,
     /// The node that has or had it.
     pub node: Option<String>,
     /// When it was made.

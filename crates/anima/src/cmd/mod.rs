@@ -9,6 +9,7 @@ mod log;
 pub mod lookaside;
 pub mod node;
 pub mod package;
+pub mod plan;
 pub mod platform;
 pub mod product;
 pub mod release;
@@ -33,6 +34,7 @@ pub fn run(global: &Global, command: Command) -> Result {
     match command {
         Command::Up(up) => up.run(global),
         Command::Build(build) => ask(global, async |ask| build.run(ask).await),
+        Command::Plan(plan) => ask(global, async |ask| plan.run(ask).await),
         Command::Task(task) => ask(global, async |ask| task.run(ask).await),
         Command::Package(package) => ask(global, async |ask| package.run(ask).await),
         Command::Release(release) => ask(global, async |ask| release.run(ask).await),

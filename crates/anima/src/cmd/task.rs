@@ -1,6 +1,6 @@
 //! `anima task`: one task.
 
-use anima_types::{id::TaskId, task};
+use anima_types::{id::TaskId, task, why::Why};
 use clap::Subcommand;
 
 use super::{Ask, log};
@@ -14,6 +14,11 @@ use crate::{
 pub enum Task {
     /// Show a task
     Show {
+        /// The task's id
+        id: TaskId,
+    },
+    /// Say why a task stands where it stands, and when it should begin and end
+    Why {
         /// The task's id
         id: TaskId,
     },
@@ -41,6 +46,7 @@ impl Task {
     pub async fn run(self, ask: &Ask) -> Result {
         match self {
             Task::Show { id } => ask.output.show(&ask.client.task(id).await?, describe),
+            Task::Why { id } => ask.output.show(&ask.client.why(id).await?, because),
             Task::Log { id, follow } => log::print(ask, &ask.client.task(id).await?, follow).await,
             Task::Restart { id } => {
                 ask.client.restart_task(id).await?;
@@ -52,6 +58,16 @@ impl Task {
             }
         }
     }
+}
+
+fn because(why: &Why) -> String {
+    let mut fields = vec![("task", why.task.to_string()), ("status", why.status.name().to_string())];
+    fields.push(("why", why.summary.clone()));
+    fields.extend(why.facts.iter().map(|fact| ("fact", fact.text.clone())));
+    fields.extend(why.starts_at.map(|at| ("begins", output::moment(at))));
+    fields.extend(why.ends_at.map(|at| ("ends", output::moment(at))));
+    fields.extend(why.hint.clone().map(|hint| ("hint", hint)));
+    output::fields(&fields)
 }
 
 /// Returns what people call a task: `build jq x86_64`.

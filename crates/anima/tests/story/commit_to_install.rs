@@ -3,7 +3,7 @@
 use std::fs;
 
 use anima_testkit::{Root, SourcePackage};
-use anima_types::task::Kind;
+use anima_types::{build_plan::BuildPlan, task::Kind};
 
 use crate::{BUILD_LIMIT, said, system};
 
@@ -40,6 +40,15 @@ async fn packages_that_are_pushed_together_are_built_in_the_order_of_their_needs
         detail.tasks.iter().find(is_its).unwrap()
     };
     assert!(task("acorn").ended_at.unwrap() <= task("oak").started_at.unwrap());
+
+    // Whoever wants to change the one is told what follows.
+    let plan = system.anima(&["plan", "--platform", "seed-1", "--what-if", "acorn", "--json"]).unwrap();
+    assert!(plan.status.success(), "{}", said(&plan));
+    let plan: BuildPlan = serde_json::from_slice(&plan.stdout).unwrap();
+    let planned = plan.packages.iter().map(|package| (package.package.as_str(), package.wave, package.is_dependant));
+    assert_eq!(planned.collect::<Vec<_>>(), [("acorn", 0, false), ("oak", 1, true)]);
+    assert!(plan.packages.iter().all(|package| package.is_measured && package.estimate_secs > 0.0));
+    assert_eq!((plan.critical_path, plan.unknown), (vec!["acorn".to_string(), "oak".to_string()], vec![]));
 }
 
 #[tokio::test]

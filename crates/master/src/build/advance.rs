@@ -17,8 +17,9 @@ use anima_types::{
     work::SrcOutcome,
 };
 
-use super::order::{Unit, order};
+use super::queue::{self, Queue};
 use crate::{app::App, error::ApiResult, release, signing, work::source_package};
+use anima_schedule::Graph;
 
 /// Steps of one build at once at most: it has four statuses to go through, and each may make tasks.
 const MAX_STEPS: usize = 16;
@@ -51,7 +52,7 @@ pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
 /// Source packages are made; then the order is known.
 async fn sources(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
     let sources = of_kind(tasks, Kind::Src);
-    if wake(write, &sources, &BTreeMap::new()).await? {
+    if wake(write, build, &sources, &BTreeMap::new()).await? {
         return Ok(true);
     }
     if sources.iter().any(|task| !task.status.is_ended()) || is_gathering(build, write) {
@@ -88,8 +89,8 @@ async fn make_build_tasks(
         Ok(ordered) => ordered,
         Err(summary) => return Ok(Err(summary)),
     };
-    for Ordered { platform, made, waits } in &ordered {
-        make_targets(write, build, platform, made, waits).await?;
+    for ordered in &ordered {
+        make_targets(write, build, ordered).await?;
     }
     Ok(Ok(()))
 }
@@ -98,7 +99,8 @@ async fn make_build_tasks(
 struct Ordered<'a> {
     platform: &'a Platform,
     made: BTreeMap<&'a str, &'a SrcOutcome>,
-    waits: super::order::Waits,
+    /// The packages, in the order of `made`.
+    graph: Graph,
 }
 
 fn ordered<'a>(app: &'a App, tasks: &'a [Task], name: &str) -> Result<Ordered<'a>, String> {
@@ -108,22 +110,23 @@ fn ordered<'a>(app: &'a App, tasks: &'a [Task], name: &str) -> Result<Ordered<'a
     let packages = packages.filter_map(|task| task.about.package.as_deref());
     let made: BTreeMap<&str, &SrcOutcome> =
         packages.filter_map(|package| Some((package, source_package(tasks, package, name)?))).collect();
-    let units = made.iter().map(|(package, made)| unit(package, made)).collect::<Vec<_>>();
-    let waits = order(&units).map_err(|cycle| format!("Failed: {cycle}; build one of them alone first."))?;
-    Ok(Ordered { platform, made, waits })
-}
-
-fn unit(package: &str, made: &SrcOutcome) -> Unit {
-    Unit { package: package.to_string(), provides: made.provides.clone(), build_requires: made.build_requires.clone() }
+    let sources = made.iter().map(|(package, made)| queue::source(package, made, 0.0)).collect::<Vec<_>>();
+    let graph = Graph::new(&sources);
+    if let Err(circle) = graph.order() {
+        let way_out =
+            circle.bootstrap.iter().map(|(first, other)| format!("{first} with the {other} that is released"));
+        let way_out = way_out.collect::<Vec<_>>().join(", ");
+        return Err(format!("Failed: {circle}; build first, alone, {way_out}."));
+    }
+    Ok(Ordered { platform, made, graph })
 }
 
 async fn make_targets(
     write: &mut Write,
     build: &Build,
-    platform: &Platform,
-    made: &BTreeMap<&str, &SrcOutcome>,
-    waits: &super::order::Waits,
+    Ordered { platform, made, graph }: &Ordered<'_>,
 ) -> ApiResult<()> {
+    let waits = graph.waits();
     let archs: Vec<Arch> =
         platform.architectures.iter().copied().filter(|arch| build.architectures.contains(arch)).collect();
     let mut ids: BTreeMap<(&str, Arch), TaskId> = BTreeMap::new();
@@ -156,6 +159,13 @@ async fn make_targets(
         let needs: Vec<TaskId> = needs.collect::<BTreeSet<_>>().into_iter().collect();
         anima_db::task_dependency::replace(write, id, &needs).await?;
     }
+    for &arch in &archs {
+        let estimates = queue::estimate(write, &platform.name, arch, made).await?;
+        for (package, estimate) in estimates {
+            let id = ids[&(package.as_str(), arch)];
+            anima_db::task::set_estimate(write, id, estimate.measured_secs, estimate.chain_secs).await?;
+        }
+    }
     Ok(())
 }
 
@@ -177,7 +187,7 @@ fn noarch_elsewhere(made: &SrcOutcome, arch: Arch, first: Option<Arch>) -> Optio
 async fn building(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
     let builds = of_kind(tasks, Kind::Build);
     let needs = anima_db::task_dependency::of_build(write, build.id).await?;
-    if wake(write, &builds, &needs).await? {
+    if wake(write, build, &builds, &needs).await? {
         return Ok(true);
     }
     if builds.iter().any(|task| !task.status.is_ended()) {
@@ -196,7 +206,13 @@ async fn building(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult
 }
 
 /// Lets waiting tasks begin, or blocks them where what they wait for will not come; returns whether any moved.
-async fn wake(write: &mut Write, tasks: &[&Task], needs: &BTreeMap<TaskId, Vec<TaskId>>) -> ApiResult<bool> {
+async fn wake(
+    write: &mut Write,
+    build: &Build,
+    tasks: &[&Task],
+    needs: &BTreeMap<TaskId, Vec<TaskId>>,
+) -> ApiResult<bool> {
+    let mut queue = None;
     let by_id: BTreeMap<TaskId, &Task> = tasks.iter().map(|task| (task.id, *task)).collect();
     let mut moved = false;
     for task in tasks.iter().filter(|task| task.status == task::Status::Waiting) {
@@ -210,7 +226,10 @@ async fn wake(write: &mut Write, tasks: &[&Task], needs: &BTreeMap<TaskId, Vec<T
             anima_db::task::apply(write, task, task::Event::DependencyFailed, &why).await?;
             moved = true;
         } else if needs.iter().all(|need| need.status.is_ended()) {
-            anima_db::task::apply(write, task, task::Event::DependenciesMet, "It waits for a node.").await?;
+            if queue.is_none() {
+                queue = Some(Queue::of(write, build).await?);
+            }
+            queue.as_mut().expect("it was made above").ready(write, task).await?;
             moved = true;
         } else {
             let waiting = needs.iter().filter(|need| !need.status.is_ended()).map(|need| name(need));
@@ -245,7 +264,7 @@ async fn testing(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<
         }
     }
     let tests = of_kind(tasks, Kind::Test);
-    if moved || wake(write, &tests, &BTreeMap::new()).await? {
+    if moved || wake(write, build, &tests, &BTreeMap::new()).await? {
         return Ok(true);
     }
     if tests.iter().any(|task| !task.status.is_ended()) {

@@ -85,6 +85,7 @@ async fn create(
         reason: format!("asked for by {}", caller.name),
         platforms: wanted.platforms,
         architectures: architectures.clone(),
+        priority: wanted.priority,
         summary: "Source packages are made.".to_string(),
         gather: None,
     };

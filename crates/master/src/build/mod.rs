@@ -2,7 +2,8 @@
 
 pub mod advance;
 mod api;
-pub mod order;
+mod plan;
+pub mod queue;
 
 use anima_db::{Write, build::Build};
 use anima_types::{
@@ -13,12 +14,14 @@ use anima_types::{
     task::Kind,
 };
 
+use self::queue::Queue;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
 };
 
 pub use api::{detail, newest, routes};
+pub use plan::routes as plan_routes;
 
 /// Adds a package to a build: its source, and a `src` task for each platform, which begins at once.
 pub async fn add_source(
@@ -29,6 +32,8 @@ pub async fn add_source(
     architectures: &[Arch],
 ) -> ApiResult<()> {
     anima_db::source::insert(write, build, source).await?;
+    let row = anima_db::build::get(write, build).await?;
+    let mut queue = Queue::of(write, &row).await?;
     for platform in platforms {
         let arch = platform.architectures.iter().copied().find(|arch| architectures.contains(arch));
         let arch = arch.ok_or_else(|| no_architecture(platform, architectures))?;
@@ -39,7 +44,7 @@ pub async fn add_source(
         about.arch = Some(arch);
         let id = anima_db::task::insert(write, &about, "It was asked for.").await?;
         let task = anima_db::task::get(write, id).await?;
-        anima_db::task::apply(write, &task, anima_types::task::Event::DependenciesMet, "It waits for a node.").await?;
+        queue.ready(write, &task).await?;
     }
     Ok(())
 }
@@ -101,6 +106,7 @@ pub async fn view(connection: &mut anima_db::Connection, row: Build) -> ApiResul
         id: row.id,
         status: row.status,
         owner: row.owner,
+        priority: row.priority,
         reason: row.reason,
         sources,
         platforms: row.platforms,

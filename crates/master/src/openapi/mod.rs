@@ -4,8 +4,8 @@
 mod operations;
 
 use anima_types::{
-    artifact, build, error, event, key, lease, node, package, permission::Permission, platform, product, push, release,
-    repository, task, token,
+    artifact, build, build_plan, error, event, key, lease, node, package, permission::Permission, platform, product,
+    push, release, repository, task, token, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -23,6 +23,14 @@ use operations::{OPERATIONS, Operation};
     build::Build,
     build::BuildDetail,
     build::CreateBuild,
+    build::Priority,
+    build_plan::BuildPlan,
+    build_plan::CreateBuildPlan,
+    build_plan::PlannedArch,
+    build_plan::PlannedCircle,
+    build_plan::PlannedPackage,
+    why::Fact,
+    why::Why,
     error::ErrorBody,
     event::Event,
     key::CreateKey,

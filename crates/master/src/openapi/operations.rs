@@ -52,6 +52,13 @@ pub const OPERATIONS: &[Operation] = &[
     act("/api/v1/builds/{build}/cancel", "Stops a build."),
     act("/api/v1/builds/{build}/restart", "Tries again what failed in a build."),
     read("/api/v1/tasks/{task}", "Shows a task.", "Task"),
+    make(
+        "/api/v1/build-plans",
+        "Says what a build would do before it is started: order, waves, the longest chain, times, circles; changes nothing.",
+        "CreateBuildPlan",
+        "BuildPlan",
+    ),
+    read("/api/v1/tasks/{task}/why", "Says why a task stands where it stands, with facts.", "Why"),
     act("/api/v1/tasks/{task}/cancel", "Stops a task."),
     act("/api/v1/tasks/{task}/restart", "Tries a task again."),
     stream("/api/v1/tasks/{task}/log", "Reads a task's log as text; `Range` reads a part."),

@@ -119,6 +119,7 @@ mod tests {
             arch: None,
             why: String::new(),
             waits_for: Vec::new(),
+            estimate_secs: None,
             attempts: 1,
             node: None,
             created_at: start,

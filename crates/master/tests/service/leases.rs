@@ -89,6 +89,27 @@ async fn what_a_killed_node_worked_on_is_given_out_when_it_is_started_again_and_
 }
 
 #[tokio::test]
+async fn a_task_says_why_it_stands_where_it_stands() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let why = async || master.get(&format!("/api/v1/tasks/{}/why", lease["task"])).await;
+
+    let held = why().await;
+    assert!(held["facts"][0]["text"].as_str().unwrap().starts_with("sign-server-1 has it since 0 s"), "{held}");
+
+    master.pass_secs(LEASE_SECS + 1);
+    anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+    let waits = why().await;
+    assert_eq!(waits["facts"][0]["text"], "It is the next of the sign tasks.");
+    assert_eq!(waits["facts"][1]["text"], "0 of 1 slots are taken on sign-server-1.");
+
+    master.pass_secs(3600);
+    let alone = why().await;
+    assert_eq!(alone["summary"], "No node is online that takes sign tasks.");
+    assert!(alone["hint"].as_str().unwrap().contains("anima node list"), "{alone}");
+}
+
+#[tokio::test]
 async fn the_same_report_twice_is_once_and_a_report_of_another_kind_is_refused() {
     let master = Master::open().await;
     let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();

@@ -62,6 +62,7 @@ async fn story() -> Story {
         reason: "pushed to jq@p1".into(),
         platforms: vec!["p1".into()],
         architectures: vec![Arch::X86_64],
+        priority: Default::default(),
         summary: format!("Failed: {HOSTILE}"),
         gather: None,
     };

@@ -9,7 +9,7 @@ mod watch;
 
 use anima_types::{
     Arch,
-    build::{self, CreateBuild, ListQuery, SourceRef, Status},
+    build::{self, CreateBuild, ListQuery, Priority, SourceRef, Status},
     id::{BuildId, TaskId},
 };
 use clap::{Args, Subcommand};
@@ -88,6 +88,9 @@ pub struct Create {
     /// An architecture; repeat it for more [default: all that the platform has and a node runs]
     #[arg(long = "arch", value_name = "ARCH")]
     architectures: Vec<Arch>,
+    /// How much it is hurried: background, normal, urgent
+    #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = parse_priority)]
+    priority: Priority,
     /// Watch it, and end as it ends
     #[arg(long)]
     wait: bool,
@@ -152,8 +155,12 @@ impl Build {
 
 impl Create {
     async fn run(self, ask: &Ask) -> Result {
-        let wanted =
-            CreateBuild { packages: self.packages, platforms: self.platforms, architectures: self.architectures };
+        let wanted = CreateBuild {
+            packages: self.packages,
+            platforms: self.platforms,
+            architectures: self.architectures,
+            priority: self.priority,
+        };
         let build = ask.client.create_build(&wanted).await?;
         match (self.wait, ask.output) {
             (false, _) => ask.output.show(&build, said),
@@ -221,6 +228,10 @@ fn parse_source(text: &str) -> std::result::Result<SourceRef, String> {
         return Err("it has to be PACKAGE or PACKAGE@REF".to_string());
     }
     Ok(SourceRef { package: package.to_string(), reference })
+}
+
+fn parse_priority(text: &str) -> std::result::Result<Priority, String> {
+    Priority::from_name(text).ok_or_else(|| "it is background, normal or urgent".to_string())
 }
 
 fn parse_status(text: &str) -> std::result::Result<Status, String> {

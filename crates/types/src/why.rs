@@ -1,0 +1,38 @@
+//! Why a task stands where it stands: what a person would otherwise ask on a chat.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Timestamp, id::TaskId, task::Status};
+
+/// `GET /api/v1/tasks/{task}/why`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Why {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub status: Status,
+    /// The answer in one sentence.
+    pub summary: String,
+    /// What it rests on, the most telling first.
+    pub facts: Vec<Fact>,
+    /// When it should begin, as far as what is known allows to say it.
+    #[schema(value_type = Option<String>)]
+    pub starts_at: Option<Timestamp>,
+    /// When it should end.
+    #[schema(value_type = Option<String>)]
+    pub ends_at: Option<Timestamp>,
+    /// What a person can do about it.
+    pub hint: Option<String>,
+}
+
+/// One fact.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Fact {
+    /// What it is about: `waits_for`, `queue`, `nodes`, `share`, `lease`, `failure`.
+    pub about: String,
+    /// One sentence.
+    pub text: String,
+    /// The task that it speaks of.
+    pub task: Option<TaskId>,
+}
