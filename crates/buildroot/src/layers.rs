@@ -1,9 +1,10 @@
 //! The folder of layers, and the handles that keep layers from being swept.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::At;
 use crate::hold::Hold;
@@ -15,6 +16,8 @@ use crate::{Error, HostRpm, LockInput, Root, make, tree};
 pub struct Layers {
     pub(crate) dirs: Dirs,
     rpm: HostRpm,
+    /// Layers whose files were looked at since the process began.
+    checked: Mutex<BTreeSet<String>>,
 }
 
 /// Where things are.
@@ -52,7 +55,7 @@ impl Layers {
         // What is in roots belongs to the same ids as on the host, programs that switch users among it.
         fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).at("close to others", &dir)?;
         let rpm = HostRpm::new(dir.join("stage"), helper)?;
-        Ok(Layers { dirs, rpm })
+        Ok(Layers { dirs, rpm, checked: Mutex::default() })
     }
 
     /// Returns the rpm that fills layers, for other work on roots.
@@ -78,19 +81,37 @@ impl Layers {
                 return Ok(layer);
             }
             let Some(hold) = Hold::try_exclusive(&self.dirs.lock_of(&name))? else { continue };
-            if Marker::read(&self.dirs.layer(&name), &name).is_some() {
+            if self.whole(&name).is_some() {
                 continue;
             }
             if let Err(error) = make::layer(&self.dirs, &self.rpm, &name, input, parent) {
                 hold.remove()?;
                 return Err(error);
             }
+            self.checked().insert(name.clone());
         }
+    }
+
+    /// Returns what is known of a layer that can be relied on. Its files are looked at once in the life of a process.
+    fn whole(&self, name: &str) -> Option<Marker> {
+        let dir = self.dirs.layer(name);
+        let marker = Marker::read(&dir, name)?;
+        if !self.checked().contains(name) {
+            if !marker.is_true_of(&dir) {
+                return None;
+            }
+            self.checked().insert(name.to_owned());
+        }
+        Some(marker)
+    }
+
+    fn checked(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self, name: &str, hold: Hold, parent: Option<&Layer>) -> Result<Option<Layer>, Error> {
         let dir = self.dirs.layer(name);
-        let Some(marker) = Marker::read(&dir, name) else { return Ok(None) };
+        let Some(marker) = self.whole(name) else { return Ok(None) };
         marker::touch(&dir).at("touch", &dir)?;
         let inner =
             Inner { name: name.to_owned(), marker, dirs: self.dirs.clone(), parent: parent.cloned(), _hold: hold };

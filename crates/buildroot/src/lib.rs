@@ -38,6 +38,7 @@ mod make;
 mod marker;
 mod overlay;
 mod root;
+mod summary;
 mod sweep;
 mod tree;
 mod work;

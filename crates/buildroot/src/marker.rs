@@ -7,10 +7,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error};
-use crate::tree;
+use crate::{summary, tree};
 
 /// The version of the file, and of the layout around it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The name of the file.
 const FILE: &str = "layer.json";
 /// The files of the layer.
@@ -30,6 +30,8 @@ pub(crate) struct Marker {
     /// Everything installed, the parent's packages included, as rpm tells it.
     pub installed: Vec<String>,
     pub size_bytes: u64,
+    /// What [`summary::of`] told of the tree when it was made.
+    summary: String,
     /// The boot in which it was made, until it is known to be on the disk.
     unwritten_since_boot: Option<String>,
 }
@@ -51,6 +53,7 @@ impl Marker {
             configuration: configuration.to_owned(),
             installed,
             size_bytes: tree::size_bytes(&files).at("measure files of", &files)?,
+            summary: summary::of(&files).at("read", &files)?,
             unwritten_since_boot: Some(boot_id()),
         })
     }
@@ -72,6 +75,11 @@ impl Marker {
         let marker: Marker = serde_json::from_slice(&fs::read(layer.join(FILE)).ok()?).ok()?;
         let survived = marker.unwritten_since_boot.as_ref().is_none_or(|boot| *boot == boot_id());
         (marker.version == VERSION && marker.name == name && survived).then_some(marker)
+    }
+
+    /// Returns whether the tree is still as it was made.
+    pub(crate) fn is_true_of(&self, layer: &Path) -> bool {
+        summary::of(&layer.join(TREE)).is_ok_and(|found| found == self.summary)
     }
 
     /// Sees to it that the layer outlives a loss of power.

@@ -3,11 +3,13 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anima_buildroot::{Error, Layer, Layers, Swept};
+use anima_buildroot::{Call, Error, Layer, Layers, Swept};
 use common::{World, list};
+use sha2::Digest;
 
 const NOTHING: Swept = Swept { layer_count: 0, layer_bytes: 0, leftover_count: 0 };
 
@@ -111,6 +113,113 @@ fn a_layer_without_its_marker_is_made_again() {
     let root = layers.layer(&input, None).unwrap().mount().unwrap();
 
     assert!(root.path().join("usr/share/base").exists());
+}
+
+#[test]
+fn a_layer_that_was_changed_is_made_again_by_the_next_process() {
+    let world = World::new();
+    let input = list(&[&world.package("base", "")]);
+    let layers = world.open();
+    let name = layers.layer(&input, None).unwrap().name().to_owned();
+    let file = world.layers_dir().join("layers").join(name).join("tree/usr/share/base");
+
+    for spoil in [|file: &Path| fs::write(file, "").unwrap(), |file: &Path| fs::remove_file(file).unwrap()] {
+        spoil(&file);
+
+        let next = world.open();
+        assert!(next.find(&input, None).unwrap().is_none());
+        let root = next.layer(&input, None).unwrap().mount().unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("usr/share/base")).unwrap(), "base\n");
+    }
+}
+
+#[test]
+fn a_root_of_layers_is_what_one_installation_makes() {
+    let world = World::new();
+    let (base, top) = (world.many_kinds("base"), world.many_kinds("top"));
+    let shell = world.shell();
+    let layers = world.open();
+    let below = layers.layer(&list(&[&shell, &base]), None).unwrap();
+    let above = layers.layer(&list(&[&top]), Some(&below)).unwrap();
+    let at_once = tempfile::tempdir().unwrap();
+    let install = Call {
+        arguments: ["-U", "--nosignature", "--nodigest", "--nodeps", "--ignorearch", "--ignoreos"]
+            .map(str::to_owned)
+            .into(),
+        packages: [&shell, &base, &top].map(|it| (it.nevra.clone(), it.path.as_path())).into(),
+        ..Call::default()
+    };
+    let mut log = Vec::new();
+    layers.rpm().run(at_once.path(), &install, &mut log).unwrap();
+
+    let root = above.mount().unwrap();
+
+    let (layered, installed) = (inventory(root.path()), inventory(at_once.path()));
+    assert!(installed.iter().any(|line| line.contains("security.capability")), "{installed:#?}");
+    assert!(installed.iter().any(|line| line.contains(" 104755 1234:77 ")), "{installed:#?}");
+    assert_eq!(layered, installed, "{}", String::from_utf8_lossy(&log));
+    assert_eq!(database(&layers, root.path()), database(&layers, at_once.path()));
+}
+
+/// All there is to know of each file but when folders and the database changed.
+fn inventory(top: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut folders = vec![top.to_owned()];
+    let mut first_names = std::collections::BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
+            let it = fs::symlink_metadata(&path).unwrap();
+            let name = path.strip_prefix(top).unwrap().to_owned();
+            let mut line = format!("{} {:o} {}:{}", name.display(), it.mode(), it.uid(), it.gid());
+            if it.is_dir() {
+                folders.push(path.clone());
+            } else if name.starts_with("var/lib/rpm") {
+                continue;
+            } else {
+                let first = first_names.entry(it.ino()).or_insert(name).clone();
+                line += &format!(" {} {} {} {}", it.size(), it.mtime(), it.nlink(), first.display());
+            }
+            if it.is_file() {
+                line += &format!(" {}", hex::encode(sha2::Sha256::digest(fs::read(&path).unwrap())));
+            } else if it.is_symlink() {
+                line += &format!(" -> {}", fs::read_link(&path).unwrap().display());
+            }
+            lines.push(line + &attributes(&path));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn attributes(path: &Path) -> String {
+    let mut names = [0; 4096];
+    let size = rustix::fs::llistxattr(path, &mut names[..]).unwrap();
+    let mut found = String::new();
+    for name in String::from_utf8_lossy(&names[..size]).split('\0').filter(|name| !name.is_empty()) {
+        let mut value = [0; 4096];
+        let size = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();
+        found += &format!(" {name}={}", hex::encode(&value[..size]));
+    }
+    found
+}
+
+/// What rpm itself tells of each package, but when it was installed and in which transaction.
+fn database(layers: &Layers, root: &Path) -> String {
+    let tags =
+        "NAME EPOCH VERSION RELEASE ARCH SHA256HEADER SIZE GROUP SOURCERPM BUILDTIME INSTALLCOLOR INSTPREFIXES POSTIN";
+    let lists = "FILENAMES FILEMODES FILESTATES FILEUSERNAME FILEDIGESTS REQUIRENEVRS PROVIDENEVRS FILECAPS";
+    let mut format: String = tags.split(' ').map(|tag| format!("{tag}=%{{{tag}}}\\n")).collect();
+    format += &lists.split(' ').map(|tag| format!("[{tag}=%{{{tag}}}\\n]")).collect::<String>();
+    let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", &format].map(str::to_owned).into();
+    let mut output = Vec::new();
+    let outcome = layers.rpm().run(root, &Call { arguments, ..Call::default() }, &mut output).unwrap();
+    let text = String::from_utf8(output).unwrap();
+    assert!(outcome.exit.is_success() && text.contains("NAME=top\n"), "{text}");
+    let mut packages: Vec<&str> = text.split("NAME=").collect();
+    packages.sort();
+    packages.join("NAME=")
 }
 
 #[test]

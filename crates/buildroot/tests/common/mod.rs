@@ -33,7 +33,24 @@ impl World {
     /// Builds `NAME-1-1.noarch` with the file `/usr/share/NAME` and these further lines.
     pub fn package(&self, name: &str, scripts: &str) -> LayerPackage {
         let install = format!("mkdir -p %{{buildroot}}/usr/share\necho {name} > %{{buildroot}}/usr/share/{name}");
-        self.build(name, &install, &format!("/usr/share/{name}"), scripts)
+        self.build(name, "", &install, &format!("/usr/share/{name}"), scripts)
+    }
+
+    /// Builds a package with a file of every kind that packages have, and a script that writes.
+    pub fn many_kinds(&self, name: &str) -> LayerPackage {
+        let install = format!(
+            "d=%{{buildroot}}/usr/share/{name}; mkdir -p $d/sticky $d/empty; echo {name} > $d/file; ln $d/file $d/second; ln -s ../{name}/file $d/link\n\
+             echo program > $d/program; echo able > $d/able; echo old > $d/config; mkdir -p %{{buildroot}}/etc; echo $d > %{{buildroot}}/etc/{name}.conf"
+        );
+        let files = format!(
+            "%dir /usr/share/{name}\n%dir %attr(1777, root, root) /usr/share/{name}/sticky\n%dir %attr(0700, builder, builders) /usr/share/{name}/empty\n\
+             /usr/share/{name}/file\n/usr/share/{name}/second\n/usr/share/{name}/link\n\
+             %attr(4755, builder, builders) /usr/share/{name}/program\n%caps(cap_net_raw=ep) /usr/share/{name}/able\n\
+             %config(noreplace) /usr/share/{name}/config\n%config %attr(0600, root, root) /etc/{name}.conf\n%ghost /var/{name}.ghost"
+        );
+        let scripts = "%post -p <lua>\nlocal f = io.open('/etc/scripts', 'a'); f:write('ran\\n'); f:close()";
+        // Its owner is known only then.
+        self.build(name, "Requires(pre): shell", &install, &files, &format!("{scripts}\n"))
     }
 
     /// Builds a package that has a shell of the host and the libraries that it needs, and is able to tell and to copy.
@@ -43,6 +60,8 @@ impl World {
         let mut install = String::from(
             "mkdir -p %{buildroot}/bin\ncp -L /bin/dash %{buildroot}/bin/sh\ncp -L /bin/cat %{buildroot}/bin/\n",
         );
+        install += "mkdir -p %{buildroot}/etc\necho 'root:x:0:0::/:/bin/sh\nbuilder:x:1234:77::/:/bin/sh' > %{buildroot}/etc/passwd\n\
+                    echo 'root:x:0:\nbuilders:x:77:' > %{buildroot}/etc/group\n";
         let mut paths: Vec<&str> =
             libraries.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).collect();
         paths.sort();
@@ -50,12 +69,18 @@ impl World {
         for path in &paths {
             install += &format!("mkdir -p $(dirname %{{buildroot}}{path})\ncp -L {path} %{{buildroot}}{path}\n");
         }
-        self.build("shell", &install, &format!("/bin/sh\n/bin/cat\n{}", paths.join("\n")), "")
+        self.build(
+            "shell",
+            "",
+            &install,
+            &format!("/etc/passwd\n/etc/group\n/bin/sh\n/bin/cat\n{}", paths.join("\n")),
+            "",
+        )
     }
 
-    fn build(&self, name: &str, install: &str, files: &str, scripts: &str) -> LayerPackage {
+    fn build(&self, name: &str, preamble: &str, install: &str, files: &str, scripts: &str) -> LayerPackage {
         let spec = format!(
-            "Name: {name}\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\nAutoReqProv: no\n%define __os_install_post %{{nil}}\n\
+            "Name: {name}\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\nAutoReqProv: no\n{preamble}\n%define __os_install_post %{{nil}}\n\
              %define _binaries_in_noarch_packages_terminate_build 0\n\
              %description\nA test.\n%install\n{install}\n{scripts}\n%files\n{files}\n"
         );
