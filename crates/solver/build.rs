@@ -8,7 +8,9 @@ fn main() {
     println!("cargo::rerun-if-changed={SHARED_DATA}");
     match std::path::Path::new(SHARED_DATA).is_dir() {
         true => println!("cargo::rustc-cfg=shared_data"),
-        false => println!("cargo::warning=tests/real_repositories.rs is left out: there is no ../shared/data beside this checkout"),
+        false => println!(
+            "cargo::warning=tests/real_repositories.rs is left out: there is no ../shared/data beside this checkout"
+        ),
     }
     println!("cargo:rerun-if-changed=src/shim");
     cc::Build::new()

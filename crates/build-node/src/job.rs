@@ -75,11 +75,7 @@ impl Job<'_> {
     ) -> Result<Workroot, Trouble> {
         let Target { platform, package, arch, inputs } = *target;
         let options = platform.options(package);
-        let own = options.repositories.iter().map(|repository| Input {
-            name: repository.name.clone(),
-            url: repository.url_for(arch, self.master_url),
-            priority: repository.priority,
-        });
+        let own = options.repositories.iter().map(|repository| repository.input(arch, self.master_url));
         let inputs: Vec<Input> = inputs.iter().cloned().chain(own).collect();
         let exclude: Vec<String> = platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect();
         let wishes = Wishes {

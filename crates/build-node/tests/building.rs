@@ -151,7 +151,7 @@ async fn requirements_that_the_sources_generate_are_installed() {
 async fn a_package_is_built_with_its_own_options() {
     let mut world = World::new().await;
     world.second_repository();
-    world.platform_lines = 
+    world.platform_lines =
         "[packages.own]\nwith = [\"gifts\"]\nwithout = [\"tests\"]\nexclude = [\"data-3*\"]\nrepositories = [{ name = \"second\", url = \"{master}/second/\" }]\n\
          [packages.own.macros]\ncolour = \"green\"\n[packages.own.limits]\ncores = 1\n".to_owned();
     let preamble =

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metadata::below;
 use crate::run::blocking;
 use crate::solve::{self, Solutions, Solved};
+use crate::trust;
 use crate::{Downloads, Error, FileHash, Journal, Phases, Result, Wanted};
 
 /// Packages and metadata that are kept for later tasks; a distribution's buildroots use around 2 GB of packages.
@@ -129,8 +130,12 @@ impl Environments {
         inputs: &[Input],
         cancel: &CancellationToken,
     ) -> Result<Vec<PathBuf>> {
-        let wanted = packages.iter().map(|package| wanted(package, inputs)).collect::<Result<Vec<_>>>()?;
-        self.downloads.get_all(&wanted, cancel).await
+        let sources = packages.iter().map(|package| source(package, inputs)).collect::<Result<Vec<_>>>()?;
+        let wanted: Vec<Wanted> = sources.iter().map(|source| source.wanted.clone()).collect();
+        let paths = self.downloads.get_all(&wanted, cancel).await?;
+        let checked: Vec<_> = sources.into_iter().zip(paths.clone()).collect();
+        blocking(move || check_signatures(&checked)).await?;
+        Ok(paths)
     }
 
     /// Removes what was least recently used, and what processes left that are gone.
@@ -154,8 +159,8 @@ impl Environments {
     ) -> Result<Environment> {
         let (mut parent, mut layers_hit) = (None, true);
         for packages in layers_of(&solved) {
-            let (input, wanted) = self.layer_input(&wishes, &packages)?;
-            let (layer, is_hit) = self.layer(input, wanted, parent, journal, cancel).await?;
+            let (input, sources) = self.layer_input(&wishes, &packages)?;
+            let (layer, is_hit) = self.layer(input, sources, parent, journal, cancel).await?;
             layers_hit &= is_hit;
             parent = Some(layer);
         }
@@ -169,7 +174,7 @@ impl Environments {
     async fn layer(
         &self,
         input: LockInput,
-        wanted: Vec<Wanted>,
+        sources: Vec<Source>,
         parent: Option<Layer>,
         journal: &Journal,
         cancel: &CancellationToken,
@@ -179,11 +184,14 @@ impl Environments {
         if let Some(layer) = blocking(move || layers.find(&looked_for, above.as_ref())).await? {
             return Ok((layer, true));
         }
+        let wanted: Vec<Wanted> = sources.iter().map(|source| source.wanted.clone()).collect();
         let (count, bytes) = self.downloads.missing(&wanted);
         if count > 0 {
             journal.say(format!("buildroot: fetching {count} packages, {:.1} MB", bytes as f64 / 1e6));
         }
-        self.downloads.get_all(&wanted, cancel).await?;
+        let paths = self.downloads.get_all(&wanted, cancel).await?;
+        let checked = sources.into_iter().zip(paths).collect::<Vec<_>>();
+        blocking(move || check_signatures(&checked)).await?;
         journal.say(format!("buildroot: installing {} packages into a new layer", wanted.len()));
         let layers = Arc::clone(&self.layers);
         let making = blocking(move || layers.layer(&input, parent.as_ref()));
@@ -196,19 +204,23 @@ impl Environments {
     }
 
     /// Returns what the layer of these packages is made from, and the files that it takes.
-    fn layer_input(&self, wishes: &Wishes<'_>, packages: &[LockedPackage]) -> Result<(LockInput, Vec<Wanted>)> {
-        let wanted = packages.iter().map(|package| wanted(package, wishes.inputs)).collect::<Result<Vec<_>>>()?;
-        let layer_packages = packages.iter().zip(&wanted).map(|(package, wanted)| LayerPackage {
+    fn layer_input(&self, wishes: &Wishes<'_>, packages: &[LockedPackage]) -> Result<(LockInput, Vec<Source>)> {
+        let sources = packages.iter().map(|package| source(package, wishes.inputs)).collect::<Result<Vec<_>>>()?;
+        let layer_packages = packages.iter().zip(&sources).map(|(package, source)| LayerPackage {
             nevra: package.nevra(),
             sha256: package.checksum.clone(),
-            path: self.downloads.place(&wanted.hash),
+            path: self.downloads.place(&source.wanted.hash),
         });
         let mut macros = BTreeMap::new();
         if wishes.without_docs {
             macros.insert("_excludedocs".to_owned(), "1".to_owned());
         }
-        let configuration = format!("{} {}", wishes.platform, wishes.arch);
-        Ok((LockInput { packages: layer_packages.collect(), configuration, macros }, wanted))
+        let mut configuration = format!("{} {}", wishes.platform, wishes.arch);
+        // What nobody has checked is not taken for what was.
+        if let Some(keys) = trust::name_of_keys(wishes.inputs) {
+            configuration += &format!(" signed by {keys}");
+        }
+        Ok((LockInput { packages: layer_packages.collect(), configuration, macros }, sources))
     }
 }
 
@@ -239,6 +251,25 @@ fn layers_of(solved: &Solved) -> Vec<Vec<LockedPackage>> {
         solved.whole.packages.iter().cloned().partition(|package| base.contains(&key(package)));
     let lists = if below.len() == base.len() { vec![below, above] } else { vec![solved.whole.packages.clone()] };
     lists.into_iter().filter(|list| !list.is_empty()).collect()
+}
+
+/// Where a package comes from.
+struct Source {
+    nevra: String,
+    wanted: Wanted,
+    input: Input,
+}
+
+fn source(package: &LockedPackage, inputs: &[Input]) -> Result<Source> {
+    let wanted = wanted(package, inputs)?;
+    let input = inputs.iter().find(|input| input.name == package.repository).cloned().unwrap_or_default();
+    Ok(Source { nevra: package.nevra(), wanted, input })
+}
+
+fn check_signatures(packages: &[(Source, PathBuf)]) -> Result<()> {
+    let signed = packages.iter().filter(|(source, _)| !source.input.gpg_keys.is_empty());
+    let signed: Vec<_> = signed.map(|(source, path)| (source.nevra.clone(), path.as_path(), &source.input)).collect();
+    trust::check_packages(&signed)
 }
 
 fn wanted(package: &LockedPackage, inputs: &[Input]) -> Result<Wanted> {
@@ -297,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_package_is_fetched_from_the_repository_that_it_was_found_in() {
-        let inputs = [Input { name: "base".into(), url: "http://h/base/".into(), priority: 99 }];
+        let inputs = [Input { name: "base".into(), url: "http://h/base/".into(), priority: 99, ..Input::default() }];
         let elsewhere = LockedPackage { location: "https://cdn/x.rpm".into(), ..package("x", "1") };
         let unknown = LockedPackage { repository: "other".into(), ..package("x", "1") };
         let weak = LockedPackage { checksum_type: "md5".into(), ..package("x", "1") };

@@ -69,6 +69,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A package or an index is not signed by who should have signed it.
+    #[error("trust {what}: {reason}")]
+    Signature {
+        /// The package or the index.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// The solver has no answer.
     #[error("{0}")]
     Solver(#[from] anima_solver::Error),

@@ -36,6 +36,13 @@ impl Error {
                 hint: None,
             },
             Error::Network { .. } => failure("unreachable", Some("Try again when the server answers.".to_owned())),
+            Error::Signature { .. } => failure(
+                "bad_signature",
+                Some(
+                    "Compare gpg_keys of the repository in the platform's file with the keys of who publishes it."
+                        .to_owned(),
+                ),
+            ),
             Error::Address { .. }
             | Error::Status { .. }
             | Error::Metadata { .. }

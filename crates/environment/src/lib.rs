@@ -13,6 +13,7 @@ mod metadata;
 mod phases;
 mod run;
 mod solve;
+mod trust;
 
 pub use download::{Downloads, Wanted};
 pub use environments::{Environment, Environments, Swept, Wishes};

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::download::PARALLEL;
+use crate::trust;
 use crate::{Downloads, Error, FileHash, Result, Wanted};
 
 /// The largest index: real ones have 2 to 10 KB.
@@ -71,6 +72,11 @@ pub(crate) async fn read_indexes(
 async fn read_index(downloads: &Downloads, input: &Input, cancel: &CancellationToken) -> Result<Index> {
     let wrong = |reason: String| Error::Metadata { name: input.name.clone(), reason };
     let bytes = downloads.small(&below(&input.url, "repodata/repomd.xml"), MAX_REPOMD_BYTES, cancel).await?;
+    if input.is_index_signed {
+        let signature =
+            downloads.small(&below(&input.url, "repodata/repomd.xml.asc"), MAX_REPOMD_BYTES, cancel).await?;
+        trust::check_index(input, &bytes, &signature)?;
+    }
     let repomd = Repomd::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
     let primary = repomd.record("primary").map_err(|error| wrong(error.to_string()))?;
     Ok(Index {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Wishes};
+use anima_rpm_file::{SigningKey, header_bytes, install_signature};
 use anima_types::Arch;
 use anima_types::work::{Failure, Input};
 use common::Repository;
@@ -158,4 +159,55 @@ async fn a_server_without_a_repository_is_told_as_that() {
 
     assert_eq!(failure.code, "bad_repository");
     assert!(failure.message.ends_with("repodata/repomd.xml: the server answered 404"), "{}", failure.message);
+}
+
+/// A key, and the repository's packages and index signed with it.
+fn signed(repository: &Repository) -> String {
+    let key = SigningKey::generate_ed25519("Tests <tests@example.org>", 1_700_000_000).unwrap();
+    for entry in std::fs::read_dir(repository.path().join("noarch")).unwrap() {
+        let path = entry.unwrap().path();
+        let signature = key.sign_detached(&header_bytes(&path).unwrap().bytes, 1_700_000_001).unwrap();
+        let signed = path.with_extension("signed");
+        install_signature(&path, &signed, &signature).unwrap();
+        std::fs::rename(signed, path).unwrap();
+    }
+    repository.index();
+    let index = std::fs::read(repository.path().join("repodata/repomd.xml")).unwrap();
+    let signature = key.sign_armoured(&index, 1_700_000_002).unwrap();
+    std::fs::write(repository.path().join("repodata/repomd.xml.asc"), signature).unwrap();
+    key.to_armoured_public().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_and_index_have_to_be_signed_where_the_platform_has_keys() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    let mut world = World::new(repository).await;
+    let key = signed(&world.repository);
+    world.input = Input { gpg_keys: vec![key.clone()], is_index_signed: true, ..world.input };
+
+    let (environment, _) = world.prepare(&["base"], &[]).await.unwrap();
+    assert_eq!(names(&environment), ["base-1"]);
+
+    // The index is changed after it was signed.
+    world.repository.add("late", "1", "");
+    let signature = std::fs::read(world.repository.path().join("repodata/repomd.xml.asc")).unwrap();
+    world.repository.index();
+    std::fs::write(world.repository.path().join("repodata/repomd.xml.asc"), signature).unwrap();
+    let changed = world.failure(&["base"], &[]).await;
+    assert_eq!(changed.code, "bad_signature");
+    assert!(changed.message.starts_with("could not trust repomd.xml of tiny: "), "{}", changed.message);
+
+    // An unsigned package, in an index that nobody has to sign.
+    world.input.is_index_signed = false;
+    let unsigned = world.failure(&["late"], &[]).await;
+    assert_eq!(unsigned.code, "bad_signature");
+    assert!(unsigned.message.contains("late-1-1.noarch of tiny") && unsigned.hint.is_some(), "{}", unsigned.message);
+
+    // Somebody else's key, with the layer of the signed package there.
+    let other = SigningKey::generate_ed25519("Other <other@example.org>", 1_700_000_000).unwrap();
+    world.input.gpg_keys = vec![other.to_armoured_public().unwrap()];
+    assert_eq!(world.failure(&["base"], &[]).await.code, "bad_signature");
+    world.input.gpg_keys.push(key);
+    world.prepare(&["base"], &[]).await.unwrap();
 }

@@ -230,7 +230,7 @@ async fn inputs_with_build(
     let is_there = |task: &Task| task.about.kind == Kind::Build && task.status == Status::Succeeded;
     if tasks.iter().any(is_there) {
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
-        inputs.push(Input { name: format!("build-{build}"), url, priority: BUILD_PRIORITY });
+        inputs.push(Input { name: format!("build-{build}"), url, priority: BUILD_PRIORITY, ..Input::default() });
     }
     Ok(inputs)
 }
@@ -238,11 +238,7 @@ async fn inputs_with_build(
 /// Returns the platform's own repositories, and what was released of it so far: a package may need another that was
 /// built before it. A release's snapshot never changes, so that a root can be told from its inputs.
 async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch: Arch) -> ApiResult<Vec<Input>> {
-    let input = |repository: &anima_types::platform::Repository| Input {
-        name: repository.name.clone(),
-        url: repository.url_for(arch, &app.config.public_url),
-        priority: repository.priority,
-    };
+    let input = |repository: &anima_types::platform::Repository| repository.input(arch, &app.config.public_url);
     let mut inputs: Vec<Input> = platform.repositories.iter().map(input).collect();
     let Some(product) = &platform.release_to else { return Ok(inputs) };
     for repository in anima_db::repository::list(write, Some(product)).await? {
@@ -251,7 +247,7 @@ async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch
             let path = format!("{product}/{}@{}", repository.path, repository.current);
             let (name, url) =
                 (format!("{product}-{}", repository.path.replace('/', "-")), app.url(&format!("repos/{path}/")));
-            inputs.push(Input { name, url, priority: RELEASED_PRIORITY });
+            inputs.push(Input { name, url, priority: RELEASED_PRIORITY, ..Input::default() });
         }
     }
     Ok(inputs)

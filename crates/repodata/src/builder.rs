@@ -82,7 +82,9 @@ impl<'a> RepodataBuilder<'a> {
         });
         let mut packed = packed.into_iter().collect::<Result<Vec<Packed>>>()?;
         for attachment in &self.attachments {
-            packed.push(pack(self.compression, attachment.kind, attachment.file_name, |out| out.write_all(attachment.content))?);
+            packed.push(pack(self.compression, attachment.kind, attachment.file_name, |out| {
+                out.write_all(attachment.content)
+            })?);
         }
         let repomd = Repomd {
             revision: revision_secs.to_string(),

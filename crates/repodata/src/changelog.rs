@@ -15,9 +15,11 @@ pub(crate) fn select(entries: &[ChangelogEntry]) -> Vec<ChangelogEntry> {
     for entry in entries.iter().take(MAX_ENTRIES) {
         let time = entry.time_secs;
         if time == last_time {
-            kept.iter_mut().rev().zip(time..).take_while(|(newer, taken)| newer.time_secs == *taken).for_each(
-                |(newer, _)| newer.time_secs += 1,
-            );
+            kept.iter_mut()
+                .rev()
+                .zip(time..)
+                .take_while(|(newer, taken)| newer.time_secs == *taken)
+                .for_each(|(newer, _)| newer.time_secs += 1);
         }
         last_time = time;
         kept.push(ChangelogEntry { author: author(&entry.author).to_string(), ..entry.clone() });

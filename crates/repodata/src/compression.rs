@@ -93,7 +93,10 @@ pub(crate) fn open<'a>(name: &str, packed: impl BufRead + 'a, max_bytes: u64) ->
             Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
         }
         "bz2" | "zck" | "lzma" => {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("files that end in .{suffix} are not read")));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("files that end in .{suffix} are not read"),
+            ));
         }
         _ => Box::new(packed),
     };

@@ -84,7 +84,8 @@ mod tests {
         let come = package("come-1-1.noarch", "come");
         let (before, after) = (package("bash-5-1.x86_64", "old"), package("bash-5-1.x86_64", "new"));
 
-        let diff = diff(&[gone.clone(), before.clone(), same.clone()], &[same, come.clone(), after.clone(), after.clone()]);
+        let diff =
+            diff(&[gone.clone(), before.clone(), same.clone()], &[same, come.clone(), after.clone(), after.clone()]);
 
         assert_eq!(diff, Diff { added: vec![come], removed: vec![gone], changed: vec![(before, after)] });
     }

@@ -46,7 +46,10 @@ impl PackageXml {
     pub fn check(&self) -> Result<()> {
         let name = format!("the metadata of {}", self.nevra);
         let package = self.package()?;
-        if package.nevra != self.nevra || package.checksum.hex != self.sha256.to_string() || package.location != self.location {
+        if package.nevra != self.nevra
+            || package.checksum.hex != self.sha256.to_string()
+            || package.location != self.location
+        {
             return Err(Error::malformed(&name, "its parts name different packages"));
         }
         let id = format!("<package pkgid=\"{}\" ", self.sha256);

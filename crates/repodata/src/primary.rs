@@ -71,9 +71,19 @@ fn package<R: BufRead>(document: &mut Document<R>) -> Result<Package> {
         }
     }
     let evr = &package.nevra.evr;
-    let parts = [&package.nevra.name, &evr.version, &evr.release, &package.nevra.arch, &package.checksum.hex, &package.location];
+    let parts = [
+        &package.nevra.name,
+        &evr.version,
+        &evr.release,
+        &package.nevra.arch,
+        &package.checksum.hex,
+        &package.location,
+    ];
     match parts.iter().any(|part| part.is_empty()) {
-        true => Err(document.error(format!("the package \"{}\" lacks a name, version, checksum or location", package.nevra))),
+        true => {
+            Err(document
+                .error(format!("the package \"{}\" lacks a name, version, checksum or location", package.nevra)))
+        }
         false => Ok(package),
     }
 }
@@ -149,7 +159,11 @@ fn attributes<R: BufRead>(document: &Document<R>, element: &Element, package: &m
 }
 
 /// Returns a number, and zero where it is left out.
-fn number<R: BufRead, N: std::str::FromStr + Default>(document: &Document<R>, element: &Element, name: &str) -> Result<N> {
+fn number<R: BufRead, N: std::str::FromStr + Default>(
+    document: &Document<R>,
+    element: &Element,
+    name: &str,
+) -> Result<N> {
     match element.get(name) {
         None | Some("") => Ok(N::default()),
         Some(text) => text.parse().map_err(|_| document.error(format!("{name}=\"{text}\" is no number that fits"))),

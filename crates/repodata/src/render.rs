@@ -5,7 +5,10 @@ use std::fmt::Write;
 use anima_rpm_file::{Comparison, Dependency, File, FileKind, PackageInfo};
 use anima_types::Sha256;
 
-use crate::{PackageXml, changelog, requires, xml::{attribute, text}};
+use crate::{
+    PackageXml, changelog, requires,
+    xml::{attribute, text},
+};
 
 /// What metadata says of the file, beside what the package says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -95,7 +98,10 @@ fn other(info: &PackageInfo, file: &PublishedFile) -> String {
     let mut out = identity(info, file);
     for entry in changelog::select(&info.changelogs) {
         let (author, changes) = (attribute(&entry.author), text(&entry.text));
-        put(&mut out, format_args!("  <changelog author=\"{author}\" date=\"{}\">{changes}</changelog>\n", entry.time_secs));
+        put(
+            &mut out,
+            format_args!("  <changelog author=\"{author}\" date=\"{}\">{changes}</changelog>\n", entry.time_secs),
+        );
     }
     out.push_str("</package>\n");
     out

@@ -111,7 +111,9 @@ impl Repomd {
         line(format_args!("  <revision>{}</revision>\n", text(&self.revision)));
         for record in &self.records {
             line(format_args!("  <data type=\"{}\">\n", attribute(&record.kind)));
-            for (name, checksum) in [("checksum", Some(&record.checksum)), ("open-checksum", record.open_checksum.as_ref())] {
+            for (name, checksum) in
+                [("checksum", Some(&record.checksum)), ("open-checksum", record.open_checksum.as_ref())]
+            {
                 if let Some(Checksum { kind, hex }) = checksum {
                     line(format_args!("    <{name} type=\"{}\">{}</{name}>\n", attribute(kind), text(hex)));
                 }
@@ -185,7 +187,9 @@ fn number(document: &mut Document<&[u8]>) -> Result<u64> {
 /// Refuses what would lead out of the repository, to another host, or confuse a log.
 pub(crate) fn check_location(location: &str) -> Result<()> {
     let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    let is_safe = !location.contains([':', '\\', '?', '#']) && !location.contains(char::is_control) && location.split('/').all(is_plain);
+    let is_safe = !location.contains([':', '\\', '?', '#'])
+        && !location.contains(char::is_control)
+        && location.split('/').all(is_plain);
     match is_safe {
         true => Ok(()),
         false => Err(Error::UnsafeLocation(location.escape_default().to_string())),

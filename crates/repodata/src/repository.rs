@@ -58,7 +58,8 @@ impl Repository {
         self.verify_packed(record)?;
         if let Some(checksum) = &record.open_checksum {
             let reader = self.unpacked(record)?;
-            check(&record.location, reader, checksum, record.open_size_bytes).map_err(|error| self.unpacking(record, error))?;
+            check(&record.location, reader, checksum, record.open_size_bytes)
+                .map_err(|error| self.unpacking(record, error))?;
         }
         Ok(())
     }
@@ -70,8 +71,11 @@ impl Repository {
     fn unpacked(&self, record: &Record) -> Result<Box<dyn BufRead>> {
         let max_bytes = record.open_size_bytes.unwrap_or(MAX_OPEN_BYTES).min(MAX_OPEN_BYTES);
         let name = record.location.clone();
-        open(&record.location, BufReader::new(self.file(record)?), max_bytes)
-            .map_err(|source| Error::Stream { action: "unpack", name, source })
+        open(&record.location, BufReader::new(self.file(record)?), max_bytes).map_err(|source| Error::Stream {
+            action: "unpack",
+            name,
+            source,
+        })
     }
 
     fn unpacking(&self, record: &Record, error: Error) -> Error {
@@ -105,7 +109,8 @@ fn check(name: &str, mut reader: impl Read, checksum: &Checksum, size_bytes: Opt
             break;
         }
     }
-    let mismatch = |what, expected: String, actual: String| Error::Mismatch { name: name.to_string(), what, expected, actual };
+    let mismatch =
+        |what, expected: String, actual: String| Error::Mismatch { name: name.to_string(), what, expected, actual };
     if let Some(expected) = size_bytes.filter(|expected| *expected != actual_bytes) {
         return Err(mismatch("size", expected.to_string(), actual_bytes.to_string()));
     }

@@ -170,7 +170,9 @@ impl<R: BufRead> Document<R> {
             match self.next()? {
                 Node::Text(more) => content.push_str(&more),
                 Node::End => return Ok(content),
-                Node::Start(element) => return Err(self.error(format!("<{}> stands where text should be", element.name))),
+                Node::Start(element) => {
+                    return Err(self.error(format!("<{}> stands where text should be", element.name)));
+                }
                 Node::Eof => return Err(self.error("it ends too early")),
             }
         }
@@ -258,7 +260,17 @@ mod tests {
     fn documents_that_lie_or_break_off_are_refused() {
         let deep = "<a>".repeat(100);
         let entities = "<!DOCTYPE e [<!ENTITY x \"xxxxxxxx\">]><e>&x;</e>";
-        for document in ["", "<e>", "<e>x", "<e></f>", "<e>&unknown;</e>", "<e a=\"1\" a=\"2\"></e>", "<e><f/></e>", &deep, entities] {
+        for document in [
+            "",
+            "<e>",
+            "<e>x",
+            "<e></f>",
+            "<e>&unknown;</e>",
+            "<e a=\"1\" a=\"2\"></e>",
+            "<e><f/></e>",
+            &deep,
+            entities,
+        ] {
             assert!(read(document).is_err(), "{document}");
         }
     }

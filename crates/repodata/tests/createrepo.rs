@@ -94,8 +94,11 @@ impl Both {
             let modified_at = fs::metadata(both.theirs.path().join(&location)).unwrap().mtime();
             fragments.push(published(path, &location, modified_at));
         }
-        run(Command::new("createrepo_c").args(["--quiet", "--no-database", "--general-compress-type=gz"]).arg(both.theirs.path()));
-        let built = fragments.iter().fold(RepodataBuilder::new(compression), RepodataBuilder::add).finish(1_700_000_000);
+        run(Command::new("createrepo_c")
+            .args(["--quiet", "--no-database", "--general-compress-type=gz"])
+            .arg(both.theirs.path()));
+        let built =
+            fragments.iter().fold(RepodataBuilder::new(compression), RepodataBuilder::add).finish(1_700_000_000);
         built.unwrap().write_to(both.ours.path()).unwrap();
         both
     }
@@ -177,7 +180,14 @@ fn dnf(repository: &Path, var: &TempDir, arguments: &[&str]) -> String {
         format!("--setopt=reposdir={dir}/none"),
         format!("--installroot={dir}/root"),
     ];
-    let fixed = ["-q", "--repo=ours", "--disableplugin=local", "--releasever=1", "--setopt=metadata_expire=1", "--forcearch=x86_64"];
+    let fixed = [
+        "-q",
+        "--repo=ours",
+        "--disableplugin=local",
+        "--releasever=1",
+        "--setopt=metadata_expire=1",
+        "--forcearch=x86_64",
+    ];
     run(Command::new("dnf").args(options).args(fixed).args(arguments).env("LC_ALL", "C.UTF-8"))
 }
 

@@ -46,18 +46,46 @@ fn from_segments(segments: &Segments) -> Result<PackageInfo> {
         build_time_secs: package.number(Tag::RPMTAG_BUILDTIME)?.unwrap_or(0),
         build_host: package.text(Tag::RPMTAG_BUILDHOST)?,
         source_rpm: package.text(Tag::RPMTAG_SOURCERPM)?,
-        provides: package.dependencies([Tag::RPMTAG_PROVIDENAME, Tag::RPMTAG_PROVIDEFLAGS, Tag::RPMTAG_PROVIDEVERSION])?,
-        requires: package.dependencies([Tag::RPMTAG_REQUIRENAME, Tag::RPMTAG_REQUIREFLAGS, Tag::RPMTAG_REQUIREVERSION])?,
-        conflicts: package
-            .dependencies([Tag::RPMTAG_CONFLICTNAME, Tag::RPMTAG_CONFLICTFLAGS, Tag::RPMTAG_CONFLICTVERSION])?,
-        obsoletes: package
-            .dependencies([Tag::RPMTAG_OBSOLETENAME, Tag::RPMTAG_OBSOLETEFLAGS, Tag::RPMTAG_OBSOLETEVERSION])?,
-        recommends: package
-            .dependencies([Tag::RPMTAG_RECOMMENDNAME, Tag::RPMTAG_RECOMMENDFLAGS, Tag::RPMTAG_RECOMMENDVERSION])?,
-        suggests: package.dependencies([Tag::RPMTAG_SUGGESTNAME, Tag::RPMTAG_SUGGESTFLAGS, Tag::RPMTAG_SUGGESTVERSION])?,
-        supplements: package
-            .dependencies([Tag::RPMTAG_SUPPLEMENTNAME, Tag::RPMTAG_SUPPLEMENTFLAGS, Tag::RPMTAG_SUPPLEMENTVERSION])?,
-        enhances: package.dependencies([Tag::RPMTAG_ENHANCENAME, Tag::RPMTAG_ENHANCEFLAGS, Tag::RPMTAG_ENHANCEVERSION])?,
+        provides: package.dependencies([
+            Tag::RPMTAG_PROVIDENAME,
+            Tag::RPMTAG_PROVIDEFLAGS,
+            Tag::RPMTAG_PROVIDEVERSION,
+        ])?,
+        requires: package.dependencies([
+            Tag::RPMTAG_REQUIRENAME,
+            Tag::RPMTAG_REQUIREFLAGS,
+            Tag::RPMTAG_REQUIREVERSION,
+        ])?,
+        conflicts: package.dependencies([
+            Tag::RPMTAG_CONFLICTNAME,
+            Tag::RPMTAG_CONFLICTFLAGS,
+            Tag::RPMTAG_CONFLICTVERSION,
+        ])?,
+        obsoletes: package.dependencies([
+            Tag::RPMTAG_OBSOLETENAME,
+            Tag::RPMTAG_OBSOLETEFLAGS,
+            Tag::RPMTAG_OBSOLETEVERSION,
+        ])?,
+        recommends: package.dependencies([
+            Tag::RPMTAG_RECOMMENDNAME,
+            Tag::RPMTAG_RECOMMENDFLAGS,
+            Tag::RPMTAG_RECOMMENDVERSION,
+        ])?,
+        suggests: package.dependencies([
+            Tag::RPMTAG_SUGGESTNAME,
+            Tag::RPMTAG_SUGGESTFLAGS,
+            Tag::RPMTAG_SUGGESTVERSION,
+        ])?,
+        supplements: package.dependencies([
+            Tag::RPMTAG_SUPPLEMENTNAME,
+            Tag::RPMTAG_SUPPLEMENTFLAGS,
+            Tag::RPMTAG_SUPPLEMENTVERSION,
+        ])?,
+        enhances: package.dependencies([
+            Tag::RPMTAG_ENHANCENAME,
+            Tag::RPMTAG_ENHANCEFLAGS,
+            Tag::RPMTAG_ENHANCEVERSION,
+        ])?,
         files: files(&package)?,
         file_digest_algorithm: digest_algorithm(package.number(Tag::RPMTAG_FILEDIGESTALGO)?),
         changelogs: changelogs(&package)?,
@@ -112,7 +140,9 @@ impl Fields {
             .get_entry_data_as_u32_array(tag)
             .map(|numbers| numbers.into_iter().map(u64::from).collect())
             .or_else(|_| header.get_entry_data_as_u64_array(tag))
-            .or_else(|_| header.get_entry_data_as_u16_array(tag).map(|numbers| numbers.into_iter().map(u64::from).collect()));
+            .or_else(|_| {
+                header.get_entry_data_as_u16_array(tag).map(|numbers| numbers.into_iter().map(u64::from).collect())
+            });
         Ok(present(numbers)?.unwrap_or_default())
     }
 
@@ -183,7 +213,16 @@ fn files(package: &Fields) -> Result<Vec<File>> {
     let links = package.texts(Tag::RPMTAG_FILELINKTOS)?;
     let users = package.texts(Tag::RPMTAG_FILEUSERNAME)?;
     let groups = package.texts(Tag::RPMTAG_FILEGROUPNAME)?;
-    let lengths = [dir_indexes.len(), modes.len(), flags.len(), sizes.len(), digests.len(), links.len(), users.len(), groups.len()];
+    let lengths = [
+        dir_indexes.len(),
+        modes.len(),
+        flags.len(),
+        sizes.len(),
+        digests.len(),
+        links.len(),
+        users.len(),
+        groups.len(),
+    ];
     same_length("its list of files", &[&[names.len()], &lengths[..]].concat())?;
 
     let not_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
@@ -255,7 +294,11 @@ const SCRIPTLETS: [(ScriptletKind, Tag, Tag); 9] = [
 const TRIGGERS: [(ScriptletKind, Tag, Tag); 3] = [
     (ScriptletKind::Trigger, Tag::RPMTAG_TRIGGERSCRIPTS, Tag::RPMTAG_TRIGGERSCRIPTPROG),
     (ScriptletKind::FileTrigger, Tag::RPMTAG_FILETRIGGERSCRIPTS, Tag::RPMTAG_FILETRIGGERSCRIPTPROG),
-    (ScriptletKind::TransactionFileTrigger, Tag::RPMTAG_TRANSFILETRIGGERSCRIPTS, Tag::RPMTAG_TRANSFILETRIGGERSCRIPTPROG),
+    (
+        ScriptletKind::TransactionFileTrigger,
+        Tag::RPMTAG_TRANSFILETRIGGERSCRIPTS,
+        Tag::RPMTAG_TRANSFILETRIGGERSCRIPTPROG,
+    ),
 ];
 
 fn scriptlets(package: &Fields) -> Result<Vec<Scriptlet>> {

@@ -85,7 +85,10 @@ impl Header {
         let (entry_count, data_size) = (word(&bytes, 8), word(&bytes, 12));
         let (max_entries, max_data) = part.limits();
         if entry_count == 0 || entry_count > max_entries || data_size > max_data {
-            return Err(Error::malformed(part.name(), format!("{entry_count} entries and {data_size} bytes are out of bounds")));
+            return Err(Error::malformed(
+                part.name(),
+                format!("{entry_count} entries and {data_size} bytes are out of bounds"),
+            ));
         }
 
         let index_size = entry_count as usize * ENTRY_SIZE;
@@ -173,7 +176,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn check(index: &[u8], data: &[u8], part: Part) -> std::result::Result<Vec<Entry>, String> {
-    let mut raw = index.chunks_exact(ENTRY_SIZE).map(|entry| [word(entry, 0), word(entry, 4), word(entry, 8), word(entry, 12)]);
+    let mut raw =
+        index.chunks_exact(ENTRY_SIZE).map(|entry| [word(entry, 0), word(entry, 4), word(entry, 8), word(entry, 12)]);
     let region = raw.next().ok_or("it has no entries")?;
     let data_end = check_region(region, index.len(), data, part)?;
 
@@ -184,7 +188,8 @@ fn check(index: &[u8], data: &[u8], part: Part) -> std::result::Result<Vec<Entry
         if offset < end || offset > data_end || !offset.is_multiple_of(alignment(kind)) {
             return Err(format!("tag {tag} overlaps, is out of range, or is not aligned"));
         }
-        let len = length(kind, count, &data[offset..data_end]).ok_or_else(|| format!("tag {tag} does not fit its data"))?;
+        let len =
+            length(kind, count, &data[offset..data_end]).ok_or_else(|| format!("tag {tag} does not fit its data"))?;
         end = offset + len;
         entries.push(Entry { tag, kind, count, offset, len });
     }

@@ -19,8 +19,8 @@ use pgp::{
         SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId,
     },
     types::{
-        Fingerprint, KeyDetails, KeyId, KeyVersion, Mpi, PacketHeaderVersion, Password, PlainSecretParams, PublicParams,
-        S2kParams, SecretParams, SignatureBytes, StringToKey, Tag, Timestamp,
+        Fingerprint, KeyDetails, KeyId, KeyVersion, Mpi, PacketHeaderVersion, Password, PlainSecretParams,
+        PublicParams, S2kParams, SecretParams, SignatureBytes, StringToKey, Tag, Timestamp,
     },
 };
 use rsa::{
@@ -69,7 +69,8 @@ impl SigningKey {
         let pkcs8 = pair.as_der().map_err(making)?;
         let key = rsa::RsaPrivateKey::from_pkcs8_der(pkcs8.as_ref()).map_err(making)?;
         let public = mpis([key.n(), key.e()].map(|number| number.to_bytes_be()))?;
-        let public = PublicParams::try_from_reader(PublicKeyAlgorithm::RSA, None, Cursor::new(&*public)).map_err(making)?;
+        let public =
+            PublicParams::try_from_reader(PublicKeyAlgorithm::RSA, None, Cursor::new(&*public)).map_err(making)?;
         // The fourth number is computed from the others by the reader.
         let parts = [key.d(), &key.primes()[0], &key.primes()[1], key.e()].map(|number| number.to_bytes_be());
         let secret = PlainSecretParams::try_from_reader_no_checksum(
@@ -103,10 +104,14 @@ impl SigningKey {
         }
         let (mut salt, mut iv) = ([0; 8], [0; 16]);
         rand::fill(&mut salt).and_then(|()| rand::fill(&mut iv)).map_err(|error| locking(&error))?;
-        let s2k = StringToKey::IteratedAndSalted { hash_alg: HashAlgorithm::Sha256, salt, count: PASSPHRASE_HASH_COUNT };
+        let s2k =
+            StringToKey::IteratedAndSalted { hash_alg: HashAlgorithm::Sha256, salt, count: PASSPHRASE_HASH_COUNT };
         let params = S2kParams::Cfb { sym_alg: SymmetricKeyAlgorithm::AES256, s2k, iv: iv.to_vec().into() };
         let mut locked = self.secret.clone();
-        locked.primary_key.set_password_with_s2k(&Password::from(passphrase), params).map_err(|error| locking(&error))?;
+        locked
+            .primary_key
+            .set_password_with_s2k(&Password::from(passphrase), params)
+            .map_err(|error| locking(&error))?;
         locked.to_armored_string(ArmorOptions::default()).map_err(|error| locking(&error))
     }
 
@@ -280,7 +285,8 @@ impl pgp::types::SigningKey for Signer {
             Pair::Rsa(pair) => {
                 let digest = Digest::import_less_safe(digest, &SHA256).map_err(|error| failed(error.to_string()))?;
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature).map_err(|error| failed(error.to_string()))?;
+                pair.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
+                    .map_err(|error| failed(error.to_string()))?;
                 vec![Mpi::from_slice(&signature)]
             }
         };

@@ -75,8 +75,9 @@ impl PublicKey {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        let by_subkey =
-            subkeys.filter(|subkey| may_sign(&subkey.signatures)).any(|subkey| signature.verify(&subkey.key, data).is_ok());
+        let by_subkey = subkeys
+            .filter(|subkey| may_sign(&subkey.signatures))
+            .any(|subkey| signature.verify(&subkey.key, data).is_ok());
         match by_subkey {
             true => Ok(()),
             false => Err(Error::BadSignature { fingerprint: self.fingerprint(), reason: failed.to_string() }),

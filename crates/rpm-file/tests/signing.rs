@@ -39,7 +39,10 @@ fn packages_signed_with_both_algorithms_are_accepted_by_rpm() {
             let text = String::from_utf8_lossy(&answer.stdout);
             assert!(answer.status.success(), "{text}");
             let key_id = &key.fingerprint()[32..];
-            assert!(text.contains(&format!("key ID {key_id}: OK")) && text.contains("Payload SHA256 digest: OK"), "{text}");
+            assert!(
+                text.contains(&format!("key ID {key_id}: OK")) && text.contains("Payload SHA256 digest: OK"),
+                "{text}"
+            );
             assert_eq!(verify(&output, &key.public_key()).unwrap().fingerprint, key.fingerprint());
         }
     }
@@ -108,7 +111,8 @@ fn an_altered_byte_anywhere_behind_the_signature_is_refused() {
     let info = PackageInfo::read(&output).unwrap();
     let size = fs::metadata(&output).unwrap().len();
     let keyring = Keyring::with(ed25519());
-    let places = [info.header_start + 200, info.header_end - 40, info.header_end + 1, (info.header_end + size) / 2, size - 1];
+    let places =
+        [info.header_start + 200, info.header_end - 40, info.header_end + 1, (info.header_end + size) / 2, size - 1];
 
     for place in places {
         let altered = dir.path().join("altered.rpm");
@@ -147,8 +151,13 @@ fn what_is_no_signature_is_not_installed() {
     let target = dir.path().join("out.rpm");
     let good = ed25519().sign_detached(b"x", SIGNED_AT).unwrap();
 
-    for bytes in [&b""[..], b"garbage", &good[..good.len() - 1], &[&good[..], &good[..]].concat(), &vec![0x88; 1 << 20]] {
-        assert!(matches!(install_signature(&package, &target, bytes), Err(Error::Signature(_))), "{} bytes", bytes.len());
+    for bytes in [&b""[..], b"garbage", &good[..good.len() - 1], &[&good[..], &good[..]].concat(), &vec![0x88; 1 << 20]]
+    {
+        assert!(
+            matches!(install_signature(&package, &target, bytes), Err(Error::Signature(_))),
+            "{} bytes",
+            bytes.len()
+        );
     }
     assert!(!target.exists());
 }
@@ -174,7 +183,10 @@ fn a_secret_key_comes_back_from_its_locked_form_only_with_its_passphrase() {
         assert_eq!(back.public_key().user_ids(), [USER_ID]);
         assert_eq!(back.sign_detached(b"data", SIGNED_AT).unwrap(), key.sign_detached(b"data", SIGNED_AT).unwrap());
         assert!(matches!(SigningKey::from_armoured_secret(&locked, "wrong"), Err(Error::Key(_))));
-        assert!(matches!(SigningKey::from_armoured_secret(&locked[..locked.len() / 2], "correct horse"), Err(Error::Key(_))));
+        assert!(matches!(
+            SigningKey::from_armoured_secret(&locked[..locked.len() / 2], "correct horse"),
+            Err(Error::Key(_))
+        ));
         assert!(key.to_armoured_secret("").is_err(), "a key is never written unlocked");
     }
 }
@@ -196,7 +208,9 @@ impl Gpg {
 
     fn command(&self) -> Command {
         let mut command = Command::new("gpg");
-        command.args(["--batch", "--no-tty", "--status-fd", "1", "--pinentry-mode", "loopback"]).env("GNUPGHOME", self.0.path());
+        command
+            .args(["--batch", "--no-tty", "--status-fd", "1", "--pinentry-mode", "loopback"])
+            .env("GNUPGHOME", self.0.path());
         command
     }
 
@@ -254,8 +268,10 @@ fn keys_made_by_gpg_sign_packages_that_rpm_accepts() {
     for (algorithm, wanted) in [("ed25519", Algorithm::Ed25519), ("rsa4096", Algorithm::Rsa4096)] {
         let gpg = Gpg::new();
         run(gpg.command().args(["--passphrase", "horse", "--quick-gen-key", USER_ID, algorithm, "sign", "never"]));
-        let secret = run(Command::new("gpg").args(["--batch", "--pinentry-mode", "loopback", "--passphrase", "horse", "--armor"])
-            .arg("--export-secret-keys").env("GNUPGHOME", gpg.0.path()));
+        let secret = run(Command::new("gpg")
+            .args(["--batch", "--pinentry-mode", "loopback", "--passphrase", "horse", "--armor"])
+            .arg("--export-secret-keys")
+            .env("GNUPGHOME", gpg.0.path()));
 
         let key = SigningKey::from_armoured_secret(&secret, "horse").unwrap();
 

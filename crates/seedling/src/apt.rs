@@ -89,7 +89,8 @@ impl AptRoot {
     /// Returns the files of the wanted packages and of everything they depend on, sorted by name.
     pub fn closure(&self, wanted: &[&str]) -> Result<Vec<ArchiveFile>> {
         let text = command::run(self.install().arg("--print-uris").args(wanted))?;
-        let mut files = text.lines().filter(|line| line.starts_with('\'')).map(parse_uri_line).collect::<Result<Vec<_>>>()?;
+        let mut files =
+            text.lines().filter(|line| line.starts_with('\'')).map(parse_uri_line).collect::<Result<Vec<_>>>()?;
         files.sort();
         match files.is_empty() {
             true => Err(Error::AptAnswer("it is empty".to_owned())),
@@ -160,7 +161,8 @@ fn copy_if_there(from: &Path, to: &Path) -> Result<()> {
 /// Returns the host's proxies and the like, since the private root does not read the host's configuration.
 fn network_settings() -> Result<String> {
     let text = command::run(Command::new("apt-config").arg("dump").args(NETWORK_SETTINGS))?;
-    let settings = text.lines().filter(|line| NETWORK_SETTINGS.iter().any(|name| line.starts_with(&format!("{name}::"))));
+    let settings =
+        text.lines().filter(|line| NETWORK_SETTINGS.iter().any(|name| line.starts_with(&format!("{name}::"))));
     Ok(settings.map(|line| format!("{line}\n")).collect())
 }
 
@@ -196,7 +198,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_closure_are_read_with_and_without_a_hash() {
-        let file = |name: &str, size_bytes, hash: &str| ArchiveFile { name: name.into(), size_bytes, hash: hash.into() };
+        let file =
+            |name: &str, size_bytes, hash: &str| ArchiveFile { name: name.into(), size_bytes, hash: hash.into() };
 
         assert_eq!(
             parse_uri_line("'http://deb.example/b%2b1_amd64.deb' b_1%3a2_amd64.deb 50776 MD5Sum:d6bf").unwrap(),

@@ -207,7 +207,8 @@ fn read(xml: &str, repository: &mut Repository) -> std::result::Result<(), Strin
 fn capability(element: &BytesStart) -> std::result::Result<Capability, String> {
     let attribute = |name: &str| -> std::result::Result<Option<String>, String> {
         let found = element.try_get_attribute(name).map_err(|error| error.to_string())?;
-        let value = found.map(|attribute| attribute.normalized_value(XmlVersion::Implicit1_0).map(|value| value.into_owned()));
+        let value =
+            found.map(|attribute| attribute.normalized_value(XmlVersion::Implicit1_0).map(|value| value.into_owned()));
         value.transpose().map_err(|error| error.to_string())
     };
     let name = attribute("name")?.ok_or("an entry has no name")?;
@@ -228,7 +229,8 @@ fn resolve(reference: &quick_xml::events::BytesRef) -> std::result::Result<Strin
         return Ok(character.to_string());
     }
     let name = reference.xml10_content();
-    let text = quick_xml::escape::resolve_predefined_entity(&name).ok_or_else(|| format!("entity {name} is unknown"))?;
+    let text =
+        quick_xml::escape::resolve_predefined_entity(&name).ok_or_else(|| format!("entity {name} is unknown"))?;
     Ok(text.to_owned())
 }
 

@@ -140,8 +140,7 @@ impl<'a> Converter<'a> {
         let lines = tree::file_list(&new, &config_files(self.arch, &control))?;
         let (file_list, spec_file, rpms) = (work.join("files"), work.join("package.spec"), work.join("rpms"));
         fs::write(&file_list, lines.join("\n") + "\n").map_err(on("write", &file_list))?;
-        let contents =
-            Contents { licence: &licence, tree: &new, file_list: &file_list, old_programs: &old_programs };
+        let contents = Contents { licence: &licence, tree: &new, file_list: &file_list, old_programs: &old_programs };
         fs::write(&spec_file, spec::render(spec, &contents)).map_err(on("write", &spec_file))?;
         let target = if spec.noarch { "noarch" } else { self.arch.rpm() };
         command::run(own::rpmbuild(target, work, &rpms, source_date_epoch_secs).arg(&spec_file))?;
@@ -266,10 +265,8 @@ mod tests {
     fn a_package_is_described_with_enterprise_linux_names_on_both_sides() {
         let zlib = deb("Package: zlib1g\nVersion: 1:1.2.13.dfsg-1\nArchitecture: amd64");
         let libc = deb("Package: libc6-dev\nVersion: 2.36-9\nArchitecture: amd64\nProvides: libc-dev");
-        let devel = deb(
-            "Package: zlib1g-dev\nVersion: 1:1.2.13.dfsg-1\nArchitecture: amd64\nProvides: libz-dev\n\
-             Depends: zlib1g (= 1:1.2.13.dfsg-1), libc6-dev | libc-dev, dpkg\nDescription: headers\n to build with\n",
-        );
+        let devel = deb("Package: zlib1g-dev\nVersion: 1:1.2.13.dfsg-1\nArchitecture: amd64\nProvides: libz-dev\n\
+             Depends: zlib1g (= 1:1.2.13.dfsg-1), libc6-dev | libc-dev, dpkg\nDescription: headers\n to build with\n");
 
         let spec = describe(&devel, &World::of([&zlib, &libc, &devel])).unwrap();
 

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_free_form_file_is_known_by_its_words() {
-        let text = "This is Debian's package.\n\nLicensed under the GNU Lesser General Public License, not the BSD one.";
+        let text =
+            "This is Debian's package.\n\nLicensed under the GNU Lesser General Public License, not the BSD one.";
 
         assert_eq!(of_copyright(text).as_deref(), Some("LGPL-2.1-or-later"));
     }

@@ -70,7 +70,9 @@ fn print_result(seed: &Seed, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if let Some(reason) = &seed.lists_are_old {
-        eprintln!("anima-seedling: the package lists could not be refreshed, those of an earlier run were used:\n{reason}");
+        eprintln!(
+            "anima-seedling: the package lists could not be refreshed, those of an earlier run were used:\n{reason}"
+        );
     }
     let how = if seed.was_there { "unchanged" } else { "made" };
     println!("{} packages, {how}", seed.package_count);

@@ -214,11 +214,7 @@ mod tests {
 
     #[test]
     fn the_loaders_symlink_means_itself_after_the_merge() {
-        let link = map_link(
-            Arch::X86_64,
-            "/lib64/ld-linux-x86-64.so.2",
-            "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
-        );
+        let link = map_link(Arch::X86_64, "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
 
         assert_eq!(link.means, "/usr/lib64/ld-linux-x86-64.so.2");
     }

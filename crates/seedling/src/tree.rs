@@ -168,8 +168,8 @@ fn kind(file: &str, config_files: &BTreeSet<String>) -> &'static str {
 /// Quotes a path for a file list. rpm 4.18 looks a backslash-escaped name up with its backslash, so that a character
 /// which would be a pattern is matched by `?`; a lone `[` is literal.
 fn quote(file: &str) -> String {
-    let is_pattern = file.contains(['*', '?', '{', '}', '\\'])
-        || file.find('[').is_some_and(|open| file[open..].contains(']'));
+    let is_pattern =
+        file.contains(['*', '?', '{', '}', '\\']) || file.find('[').is_some_and(|open| file[open..].contains(']'));
     let name = match is_pattern {
         true => file.replace(['[', ']', '*', '?', '{', '}', '\\'], "?"),
         false => file.to_owned(),

@@ -67,7 +67,15 @@ pub(crate) async fn solve(
 
 fn wishes<'a>(work: &'a TestWork, extra: &'a [String]) -> Wishes<'a> {
     let base = &work.platform.buildroot.test_packages;
-    Wishes { platform: &work.platform.name, arch: work.arch, inputs: &work.inputs, base, extra, exclude: &[], without_docs: false }
+    Wishes {
+        platform: &work.platform.name,
+        arch: work.arch,
+        inputs: &work.inputs,
+        base,
+        extra,
+        exclude: &[],
+        without_docs: false,
+    }
 }
 
 fn tell(journal: &Journal, problem: &Problem) {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Arch;
+use crate::{Arch, work::Input};
 
 /// A platform's file.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -116,6 +116,12 @@ pub struct Repository {
     /// The lower, the rather taken; 99 where nothing is said, as in dnf.
     #[serde(default = "default_priority")]
     pub priority: i32,
+    /// Armoured OpenPGP keys: each package has to be signed by one of them. Without any, nothing is checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpg_keys: Vec<String>,
+    /// Whether its index has to be signed by one of the keys, too (`repomd.xml.asc`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_index_signed: bool,
 }
 
 const fn default_priority() -> i32 {
@@ -155,6 +161,11 @@ impl Platform {
         }
         if platform.buildroot.packages.is_empty() {
             return wrong("its buildroot has no packages");
+        }
+        let repositories =
+            platform.repositories.iter().chain(platform.packages.values().flat_map(|it| &it.repositories));
+        if repositories.into_iter().any(|repository| repository.is_index_signed && repository.gpg_keys.is_empty()) {
+            return wrong("a repository's index can be checked only with gpg_keys");
         }
         let packages = platform.packages.values();
         if packages.map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
@@ -201,6 +212,17 @@ impl Limits {
 }
 
 impl Repository {
+    /// Returns it as a node is told of it.
+    pub fn input(&self, arch: Arch, master: &str) -> Input {
+        Input {
+            name: self.name.clone(),
+            url: self.url_for(arch, master),
+            priority: self.priority,
+            gpg_keys: self.gpg_keys.clone(),
+            is_index_signed: self.is_index_signed,
+        }
+    }
+
     /// Returns the address for one architecture.
     pub fn url_for(&self, arch: Arch, master: &str) -> String {
         self.url.replace("{arch}", arch.name()).replace("{master}", master.trim_end_matches('/'))
@@ -232,6 +254,8 @@ mod tests {
 
     #[test]
     fn what_nobody_could_build_with_is_refused() {
+        let signed = "[packages.a]\nrepositories = [{ name = \"x\", url = \"http://h\", is_index_signed = true }]";
+        assert!(platform(signed).unwrap_err().to_string().contains("only with gpg_keys"));
         assert!(platform("[packages.a.limits]\nmemory_mib = 0").unwrap_err().to_string().contains("limit of 0"));
     }
 

@@ -46,7 +46,7 @@ impl Work {
 }
 
 /// A repository to solve against.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Input {
     /// A short name.
     pub name: String,
@@ -54,6 +54,12 @@ pub struct Input {
     pub url: String,
     /// The lower, the rather taken.
     pub priority: i32,
+    /// Armoured keys: each package has to be signed by one of them. Without any, nothing is checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpg_keys: Vec<String>,
+    /// Whether `repomd.xml.asc` has to be a signature by one of the keys.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_index_signed: bool,
 }
 
 /// A file that can be fetched.

@@ -197,7 +197,12 @@ impl World {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        vec![Input { name: "tiny".into(), url: format!("{}/repository/", self.master.url), priority: 99 }]
+        vec![Input {
+            name: "tiny".into(),
+            url: format!("{}/repository/", self.master.url),
+            priority: 99,
+            ..Input::default()
+        }]
     }
 }
 

@@ -63,7 +63,7 @@ impl Repository {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Input { name: "tiny".into(), url: format!("http://{address}/"), priority: 99 }
+        Input { name: "tiny".into(), url: format!("http://{address}/"), priority: 99, ..Input::default() }
     }
 
     /// Returns what was asked for since the last time.

@@ -66,7 +66,8 @@ pub fn published(path: &Path, location: &str, modified_at_secs: i64) -> PackageX
     use sha2::Digest;
     let bytes = fs::read(path).unwrap();
     let sha256 = anima_types::Sha256(sha2::Sha256::digest(&bytes).into());
-    let file = PublishedFile { location: location.to_string(), sha256, size_bytes: bytes.len() as u64, modified_at_secs };
+    let file =
+        PublishedFile { location: location.to_string(), sha256, size_bytes: bytes.len() as u64, modified_at_secs };
     let fragment = render(&PackageInfo::read(path).unwrap(), &file);
     fragment.check().unwrap();
     fragment

@@ -67,8 +67,12 @@ impl World {
         let paths: Vec<PathBuf> = packages.iter().map(|package| package.build(&repository)).collect();
         packages::index(&repository);
         let packages = packages.iter().zip(&paths).map(|(package, path)| self.under_test(package, path)).collect();
-        let input =
-            |name: &str, priority| Input { name: name.into(), url: format!("{}/{name}/", self.master.url), priority };
+        let input = |name: &str, priority| Input {
+            name: name.into(),
+            url: format!("{}/{name}/", self.master.url),
+            priority,
+            ..Input::default()
+        };
         let work = TestWork {
             build: BuildId(7),
             platform: platform(test_packages),

@@ -1,7 +1,9 @@
 //! `cargo xtask bench NAME`: measures the release build of the program, beside the peer in the same run, and prints one
 //! line for each figure. What the figures are for is in docs/PERFORMANCE.md.
 
+mod buildroot;
 mod idle;
+mod mock;
 mod pipeline;
 mod processes;
 
@@ -16,6 +18,8 @@ use crate::tidy;
 /// What can be measured.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Bench {
+    /// Clean buildroots, cold and warm, the overhead of a task, four builds at once; beside `dnf --installroot` and mock.
+    Buildroot,
     /// The idle system, all roles in one: memory, processor time, time until it is ready.
     Idle,
     /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`.
@@ -23,7 +27,7 @@ pub enum Bench {
 }
 
 /// One measured figure.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Figure {
     bench: &'static str,
     case: &'static str,
@@ -38,6 +42,7 @@ pub fn run(bench: Bench, json: bool) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let figures = runtime.block_on(async {
         match bench {
+            Bench::Buildroot => buildroot::measure(&program).await,
             Bench::Idle => idle::measure(&program).await,
             Bench::Pipeline => pipeline::measure(&program).await,
         }

@@ -47,7 +47,7 @@ pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
     Ok(vec![Figure { bench: "pipeline", case: "hello", values }])
 }
 
-fn prepare(system: &System) -> Result<SourcePackage> {
+pub(super) fn prepare(system: &System) -> Result<SourcePackage> {
     let examples = tidy::root().join("examples");
     let sources = tidy::root().join("target/example-sources");
     let status = Command::new(examples.join("fetch-sources")).arg(&sources).status()?;
@@ -95,7 +95,7 @@ async fn one_build(system: &System, hello: &SourcePackage) -> Result<Run> {
     Ok(Run { released_secs, install_secs, phases })
 }
 
-/// Makes a root with the platform's buildroot packages, and puts spec and sources where `rpmbuild` looks for them.
+/// Makes a root with the platform's buildroot packages and the sources.
 fn bare_root(system: &System, hello: &SourcePackage) -> Result<Root> {
     let root = Root::new(system.master_url(), "seed-1")?;
     let platform = system.anima(&["--json", "platform", "show", "seed-1"])?;
@@ -103,6 +103,12 @@ fn bare_root(system: &System, hello: &SourcePackage) -> Result<Root> {
     let packages = platform["buildroot"]["packages"].as_array().context("the platform names no packages")?;
     let packages = packages.iter().filter_map(|name| name.as_str());
     root.dnf(&[&["install"], packages.collect::<Vec<_>>().as_slice()].concat())?;
+    put_sources(&root, hello)?;
+    Ok(root)
+}
+
+/// Puts spec and sources where `rpmbuild` looks for them.
+pub(super) fn put_sources(root: &Root, hello: &SourcePackage) -> Result<()> {
     let home = root.path("root/builddir");
     for name in ["SPECS", "SOURCES"] {
         fs::create_dir_all(home.join("rpmbuild").join(name))?;
@@ -117,11 +123,11 @@ fn bare_root(system: &System, hello: &SourcePackage) -> Result<Root> {
     }
     let status = Command::new("chown").args(["-R", BUILD_USER]).arg(&home).status()?;
     ensure!(status.success(), "could not give the build user its folder");
-    Ok(root)
+    Ok(())
 }
 
 /// Runs the bare build in namespaces of its own, without a network, and returns its seconds.
-fn rpmbuild(root: &Root) -> Result<f64> {
+pub(super) fn rpmbuild(root: &Root) -> Result<f64> {
     let root = root.path("root");
     let began = Instant::now();
     let script = format!(
