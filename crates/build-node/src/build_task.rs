@@ -114,6 +114,9 @@ async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), 
     };
     let inside = blocking(put).await?;
     let (outcome, output) = workroot.capture(&["rpm", "-U", "--nodeps", &inside], job.helper, &job.cancel).await?;
+    if let Some(failure) = job.limits.failure(outcome.exit, "unpacking the source package", &srpm.info.nevra.name) {
+        return Err(failure.into());
+    }
     if outcome.exit.is_success() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! One task on this node: what both kinds of task have at hand.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anima_client::lease::Context;
@@ -53,8 +54,8 @@ pub struct Job<'a> {
     pub master_url: &'a str,
     /// What it may use.
     pub limits: Limits,
-    /// When it began.
-    pub began_at: Instant,
+    /// When its first root was there: how long packages take to come is not a build's fault.
+    pub began_at: OnceLock<Instant>,
     /// The lease's side.
     pub context: &'a Context,
     /// The log.
@@ -89,7 +90,7 @@ impl Job<'_> {
         };
         let environment = self.environments.prepare(wishes, &self.journal, phases, &self.cancel).await?;
         self.journal.say(format!("limits: {}", self.limits.in_words()));
-        Workroot::new(environment, target, self.limits, self.began_at)
+        Workroot::new(environment, target, self.limits, *self.began_at.get_or_init(Instant::now))
     }
 
     /// Uploads the list of what was in the root.

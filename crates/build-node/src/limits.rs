@@ -6,6 +6,7 @@ use std::time::Duration;
 use anima_sandbox::Exit;
 use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
+use anima_types::work::Failure;
 
 const MIB: u64 = 1024 * 1024;
 /// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
@@ -94,6 +95,20 @@ impl Limits {
             self.log_bytes / MIB,
             self.wall.as_secs()
         )
+    }
+
+    /// Returns the failure of a command that was ended because it reached one of them.
+    pub fn failure(&self, exit: Exit, command: &str, package: &str) -> Option<Failure> {
+        let (code, what) = match exit {
+            Exit::OutOfMemory => ("out_of_memory", "needed more memory than it may have"),
+            Exit::DiskFull => ("out_of_disk", "took more room on the disk than it may"),
+            Exit::TimedOut => ("timed_out", "was not done when the time was over"),
+            Exit::TooManyProcesses => ("too_many_processes", "started more processes than it may have"),
+            Exit::LogTooLong => ("log_too_long", "wrote more than a log may have"),
+            Exit::Exited(_) | Exit::Signaled(_) | Exit::Canceled => return None,
+        };
+        let hint = self.hint(exit, package);
+        Some(Failure { code: code.to_owned(), message: format!("{command} {what}"), log_line: None, hint })
     }
 
     /// Returns what to do about a run that was ended because it reached one of them.

@@ -1,8 +1,8 @@
 //! The node between the lease's protocol and its two kinds of task.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use anima_client::lease::{Context, Handler, Stop};
 use anima_environment::{Environments, Journal, Phases};
@@ -77,7 +77,7 @@ impl Node {
             helper: &self.helper,
             master_url: &self.master_url,
             limits: self.limits_of(&lease.work)?,
-            began_at: Instant::now(),
+            began_at: OnceLock::new(),
             context,
             journal,
             cancel,

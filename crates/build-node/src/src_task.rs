@@ -154,11 +154,12 @@ async fn pack(
     spec: &str,
 ) -> Result<(Collected, Binaries), Trouble> {
     let target = work.arch.name();
-    rpm(job, workroot, &["rpmspec", "-P", "--target", target, spec], false).await?;
+    rpm(job, &work.package, workroot, &["rpmspec", "-P", "--target", target, spec], false).await?;
     let answer =
-        rpm(job, workroot, &["rpmspec", "-q", "--target", target, "--queryformat", QUERY, spec], false).await?;
+        rpm(job, &work.package, workroot, &["rpmspec", "-q", "--target", target, "--queryformat", QUERY, spec], false)
+            .await?;
     let binaries = parse_binaries(&answer);
-    rpm(job, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", target, spec], true).await?;
+    rpm(job, &work.package, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", target, spec], true).await?;
     let mut packages = collect(workroot.files(), SRPMS, &job.folder, job.limits.disk_bytes).await?;
     match (packages.pop(), packages.is_empty()) {
         (Some(package), true) if package.info.is_source => Ok((package, binaries)),
@@ -167,8 +168,17 @@ async fn pack(
 }
 
 /// Runs one of rpm's programs; what it says is in the log when it fails, or when it is wanted there.
-async fn rpm(job: &Job<'_>, workroot: &Workroot, command: &[&str], is_shown: bool) -> Result<String, Trouble> {
+async fn rpm(
+    job: &Job<'_>,
+    package: &str,
+    workroot: &Workroot,
+    command: &[&str],
+    is_shown: bool,
+) -> Result<String, Trouble> {
     let (outcome, output) = workroot.capture(command, job.helper, &job.cancel).await?;
+    if let Some(failure) = job.limits.failure(outcome.exit, command[0], package) {
+        return Err(failure.into());
+    }
     let lines_before = job.journal.line_count();
     if is_shown || !outcome.exit.is_success() {
         job.journal.say(format!("$ {}", command.join(" ")));

@@ -42,7 +42,7 @@ pub struct Workroot {
     files: Files,
     arch: Arch,
     limits: Limits,
-    /// When the task began.
+    /// When the build began.
     began_at: Instant,
 }
 

@@ -134,7 +134,7 @@ async fn whoever_wants_more_memory_than_there_is_for_him_is_ended_and_told() {
 async fn whoever_never_ends_is_ended_and_told() {
     let mut attack = Attack::new().await;
     // Its own limit: the others have the node's.
-    attack.0.platform_lines = "[packages.sleeper.limits]\nwall_secs = 3\n".to_owned();
+    attack.0.platform_lines = "[packages.sleeper.limits]\nwall_secs = 8\n".to_owned();
 
     let failure =
         attack.fails("sleeper", "%build\ntrap '' TERM INT HUP\nwhile :; do sleep 1000; done", "timed_out").await;

@@ -50,7 +50,7 @@ impl Exit {
 }
 
 /// What of the isolation this host could give; what is always given is not listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enforced {
     /// A user namespace stands between the command and the host.
     pub user_namespace: bool,

@@ -30,7 +30,8 @@ impl Sandbox {
         let child =
             start(helper, theirs, log_end).map_err(|source| Error::Helper { helper: helper.to_owned(), source })?;
         let control = Control(Arc::new(ours));
-        let mut running = Running { log: None, enforced: None, control: control.clone(), child, disk: None };
+        let mut running =
+            Running { log: None, enforced: None, control: control.clone(), child, disk: None, ended: None };
         // A helper that ended at once says more by its report, or by its exit status, than by a broken pipe here.
         let _ = wire::send(&*control.0, spec);
         match running.next_report()? {
@@ -39,7 +40,8 @@ impl Sandbox {
                 let source = io::Error::from_raw_os_error(failure.errno);
                 return Err(Error::Setup { step: failure.step, source });
             }
-            Report::Ended(_) => return Err(Error::HelperEnded("out of order".to_owned())),
+            // Its time was over, or it was cancelled, before the command was executed.
+            Report::Ended(outcome) => running.ended = Some(outcome),
         }
         running.disk = spec.disk.clone().map(|disk| Watch::start(disk, control.clone())).transpose()?;
         running.log = Some(Log { pipe: log, left_bytes: spec.limits.log_bytes, control });
@@ -70,12 +72,16 @@ pub struct Running {
     child: Child,
     /// Ends with the run.
     disk: Option<Watch>,
+    /// What came of it, where that was told in place of the start.
+    ended: Option<Outcome>,
 }
 
 impl Running {
     /// Returns what the host could enforce of the spec.
+    ///
+    /// A run that was ended before its command was executed had nothing to be enforced on.
     pub fn enforced(&self) -> Enforced {
-        self.enforced.expect("a command that runs was reported as started")
+        self.enforced.unwrap_or_default()
     }
 
     /// Returns the pid of the helper, for logs and lists of processes.
@@ -105,6 +111,9 @@ impl Running {
     pub fn wait(mut self) -> Result<Outcome, Error> {
         if let Some(mut log) = self.log.take() {
             io::copy(&mut log, &mut io::sink())?;
+        }
+        if let Some(outcome) = self.ended.take() {
+            return Ok(outcome);
         }
         match self.next_report()? {
             Report::Ended(outcome) => Ok(self.judged(outcome)),

@@ -60,6 +60,15 @@ fn a_run_that_takes_too_long_is_ended() {
 }
 
 #[test]
+fn a_run_without_any_time_is_told_as_that() {
+    let root = Root::new();
+    let mut spec = root.spec("echo on");
+    spec.limits.wall = Duration::ZERO;
+
+    assert_eq!(run(&spec).1.exit, Exit::TimedOut);
+}
+
+#[test]
 fn a_run_is_ended_by_its_handle() {
     let root = Root::new();
     let mut running = Sandbox::spawn(&root.spec(&format!("echo on; sleep {LONG}")), &helper()).expect("spawn");
