@@ -45,8 +45,8 @@ pub struct CommitFile {
     pub is_executable: bool,
     /// Its size.
     pub size_bytes: u64,
-    object: String,
-    offset: u64,
+    pub(crate) object: String,
+    pub(crate) offset: u64,
 }
 
 impl Commit {
@@ -55,7 +55,7 @@ impl Commit {
         if !is_commit(commit) {
             return Err(failed("bad_source", format!("\"{commit}\" is no git commit"), None));
         }
-        let git = Git { folder: folder.join("git"), cancel };
+        let git = Git::of_task(folder, cancel);
         std::fs::create_dir(&git.folder).map_err(anima_environment::Error::file("make", &git.folder))?;
         git.run(&["init", "--quiet", "--bare", "."]).await?.succeeded("init")?;
         git.bring(url, commit).await?;
@@ -84,19 +84,20 @@ impl Commit {
     }
 }
 
-struct Git<'a> {
+/// A bare repository of a task.
+pub(crate) struct Git<'a> {
     folder: PathBuf,
     cancel: &'a CancellationToken,
 }
 
-struct Said {
-    is_success: bool,
-    stdout: Vec<u8>,
+pub(crate) struct Said {
+    pub is_success: bool,
+    pub stdout: Vec<u8>,
     stderr: String,
 }
 
 impl Said {
-    fn succeeded(self, command: &str) -> Result<Vec<u8>, Trouble> {
+    pub fn succeeded(self, command: &str) -> Result<Vec<u8>, Trouble> {
         match self.is_success {
             true => Ok(self.stdout),
             false => Err(failed("internal", format!("git {command} failed: {}", self.stderr), None)),
@@ -104,7 +105,21 @@ impl Said {
     }
 }
 
-impl Git<'_> {
+impl<'a> Git<'a> {
+    /// Returns the repository in a task's folder.
+    pub fn of_task(folder: &Path, cancel: &'a CancellationToken) -> Git<'a> {
+        Git { folder: folder.join("git"), cancel }
+    }
+
+    /// Brings what is before a commit that was brought alone.
+    pub async fn bring_history(&self, url: &str, commit: &str) -> Result<(), Trouble> {
+        let is_shallow = self.run(&["rev-parse", "--is-shallow-repository"]).await?.succeeded("rev-parse")?;
+        if is_shallow.starts_with(b"true") {
+            let fetch = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--unshallow", url, commit];
+            self.run(&fetch).await?.succeeded("fetch")?;
+        }
+        Ok(())
+    }
     /// Brings the commit alone where the server gives it, and the whole history where it does not.
     async fn bring(&self, url: &str, commit: &str) -> Result<(), Trouble> {
         let shallow = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", url, commit];
@@ -137,14 +152,19 @@ impl Git<'_> {
     }
 
     async fn read_objects(&self, objects: &Path, contents: &Path) -> Result<(), Trouble> {
+        self.batch("--batch", objects, contents).await
+    }
+
+    /// Asks for the objects that the lines of a file name.
+    pub async fn batch(&self, how: &str, objects: &Path, contents: &Path) -> Result<(), Trouble> {
         let input = File::open(objects).map_err(anima_environment::Error::file("read", objects))?;
         let output = File::create_new(contents).map_err(anima_environment::Error::file("write", contents))?;
-        let mut command = self.command(&["cat-file", "--batch"]);
+        let mut command = self.command(&["cat-file", how]);
         command.stdin(input).stdout(output);
         self.finish(command).await?.succeeded("cat-file").map(drop)
     }
 
-    async fn run(&self, arguments: &[&str]) -> Result<Said, Trouble> {
+    pub async fn run(&self, arguments: &[&str]) -> Result<Said, Trouble> {
         self.finish(self.command(arguments)).await
     }
 
@@ -248,7 +268,7 @@ fn is_plain_path(path: &str) -> bool {
 }
 
 /// Finds each content in what `git cat-file --batch` wrote: `<object> blob <size>\n<content>\n`.
-fn with_offsets(mut files: Vec<CommitFile>, contents: &Path) -> std::io::Result<Vec<CommitFile>> {
+pub(crate) fn with_offsets(mut files: Vec<CommitFile>, contents: &Path) -> std::io::Result<Vec<CommitFile>> {
     let mut reader = BufReader::new(File::open(contents)?);
     let (mut offset, mut found) = (0, HashMap::new());
     let mut line = String::new();

@@ -7,10 +7,12 @@
 //! It keeps no state worth saving: its folder is a cache, and may be removed while no node runs on it.
 
 mod analysis;
+mod autospec;
 mod build_task;
 mod collect;
 mod files;
 mod git;
+mod history;
 mod job;
 mod limits;
 mod node;

@@ -13,6 +13,7 @@ use crate::analysis::spec_error;
 use crate::collect::{Collected, collect};
 use crate::files::Files;
 use crate::git::{Commit, CommitFile};
+use crate::history;
 use crate::job::Job;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{SRPMS, Workroot};
@@ -51,7 +52,10 @@ async fn make_in(
     sources: Sources,
 ) -> Result<SrcOutcome, Trouble> {
     let files = workroot.files().clone();
+    let spec_in_git = sources.layout.spec.clone();
     let spec = blocking(move || put_sources(&files, &sources)).await?;
+    let commit = (work.git_url.as_str(), work.commit.as_str());
+    phases.time("sources", history::fill_in(job, workroot, commit, &spec_in_git, &spec)).await?;
     let (srpm, binaries) = phases.time("build", pack(job, work, workroot, &spec)).await?;
     phases.time("upload", upload(job, workroot, srpm, binaries)).await
 }

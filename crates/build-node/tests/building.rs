@@ -148,6 +148,46 @@ async fn requirements_that_the_sources_generate_are_installed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn release_and_changelog_come_from_the_history() {
+    let world = World::new().await;
+    let spec_of = |version: &str| {
+        let text = spec("auto", "", "").replace("Version: 1", &format!("Version: {version}"));
+        let text = text.replace("Release: 1%{?dist}", "Release: %autorelease");
+        format!("{}%changelog\n%autochangelog\n", text.split("%changelog").next().unwrap())
+    };
+    let old = "* Mon Jan 01 2024 B <b@example.org> - 0.9-1\n- Written by hand\n";
+    let commit = world.commits(
+        "auto",
+        &[
+            ("Import", &[("auto.spec", &spec_of("1")), ("changelog", old)]),
+            ("Break it", &[("auto.spec", "Nonsense\n")]),
+            ("Repair it", &[("auto.spec", &spec_of("1"))]),
+            ("Update to 2", &[("auto.spec", &spec_of("2"))]),
+            ("Add a note: 100 %{done}", &[("note.txt", "x")]),
+        ],
+    );
+
+    let source =
+        world.src("auto", &commit).await.unwrap_or_else(|failure| panic!("{failure:?}\n{}", world.master.log()));
+
+    assert_eq!(source.nevra.to_string(), "auto-2-2.t1.src");
+    let info = package(&world.master.artifact(source.srpm));
+    let entries: Vec<(String, String)> =
+        info.changelogs.iter().map(|it| (it.author.clone(), it.text.clone())).collect();
+    let entry = |version: &str, text: &str| (format!("A <a@example.org> - {version}"), format!("- {text}"));
+    let expected = [
+        entry("2-2", "Add a note: 100 %{done}"),
+        entry("2-1", "Update to 2"),
+        entry("1-3", "Repair it"),
+        entry("1-2", "Break it"),
+        ("B <b@example.org> - 0.9-1".to_owned(), "- Written by hand".to_owned()),
+    ];
+    assert_eq!(entries, expected);
+    let built = world.build(&source).await.unwrap();
+    assert_eq!(built.packages[0].nevra.to_string(), "auto-2-2.t1.noarch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_package_is_built_with_its_own_options() {
     let mut world = World::new().await;
     world.second_repository();

@@ -63,16 +63,23 @@ impl World {
 
     /// Commits a package's files and returns the commit.
     pub fn commit(&self, package: &str, files: &[(&str, &str)]) -> String {
+        self.commits(package, &[("First", files)])
+    }
+
+    /// Makes a commit after the other and returns the last.
+    pub fn commits(&self, package: &str, commits: &[(&str, &[(&str, &str)])]) -> String {
         let tree = tempfile::tempdir().unwrap();
         let git = |arguments: &[&str]| git(tree.path(), arguments);
         git(&["init", "--quiet", "--initial-branch=main"]);
-        for (path, content) in files {
-            let path = tree.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
+        for (message, files) in commits {
+            for (path, content) in *files {
+                let path = tree.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, content).unwrap();
+            }
+            git(&["add", "--all", "--force"]);
+            git(&["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", message]);
         }
-        git(&["add", "--all", "--force"]);
-        git(&["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "First"]);
         let served = self.served().join("git").join(format!("{package}.git"));
         git(&["clone", "--quiet", "--bare", ".", served.to_str().unwrap()]);
         git(&["--git-dir", served.to_str().unwrap(), "update-server-info"]);
