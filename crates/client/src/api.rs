@@ -13,7 +13,7 @@ use anima_types::{
     platform::Platform,
     product::{CreateProduct, Product},
     push::{Push, PushAnswer},
-    release::{CreateRelease, Release},
+    release::{CommitRelease, CreateRelease, Release},
     repository::{Repository, RepositoryPackage, Snapshot},
     task::Task,
     token::{CreateToken, CreatedToken, Token, Whoami},
@@ -199,8 +199,13 @@ impl Client {
     }
 
     /// Decides that a planned release goes to users.
-    pub async fn commit_release(&self, release: ReleaseId) -> Result<(), Error> {
-        self.act(Method::POST, &format!("api/v1/releases/{release}/commit")).await
+    pub async fn commit_release(&self, release: ReleaseId, said: &CommitRelease) -> Result<Release, Error> {
+        self.post(&format!("api/v1/releases/{release}/commit"), said).await
+    }
+
+    /// Decides that a planned release goes to users although a gate blocks it.
+    pub async fn force_release(&self, release: ReleaseId, said: &CommitRelease) -> Result<Release, Error> {
+        self.post(&format!("api/v1/releases/{release}/force"), said).await
     }
 
     /// Throws a plan away.

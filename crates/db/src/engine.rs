@@ -129,6 +129,7 @@ impl Address {
             one(1, "main line", include_str!("../migrations/0001_main_line.sql")),
             one(2, "node instance", include_str!("../migrations/0002_node_instance.sql")),
             one(3, "task queue", include_str!("../migrations/0003_task_queue.sql")),
+            one(4, "gates", include_str!("../migrations/0004_gates.sql")),
         ])
     }
 

@@ -15,14 +15,15 @@ use crate::{
 /// Writes a product.
 pub async fn insert(write: &mut Write, product: &CreateProduct, key: KeyId) -> Result<()> {
     sqlx::query(
-        "INSERT INTO product (name, title, repositories, architectures, automatic, key_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO product (name, title, repositories, architectures, automatic, gates, key_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&product.name)
     .bind(&product.title)
     .bind(to_json("repositories", &product.repositories)?)
     .bind(to_json("architectures", &product.architectures)?)
     .bind(i64::from(product.automatic))
+    .bind(to_json("gates", &product.gates)?)
     .bind(key.0)
     .bind(write.now.0)
     .execute(&mut **write)
@@ -58,6 +59,7 @@ fn from_row(row: &AnyRow) -> Result<Product> {
             repositories: row.json("repositories")?,
             architectures: row.json("architectures")?,
             automatic: row.flag("automatic")?,
+            gates: row.json("gates")?,
         },
         key: row.maybe_int("key_id")?.map(KeyId),
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anima_types::{
-    Timestamp,
+    Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
     release::{Event, PlanEntry, Status, next},
     work::PublishOutcome,
@@ -29,6 +29,8 @@ pub struct Release {
     pub build: BuildId,
     /// The plan, once it is made.
     pub plan: Vec<PlanEntry>,
+    /// What the gates found in it.
+    pub gates: Vec<gate::Answer>,
     /// The snapshots that users saw when the plan was made.
     pub base: BTreeMap<RepositoryId, i64>,
     /// What the release system published.
@@ -37,6 +39,8 @@ pub struct Release {
     pub summary: String,
     /// Who decided.
     pub committed_by: Option<String>,
+    /// Why, where it was said.
+    pub reason: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When users first saw it.
@@ -130,16 +134,18 @@ pub async fn apply(write: &mut Write, release: &Release, event: Event, summary: 
     Ok(next)
 }
 
-/// Writes a plan and what it was made from.
+/// Writes a plan, what the gates found in it, and what it was made from.
 pub async fn set_plan(
     write: &mut Write,
     id: ReleaseId,
     plan: &[PlanEntry],
+    gates: &[gate::Answer],
     base: &BTreeMap<RepositoryId, i64>,
 ) -> Result<()> {
-    sqlx::query("UPDATE release_plan SET plan = $2, base = $3 WHERE id = $1")
+    sqlx::query("UPDATE release_plan SET plan = $2, gates = $3, base = $4 WHERE id = $1")
         .bind(id.0)
         .bind(to_json("plan", plan)?)
+        .bind(to_json("gates", gates)?)
         .bind(to_json("base", base)?)
         .execute(&mut **write)
         .await?;
@@ -166,11 +172,17 @@ pub async fn set_published(write: &mut Write, id: ReleaseId, published: Option<&
     Ok(())
 }
 
-/// Writes who decided, or that nobody has.
-pub async fn set_committed_by(write: &mut Write, id: ReleaseId, name: Option<&str>) -> Result<()> {
-    sqlx::query("UPDATE release_plan SET committed_by = $2 WHERE id = $1")
+/// Writes who decided and why, or that nobody has.
+pub async fn set_committed_by(
+    write: &mut Write,
+    id: ReleaseId,
+    name: Option<&str>,
+    reason: Option<&str>,
+) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET committed_by = $2, reason = $3 WHERE id = $1")
         .bind(id.0)
         .bind(name)
+        .bind(reason)
         .execute(&mut **write)
         .await?;
     Ok(())
@@ -213,10 +225,12 @@ fn from_row(row: &AnyRow) -> Result<Release> {
         product: row.text("product")?,
         build: BuildId(row.int("build_id")?),
         plan: row.json("plan")?,
+        gates: row.json("gates")?,
         base: row.json("base")?,
         published: row.maybe_json("published")?,
         summary: row.text("summary")?,
         committed_by: row.maybe_text("committed_by")?,
+        reason: row.maybe_text("reason")?,
         created_at: row.time("created_at")?,
         released_at: row.maybe_time("released_at")?,
     })

@@ -7,6 +7,7 @@ use crate::{
 use anima_types::{
     Arch, Sha256,
     artifact::Kind,
+    gate::{Answer, Gate, Level},
     key::{Algorithm, CreateKey},
     lease::Claim,
     permission::Role,
@@ -27,6 +28,7 @@ fn a_product() -> CreateProduct {
         repositories: vec!["BaseOS".into()],
         architectures: vec![Arch::X86_64],
         automatic: false,
+        gates: [(Gate::Downgrade, Level::Block)].into(),
     }
 }
 
@@ -75,12 +77,16 @@ async fn a_release_keeps_its_plan_its_base_and_who_decided() {
     let id = release(&mut write).await;
     let base = [(RepositoryId(1), 4)].into();
 
-    set_plan(&mut write, id, &[], &base).await.unwrap();
-    set_committed_by(&mut write, id, Some("ada")).await.unwrap();
+    let found = vec!["jq-1.6-1.x86_64 would replace jq-1.7-1.x86_64".to_string()];
+    let gates = [Answer { gate: Gate::Downgrade, level: Level::Ask, found_count: 1, found }];
+
+    set_plan(&mut write, id, &[], &gates, &base).await.unwrap();
+    set_committed_by(&mut write, id, Some("ada"), Some("1.7 eats files")).await.unwrap();
     set_published(&mut write, id, Some(&PublishOutcome { repositories: vec![] })).await.unwrap();
 
     let release = get(&mut write, id).await.unwrap();
     assert_eq!((release.base, release.committed_by.as_deref()), (base, Some("ada")));
+    assert_eq!((release.gates, release.reason.as_deref()), (gates.to_vec(), Some("1.7 eats files")));
     assert!(release.published.is_some());
     assert_eq!(of_build(&mut write, release.build).await.unwrap(), [(id, "seed-1".to_string())]);
     assert_eq!(list(&mut write, None, 9).await.unwrap().len(), 1);

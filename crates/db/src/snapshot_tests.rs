@@ -24,6 +24,7 @@ async fn world(write: &mut Write) -> World {
         repositories: vec!["BaseOS".into()],
         architectures: vec![Arch::X86_64],
         automatic: true,
+        gates: Default::default(),
     };
     product::insert(write, &product, key).await.unwrap();
     let repository =

@@ -148,6 +148,13 @@ pub struct Query<T>(pub T);
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub struct Path<T>(pub T);
 
+impl<T: serde::de::DeserializeOwned> Json<T> {
+    /// Reads a body that may also be absent, where the extractor would ask for one.
+    pub fn from_bytes(bytes: &[u8]) -> ApiResult<Json<T>> {
+        Ok(axum::Json::from_bytes(bytes).map(|axum::Json(value)| Json(value))?)
+    }
+}
+
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()

@@ -29,7 +29,7 @@ mod page;
 mod platform;
 mod product;
 mod push;
-mod release;
+pub mod release;
 mod repo_files;
 mod report;
 mod repository;

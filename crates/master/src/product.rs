@@ -109,6 +109,7 @@ pub async fn make_configured(write: &mut Write, platforms: &[Platform]) -> ApiRe
             repositories: vec![DEFAULT_REPOSITORY.to_string()],
             architectures: platform.architectures.clone(),
             automatic: true,
+            gates: Default::default(),
         };
         check(&wanted)?;
         make(write, &wanted).await?;

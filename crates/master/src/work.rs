@@ -142,7 +142,7 @@ async fn plan(app: &App, write: &mut Write, task: &Task) -> ApiResult<PlanWork> 
         repositories.push(PlanRepository { packages: packages.into_iter().map(listed).collect(), repository });
     }
     anima_db::release::set_base(write, id, &base).await?;
-    Ok(PlanWork { release: id, packages, repositories })
+    Ok(PlanWork { release: id, packages, repositories, gates: product.product.gates })
 }
 
 /// All packages of a build with their signatures, and the architecture of the target that each was built for.

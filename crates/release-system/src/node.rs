@@ -75,6 +75,12 @@ async fn make_plan(work: PlanWork, context: &Context) -> Result<PlanOutcome, Sto
         let replaces = replaces.iter().map(|old| format!(", replaces {old}")).collect::<String>();
         context.log.line(format_args!("{repository_path} + {nevra}{replaces}: {reason}"));
     }
+    for answer in outcome.gates.iter().filter(|answer| answer.found_count > 0) {
+        let (gate, level) = (answer.gate.name(), answer.level.name());
+        for line in &answer.found {
+            context.log.line(format_args!("gate {gate} ({level}): {line}"));
+        }
+    }
     context.log.line(format_args!("{} packages have {} places", work.packages.len(), outcome.entries.len()));
     Ok(outcome)
 }

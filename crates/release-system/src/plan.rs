@@ -9,6 +9,8 @@ use anima_types::{
     work::{PlanOutcome, PlanPackage, PlanRepository, PlanWork},
 };
 
+use crate::gate;
+
 /// Why no plan can be made.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -22,14 +24,15 @@ pub enum Error {
     },
 }
 
-/// Returns the plan: one line for each package and repository, ordered by repository and package.
+/// Returns the plan: one line for each package and repository, ordered by repository and package; and what the gates found.
 pub fn plan(work: &PlanWork) -> Result<PlanOutcome, Error> {
     let mut entries = Vec::new();
     for package in one_of_each(&work.packages) {
         entries.extend(place(package, &work.repositories)?);
     }
     entries.sort_by(|a, b| (&a.repository_path, &a.nevra).cmp(&(&b.repository_path, &b.nevra)));
-    Ok(PlanOutcome { entries })
+    let gates = gate::answers(work, &entries);
+    Ok(PlanOutcome { entries, gates })
 }
 
 /// Returns one package of each NEVRA. A package for all architectures is built on each of them, and users are to get the
@@ -66,7 +69,7 @@ fn no_repository(nevra: &Nevra, wanted: String) -> Error {
 }
 
 /// Returns what a package is, by its name and architecture as rpmbuild gives them.
-fn kind(nevra: &Nevra) -> Kind {
+pub(crate) fn kind(nevra: &Nevra) -> Kind {
     if nevra.arch == "src" || nevra.arch == "nosrc" {
         return Kind::Source;
     }
@@ -209,6 +212,7 @@ mod tests {
                 })
                 .collect(),
             repositories,
+            gates: BTreeMap::new(),
         };
         let entries = plan(&work)?.entries;
         Ok(entries
@@ -275,7 +279,9 @@ mod tests {
         let packages = vec![built(Arch::X86_64, 1), built(Arch::Aarch64, 2)];
         let reversed = packages.iter().cloned().rev().collect();
         let plan_of = |packages| {
-            plan(&PlanWork { release: ReleaseId(7), packages, repositories: repositories() }).unwrap().entries
+            plan(&PlanWork { release: ReleaseId(7), packages, repositories: repositories(), gates: BTreeMap::new() })
+                .unwrap()
+                .entries
         };
 
         let entries = plan_of(packages);
@@ -295,6 +301,7 @@ mod tests {
                 .map(|nevra| PlanPackage { package: package(nevra, "x"), target_arch: Some(Arch::X86_64) })
                 .into(),
             repositories: vec![base],
+            gates: BTreeMap::new(),
         };
 
         let entries = plan(&work).unwrap().entries;
@@ -331,6 +338,7 @@ mod tests {
                 target_arch: Some(Arch::X86_64),
             }],
             repositories: repositories(),
+            gates: BTreeMap::new(),
         };
 
         let entry = &plan(&work).unwrap().entries[0];

@@ -6,7 +6,12 @@ mod master;
 #[path = "../../rpm-file/tests/support/mod.rs"]
 mod support;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use anima_release_system::{Config, run};
 use anima_repodata::{PackageXml, PublishedFile, Repository, render};
@@ -119,7 +124,7 @@ fn fragments() -> Vec<PackageXml> {
 fn plan_work(repositories: Vec<PlanRepository>) -> Work {
     let package = |nevra: &str| PlanPackage { package: listed(nevra), target_arch: Some(Arch::X86_64) };
     let packages = vec![package("zlib-1.3-1.x86_64"), package("zlib-doc-1.3-1.x86_64")];
-    Work::Plan(PlanWork { release: ReleaseId(7), packages, repositories })
+    Work::Plan(PlanWork { release: ReleaseId(7), packages, repositories, gates: BTreeMap::new() })
 }
 
 fn listed(nevra: &str) -> RepositoryPackage {
@@ -152,6 +157,9 @@ async fn a_plan_is_reported_and_its_log_gives_every_reason() {
         system.log(),
         "BaseOS/x86_64 + zlib-1.3-1.x86_64, replaces zlib-1.2-1.x86_64: the same name is there @12\n\
          BaseOS/x86_64 + zlib-doc-1.3-1.x86_64: another package of its source is there @12\n\
+         gate missing-source (ask): zlib-1.3-1.x86_64 has no source package zlib\n\
+         gate missing-source (ask): zlib-doc-1.3-1.x86_64 has no source package zlib\n\
+         gate missing-debug (tell): zlib has packages for x86_64, and no debug package\n\
          2 packages have 2 places\n"
     );
     system.stop().await;

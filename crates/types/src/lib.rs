@@ -15,6 +15,7 @@ pub mod digest;
 pub mod dist_git;
 pub mod error;
 pub mod event;
+pub mod gate;
 pub mod id;
 pub mod key;
 pub mod lease;

@@ -1,9 +1,15 @@
 //! A product: a named set of repositories given to users.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Arch, id::KeyId};
+use crate::{
+    Arch,
+    gate::{Gate, Level},
+    id::KeyId,
+};
 
 /// `POST /api/v1/products`
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,6 +26,10 @@ pub struct CreateProduct {
     /// Release a green build without asking a person.
     #[serde(default)]
     pub automatic: bool,
+    /// How strict the gates of its releases are, where that is not the usual level.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Level>)]
+    pub gates: BTreeMap<Gate, Level>,
 }
 
 /// A product as the API shows it.

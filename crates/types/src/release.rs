@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Nevra, Sha256, Timestamp,
+    Nevra, Sha256, Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
 };
 
@@ -183,12 +183,18 @@ pub struct Release {
     pub build: BuildId,
     /// The plan, once it is made.
     pub plan: Vec<PlanEntry>,
+    /// What the gates found in it.
+    #[serde(default)]
+    pub gates: Vec<gate::Answer>,
     /// What was published: repository address with the snapshot's number, such as `BaseOS/x86_64@3`.
     pub snapshots: Vec<String>,
     /// Its state in one sentence.
     pub summary: String,
     /// Who decided.
     pub committed_by: Option<String>,
+    /// Why, where a gate asked for it or somebody said so.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// When it was made.
     #[schema(value_type = String)]
     pub created_at: Timestamp,
@@ -204,6 +210,14 @@ pub struct CreateRelease {
     pub build: BuildId,
     /// The product.
     pub product: String,
+}
+
+/// `POST /api/v1/releases/{release}/commit` and `…/force`; the former may have no body at all.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CommitRelease {
+    /// Why, although a gate asks. It stands in the release's events for good.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! What a node is asked to do, and what it answers, for each kind of task.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     Arch, Nevra, Sha256, artifact,
+    gate::{self, Gate, Level},
     id::{BuildId, KeyId, ReleaseId, RepositoryId},
     key,
     platform::Platform,
@@ -196,6 +199,10 @@ pub struct PlanWork {
     pub packages: Vec<PlanPackage>,
     /// The product's repositories as users see them now; its default repository first.
     pub repositories: Vec<PlanRepository>,
+    /// The product's own levels of the gates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Level>)]
+    pub gates: BTreeMap<Gate, Level>,
 }
 
 /// A package to find a place for.
@@ -360,6 +367,9 @@ pub struct Signature {
 pub struct PlanOutcome {
     /// Its lines.
     pub entries: Vec<PlanEntry>,
+    /// What each gate found in it.
+    #[serde(default)]
+    pub gates: Vec<gate::Answer>,
 }
 
 /// Metadata of a release's repositories, uploaded as artifacts.

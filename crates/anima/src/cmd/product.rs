@@ -2,6 +2,7 @@
 
 use anima_types::{
     Arch,
+    gate::{Gate, Level},
     product::{self, CreateProduct},
 };
 use clap::{Args, Subcommand};
@@ -42,6 +43,20 @@ pub struct Create {
     /// Release green builds without asking a person
     #[arg(long)]
     automatic: bool,
+    /// How strict a gate of its releases is, such as `downgrade=block`; repeat it for more.
+    /// Gates: duplicate, downgrade, missing-source, missing-debug, placement; levels: tell, ask, block
+    #[arg(long = "gate", value_name = "GATE=LEVEL", value_parser = gate_level)]
+    gates: Vec<(Gate, Level)>,
+}
+
+fn gate_level(text: &str) -> std::result::Result<(Gate, Level), String> {
+    let parsed =
+        text.split_once('=').and_then(|(gate, level)| Some((Gate::from_name(gate)?, Level::from_name(level)?)));
+    let names = || (Gate::ALL.map(Gate::name).join(", "), Level::ALL.map(Level::name).join(", "));
+    parsed.ok_or_else(|| {
+        let (gates, levels) = names();
+        format!("write GATE=LEVEL; gates: {gates}; levels: {levels}")
+    })
 }
 
 impl Product {
@@ -70,6 +85,7 @@ impl Create {
             repositories: self.repositories,
             architectures: self.architectures,
             automatic: self.automatic,
+            gates: self.gates.into_iter().collect(),
         }
     }
 }
@@ -94,6 +110,11 @@ fn describe(product: &product::Product) -> String {
         ("repositories", repositories),
         ("architectures", architectures),
         ("releases", releases),
+        ("gates", gates(&product.product)),
         ("key", or_dash(product.key)),
     ])
+}
+
+fn gates(product: &CreateProduct) -> String {
+    Gate::ALL.map(|gate| format!("{}={}", gate.name(), gate.level(&product.gates).name())).join(", ")
 }

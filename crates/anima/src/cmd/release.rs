@@ -1,8 +1,9 @@
 //! `anima release`: from plan to users, and back.
 
 use anima_types::{
+    gate,
     id::{BuildId, ReleaseId},
-    release::{self, CreateRelease},
+    release::{self, CommitRelease, CreateRelease},
 };
 use clap::Subcommand;
 
@@ -39,6 +40,17 @@ pub enum Release {
     Commit {
         /// The release's id
         id: ReleaseId,
+        /// Why, where a gate asks for it; everybody can read it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Give a planned release to users although a gate blocks it
+    Force {
+        /// The release's id
+        id: ReleaseId,
+        /// Why; everybody can read it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
     /// Throw a plan away
     Abandon {
@@ -70,9 +82,11 @@ impl Release {
                 client.replan_release(id).await?;
                 ask.output.show(&client.release(id).await?, said)
             }
-            Release::Commit { id } => {
-                client.commit_release(id).await?;
-                ask.output.show(&client.release(id).await?, said)
+            Release::Commit { id, reason } => {
+                ask.output.show(&client.commit_release(id, &CommitRelease { reason }).await?, said)
+            }
+            Release::Force { id, reason } => {
+                ask.output.show(&client.force_release(id, &CommitRelease { reason: Some(reason) }).await?, said)
             }
             Release::Abandon { id } => {
                 client.abandon_release(id).await?;
@@ -110,6 +124,7 @@ fn describe(release: &release::Release) -> String {
         ("product", release.product.clone()),
         ("build", release.build.to_string()),
         ("decided by", or_dash(release.committed_by.as_ref())),
+        ("reason", or_dash(release.reason.as_ref())),
         ("released", or_dash(release.released_at.map(output::moment))),
         ("snapshots", or_dash(Some(release.snapshots.join(", ")).filter(|text| !text.is_empty()))),
     ]);
@@ -118,5 +133,24 @@ fn describe(release: &release::Release) -> String {
         let replaces = or_dash(Some(replaces).filter(|text| !text.is_empty()));
         [entry.nevra.to_string(), entry.repository_path.clone(), replaces, entry.reason.clone()]
     });
-    format!("{fields}\n\n{}", output::table(["package", "goes to", "replaces", "because"], lines))
+    let plan = output::table(["package", "goes to", "replaces", "because"], lines);
+    if release.gates.is_empty() {
+        return format!("{fields}\n\n{plan}");
+    }
+    format!("{fields}\n\n{}\n\n{plan}", gates(&release.gates))
+}
+
+/// One line for each finding, and one for each gate that found none.
+fn gates(answers: &[gate::Answer]) -> String {
+    let lines = answers.iter().flat_map(|answer| {
+        let (gate, level) = (answer.gate.name(), answer.level.name());
+        let mut found = answer.found.clone();
+        match answer.found_count.saturating_sub(found.len() as u64) {
+            0 if found.is_empty() => found.push(format!("holds: {}", answer.gate.wants())),
+            0 => {}
+            more => found.push(format!("and {more} more")),
+        }
+        found.into_iter().map(move |line| [gate.to_string(), level.to_string(), line])
+    });
+    output::table(["gate", "level", "found"], lines)
 }

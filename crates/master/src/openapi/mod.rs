@@ -48,6 +48,7 @@ use operations::{OPERATIONS, Operation};
     product::Product,
     push::Push,
     push::PushAnswer,
+    release::CommitRelease,
     release::CreateRelease,
     release::Release,
     repository::Repository,

@@ -1,6 +1,7 @@
 //! Releases: what goes where and why, before it goes and after.
 
 use anima_types::{
+    gate::{self, Decision},
     id::{BuildId, ReleaseId, RepositoryId},
     release::{PlanEntry, Release, Status, Trust},
 };
@@ -48,14 +49,24 @@ struct ReleasePage {
     product: String,
     build: BuildId,
     committed_by: Option<String>,
+    reason: Option<String>,
     created: When,
     released: Option<When>,
     counts: String,
+    gates: Vec<GateRow>,
     entries: Vec<Entry>,
     unshown: usize,
     snapshots: Vec<(String, RepositoryId)>,
     tasks: Vec<TaskRow>,
     commands: Vec<(String, &'static str)>,
+}
+
+struct GateRow {
+    name: &'static str,
+    wants: &'static str,
+    state: State,
+    found: Vec<String>,
+    unshown: u64,
 }
 
 struct Entry {
@@ -112,10 +123,12 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
         id: release.id,
         state: release.status.into(),
         counts: counts(&release.plan),
+        commands: commands(&release),
+        gates: release.gates.iter().map(gate_row).collect(),
+        reason: release.reason,
         unshown: release.plan.len().saturating_sub(MAX_ENTRIES),
         entries: release.plan.into_iter().take(MAX_ENTRIES).map(entry).collect(),
         summary: release.summary,
-        commands: commands(release.id, release.status),
         product: release.product,
         build: release.build,
         committed_by: release.committed_by,
@@ -134,6 +147,16 @@ fn counts(plan: &[PlanEntry]) -> String {
     let asks = plan.iter().filter(|entry| entry.trust == Trust::Default).count();
     let asks = if asks > 0 { format!("; look at {asks} whose place is only the default") } else { String::new() };
     format!("{} into {} {repositories}{asks}", count(plan.len(), "package"), places.len())
+}
+
+fn gate_row(answer: &gate::Answer) -> GateRow {
+    GateRow {
+        name: answer.gate.name(),
+        wants: answer.gate.wants(),
+        state: answer.into(),
+        found: answer.found.clone(),
+        unshown: answer.found_count.saturating_sub(answer.found.len() as u64),
+    }
 }
 
 fn entry(entry: PlanEntry) -> Entry {
@@ -155,15 +178,26 @@ fn entry(entry: PlanEntry) -> Entry {
     }
 }
 
-fn commands(id: ReleaseId, status: Status) -> Vec<(String, &'static str)> {
+/// Returns the command that gives a planned release to users, as its gates want it.
+fn go(release: &Release) -> (String, &'static str) {
+    let id = release.id;
+    match gate::decide(&release.gates) {
+        Decision::Open => (format!("anima release commit {id}"), "give it to users: all its repositories move at once"),
+        Decision::Asks(_) => {
+            (format!("anima release commit {id} --reason TEXT"), "give it to users, and say why although a gate asks")
+        }
+        Decision::Blocked(_) => {
+            (format!("anima release force {id} --reason TEXT"), "an admin gives it to users although a gate blocks it")
+        }
+    }
+}
+
+fn commands(release: &Release) -> Vec<(String, &'static str)> {
+    let (id, status) = (release.id, release.status);
     let replan = (format!("anima release replan {id}"), "plan it again over what users see now");
     let abandon = (format!("anima release abandon {id}"), "throw the plan away; users see no change");
     match status {
-        Status::Planned => vec![
-            (format!("anima release commit {id}"), "give it to users: all its repositories move at once"),
-            replan,
-            abandon,
-        ],
+        Status::Planned => vec![go(release), replan, abandon],
         Status::Released => {
             vec![(format!("anima release revert {id}"), "take it back: users see again what they saw before")]
         }

@@ -1,6 +1,10 @@
 //! How things are said on pages: states, moments, durations and sizes.
 
-use anima_types::{Timestamp, build, release, task};
+use anima_types::{
+    Timestamp, build,
+    gate::{self, Level},
+    release, task,
+};
 
 /// Where something stands: a glyph, a colour (by its class) and a word, so that none of them is needed alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,6 +40,17 @@ impl From<build::Status> for State {
             Cancelled => OFF,
         };
         state(look, status.name())
+    }
+}
+
+impl From<&gate::Answer> for State {
+    fn from(answer: &gate::Answer) -> State {
+        match answer.level {
+            _ if answer.found_count == 0 => state(GOOD, "holds"),
+            Level::Tell => state(OFF, "tells"),
+            Level::Ask => state(WAIT, "asks for a reason"),
+            Level::Block => state(BAD, "blocks"),
+        }
     }
 }
 

@@ -9,13 +9,17 @@ use anima_db::{
 };
 use anima_types::{
     artifact,
+    gate::{self, Decision},
     id::ReleaseId,
     release::{Event, Status},
     task::{self, Kind},
     work::{Outcome, PublishedRepository},
 };
 
-use super::{commit, is_current, packages_after, replan};
+use super::{
+    decide::{Decider, commit, waits_for},
+    is_current, packages_after, replan,
+};
 use crate::{
     app::App,
     build::advance::first_failure,
@@ -62,8 +66,9 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
             Ok(true)
         }
         (task::Status::Succeeded, Some(Outcome::Plan(made))) => {
-            anima_db::release::set_plan(write, row.id, &made.entries, &row.base).await?;
-            let summary = format!("Planned: {} packages have a place; it waits for a decision.", made.entries.len());
+            anima_db::release::set_plan(write, row.id, &made.entries, &made.gates, &row.base).await?;
+            let waits_for = waits_for(&made.gates);
+            let summary = format!("Planned: {} packages have a place; {waits_for}.", made.entries.len());
             anima_db::release::apply(write, row, Event::PlanMade, &summary).await?;
             Ok(true)
         }
@@ -71,13 +76,13 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
     }
 }
 
-/// A product may decide by itself.
+/// A product may decide by itself, where no gate wants a person.
 async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
     let product = anima_db::product::get(write, &row.product).await?;
-    if !product.product.automatic {
+    if !product.product.automatic || gate::decide(&row.gates) != Decision::Open {
         return Ok(false);
     }
-    commit(write, row, "anima").await?;
+    commit(write, row, &Decider::by_rule()).await?;
     Ok(true)
 }
 

@@ -5,11 +5,15 @@ use anima_types::{
     build,
     id::{ReleaseId, RepositoryId},
     permission::Permission,
-    release::{CreateRelease, Event, Release},
+    release::{CommitRelease, CreateRelease, Event, Release},
 };
-use axum::{extract::State, http::StatusCode};
+use axum::{body::Bytes, extract::State, http::StatusCode};
 
-use super::{begin, commit, packages_after, replan_as, revert, view};
+use super::{
+    begin,
+    decide::{Decider, commit},
+    packages_after, replan_as, revert, view,
+};
 use crate::{
     app::App,
     auth::Caller,
@@ -27,6 +31,7 @@ pub fn routes() -> Vec<Route> {
         Route::post("/api/v1/releases", Permission::Release, create),
         Route::get("/api/v1/releases/{release}", Permission::Read, show),
         Route::post("/api/v1/releases/{release}/commit", Permission::Release, decide),
+        Route::post("/api/v1/releases/{release}/force", Permission::Configure, force),
         Route::post("/api/v1/releases/{release}/abandon", Permission::Release, abandon),
         Route::post("/api/v1/releases/{release}/revert", Permission::Release, take_back),
         Route::post("/api/v1/releases/{release}/replan", Permission::Release, plan_again),
@@ -74,13 +79,35 @@ async fn create(
     Ok((StatusCode::CREATED, Json(release)))
 }
 
-async fn decide(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+async fn decide(
+    State(app): State<App>,
+    Path(id): Path<ReleaseId>,
+    caller: Caller,
+    body: Bytes,
+) -> ApiResult<Json<Release>> {
+    // Who has nothing to say sends no body, as all did before there were gates.
+    let said: CommitRelease = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(&body)?.0 };
+    give(&app, id, Decider::person(&caller.name, said.reason.as_deref(), false)?).await
+}
+
+async fn force(
+    State(app): State<App>,
+    Path(id): Path<ReleaseId>,
+    caller: Caller,
+    Json(said): Json<CommitRelease>,
+) -> ApiResult<Json<Release>> {
+    give(&app, id, Decider::person(&caller.name, said.reason.as_deref(), true)?).await
+}
+
+async fn give(app: &App, id: ReleaseId, decider: Decider) -> ApiResult<Json<Release>> {
+    let mut write = app.db.write(app.now(), &decider.name).await?;
     let row = anima_db::release::get(&mut write, id).await?;
-    commit(&mut write, &row, &caller.name).await?;
+    commit(&mut write, &row, &decider).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    let release = view(&mut write, row).await?;
     write.commit().await?;
     app.release_is_due(id);
-    Ok(())
+    Ok(Json(release))
 }
 
 async fn abandon(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {

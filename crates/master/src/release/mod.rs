@@ -3,6 +3,7 @@
 
 pub mod advance;
 mod api;
+pub mod decide;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use anima_db::{
 };
 use anima_types::{
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{self, Event, Status},
+    release::{self, Event},
     repository::Repository,
     task::{self, Kind},
 };
@@ -54,9 +55,9 @@ async fn ask_for_plan(write: &mut Write, build: BuildId, release: ReleaseId) -> 
 /// Plans a release anew: what was planned and made for it before is forgotten.
 pub async fn replan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
     anima_db::release::apply(write, row, Event::Replanned, why).await?;
-    anima_db::release::set_plan(write, row.id, &[], &BTreeMap::new()).await?;
+    anima_db::release::set_plan(write, row.id, &[], &[], &BTreeMap::new()).await?;
     anima_db::release::set_published(write, row.id, None).await?;
-    anima_db::release::set_committed_by(write, row.id, None).await?;
+    anima_db::release::set_committed_by(write, row.id, None, None).await?;
     for task in anima_db::task::of_release(write, row.id).await? {
         if !task.status.is_ended() {
             anima_db::task::apply(write, &task, task::Event::Cancelled, why).await?;
@@ -127,21 +128,6 @@ pub async fn is_current(connection: &mut Connection, row: &Release) -> ApiResult
     Ok(all.iter().all(|repository| row.base.get(&repository.id) == Some(&repository.current)))
 }
 
-/// Decides that a planned release goes to users.
-pub async fn commit(write: &mut Write, row: &Release, who: &str) -> ApiResult<()> {
-    if row.status == Status::Planned && !is_current(write, row).await? {
-        return replan(write, row, "Another release came first; it is planned again.").await;
-    }
-    anima_db::release::apply(write, row, Event::Committed, &format!("{who} decided; the metadata is being made."))
-        .await?;
-    anima_db::release::set_committed_by(write, row.id, Some(who)).await?;
-    let about = About { build: Some(row.build), release: Some(row.id), ..About::new(Kind::Publish) };
-    let id = anima_db::task::insert(write, &about, "It was decided.").await?;
-    let task = anima_db::task::get(write, id).await?;
-    anima_db::task::apply(write, &task, task::Event::DependenciesMet, "It waits for the Release System.").await?;
-    Ok(())
-}
-
 /// Takes a release back: users see again what they saw before it.
 pub async fn revert(write: &mut Write, row: &Release, who: &str) -> ApiResult<()> {
     let made = anima_db::snapshot::of_release(write, row.id).await?;
@@ -166,9 +152,11 @@ pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<releas
         product: row.product,
         build: row.build,
         plan: row.plan,
+        gates: row.gates,
         snapshots: made.into_iter().map(|snapshot| format!("{}@{}", snapshot.path, snapshot.number)).collect(),
         summary: row.summary,
         committed_by: row.committed_by,
+        reason: row.reason,
         created_at: row.created_at,
         released_at: row.released_at,
     })

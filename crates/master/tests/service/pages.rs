@@ -13,6 +13,7 @@ use anima_db::{
 use anima_types::{
     Arch, Nevra, Sha256, artifact,
     build::Source,
+    gate::{Answer, Gate, Level},
     id::{BuildId, ReleaseId, RepositoryId, TaskId},
     release::{self, PlanEntry, Trust},
     task::{Event, Kind},
@@ -142,7 +143,9 @@ async fn released(write: &mut anima_db::Write, build: BuildId, repository: Repos
         trust: Trust::Default,
         reason: format!("nothing found {HOSTILE}"),
     };
-    anima_db::release::set_plan(write, id, &[entry], &BTreeMap::new()).await.unwrap();
+    let found = vec![format!("jq-1.7-1 would replace {HOSTILE}")];
+    let answers = [Answer { gate: Gate::Downgrade, level: Level::Ask, found_count: 3, found }];
+    anima_db::release::set_plan(write, id, &[entry], &answers, &BTreeMap::new()).await.unwrap();
     let row = anima_db::release::get(write, id).await.unwrap();
     anima_db::release::apply(write, &row, release::Event::PlanMade, "It waits for a decision.").await.unwrap();
     let packages = BTreeSet::from([hash(b'1')]);
@@ -210,7 +213,10 @@ async fn every_page_says_what_it_must_and_escapes_the_rest() {
     story.page(&page, &["users see this", "@1", "+ jq-1.7-1.p1.x86_64", &format!("/releases/{release}")]).await;
     story.page("/releases", &["1 plan waits for a decision."]).await;
     let page = format!("/releases/{release}");
-    story.page(&page, &["nothing found &#60;script", "← look", &format!("anima release commit {release}")]).await;
+    story
+        .page(&page, &["nothing found &#60;script", "← look", &format!("anima release commit {release} --reason")])
+        .await;
+    story.page(&page, &["asks for a reason", "would replace &#60;script", "and 2 more"]).await;
     story.page(&format!("/tasks/{source}"), &["Mend the spec."]).await;
 }
 
