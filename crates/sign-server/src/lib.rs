@@ -4,6 +4,7 @@
 //! digest, signs them, writes down what it signed, and gives the signatures back. It has no listening port, never sees
 //! a package's payload, and never tells a private key.
 
+pub mod confine;
 mod failure;
 pub mod file;
 pub mod journal;

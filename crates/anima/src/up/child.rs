@@ -98,6 +98,9 @@ fn set_apart(user: User, folder: RawFd) -> io::Result<()> {
     let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     let no_core = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(rustix::process::Resource::Core, no_core)?;
+    // Its memory is locked; where we may not allow that, it says so.
+    let all_locked = rustix::process::Rlimit { current: None, maximum: None };
+    rustix::process::setrlimit(rustix::process::Resource::Memlock, all_locked).ok();
     // SAFETY: plain system calls on an open folder and on this process, which has one thread.
     unsafe {
         done(libc::fchdir(folder))?;
