@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod commit_to_install;
+mod copr;
 mod examples;
 mod failure;
+mod gates;
 mod kills;
 mod masters;
 mod pages;

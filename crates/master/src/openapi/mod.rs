@@ -204,6 +204,7 @@ mod tests {
         | `/repos/PRODUCT/PRODUCT.repo`, `/repos/PRODUCT/RPM-GPG-KEY` | a product's configuration for dnf, and its public key |\n\
         | `/repos/PRODUCT/REPOSITORY/ARCH/…` | what users see now |\n\
         | `/repos/PRODUCT/REPOSITORY/ARCH@N/…` | snapshot N, for ever |\n\
+        | `/coprs/anima/PRODUCT/repo/CHROOT/dnf.repo?arch=ARCH`, `/api_3/project/search`, `/api_3/project/list` | what `dnf copr` asks for |\n\
         | `/builds/BUILD/repo/PLATFORM/ARCH/…` | what a build has made so far, unsigned |\n\
         | `/mirror/NAME/…` | folders of packages that the configuration names |\n\
         | `/healthz` | `ok` when the database answers |\n\n\

@@ -43,6 +43,7 @@ struct RepositoryPage {
     kind: &'static str,
     address: String,
     setup: String,
+    copr: String,
     snapshots: Vec<SnapshotRow>,
     packages: Vec<PackageRow>,
     unshown: usize,
@@ -98,6 +99,11 @@ fn setup(app: &App, product: &str) -> String {
     format!("curl -o /etc/yum.repos.d/{product}.repo {}", app.url(&format!("repos/{product}/{product}.repo")))
 }
 
+/// Returns the line for who has `dnf copr`.
+fn copr(app: &App, product: &str) -> String {
+    format!("dnf copr enable --hub {} anima/{product}", app.url("").trim_end_matches('/'))
+}
+
 /// `/repositories/{repository}`
 pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageResult {
     let repository: RepositoryId = id("repository", &text)?;
@@ -127,6 +133,7 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
         answer,
         kind: repository.kind.name(),
         setup: setup(&app, &repository.product),
+        copr: copr(&app, &repository.product),
         snapshots: snapshots.into_iter().map(|snapshot| snapshot_row(&app, snapshot, &base)).collect(),
         packages: rows.collect(),
         unshown,

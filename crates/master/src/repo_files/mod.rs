@@ -1,6 +1,7 @@
 //! What `dnf` reads: the released repositories of products, and the results of builds.
 
 mod build_repository;
+mod copr;
 mod product_repository;
 
 use crate::route::Route;
@@ -9,5 +10,6 @@ use crate::route::Route;
 pub fn routes() -> Vec<Route> {
     let mut routes = product_repository::routes();
     routes.extend(build_repository::routes());
+    routes.extend(copr::routes());
     routes
 }

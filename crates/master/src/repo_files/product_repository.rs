@@ -37,7 +37,9 @@ async fn show(
     let repositories = anima_db::repository::list(&mut read, Some(&name)).await?;
     let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, file::ASK_AGAIN)];
     if path == format!("{name}.repo") {
-        return Ok((text, config(&app, &product, &repositories)).into_response());
+        return Ok(
+            (text, config(&app, &product, &repositories, &|repository| format!("{name}-{repository}"))).into_response()
+        );
     }
     if path == KEY_FILE {
         return Ok((text, public_key(&mut read, &product).await?).into_response());
@@ -81,8 +83,8 @@ async fn public_key(connection: &mut Connection, product: &Product) -> ApiResult
     key.public_key.ok_or_else(missing)
 }
 
-/// Returns a product's configuration for `dnf` ([dnf.conf(5)](https://dnf.readthedocs.io/en/latest/conf_ref.html)).
-fn config(app: &App, product: &Product, repositories: &[Repository]) -> String {
+/// Returns a product's configuration for `dnf`, whose sections have these ids ([dnf.conf(5)](https://dnf.readthedocs.io/en/latest/conf_ref.html)).
+pub fn config(app: &App, product: &Product, repositories: &[Repository], id: &dyn Fn(&str) -> String) -> String {
     let name = &product.product.name;
     let address = |path: &str| app.url(&format!("repos/{name}/{path}/"));
     let section = |id: String, title: &str, path: &str, enabled: bool| {
@@ -98,11 +100,11 @@ fn config(app: &App, product: &Product, repositories: &[Repository]) -> String {
         .product
         .repositories
         .iter()
-        .map(|repository| section(format!("{name}-{repository}"), repository, &format!("{repository}/$basearch"), true))
+        .map(|repository| section(id(repository), repository, &format!("{repository}/$basearch"), true))
         .collect();
-    sections.push(section(format!("{name}-debug"), "debug information", "debug/$basearch", false));
+    sections.push(section(id("debug"), "debug information", "debug/$basearch", false));
     if let Some(source) = repositories.iter().find(|repository| repository.kind == Kind::Source) {
-        sections.push(section(format!("{name}-source"), "sources", &source.path, false));
+        sections.push(section(id("source"), "sources", &source.path, false));
     }
     sections.join("\n")
 }
