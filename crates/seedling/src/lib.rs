@@ -13,6 +13,7 @@ mod convert;
 mod deb;
 mod error;
 mod licence;
+pub mod machine;
 mod names;
 mod own;
 mod packages;
