@@ -78,6 +78,8 @@ pub enum Command {
     TestNode(cmd::role::test_node::TestNode),
     SignServer(cmd::role::sign_server::SignServer),
     ReleaseSystem(cmd::role::release_system::ReleaseSystem),
+    #[command(subcommand)]
+    Elevate(cmd::elevate::Elevate),
     Doctor(cmd::doctor::Doctor),
     #[command(subcommand)]
     Config(cmd::config::Config),

@@ -47,5 +47,6 @@ pub use error::Error;
 pub use host_rpm::{Call, HostRpm};
 pub use layers::{Layer, Layers};
 pub use lock::{LayerPackage, LockInput};
+pub use overlay::{Folders, Overlay};
 pub use root::Root;
 pub use sweep::Swept;

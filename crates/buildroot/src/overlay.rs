@@ -17,22 +17,26 @@ const PLAIN: [(&str, &str); 3] = [("redirect_dir", "off"), ("metacopy", "off"), 
 
 /// An overlay that is mounted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Overlay {
+pub struct Overlay {
     target: PathBuf,
 }
 
 /// The folders of an overlay.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Folders<'a> {
+pub struct Folders<'a> {
     /// From the top down, at least one.
     pub lowers: &'a [PathBuf],
+    /// What is written goes here.
     pub upper: &'a Path,
+    /// An empty folder beside the upper one, for the kernel.
     pub work: &'a Path,
+    /// Where it is mounted.
     pub target: &'a Path,
 }
 
 impl Overlay {
-    pub(crate) fn mount(folders: Folders<'_>) -> io::Result<Overlay> {
+    /// Mounts it.
+    pub fn mount(folders: Folders<'_>) -> io::Result<Overlay> {
         match mount_by_parts(folders) {
             // Kernels before 6.8 take lowers in one string only.
             Err(Errno::INVAL) => mount_by_string(folders)?,
@@ -42,7 +46,7 @@ impl Overlay {
     }
 
     /// Unmounts at once, and tells if that was not possible.
-    pub(crate) fn unmount(self) -> io::Result<()> {
+    pub fn unmount(self) -> io::Result<()> {
         let target = self.target.clone();
         std::mem::forget(self);
         unmount_now(&target)

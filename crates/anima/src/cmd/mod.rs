@@ -3,6 +3,7 @@
 pub mod build;
 pub mod config;
 pub mod doctor;
+pub mod elevate;
 pub mod event;
 pub mod key;
 mod log;
@@ -52,6 +53,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::SignServer(role) => role.run(global),
         Command::ReleaseSystem(role) => role.run(global),
         Command::Lookaside(lookaside) => lookaside.run(global),
+        Command::Elevate(elevate) => elevate.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Config(config) => config.run(global),
     }

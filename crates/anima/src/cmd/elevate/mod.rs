@@ -1,0 +1,75 @@
+//! `anima elevate`: upgrades of this machine, or of another root, that can be taken back.
+
+mod act;
+mod rehearse;
+mod watch;
+
+use std::path::PathBuf;
+
+use anima_elevate_act::{Elevation, Error};
+use clap::{Args, Subcommand};
+
+use crate::{
+    args::Global,
+    exit::{Exit, Failure, Result},
+    output::Output,
+};
+
+/// Upgrade a machine in place: rehearse it whole, do it once, take it back
+#[derive(Debug, Subcommand)]
+pub enum Elevate {
+    Rehearse(rehearse::Rehearse),
+    /// Make the rehearsed system the real one
+    Act(Where),
+    /// Say how the upgrade stands, and what can be done next
+    Status(Where),
+    /// Go on after a kill or a power cut, in the direction that it went
+    Resume(Where),
+    /// Give up what was rehearsed or begun, before anything of the root was replaced
+    Abort(Where),
+    /// Take everything back, however far it went
+    Rollback(Where),
+    /// Give up the way back, and free the room that it takes
+    Finish(Where),
+}
+
+/// Which root, and where its upgrade is kept.
+#[derive(Args, Debug)]
+pub struct Where {
+    /// The root to upgrade: a folder with a whole system
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    root: PathBuf,
+    /// Where the rehearsed layer is kept: not in the root, or on a file system of its own
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/anima-elevate")]
+    state: PathBuf,
+}
+
+impl Elevate {
+    pub fn run(self, global: &Global) -> Result {
+        let output = Output::new(global.json);
+        match self {
+            Elevate::Rehearse(rehearse) => rehearse.run(output),
+            Elevate::Act(place) => act::run(&place, output, |it, watch| it.act(watch)),
+            Elevate::Status(place) => act::run(&place, output, |_, _| Ok(())),
+            Elevate::Resume(place) => act::run(&place, output, |it, watch| it.resume(watch)),
+            Elevate::Abort(place) => act::run(&place, output, |it, watch| it.abort(watch)),
+            Elevate::Rollback(place) => act::run(&place, output, |it, watch| it.rollback(watch)),
+            Elevate::Finish(place) => act::run(&place, output, |it, watch| it.finish(watch)),
+        }
+    }
+}
+
+impl Where {
+    fn open(&self) -> Result<Elevation> {
+        Elevation::open(&self.root, &self.state).map_err(failure)
+    }
+}
+
+/// What the machine's owner can change is theirs; the rest is the machine's.
+fn failure(error: Error) -> Failure {
+    let exit = match &error {
+        Error::File { .. } | Error::Sandbox(_) | Error::Rpm(_) => Exit::Internal,
+        _ => Exit::User,
+    };
+    Failure::new(exit, format!("could not {error}"))
+}

@@ -1,0 +1,128 @@
+//! A machine of Seed's first release in a folder, and the way to the second.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use anima_elevate_act::{Elevation, Manifest, Package, Rehearsal, STORE, Work};
+use anima_seedling::{Arch, machine};
+use tempfile::TempDir;
+
+/// What goes on the way from the first release to the second.
+pub const GONE: [&str; 5] = ["agent", "games", "old-ftp", "python2", "runtime-8"];
+/// Packages of the second release that no plan has.
+pub const TRAPS: [&str; 2] = ["clash", "refuser"];
+
+pub fn helper() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_anima-elevate-act-test-helper"))
+}
+
+/// Returns the folder with the releases `1`, `2` and `sibling`.
+pub fn machines() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("seed");
+    machine::make(&folder, Arch::of_this_program().unwrap()).unwrap()
+}
+
+/// A root, the state folder beside it, and copies of both.
+pub struct World {
+    folder: TempDir,
+}
+
+impl World {
+    /// Installs the first release, and does to it what owners of machines do.
+    pub fn new() -> World {
+        World::make(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in memory, where nothing waits for a disk: many upgrades are done there.
+    pub fn in_memory() -> World {
+        World::make(tempfile::tempdir_in("/dev/shm").unwrap())
+    }
+
+    fn make(folder: TempDir) -> World {
+        let world = World { folder };
+        let root = world.path("root");
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o555)).unwrap();
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root").arg(&root).args(["--define", "_dbpath /var/lib/rpm", "--noplugins", "-U"]);
+        run(rpm.args(packages("1").iter().map(|package| &package.path)));
+        fs::write(root.join("etc/configured.conf"), "colour = mine\n").unwrap();
+        fs::write(root.join("etc/replaced.conf"), "size = mine\n").unwrap();
+        fs::create_dir(root.join("home")).unwrap();
+        fs::write(root.join("home/letter"), "dear").unwrap();
+        fs::hard_link(root.join("usr/bin/mover"), root.join("home/linked")).unwrap();
+        xattr::set(root.join("home/letter"), "user.note", b"kept").unwrap();
+        xattr::set(root.join("usr/share"), "user.note", b"kept").unwrap();
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn elevation(&self) -> Elevation {
+        Elevation::open(&self.path("root"), &self.path("state")).unwrap()
+    }
+
+    pub fn rehearse(&self) -> Rehearsal {
+        self.elevation().rehearse(&work("2"), helper(), &mut ()).unwrap()
+    }
+
+    /// Makes a copy of the root whose files are the same by hard links: an upgrade writes into no file.
+    pub fn copy(&self) -> PathBuf {
+        let copy = self.path("copy");
+        if copy.exists() {
+            fs::remove_dir_all(&copy).unwrap();
+        }
+        run(Command::new("cp").arg("-al").arg(self.path("root")).arg(&copy));
+        copy
+    }
+}
+
+/// Returns all packages of a release.
+pub fn packages(release: &str) -> Vec<Package> {
+    let mut packages = Vec::new();
+    for repository in ["base", "extras"] {
+        for entry in fs::read_dir(machines().join(release).join(repository)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if let Some(nevra) = name.strip_suffix(".rpm") {
+                packages.push(Package { nevra: nevra.to_owned(), path, sha256: None });
+            }
+        }
+    }
+    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
+    packages
+}
+
+/// Returns the way from the first release to another.
+pub fn work(release: &str) -> Work {
+    let is_trap = |package: &Package| TRAPS.iter().any(|trap| package.nevra.starts_with(trap));
+    let install: Vec<Package> = packages(release).into_iter().filter(|package| !is_trap(package)).collect();
+    let goes = |package: &&Package| GONE.iter().any(|gone| package.nevra.starts_with(&format!("{gone}-1-")));
+    let erase = packages("1").iter().filter(goes).map(|package| package.nevra.clone()).collect();
+    Work { install, erase, ..Work::default() }
+}
+
+/// Reads everything of a root but the store of the upgrade, and the time of the folder that this is in.
+pub fn manifest(root: &Path) -> Manifest {
+    let mut manifest = Manifest::read(root, &[STORE.into()]).unwrap();
+    manifest.entries.get_mut(Path::new("")).unwrap().modified = (0, 0);
+    manifest
+}
+
+/// Starts the helper, which is killed before a step of that number.
+pub fn act(verb: &str, root: &Path, state: &Path, kill_at: u64) -> Output {
+    Command::new(helper()).arg(verb).args([root, state]).arg(kill_at.to_string()).output().unwrap()
+}
+
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
