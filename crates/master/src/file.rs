@@ -31,14 +31,17 @@ pub async fn artifact(
     media_type: &'static str,
 ) -> ApiResult<Response> {
     let etag = format!("\"{sha256}\"");
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
-    }
     if !app.store.contains(sha256).await? {
         return Err(ApiError::not_found(format!("there is no artifact {sha256}")));
     }
+    if is_known(headers, &etag) {
+        let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, cache.to_string())];
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
     let mut request = Request::new(Body::empty());
-    if let Some(range) = headers.get(header::RANGE) {
+    // A part of this file does not complete what the client has of another.
+    let has_begun_this = headers.get(header::IF_RANGE).is_none_or(|known| known.as_bytes() == etag.as_bytes());
+    if let Some(range) = headers.get(header::RANGE).filter(|_| has_begun_this) {
         request.headers_mut().insert(header::RANGE, range.clone());
     }
     let served = ServeFile::new(app.store.path(sha256)).oneshot(request).await.map_err(ApiError::internal)?;
@@ -53,6 +56,14 @@ pub async fn artifact(
     Ok(response)
 }
 
+/// Returns whether the client has these bytes: tags are compared weakly, and `*` is any
+/// ([RFC 9110, 13.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)).
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+    let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
 /// Returns a file below a folder; addresses that leave the folder find nothing.
 pub async fn below(folder: &Path, path: &str, headers: &HeaderMap) -> ApiResult<Response> {
     let uri = format!("/{path}").parse::<axum::http::Uri>();
@@ -65,7 +76,11 @@ pub async fn below(folder: &Path, path: &str, headers: &HeaderMap) -> ApiResult<
         }
     }
     let served = ServeDir::new(folder).append_index_html_on_directories(false).oneshot(request).await;
-    let response = served.map_err(ApiError::internal)?.map(Body::new).into_response();
+    let mut response = served.map_err(ApiError::internal)?.map(Body::new).into_response();
+    // What others made is never a page of ours, whatever it says of itself.
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     match response.status() {
         StatusCode::NOT_FOUND => Err(ApiError::not_found(format!("there is nothing at {path}"))),
         _ => Ok(response),

@@ -263,9 +263,16 @@ pub async fn expire_once(app: &App, now: Timestamp) -> ApiResult<usize> {
     let expired = leased.into_iter().filter(|task| task.lease_expires_at.is_none_or(|at| at <= now));
     let mut count = 0;
     for task in expired {
-        expire(app, &task, now).await?;
-        is_due(app, &task);
-        count += 1;
+        // One that cannot be taken back does not keep the others: it is tried again the next time.
+        match expire(app, &task, now).await {
+            Ok(()) => {
+                is_due(app, &task);
+                count += 1;
+            }
+            Err(error) => {
+                tracing::error!(task = task.id.0, "task {} could not be taken back: {}", task.id, error.body.message);
+            }
+        }
     }
     Ok(count)
 }

@@ -32,6 +32,11 @@ async fn show(
     let mut read = app.db.read().await?;
     anima_db::build::get(&mut read, build).await?;
     let tasks = anima_db::task::of_build(&mut read, build).await?;
+    // Before anything is built it is an empty repository; of another platform it is none.
+    if !tasks.iter().any(|task| task.about.platform.as_ref() == Some(&platform)) {
+        let message = format!("build {build} is not for platform \"{platform}\"");
+        return Err(ApiError::not_found(message).hint("`anima build show` lists its platforms"));
+    }
     let packages = built(&mut read, &tasks, build, &platform, arch).await?;
     drop(read);
     if let Some(package) = path.strip_prefix("Packages/") {

@@ -1,5 +1,6 @@
 //! The Master Service through its own router.
 
+mod files;
 mod gates;
 mod leases;
 mod master;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -74,7 +74,7 @@ impl Master {
             public_url: "http://master.example".into(),
             git_url: "http://git.example".into(),
             platforms: vec![platform.unwrap()],
-            mirrors: BTreeMap::new(),
+            mirrors: BTreeMap::from([("base".to_string(), folder.path().join("mirror"))]),
             tokens: folder.path().join("tokens"),
         };
         let clock = micros.clone();
@@ -99,6 +99,20 @@ impl Master {
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status = response.status();
         (status, axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap().to_vec())
+    }
+
+    /// Asks for a file with headers of one's own.
+    pub async fn fetch(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let request =
+            headers.iter().fold(Request::builder().uri(path), |request, (name, value)| request.header(*name, *value));
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        (status, headers, axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap().to_vec())
+    }
+
+    /// Returns the folder that is served as the mirror "base".
+    pub fn mirror(&self) -> PathBuf {
+        self.folder.path().join("mirror")
     }
 
     /// Asks as a browser does.
