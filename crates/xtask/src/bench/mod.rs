@@ -5,6 +5,7 @@ mod buildroot;
 mod idle;
 mod mock;
 mod pipeline;
+mod plan;
 mod processes;
 
 use std::{path::PathBuf, process::Command};
@@ -24,6 +25,8 @@ pub enum Bench {
     Idle,
     /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`.
     Pipeline,
+    /// The plan of a mass rebuild of 16,000 synthetic source packages.
+    Plan,
 }
 
 /// One measured figure.
@@ -45,6 +48,7 @@ pub fn run(bench: Bench, json: bool) -> Result<()> {
             Bench::Buildroot => buildroot::measure(&program).await,
             Bench::Idle => idle::measure(&program).await,
             Bench::Pipeline => pipeline::measure(&program).await,
+            Bench::Plan => plan::measure(),
         }
     })?;
     for figure in figures {

@@ -1,0 +1,84 @@
+//! P8: a mass rebuild of 16,000 source packages is put in order.
+
+use std::time::Instant;
+
+use anima_schedule::{Graph, Source, simulate};
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{Figure, median, rounded};
+
+const SOURCES: usize = 16_000;
+const SLOTS: usize = 500;
+const RUNS: usize = 5;
+
+/// A generator (SplitMix64), so that every run has the same corpus.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound.max(1) as u64) as usize
+    }
+}
+
+/// Sources like a distribution's: a few that nearly everything needs, a dozen needs each, some that nobody provides, some
+/// circles near the bottom, and builds of which most take a minute and few take hours.
+fn corpus() -> Vec<Source> {
+    let mut random = Random(8);
+    (0..SOURCES)
+        .map(|at| {
+            let mut build_requires = vec!["gcc".to_string(), "make".to_string()];
+            for _ in 0..random.below(20) {
+                // Low numbers are needed most often; one in a thousand points upwards, which makes circles.
+                let other = match random.below(1_000) {
+                    0 => random.below(SOURCES.min(at + 200)),
+                    _ => random.below(at + 1) * random.below(at + 1) / (at + 1),
+                };
+                build_requires.push(format!("pkgconfig(lib{other}) >= 1.{}", random.below(9)));
+            }
+            Source {
+                name: format!("source{at}"),
+                provides: vec![
+                    format!("source{at} = 1.9-1"),
+                    format!("source{at}-devel = 1.9-1"),
+                    format!("pkgconfig(lib{at}) = 1.9"),
+                    format!("lib{at}.so.1()(64bit)"),
+                ],
+                build_requires,
+                cost_secs: 20.0 + 60.0 * 1.0 / (0.004 + random.below(1_000) as f64 / 1_000.0),
+            }
+        })
+        .collect()
+}
+
+pub fn measure() -> Result<Vec<Figure>> {
+    let sources = corpus();
+    let mut times = Vec::new();
+    let mut values = None;
+    for _ in 0..RUNS {
+        let began = Instant::now();
+        let graph = Graph::new(&sources);
+        let (open, circles) = graph.without_circles();
+        let waves = open.waves().map_err(anyhow::Error::new)?;
+        let path = open.critical_path().map_err(anyhow::Error::new)?;
+        let schedule = simulate(&open, SLOTS).map_err(anyhow::Error::new)?;
+        times.push(began.elapsed().as_secs_f64());
+        values = Some(json!({
+            "sources": SOURCES,
+            "edges": graph.edge_count(),
+            "circles": circles.len(),
+            "largest_circle": circles.iter().map(|circle| circle.members.len()).max().unwrap_or(0),
+            "waves": waves.len(),
+            "critical_path": path.len(),
+            "slots": SLOTS,
+            "makespan_to_lower_bound": rounded(schedule.makespan_secs / schedule.lower_bound_secs),
+            "peer": null,
+        }));
+    }
+    let mut values = values.context("nothing was measured")?;
+    values["ours_s"] = json!(rounded(median(times)));
+    Ok(vec![Figure { bench: "plan", case: "16000", values }])
+}
