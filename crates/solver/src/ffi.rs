@@ -14,6 +14,7 @@ pub const DOCUMENT_FILELISTS: c_int = 1;
 pub const FLAG_WEAK: c_int = 1;
 pub const FLAG_ALLOW_ERASING: c_int = 2;
 pub const FLAG_BEST: c_int = 4;
+pub const FLAG_UPGRADE_ALL: c_int = 8;
 
 pub const LIST_INSTALL: c_int = 0;
 pub const LIST_REMOVE: c_int = 1;
@@ -55,6 +56,10 @@ unsafe extern "C" {
     pub fn anima_solv_release(bytes: *mut c_char);
     pub fn anima_solv_repo_add_installed(handle: *mut Handle, repoid: c_int, root: *const c_char) -> c_int;
 
+    pub fn anima_solv_repo_is_installed(handle: *mut Handle, repoid: c_int);
+    pub fn anima_solv_counterparts(handle: *mut Handle, package: c_int);
+    pub fn anima_solv_decision_text(handle: *mut Handle, package: c_int) -> *const c_char;
+
     pub fn anima_solv_prepare(handle: *mut Handle);
     pub fn anima_solv_dependency(handle: *mut Handle, name: *const c_char, flags: c_int, evr: *const c_char) -> c_int;
     pub fn anima_solv_rich_dependency(handle: *mut Handle, text: *const c_char) -> c_int;
@@ -90,5 +95,6 @@ unsafe extern "C" {
     pub fn anima_solv_provided_name(handle: *mut Handle, id: c_int) -> *const c_char;
     pub fn anima_solv_field(handle: *mut Handle, package: c_int, field: c_int) -> *const c_char;
     pub fn anima_solv_compare_evr(handle: *mut Handle, left: c_int, right: c_int) -> c_int;
+    pub fn anima_solv_installed_size(handle: *mut Handle, package: c_int) -> u64;
     pub fn anima_solv_size(handle: *mut Handle, package: c_int) -> u64;
 }

@@ -26,4 +26,4 @@ pub use lock::{LOCK_VERSION, Lock, LockedPackage};
 pub use pool::{DEFAULT_PRIORITY, Loaded, Pool, RepodataFiles};
 pub use problem::{MissingRequirement, Problem};
 pub use request::Request;
-pub use solve::Solution;
+pub use solve::{Solution, Step};

@@ -95,6 +95,22 @@ impl Pool {
         Ok(Loaded { package_count, cache })
     }
 
+    /// Adds packages from metadata as those that are installed. After an error the pool is as it was before.
+    pub fn add_installed_metadata(&mut self, files: &RepodataFiles<'_>) -> Result<usize, Error> {
+        self.check_name(INSTALLED)?;
+        let bytes = metadata::to_bytes(INSTALLED, &self.arch, files)?;
+        let repoid = self.begin(INSTALLED, DEFAULT_PRIORITY);
+        let result = unsafe { ffi::anima_solv_repo_add_bytes(self.raw(), repoid, bytes.as_ptr().cast(), bytes.len()) };
+        if result != 0 {
+            unsafe { ffi::anima_solv_repo_drop(self.raw(), repoid) };
+            let (repository, path) = (INSTALLED.to_owned(), files.primary.to_owned());
+            return Err(Error::Metadata { repository, path, reason: self.last_error() });
+        }
+        unsafe { ffi::anima_solv_repo_is_installed(self.raw(), repoid) };
+        self.names.push(INSTALLED.to_owned());
+        Ok(self.count(repoid))
+    }
+
     /// Adds the packages that are installed in the root, from its RPM database. A root without a database is an error.
     pub fn add_installed(&mut self, root: &Path) -> Result<usize, Error> {
         let failed = |reason: String| Error::Installed { root: root.to_owned(), reason };

@@ -16,6 +16,9 @@ pub struct Request {
     pub weak: bool,
     /// Installed packages may be removed when that is the only way.
     pub allow_erasing: bool,
+    /// Every installed package that a repository has gets the repository's version, also if that is an older one or of
+    /// another vendor or architecture; installed packages that no repository has stay where they can.
+    pub upgrade_all: bool,
     /// Fail rather than take an older version when the newest one cannot be installed.
     pub best: bool,
 }

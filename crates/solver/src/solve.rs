@@ -22,6 +22,24 @@ pub struct Solution {
     pub install_order: Vec<usize>,
     /// The NEVRAs of installed packages that go away: removed, replaced or obsoleted. Sorted as text.
     pub removed: Vec<String>,
+    /// What takes the place of what, and why, for each package that comes or goes; those that come first, in the order of
+    /// installation.
+    pub steps: Vec<Step>,
+}
+
+/// A package that comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its NEVRA.
+    pub nevra: String,
+    /// Whether it comes.
+    pub is_installed: bool,
+    /// The NEVRAs of the installed packages that it takes the place of; or of those that take its place.
+    pub counterparts: Vec<String>,
+    /// Bytes of its files once it is installed, where the metadata says it.
+    pub installed_size_bytes: u64,
+    /// Why the solver decided so, in its words, where it had to.
+    pub why: Option<String>,
 }
 
 impl Solution {
@@ -118,7 +136,21 @@ impl Pool {
         let mut removed: Vec<String> =
             self.list(ffi::LIST_REMOVE).into_iter().map(|package| self.nevra(package)).collect();
         removed.sort();
-        Ok(Solution { packages, install_order, removed })
+        let come = self.list(ffi::LIST_INSTALL).into_iter().map(|package| (package, true));
+        let go = self.list(ffi::LIST_REMOVE).into_iter().map(|package| (package, false));
+        let steps: Vec<_> = come.chain(go).collect();
+        let steps = steps.into_iter().map(|(package, is_installed)| self.step(package, is_installed)).collect();
+        Ok(Solution { packages, install_order, removed, steps })
+    }
+
+    fn step(&self, package: c_int, is_installed: bool) -> Step {
+        unsafe { ffi::anima_solv_counterparts(self.raw(), package) };
+        let mut counterparts: Vec<String> =
+            self.list(ffi::LIST_FOUND).into_iter().map(|other| self.nevra(other)).collect();
+        counterparts.sort();
+        let why = text(unsafe { ffi::anima_solv_decision_text(self.raw(), package) });
+        let installed_size_bytes = unsafe { ffi::anima_solv_installed_size(self.raw(), package) };
+        Step { nevra: self.nevra(package), is_installed, counterparts, installed_size_bytes, why }
     }
 
     fn locked(&self, package: c_int) -> Result<LockedPackage, Error> {
@@ -163,6 +195,7 @@ fn flags(request: &Request) -> c_int {
         (request.weak, ffi::FLAG_WEAK),
         (request.allow_erasing, ffi::FLAG_ALLOW_ERASING),
         (request.best, ffi::FLAG_BEST),
+        (request.upgrade_all, ffi::FLAG_UPGRADE_ALL),
     ];
     chosen.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum()
 }

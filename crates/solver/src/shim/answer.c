@@ -10,22 +10,42 @@
 
 #include "shim.h"
 
+#define STEP_MODE \
+  (SOLVER_TRANSACTION_SHOW_ACTIVE | SOLVER_TRANSACTION_SHOW_ALL | SOLVER_TRANSACTION_SHOW_OBSOLETES | SOLVER_TRANSACTION_SHOW_MULTIINSTALL)
+
 static void keep_transaction(Handle *h)
 {
-  Transaction *transaction = solver_create_transaction(h->solver);
+  Transaction *transaction = h->transaction = solver_create_transaction(h->solver);
   transaction_order(transaction, 0);
   for (int i = 0; i < transaction->steps.count; i++) {
     Id p = transaction->steps.elements[i];
-    Id type = transaction_type(transaction, p, SOLVER_TRANSACTION_SHOW_ACTIVE | SOLVER_TRANSACTION_SHOW_ALL | SOLVER_TRANSACTION_SHOW_OBSOLETES
-                                                   | SOLVER_TRANSACTION_SHOW_MULTIINSTALL);
-    if (type == SOLVER_TRANSACTION_IGNORE)
-      continue;
+    /* What something takes the place of has no active step of its own. */
     if (pool_id2solvable(h->pool, p)->repo == h->pool->installed)
       queue_push(&h->lists[LIST_REMOVE], p);
-    else
+    else if (transaction_type(transaction, p, STEP_MODE) != SOLVER_TRANSACTION_IGNORE)
       queue_push(&h->lists[LIST_INSTALL], p);
   }
-  transaction_free(transaction);
+}
+
+/* Fills the found list with the packages that the step's package takes the place of, or, of an installed package, that take
+   its place. */
+void anima_solv_counterparts(Handle *h, int package)
+{
+  queue_empty(&h->lists[LIST_FOUND]);
+  transaction_all_obs_pkgs(h->transaction, package, &h->lists[LIST_FOUND]);
+}
+
+/* Says in one sentence why the solver decided about a package as it did; 0 where it has no rule for it. */
+const char *anima_solv_decision_text(Handle *h, int package)
+{
+  Id info, source, target, dep;
+  int reason = solver_describe_decision(h->solver, package, &info);
+  SolverRuleinfo type;
+  (void)reason;
+  if (!info)
+    return 0;
+  type = solver_ruleinfo(h->solver, info, &source, &target, &dep);
+  return solver_ruleinfo2str(h->solver, type, source, target, dep);
 }
 
 static void keep_problems(Handle *h, int max_rules)
@@ -53,6 +73,8 @@ int anima_solv_solve(Handle *h, int flags, int max_rules)
   int problems;
   if (h->excluded.size)
     h->pool->considered = &h->excluded;
+  if (flags & FLAG_UPGRADE_ALL)
+    queue_push2(&h->jobs, SOLVER_DISTUPGRADE | SOLVER_SOLVABLE_ALL, 0);
   if (flags & FLAG_BEST)
     for (int i = 0; i < h->jobs.count; i += 2)
       h->jobs.elements[i] |= SOLVER_FORCEBEST;
@@ -195,6 +217,12 @@ const char *anima_solv_field(Handle *h, int package, int field)
 uint64_t anima_solv_size(Handle *h, int package)
 {
   return solvable_lookup_num(pool_id2solvable(h->pool, package), SOLVABLE_DOWNLOADSIZE, 0);
+}
+
+/* Bytes of its files once it is installed. */
+uint64_t anima_solv_installed_size(Handle *h, int package)
+{
+  return solvable_lookup_num(pool_id2solvable(h->pool, package), SOLVABLE_INSTALLSIZE, 0);
 }
 
 int anima_solv_compare_evr(Handle *h, int left, int right)

@@ -45,6 +45,9 @@ Handle *anima_solv_new(const char *arch)
 /* Forgets the last request and its outcome; the repositories stay. */
 void anima_solv_reset(Handle *h)
 {
+  if (h->transaction)
+    transaction_free(h->transaction);
+  h->transaction = 0;
   if (h->solver)
     solver_free(h->solver);
   h->solver = 0;
@@ -147,6 +150,13 @@ char *anima_solv_repo_bytes(Handle *h, int repoid, size_t *len)
     return bytes;
   free(bytes);
   return 0;
+}
+
+/* Says that the packages of a repository are those that are installed. */
+void anima_solv_repo_is_installed(Handle *h, int repoid)
+{
+  h->prepared_solvables = 0;
+  pool_set_installed(h->pool, pool_id2repo(h->pool, repoid));
 }
 
 void anima_solv_release(char *bytes) { free(bytes); }

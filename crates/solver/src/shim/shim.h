@@ -8,12 +8,13 @@
 #include <solv/queue.h>
 #include <solv/repo.h>
 #include <solv/solver.h>
+#include <solv/transaction.h>
 
 #include "guard.h"
 
 /* Mirrored in ffi.rs. */
 enum { DOCUMENT_PRIMARY = 0, DOCUMENT_FILELISTS = 1 };
-enum { FLAG_WEAK = 1, FLAG_ALLOW_ERASING = 2, FLAG_BEST = 4 };
+enum { FLAG_WEAK = 1, FLAG_ALLOW_ERASING = 2, FLAG_BEST = 4, FLAG_UPGRADE_ALL = 8 };
 enum { LIST_INSTALL = 0, LIST_REMOVE = 1, LIST_FOUND = 2 };
 enum { RULE_OTHER = 0, RULE_MISSING_FOR_PACKAGE = 1, RULE_MISSING_FOR_JOB = 2 };
 enum { FIELD_NAME = 0, FIELD_EVR, FIELD_ARCH, FIELD_REPOSITORY, FIELD_LOCATION, FIELD_BASE, FIELD_CHECKSUM_TYPE, FIELD_CHECKSUM, FIELD_NEVRA };
@@ -21,6 +22,7 @@ enum { FIELD_NAME = 0, FIELD_EVR, FIELD_ARCH, FIELD_REPOSITORY, FIELD_LOCATION, 
 typedef struct Handle {
   Pool *pool;
   Solver *solver;
+  Transaction *transaction; /* the outcome, when there is one */
   Map excluded; /* what a request may use; given to the pool for the time of one solve */
   Queue jobs;
   Queue lists[3];

@@ -1,6 +1,7 @@
 //! `anima elevate`: upgrades of this machine, or of another root, that can be taken back.
 
 mod act;
+mod plan;
 mod rehearse;
 mod watch;
 
@@ -15,9 +16,27 @@ use crate::{
     output::Output,
 };
 
-/// Upgrade a machine in place: rehearse it whole, do it once, take it back
+/// Upgrade a machine in place: plan it, rehearse it whole, do it once, take it back
 #[derive(Debug, Subcommand)]
 pub enum Elevate {
+    /// Write down all that is known of a root: packages, repositories, file systems, services
+    Facts {
+        /// The root: the running system, a container's, an image that is mounted, a backup
+        #[arg(long, default_value = "/", value_name = "FOLDER")]
+        root: PathBuf,
+    },
+    /// Look at the data of the way: package evolution events, repository maps, drivers
+    #[command(subcommand)]
+    Data(plan::DataCommand),
+    /// Say what would become of each package, and what is in the way (exit code 5 if something blocks)
+    Plan(plan::PlanArgs),
+    /// Say why a package would be kept, upgraded, replaced, removed or installed
+    Why {
+        /// The package's name
+        package: String,
+        #[command(flatten)]
+        plan: plan::PlanArgs,
+    },
     Rehearse(rehearse::Rehearse),
     /// Make the rehearsed system the real one
     Act(Where),
@@ -48,6 +67,10 @@ impl Elevate {
     pub fn run(self, global: &Global) -> Result {
         let output = Output::new(global.json);
         match self {
+            Elevate::Facts { root } => plan::facts(&root, output),
+            Elevate::Data(data) => data.run(output),
+            Elevate::Plan(arguments) => plan::plan(&arguments, output),
+            Elevate::Why { package, plan: arguments } => plan::why(&package, &arguments, output),
             Elevate::Rehearse(rehearse) => rehearse.run(output),
             Elevate::Act(place) => act::run(&place, output, |it, watch| it.act(watch)),
             Elevate::Status(place) => act::run(&place, output, |_, _| Ok(())),

@@ -1,0 +1,332 @@
+//! Collecting facts of a root: the running system, a container, an image that is mounted, a backup.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    Error, Result,
+    data::events::Module,
+    facts::{FACTS_VERSION, Facts, Installed, Mount, Os, Repository, Service},
+    release::Release,
+};
+
+/// Fields of one package, one a line, each with its tag; a package ends with a line of its own. Names have no line feeds.
+const FORMAT: &str = "name %{NAME}\\nepoch %|EPOCH?{%{EPOCH}}:{0}|\\nversion %{VERSION}\\nrelease %{RELEASE}\\narch %{ARCH}\\n\
+vendor %|VENDOR?{%{VENDOR}}|\\nsource %|SOURCERPM?{%{SOURCERPM}}|\\nsize %{SIZE}\\nbuilt %{BUILDTIME}\\n\
+sigrsa %|RSAHEADER?{%{RSAHEADER:pgpsig}}|\\nsigdsa %|DSAHEADER?{%{DSAHEADER:pgpsig}}|\\nmodule %|MODULARITYLABEL?{%{MODULARITYLABEL}}|\\n\
+[provides %{PROVIDENEVRS}\\n][requires %{REQUIRENEVRS}\\n][conflicts %{CONFLICTNEVRS}\\n][obsoletes %{OBSOLETENEVRS}\\n]\
+[file %{FILEFLAGS:fflags}\\t%{FILENAMES}\\n]end\\n";
+
+/// Reads all facts of a root.
+pub fn collect(root: &Path) -> Result<Facts> {
+    let os = os(root)?;
+    let mut packages = packages(root)?;
+    for (name, files) in changed_config(root, &packages) {
+        if let Some(package) = packages.iter_mut().find(|package| package.name == name) {
+            package.changed_config = files;
+        }
+    }
+    let is_running = root == Path::new("/");
+    Ok(Facts {
+        version: FACTS_VERSION,
+        host: fs::read_to_string(root.join("etc/hostname")).ok().map(|text| text.trim().to_string()),
+        arch: arch(&packages),
+        os,
+        repositories: repositories(root),
+        mounts: mounts(root),
+        services: services(root),
+        modules_loaded: if is_running { modules_loaded() } else { Vec::new() },
+        packages,
+    })
+}
+
+fn os(root: &Path) -> Result<Os> {
+    let candidates = [root.join("etc/os-release"), root.join("usr/lib/os-release")];
+    let found = candidates.iter().find_map(|path| Some((path, fs::read_to_string(path).ok()?)));
+    let Some((path, text)) = found else {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "a root that can be upgraded has it");
+        return Err(Error::Read { path: candidates[0].clone(), source });
+    };
+    let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let field = |name: &str| fields.get(name).map(|value| value.trim_matches(['"', '\'']).to_string());
+    let refused = |reason: String| Error::Data { place: place(path), reason };
+    let release = field("VERSION_ID").ok_or_else(|| refused("VERSION_ID is missing".to_string()))?;
+    Ok(Os {
+        id: field("ID").unwrap_or_default(),
+        name: field("PRETTY_NAME").or_else(|| field("NAME")).unwrap_or_default(),
+        release: release.parse::<Release>().map_err(|error| refused(error.to_string()))?,
+    })
+}
+
+fn place(path: &Path) -> crate::data::Place {
+    crate::data::Place { file: path.to_path_buf(), line: 1, column: 1 }
+}
+
+fn packages(root: &Path) -> Result<Vec<Installed>> {
+    let failed = |reason: String| Error::Packages { root: root.to_path_buf(), reason };
+    // rpm would make a database where there is none.
+    let Some(mut command) = rpm(root) else { return Err(failed("it has no package database".to_string())) };
+    let output = command
+        .args(["--query", "--all", "--nosignature", "--nodigest", "--queryformat", FORMAT])
+        .env("LC_ALL", "C")
+        .output()
+        .map_err(|error| failed(format!("rpm does not run: {error}")))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_string()));
+    }
+    let mut packages = parse(&String::from_utf8_lossy(&output.stdout));
+    packages.retain(|package| package.name != "gpg-pubkey");
+    packages
+        .sort_by(|a, b| (&a.name, &a.arch, &a.version, &a.release).cmp(&(&b.name, &b.arch, &b.version, &b.release)));
+    Ok(packages)
+}
+
+/// Where package databases are: of Enterprise Linux 9 and later, of 8 and before, of roots that Debian's dnf made.
+const DATABASES: [&str; 3] = ["usr/lib/sysimage/rpm", "var/lib/rpm", "root/.rpmdb"];
+/// Their files, by the kinds of them (SQLite, ndb, Berkeley DB).
+const DATABASE_FILES: [&str; 3] = ["rpmdb.sqlite", "Packages.db", "Packages"];
+
+/// Returns the host's rpm on a root's database, wherever the host has its own.
+fn rpm(root: &Path) -> Option<Command> {
+    let has_files = |folder: &&&str| DATABASE_FILES.iter().any(|file| root.join(folder).join(file).exists());
+    let folder = DATABASES.iter().find(has_files)?;
+    let mut command = Command::new("rpm");
+    command.arg("--root").arg(std::path::absolute(root).ok()?).arg("--dbpath").arg(format!("/{folder}"));
+    Some(command)
+}
+
+fn parse(text: &str) -> Vec<Installed> {
+    let (mut packages, mut package) = (Vec::new(), Installed::default());
+    for line in text.lines() {
+        let (tag, value) = line.split_once(' ').unwrap_or((line, ""));
+        let value = value.to_string();
+        match tag {
+            "name" => package.name = value,
+            "epoch" => package.epoch = value.parse().unwrap_or(0),
+            "version" => package.version = value,
+            "release" => package.release = value,
+            "arch" => package.arch = value,
+            "vendor" => package.vendor = value,
+            "source" => package.source = value,
+            "built" => package.built_at_secs = value.parse().unwrap_or(0),
+            "size" => package.size_bytes = value.parse().unwrap_or(0),
+            // "RSA/SHA256, Tue …, Key ID 0123456789abcdef"
+            "sigrsa" | "sigdsa" if value.contains("Key ID ") => {
+                package.key_id = value.rsplit(' ').next().unwrap_or_default().to_string();
+            }
+            "module" => package.module = module(&value),
+            "provides" => package.provides.push(value),
+            "requires" if !value.starts_with("rpmlib(") => package.requires.push(value),
+            "conflicts" => package.conflicts.push(value),
+            "obsoletes" => package.obsoletes.push(value),
+            "file" => {
+                let path = value.split_once('\t').map_or(value.as_str(), |(_, path)| path);
+                if is_required_by_path(path) {
+                    package.files.push(path.to_string());
+                }
+            }
+            "end" => packages.push(std::mem::take(&mut package)),
+            _ => {}
+        }
+    }
+    packages
+}
+
+/// `perl:5.24:8000:abc` is the stream 5.24 of perl.
+fn module(label: &str) -> Option<Module> {
+    let mut parts = label.split(':');
+    Some(Module { name: parts.next().filter(|name| !name.is_empty())?.to_string(), stream: parts.next()?.to_string() })
+}
+
+/// The rule by which repositories list files in `primary.xml`.
+fn is_required_by_path(path: &str) -> bool {
+    path.starts_with("/etc/") || path.contains("bin/") || path == "/usr/lib/sendmail"
+}
+
+/// Returns which configuration files of which packages were changed, as `rpm --verify` sees it.
+fn changed_config(root: &Path, packages: &[Installed]) -> BTreeMap<String, Vec<String>> {
+    let mut changed = BTreeMap::<String, Vec<String>>::new();
+    for package in packages.iter().filter(|package| package.files.iter().any(|path| path.starts_with("/etc/"))) {
+        let Some(mut command) = rpm(root) else { break };
+        let output = command
+            .args(["--verify", "--configfiles", "--nodeps", "--noscripts", "--nosignature", "--nodigest"])
+            .arg(package.nevra())
+            .env("LC_ALL", "C")
+            .output();
+        let Ok(output) = output else { continue };
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            // "S.5....T.  c /etc/ssh/sshd_config": the digest of a configuration file differs.
+            let Some((flags, path)) = line.split_once("  c ") else { continue };
+            if flags.contains('5') {
+                changed.entry(package.name.clone()).or_default().push(path.trim().to_string());
+            }
+        }
+    }
+    changed
+}
+
+fn arch(packages: &[Installed]) -> String {
+    let of = |name: &str| packages.iter().find(|package| package.name == name).map(|package| package.arch.clone());
+    let first = || packages.iter().map(|package| &package.arch).find(|arch| *arch != "noarch").cloned();
+    of("glibc").or_else(|| of("bash")).or_else(first).unwrap_or_else(|| std::env::consts::ARCH.to_string())
+}
+
+fn repositories(root: &Path) -> Vec<Repository> {
+    let mut repositories = Vec::new();
+    let mut files: Vec<PathBuf> = fs::read_dir(root.join("etc/yum.repos.d"))
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+        .unwrap_or_default();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "repo"));
+    files.sort();
+    for path in files {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for line in fs::read_to_string(&path).unwrap_or_default().lines().map(str::trim) {
+            if let Some(id) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                repositories.push(Repository { id: id.to_string(), is_enabled: true, url: None, file: file.clone() });
+            } else if let (Some((key, value)), Some(last)) = (line.split_once('='), repositories.last_mut()) {
+                match key.trim() {
+                    "enabled" => last.is_enabled = !matches!(value.trim(), "0" | "false" | "no"),
+                    "baseurl" | "mirrorlist" | "metalink" if last.file == file => {
+                        last.url = Some(value.trim().to_string());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    repositories
+}
+
+/// Returns the root's own file system and those that its `fstab` puts where packages have files.
+fn mounts(root: &Path) -> Vec<Mount> {
+    let places = ["/", "/boot", "/boot/efi", "/usr", "/var", "/opt"];
+    let mut seen = Vec::new();
+    let mut mounts = Vec::new();
+    for place in places {
+        let path = root.join(place.trim_start_matches('/'));
+        let Some((device, mount)) = mount(&path, place) else { continue };
+        if !seen.contains(&device) {
+            seen.push(device);
+            mounts.push(mount);
+        }
+    }
+    mounts
+}
+
+fn mount(path: &Path, place: &str) -> Option<(String, Mount)> {
+    let output = Command::new("stat")
+        .args(["--file-system", "--format", "%i\t%T\t%S\t%b\t%a"])
+        .arg(path)
+        .env("LC_ALL", "C")
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let fields: Vec<&str> = text.trim().split('\t').collect();
+    let [id, kind, block, total, free] = fields[..] else { return None };
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    let mount = Mount {
+        path: place.to_string(),
+        kind: kind.to_string(),
+        total_bytes: number(block) * number(total),
+        free_bytes: number(block) * number(free),
+        is_writable: !fs::metadata(path).ok()?.permissions().readonly(),
+    };
+    Some((id.to_string(), mount))
+}
+
+/// Returns the units that targets want, with the programs that they start.
+fn services(root: &Path) -> Vec<Service> {
+    let mut units = BTreeMap::new();
+    let Ok(targets) = fs::read_dir(root.join("etc/systemd/system")) else { return Vec::new() };
+    for target in targets.filter_map(|entry| Some(entry.ok()?.path())) {
+        if target.extension().is_none_or(|extension| extension != "wants") {
+            continue;
+        }
+        for link in fs::read_dir(target).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let unit = link.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if unit.ends_with(".service") {
+                units.insert(unit.clone(), programs(root, &unit));
+            }
+        }
+    }
+    units.into_iter().map(|(unit, programs)| Service { unit, programs }).collect()
+}
+
+fn programs(root: &Path, unit: &str) -> Vec<String> {
+    let folders = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+    // An instance (`getty@tty1.service`) is described by its template.
+    let template = unit.split_once('@').map(|(name, _)| format!("{name}@.service"));
+    let names = [Some(unit.to_string()), template];
+    let text = folders
+        .iter()
+        .flat_map(|folder| names.iter().flatten().map(move |name| root.join(folder).join(name)))
+        .find_map(|path| fs::read_to_string(path).ok())
+        .unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("ExecStart="));
+    // Signs before the path say how it is run; they are no part of it.
+    let words = lines.filter_map(|line| line.trim_start_matches(['-', '+', '!', '@', ':']).split_whitespace().next());
+    words.filter(|word| word.starts_with('/')).map(str::to_string).collect()
+}
+
+fn modules_loaded() -> Vec<String> {
+    let text = fs::read_to_string("/proc/modules").unwrap_or_default();
+    let mut names: Vec<String> = text.lines().filter_map(|line| Some(line.split(' ').next()?.to_string())).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_read_between_their_ends() {
+        let text = "name bash\nepoch 0\nversion 5.1\nrelease 2.el9\narch x86_64\nvendor AlmaLinux\nsource bash-5.1.src.rpm\nsize 12\n\
+            sigrsa RSA/SHA256, Tue Mar 1 10:00:00 2022, Key ID d36cb86cb86b3716\nsigdsa \nmodule \nprovides bash = 5.1-2.el9\n\
+            provides /bin/sh\nrequires rpmlib(PayloadIsZstd) <= 5.4.18-1\nrequires libc.so.6()(64bit)\nfile \t/usr/bin/bash\nfile d\t/usr/share/doc/bash/NEWS\n\
+            file c\t/etc/skel/.bashrc\nend\nname perl\nepoch 4\nmodule perl:5.24:8000:abc\nend\n";
+
+        let packages = parse(text);
+
+        assert_eq!(packages.len(), 2);
+        let bash = &packages[0];
+        assert_eq!((bash.nevra().as_str(), bash.key_id.as_str()), ("bash-5.1-2.el9.x86_64", "d36cb86cb86b3716"));
+        assert_eq!(bash.requires, ["libc.so.6()(64bit)"]);
+        assert_eq!(bash.files, ["/usr/bin/bash", "/etc/skel/.bashrc"]);
+        assert_eq!(packages[1].module, Some(Module { name: "perl".into(), stream: "5.24".into() }));
+    }
+
+    #[test]
+    fn a_root_without_packages_or_a_release_says_what_is_missing() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(collect(root.path()).unwrap_err().to_string().contains("etc/os-release"));
+
+        fs::create_dir(root.path().join("etc")).unwrap();
+        fs::write(root.path().join("etc/os-release"), "ID=\"seed\"\nVERSION_ID=\"1\"\nPRETTY_NAME=\"Seed Linux 1\"\n")
+            .unwrap();
+        assert!(collect(root.path()).unwrap_err().to_string().contains("no package database"));
+    }
+
+    #[test]
+    fn services_and_repositories_are_found_in_their_files() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("etc/systemd/system/multi-user.target.wants/sshd.service", "");
+        write("usr/lib/systemd/system/sshd.service", "[Service]\nExecStart=-/usr/sbin/sshd -D\n");
+        write("etc/yum.repos.d/a.repo", "[base]\nname=x\nbaseurl=http://example.org/\n[off]\nenabled = 0\n");
+
+        assert_eq!(services(root.path())[0].programs, ["/usr/sbin/sshd"]);
+        let repositories = repositories(root.path());
+        assert_eq!(repositories[0].url.as_deref(), Some("http://example.org/"));
+        assert_eq!((repositories[0].is_enabled, repositories[1].is_enabled), (true, false));
+    }
+}

@@ -1,0 +1,21 @@
+//! ELevate: what would become of an installed machine if it were upgraded to the next major version of its distribution, or
+//! moved to another one of the same family.
+//!
+//! [`facts::Facts`] is a document about a root. [`data::Data`] is what is known of the way: package evolution events,
+//! repository maps, drivers, as leapp's users have them. [`plan::plan`] makes one [`plan::Plan`] of both and of the target's
+//! repositories: a fate for each package, with its chain of reasons. The same input has the same plan.
+//!
+//! It refuses to change anything: collecting facts reads, planning computes.
+
+pub mod collect;
+pub mod data;
+mod error;
+pub mod evolve;
+pub mod facts;
+pub mod plan;
+pub mod release;
+
+pub use error::Error;
+
+/// What the functions of this crate return.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,359 @@
+//! The plan: what becomes of each package, and why. `plan = f(facts, data, repositories, wishes)`; the same input has the same
+//! plan, in whatever order things are named.
+
+mod fate;
+mod findings;
+mod installed;
+mod repositories;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use anima_solver::{LockedPackage, Pool, Request};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Result,
+    data::{Data, Event, Place, check::PROTECTED},
+    evolve::{self, Evolved, Key},
+    facts::{Facts, Os},
+    release::Release,
+};
+
+pub use findings::{Finding, Level};
+
+/// The newest form of the document.
+pub const PLAN_VERSION: u32 = 1;
+/// A plan that cannot be is tried again without what is in its way, so often; each try leaves at least one wish out.
+const MAX_TRIES: usize = 20;
+
+/// Where the machine goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The release.
+    pub release: Release,
+    /// Its repositories.
+    pub repositories: Vec<TargetRepository>,
+}
+
+/// A repository of the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetRepository {
+    /// Its name.
+    pub id: String,
+    /// The folder that has its `repodata`.
+    pub folder: PathBuf,
+}
+
+/// What the machine's owner says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// Names of packages to be installed besides.
+    pub install: BTreeSet<String>,
+    /// Names of packages that stay, whatever the events say.
+    pub keep: BTreeSet<String>,
+    /// Names of packages that go.
+    pub remove: BTreeSet<String>,
+    /// Refuse what the data leaves open, in place of doing what leapp does.
+    pub strict: bool,
+}
+
+/// The plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The form.
+    pub version: u32,
+    /// The machine's name, where it has one.
+    pub host: Option<String>,
+    /// What it is.
+    pub source: Os,
+    /// What it becomes.
+    pub target: Release,
+    /// What is to be said first, the worst first.
+    pub findings: Vec<Finding>,
+    /// What becomes of each package, by name.
+    pub packages: Vec<Planned>,
+    /// What is done; nothing if a finding blocks.
+    pub transaction: Transaction,
+}
+
+/// What becomes of a package.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It stays as it is, and the target has it.
+    Keep,
+    /// A newer version takes its place.
+    Upgrade,
+    /// The target has an older version.
+    Downgrade,
+    /// It has another name.
+    Rename,
+    /// Something else takes its place.
+    Replace,
+    /// It becomes several.
+    Split,
+    /// It and others become one.
+    Merge,
+    /// It goes.
+    Remove,
+    /// It comes.
+    Install,
+    /// It stays, and the target does not have it.
+    Orphan,
+}
+
+/// One package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// What is installed; none for one that comes.
+    pub before: Option<String>,
+    /// What is there in its place; empty for one that goes.
+    pub after: Vec<String>,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Why, step by step.
+    pub reasons: Vec<Reason>,
+}
+
+/// One step of the way to a fate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What it rests on: `event`, `dependency`, `repository`, `wish`, `protected`.
+    pub about: String,
+    /// One sentence.
+    pub text: String,
+    /// Where that stands.
+    pub place: Option<Place>,
+}
+
+/// What is done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Packages to install, in their order.
+    pub install: Vec<Install>,
+    /// NEVRAs of installed packages that go, also those that something takes the place of.
+    pub erase: Vec<String>,
+    /// Bytes to download.
+    pub download_bytes: u64,
+    /// Bytes that the files take more afterwards; negative for less.
+    pub grows_bytes: i64,
+}
+
+/// A package to install.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Install {
+    /// Its NEVRA.
+    pub nevra: String,
+    /// The repository.
+    pub repository: String,
+    /// Where it is below the repository.
+    pub location: String,
+    /// The kind of its checksum, and the checksum.
+    pub checksum: (String, String),
+    /// Its size.
+    pub size_bytes: u64,
+}
+
+/// Makes the plan. Repositories are read from their folders; nothing else is looked at but the arguments.
+pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Result<Plan> {
+    let mut pool = Pool::new(&facts.arch).map_err(Error::Repositories)?;
+    repositories::load(&mut pool, target)?;
+    let installed: BTreeSet<Key> =
+        facts.packages.iter().map(|package| (package.name.clone(), package.module.clone())).collect();
+    let all = data.events.iter().flat_map(|file| &file.events);
+    let events = evolve::relevant(all, &facts.arch, facts.os.release, target.release);
+    let evolved = evolve::evolve(&installed, &events);
+    let way = Way::new(facts, &evolved, wishes, |name| repositories::has(&mut pool, name));
+    installed::load(&mut pool, facts)?;
+
+    let mut findings = findings::before(facts, data, target, &evolved, wishes, &way);
+    let solution = solve(&mut pool, &way, &mut findings)?;
+    let packages = match &solution {
+        Some(solution) => fate::fates(facts, &evolved, wishes, &way, solution),
+        None => Vec::new(),
+    };
+    let transaction = solution.as_ref().map(|solution| transaction(facts, solution)).unwrap_or_default();
+    findings::after(facts, &packages, &transaction, &mut findings);
+    findings.sort();
+    findings.dedup();
+    Ok(Plan {
+        version: PLAN_VERSION,
+        host: facts.host.clone(),
+        source: facts.os.clone(),
+        target: target.release,
+        findings,
+        packages,
+        transaction,
+    })
+}
+
+/// What events and wishes ask of the solver.
+#[derive(Debug, Default)]
+struct Way {
+    /// Names to install.
+    install: BTreeSet<String>,
+    /// NEVRAs of installed packages to remove.
+    remove: BTreeSet<String>,
+    /// What an event brings and no repository has, with the event's inputs.
+    missing: BTreeMap<String, BTreeSet<String>>,
+    /// Installed packages that an event would take away, and that stay because they are protected or kept.
+    spared: BTreeSet<String>,
+    /// Names that some repository of the target has, of those that were asked for.
+    available: BTreeSet<String>,
+}
+
+impl Way {
+    fn new(facts: &Facts, evolved: &Evolved<'_>, wishes: &Wishes, mut has: impl FnMut(&str) -> bool) -> Way {
+        let mut way = Way::default();
+        let names: BTreeSet<&str> = facts.packages.iter().map(|package| package.name.as_str()).collect();
+        for name in names.iter().copied().chain(evolved.packages.keys().map(|key| key.0.as_str())) {
+            if !way.available.contains(name) && has(name) {
+                way.available.insert(name.to_string());
+            }
+        }
+        for (key, events) in &evolved.history {
+            let outputs = events.iter().flat_map(|event| &event.outputs);
+            let outputs = outputs.filter(|output| evolved.packages.contains_key(&evolve::key(output)));
+            for output in outputs.filter(|output| !names.contains(output.name.as_str())) {
+                match way.available.contains(&output.name) {
+                    true => drop(way.install.insert(output.name.clone())),
+                    false => drop(way.missing.entry(output.name.clone()).or_default().insert(key.0.clone())),
+                }
+            }
+        }
+        way.take_away(facts, evolved, wishes);
+        way.install.extend(wishes.install.iter().cloned());
+        way
+    }
+
+    fn take_away(&mut self, facts: &Facts, evolved: &Evolved<'_>, wishes: &Wishes) {
+        for package in &facts.packages {
+            let key = (package.name.clone(), package.module.clone());
+            let is_gone = !evolved.packages.contains_key(&key);
+            if wishes.remove.contains(&package.name) {
+                self.remove.insert(package.nevra());
+            } else if is_gone {
+                let has_successor = evolved.history.get(&key).is_some_and(|events| self.comes_of(events));
+                let is_protected = PROTECTED.contains(&package.name.as_str()) && !has_successor;
+                match wishes.keep.contains(&package.name) || is_protected {
+                    true => drop(self.spared.insert(package.name.clone())),
+                    false => drop(self.remove.insert(package.nevra())),
+                }
+            }
+        }
+    }
+
+    /// Whether anything that the events bring is there.
+    fn comes_of(&self, events: &[&Event]) -> bool {
+        events.iter().flat_map(|event| &event.outputs).any(|output| self.available.contains(&output.name))
+    }
+}
+
+/// Asks the solver; what is in the way is left out and told, again and again, as far as that can be.
+fn solve(pool: &mut Pool, way: &Way, findings: &mut Vec<Finding>) -> Result<Option<anima_solver::Solution>> {
+    let mut install = way.install.clone();
+    for _ in 0..MAX_TRIES {
+        let request = Request {
+            install: install.iter().cloned().collect(),
+            remove: way.remove.iter().cloned().collect(),
+            upgrade_all: true,
+            allow_erasing: true,
+            ..Request::default()
+        };
+        let problem = match pool.solve(&request) {
+            Ok(solution) => return Ok(Some(solution)),
+            Err(anima_solver::Error::Unsolvable(problem)) => problem,
+            Err(error) => return Err(Error::Repositories(error)),
+        };
+        let is_named = |name: &String| problem.problems.iter().any(|sentence| findings::names(sentence, name));
+        let left_out: BTreeSet<String> = install.iter().filter(|name| is_named(name)).cloned().collect();
+        if left_out.is_empty() {
+            findings.push(findings::unsolvable(&problem.problems));
+            return Ok(None);
+        }
+        for name in &left_out {
+            findings.push(findings::left_out(name, &problem.problems));
+            install.remove(name);
+        }
+    }
+    findings.push(findings::unsolvable(&["what is in the way of each other has no end".to_string()]));
+    Ok(None)
+}
+
+fn transaction(facts: &Facts, solution: &anima_solver::Solution) -> Transaction {
+    let before: BTreeMap<String, u64> =
+        facts.packages.iter().map(|package| (package.nevra(), package.size_bytes)).collect();
+    let grows: i64 =
+        solution.steps.iter().filter(|step| step.is_installed).map(|step| signed(step.installed_size_bytes)).sum();
+    let shrinks: i64 = solution.removed.iter().filter_map(|nevra| before.get(nevra)).map(|size| signed(*size)).sum();
+    Transaction {
+        install: solution.in_install_order().map(install).collect(),
+        erase: solution.removed.clone(),
+        download_bytes: solution.packages.iter().map(|package| package.size_bytes).sum(),
+        grows_bytes: grows - shrinks,
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn install(package: &LockedPackage) -> Install {
+    Install {
+        nevra: package.nevra(),
+        repository: package.repository.clone(),
+        location: package.location.clone(),
+        checksum: (package.checksum_type.clone(), package.checksum.clone()),
+        size_bytes: package.size_bytes,
+    }
+}
+
+impl Fate {
+    /// All of them, those that a person wants to see first before the others.
+    pub const ALL: [Fate; 10] = [
+        Fate::Remove,
+        Fate::Replace,
+        Fate::Rename,
+        Fate::Split,
+        Fate::Merge,
+        Fate::Orphan,
+        Fate::Downgrade,
+        Fate::Install,
+        Fate::Upgrade,
+        Fate::Keep,
+    ];
+
+    /// Returns the word of the document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fate::Keep => "keep",
+            Fate::Upgrade => "upgrade",
+            Fate::Downgrade => "downgrade",
+            Fate::Rename => "rename",
+            Fate::Replace => "replace",
+            Fate::Split => "split",
+            Fate::Merge => "merge",
+            Fate::Remove => "remove",
+            Fate::Install => "install",
+            Fate::Orphan => "orphan",
+        }
+    }
+}
+
+impl Plan {
+    /// Returns whether something forbids it.
+    pub fn is_blocked(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Block)
+    }
+
+    /// Returns what becomes of the packages with a name.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Planned> {
+        self.packages.iter().filter(move |package| package.name == name)
+    }
+}
