@@ -8,9 +8,12 @@ use anima_elevate::{
     release::Release,
 };
 
+/// What an event says, what it needs, and what it brings.
+type Rule = (Action, Vec<Key>, Vec<Key>);
+
 /// The events of each release of a way, in its order.
 pub struct Model {
-    releases: Vec<Vec<(Action, Vec<Key>, Vec<Key>)>>,
+    releases: Vec<Vec<Rule>>,
 }
 
 impl Model {
