@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anima_elevate::plan::Plan;
 use anima_elevate_act::{Package, Rehearsal, Work};
 use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 
 use super::{Where, failure, watch::Bar};
 use crate::{
@@ -42,26 +42,6 @@ pub struct Rehearse {
     packages: Vec<PathBuf>,
 }
 
-/// What is used of a plan's document.
-#[derive(Deserialize)]
-struct Plan {
-    transaction: Transaction,
-}
-
-#[derive(Deserialize)]
-struct Transaction {
-    install: Vec<Install>,
-    erase: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Install {
-    nevra: String,
-    repository: String,
-    location: PathBuf,
-    checksum: (String, String),
-}
-
 impl Rehearse {
     pub fn run(self, output: Output) -> Result {
         let (install, erase) = match &self.plan {
@@ -85,6 +65,11 @@ fn of_plan(path: &Path, repositories: &[(String, PathBuf)]) -> Result<(Vec<Packa
     let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
     let plan: Plan = serde_json::from_str(&text)
         .map_err(|error| Failure::user(format!("could not read the plan {}: {error}", path.display())))?;
+    if plan.is_blocked() {
+        return Err(
+            Failure::user("the plan has findings that block").hint("`anima elevate plan` says what to do about them")
+        );
+    }
     let folders: BTreeMap<&String, &PathBuf> = repositories.iter().map(|(id, folder)| (id, folder)).collect();
     let mut install = Vec::new();
     for package in plan.transaction.install {
