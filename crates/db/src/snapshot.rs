@@ -138,6 +138,79 @@ pub async fn find_file(
     row.map(|row| row.parsed("sha256")).transpose()
 }
 
+/// Returns the newest package of that file name that a repository ever had: a client that read an older state may still
+/// come for it.
+pub async fn find_package_ever(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    file_name: &str,
+) -> Result<Option<Sha256>> {
+    let row = sqlx::query(
+        "SELECT package.sha256 FROM snapshot_package
+         JOIN package ON package.sha256 = snapshot_package.sha256
+         WHERE repository_id = $1 AND package.file_name = $2
+         ORDER BY since DESC
+         LIMIT 1",
+    )
+    .bind(repository.0)
+    .bind(file_name)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row.parsed("sha256")).transpose()
+}
+
+/// Returns a file of the metadata of any snapshot. Only for files that are named by their content: all snapshots that
+/// have it have the same.
+pub async fn find_file_ever(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    path: &str,
+) -> Result<Option<Sha256>> {
+    let row = sqlx::query(
+        "SELECT sha256 FROM snapshot_file WHERE repository_id = $1 AND path = $2 ORDER BY number DESC LIMIT 1",
+    )
+    .bind(repository.0)
+    .bind(path)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row.parsed("sha256")).transpose()
+}
+
+/// Returns whether a repository has a snapshot of that number.
+pub async fn exists(connection: &mut Connection, repository: RepositoryId, number: i64) -> Result<bool> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT number FROM snapshot WHERE repository_id = $1 AND number = $2")
+        .bind(repository.0)
+        .bind(number)
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Returns the packages that are in one snapshot and not in another, which may be of another repository.
+pub async fn only_in(
+    connection: &mut Connection,
+    (repository, number): (RepositoryId, i64),
+    (other, other_number): (RepositoryId, i64),
+) -> Result<Vec<Package>> {
+    let rows = sqlx::query(
+        "SELECT package.* FROM snapshot_package AS has
+         JOIN package ON package.sha256 = has.sha256
+         WHERE has.repository_id = $1 AND has.since <= $2 AND (has.until IS NULL OR has.until > $2)
+           AND NOT EXISTS (
+               SELECT 1 FROM snapshot_package AS had
+               WHERE had.repository_id = $3 AND had.sha256 = has.sha256
+                 AND had.since <= $4 AND (had.until IS NULL OR had.until > $4))
+         ORDER BY package.name, package.nevra",
+    )
+    .bind(repository.0)
+    .bind(number)
+    .bind(other.0)
+    .bind(other_number)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(package::from_row).collect()
+}
+
 /// Returns a repository's snapshots, the newest first, with what each changed against its base.
 pub async fn list(connection: &mut Connection, repository: RepositoryId, limit: u32) -> Result<Vec<Snapshot>> {
     let rows = sqlx::query(

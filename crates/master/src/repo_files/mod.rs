@@ -2,6 +2,7 @@
 
 mod build_repository;
 mod copr;
+mod metalink;
 mod product_repository;
 
 use crate::route::Route;

@@ -1,7 +1,13 @@
-//! Released repositories: `/repos/PRODUCT/PATH/…` is what users see now, `/repos/PRODUCT/PATH@N/…` is snapshot N for ever.
+//! Released repositories: `/repos/PRODUCT/PATH/…` is what users see now, `/repos/PRODUCT/PATH@N/…` (or `PATH/@N/…`) is
+//! snapshot N for ever.
+//!
+//! A client reads an index, its signature, the metadata and the packages one after another, and a release may come between
+//! any two. So what a client learnt to be there stays there below the moving address, though users see another state
+//! meanwhile; and one that asks for `metalink.xml` is told the snapshot's own address and the hash of its index.
 
 use anima_db::Connection;
 use anima_types::{
+    Sha256,
     permission::Permission,
     product::Product,
     repository::{Kind, Repository},
@@ -16,11 +22,16 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult, Path},
     file,
+    repo_files::metalink,
     route::Route,
 };
 
 /// The file with the public key.
 const KEY_FILE: &str = "RPM-GPG-KEY";
+/// The index, which with its signature is all of the metadata that is not named by its content.
+const INDEX: &str = "repodata/repomd.xml";
+/// The folder of the packages.
+const PACKAGES: &str = "Packages/";
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -51,28 +62,59 @@ async fn show(
         let message = format!("nothing was released to {name}/{} yet", repository.path);
         return Err(ApiError::not_found(message));
     }
-    let found = match rest.strip_prefix("Packages/") {
-        Some(package) => {
-            let file_name = package.rsplit('/').next().unwrap_or(package);
-            anima_db::snapshot::find_package(&mut read, repository.id, number, file_name).await?
-        }
-        None => anima_db::snapshot::find_file(&mut read, repository.id, number, rest).await?,
-    };
+    let is_moving = snapshot.is_none() && rest.starts_with(INDEX);
+    if snapshot.is_none() && (rest == metalink::MIRRORLIST || rest == metalink::METALINK) {
+        let made = metalink::make(&app, &mut read, repository, rest).await?;
+        let kind = [(header::CONTENT_TYPE, metalink::media_type(rest)), (header::CACHE_CONTROL, file::ASK_AGAIN)];
+        return Ok((kind, made).into_response());
+    }
+    let mut found = find(&mut read, repository, number, rest).await?;
+    if found.is_none() && snapshot.is_none() && !is_moving {
+        found = find_ever(&mut read, repository, rest).await?;
+    }
     drop(read);
     let found = found.ok_or_else(nothing)?;
-    let is_moving = snapshot.is_none() && rest.starts_with("repodata/repomd.xml");
     let cache = if is_moving { file::ASK_AGAIN } else { file::FOREVER };
     file::artifact(&app, found, &headers, cache, file::media_type(rest)).await
+}
+
+/// Returns a file of a snapshot.
+async fn find(
+    connection: &mut Connection,
+    repository: &Repository,
+    number: i64,
+    path: &str,
+) -> ApiResult<Option<Sha256>> {
+    let found = match path.strip_prefix(PACKAGES) {
+        Some(package) => {
+            anima_db::snapshot::find_package(connection, repository.id, number, file_name(package)).await?
+        }
+        None => anima_db::snapshot::find_file(connection, repository.id, number, path).await?,
+    };
+    Ok(found)
+}
+
+/// Returns a file of any snapshot: metadata but the index is named by its content, and never another's.
+async fn find_ever(connection: &mut Connection, repository: &Repository, path: &str) -> ApiResult<Option<Sha256>> {
+    let found = match path.strip_prefix(PACKAGES) {
+        Some(package) => anima_db::snapshot::find_package_ever(connection, repository.id, file_name(package)).await?,
+        None => anima_db::snapshot::find_file_ever(connection, repository.id, path).await?,
+    };
+    Ok(found)
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Returns the repository that an address is in, the snapshot that it names, and the rest of it.
 fn split<'a>(repositories: &'a [Repository], path: &'a str) -> Option<(&'a Repository, Option<i64>, &'a str)> {
     repositories.iter().find_map(|repository| {
         let rest = path.strip_prefix(&repository.path)?;
-        if let Some(rest) = rest.strip_prefix('/') {
-            return Some((repository, None, rest));
-        }
-        let (number, rest) = rest.strip_prefix('@')?.split_once('/')?;
+        let Some(pinned) = rest.strip_prefix('@').or_else(|| rest.strip_prefix("/@")) else {
+            return Some((repository, None, rest.strip_prefix('/')?));
+        };
+        let (number, rest) = pinned.split_once('/')?;
         Some((repository, Some(number.parse().ok()?), rest))
     })
 }
@@ -140,6 +182,7 @@ mod tests {
             Some(("BaseOS/x86_64", None, "repodata/repomd.xml".into()))
         );
         assert_eq!(parts("BaseOS/x86_64@2/Packages/a.rpm"), Some(("BaseOS/x86_64", Some(2), "Packages/a.rpm".into())));
+        assert_eq!(parts("source/@7/repodata/repomd.xml"), Some(("source", Some(7), "repodata/repomd.xml".into())));
         assert_eq!(parts("source@x/repodata/repomd.xml"), None);
         assert_eq!(parts("sources/repodata/repomd.xml"), None);
         assert_eq!(parts("nothing"), None);
