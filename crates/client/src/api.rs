@@ -15,6 +15,7 @@ use anima_types::{
     push::{Push, PushAnswer},
     release::{CommitRelease, CreateRelease, Release},
     repository::{Repository, RepositoryPackage, Snapshot},
+    repository_diff::{self, RepositoryDiff},
     task::Task,
     token::{CreateToken, CreatedToken, Token, Whoami},
     why::Why,
@@ -158,6 +159,11 @@ impl Client {
     /// Returns a repository's snapshots.
     pub async fn snapshots(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, Error> {
         self.get(&format!("api/v1/repositories/{repository}/snapshots"), NONE).await
+    }
+
+    /// Compares two snapshots.
+    pub async fn repository_diff(&self, wanted: &repository_diff::Query) -> Result<RepositoryDiff, Error> {
+        self.get("api/v1/repository-diff", wanted).await
     }
 
     /// Returns the packages that users see in a repository.

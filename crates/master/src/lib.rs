@@ -33,6 +33,7 @@ pub mod release;
 mod repo_files;
 mod report;
 mod repository;
+mod repository_diff;
 mod route;
 mod serve;
 mod signing;
@@ -85,6 +86,7 @@ pub fn routes() -> Vec<Route> {
         release::routes(),
         product::routes(),
         repository::routes(),
+        repository_diff::routes(),
         platform::routes(),
         package::routes(),
         node::routes(),

@@ -10,6 +10,7 @@
 mod builder;
 mod changelog;
 mod compression;
+mod content;
 mod diff;
 mod error;
 mod fragment;
@@ -23,6 +24,7 @@ mod xml;
 
 pub use builder::{MetadataFile, Repodata, RepodataBuilder};
 pub use compression::{Compression, MAX_OPEN_BYTES};
+pub use content::content_changes;
 pub use diff::{Diff, PackageId, diff};
 pub use error::Error;
 pub use fragment::PackageXml;

@@ -28,6 +28,7 @@ pub mod product;
 pub mod push;
 pub mod release;
 pub mod repository;
+pub mod repository_diff;
 pub mod task;
 pub mod time;
 pub mod token;

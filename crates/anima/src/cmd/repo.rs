@@ -3,6 +3,7 @@
 use anima_types::{
     id::RepositoryId,
     repository::{Repository, RepositoryPackage, Snapshot},
+    repository_diff::{ContentChange, PackageChange, Query, RepositoryDiff},
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -26,6 +27,16 @@ pub enum Repo {
     Show {
         /// Its id, or its address: `PRODUCT/BaseOS/x86_64`
         repository: String,
+    },
+    /// Compare two snapshots: packages, versions, dependencies and files
+    Diff {
+        /// The older one: `PRODUCT/BaseOS/x86_64@3`, or without `@3` what users see now
+        old: String,
+        /// The newer one; a number alone is a snapshot of the same repository
+        new: String,
+        /// Show what is different within each package
+        #[arg(long)]
+        full: bool,
     },
 }
 
@@ -53,8 +64,64 @@ impl Repo {
                 let snapshots = ask.client.snapshots(id).await?;
                 ask.output.show(&Shown { repository, packages, snapshots }, describe)
             }
+            Repo::Diff { old, new, full } => {
+                let new = beside(&old, new);
+                let diff = ask.client.repository_diff(&Query { old, new }).await?;
+                ask.output.show(&diff, |diff| compared(diff, full))
+            }
         }
     }
+}
+
+/// Returns the newer snapshot, whose repository may be left out where it is that of the older one.
+fn beside(old: &str, new: String) -> String {
+    let number = new.strip_prefix('@').unwrap_or(&new);
+    match number.parse::<u32>() {
+        Ok(number) => format!("{}@{number}", old.rsplit_once('@').map_or(old, |(address, _)| address)),
+        Err(_) => new,
+    }
+}
+
+fn compared(diff: &RepositoryDiff, full: bool) -> String {
+    let mut lines = vec![format!(
+        "{} -> {}: {} added, {} removed, {} changed",
+        diff.old,
+        diff.new,
+        diff.added.len(),
+        diff.removed.len(),
+        diff.changed.len()
+    )];
+    lines.extend(diff.added.iter().map(|nevra| format!("+ {nevra}")));
+    lines.extend(diff.removed.iter().map(|nevra| format!("- {nevra}")));
+    for change in &diff.changed {
+        lines.push(format!("~ {}", changed(change)));
+        if full {
+            lines.extend(change.contents.iter().flat_map(contents));
+        }
+    }
+    if diff.unread_count > 0 {
+        lines.push(format!(
+            "{} of the changed packages were not looked into, as there are too many.",
+            diff.unread_count
+        ));
+    }
+    lines.join("\n")
+}
+
+fn changed(change: &PackageChange) -> String {
+    let counts = change.contents.iter().map(|content| {
+        let (added, removed) = (content.added.len(), content.removed.len());
+        format!("{} +{added} -{removed}", content.what)
+    });
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    let counts = if counts.is_empty() { counts } else { format!(" ({counts})") };
+    let PackageChange { name, arch, old, new, kind, .. } = change;
+    format!("{name}.{arch} {old} -> {new}, {}{counts}", kind.name())
+}
+
+fn contents(content: &ContentChange) -> impl Iterator<Item = String> {
+    let added = content.added.iter().map(|line| format!("    + {} {line}", content.what));
+    added.chain(content.removed.iter().map(|line| format!("    - {} {line}", content.what)))
 }
 
 async fn find(ask: &Ask, wanted: &str) -> Result<Repository> {
@@ -106,4 +173,42 @@ fn describe(shown: &Shown) -> String {
         output::table(["package", "source"], packages),
         output::table(["snapshot", "release", "made", "packages", "changes"], snapshots)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anima_types::repository_diff::Kind;
+
+    #[test]
+    fn a_number_alone_is_a_snapshot_of_the_same_repository() {
+        assert_eq!(beside("p/BaseOS/x86_64@3", "4".into()), "p/BaseOS/x86_64@4");
+        assert_eq!(beside("p/BaseOS/x86_64", "@4".into()), "p/BaseOS/x86_64@4");
+        assert_eq!(beside("p/BaseOS/x86_64@3", "q/x@4".into()), "q/x@4");
+    }
+
+    #[test]
+    fn a_comparison_says_what_came_went_and_changed() {
+        let content = ContentChange { what: "files".into(), added: vec!["/a".into()], removed: Vec::new() };
+        let change = PackageChange {
+            name: "jq".into(),
+            arch: "x86_64".into(),
+            old: "1-1".into(),
+            new: "2-1".into(),
+            kind: Kind::Upgrade,
+            contents: vec![content],
+        };
+        let diff = RepositoryDiff {
+            old: "p/x@1".into(),
+            new: "p/x@2".into(),
+            added: vec!["xz-1-1.x86_64".into()],
+            removed: Vec::new(),
+            changed: vec![change],
+            unread_count: 0,
+        };
+
+        let short = "p/x@1 -> p/x@2: 1 added, 0 removed, 1 changed\n+ xz-1-1.x86_64\n~ jq.x86_64 1-1 -> 2-1, upgrade (files +1 -0)";
+        assert_eq!(compared(&diff, false), short);
+        assert_eq!(compared(&diff, true), format!("{short}\n    + files /a"));
+    }
 }

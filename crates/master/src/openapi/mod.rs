@@ -5,7 +5,7 @@ mod operations;
 
 use anima_types::{
     artifact, build, build_plan, error, event, key, lease, node, package, permission::Permission, platform, product,
-    push, release, repository, task, token, why,
+    push, release, repository, repository_diff, task, token, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -54,6 +54,7 @@ use operations::{OPERATIONS, Operation};
     repository::Repository,
     repository::RepositoryPackage,
     repository::Snapshot,
+    repository_diff::RepositoryDiff,
     task::Task,
     token::CreateToken,
     token::CreatedToken,
@@ -203,7 +204,8 @@ mod tests {
         | `/` and the nouns below it | pages for people |\n\
         | `/repos/PRODUCT/PRODUCT.repo`, `/repos/PRODUCT/RPM-GPG-KEY` | a product's configuration for dnf, and its public key |\n\
         | `/repos/PRODUCT/REPOSITORY/ARCH/…` | what users see now |\n\
-        | `/repos/PRODUCT/REPOSITORY/ARCH@N/…` | snapshot N, for ever |\n\
+        | `/repos/PRODUCT/REPOSITORY/ARCH@N/…` | snapshot N, for ever; `ARCH/@N/…` is the same |\n\
+        | `/repos/PRODUCT/REPOSITORY/ARCH/metalink.xml`, `mirrorlist` | the address of the snapshot that users see now, and the hash of its index |\n\
         | `/coprs/anima/PRODUCT/repo/CHROOT/dnf.repo?arch=ARCH`, `/api_3/project/search`, `/api_3/project/list` | what `dnf copr` asks for |\n\
         | `/builds/BUILD/repo/PLATFORM/ARCH/…` | what a build has made so far, unsigned |\n\
         | `/mirror/NAME/…` | folders of packages that the configuration names |\n\

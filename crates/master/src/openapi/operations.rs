@@ -145,6 +145,11 @@ pub const OPERATIONS: &[Operation] = &[
         "Lists the packages that users see in a repository.",
         "[RepositoryPackage]",
     ),
+    read(
+        "/api/v1/repository-diff",
+        "Compares the snapshots `old` and `new`, each `PRODUCT/PATH@N`, or without `@N` what users see now.",
+        "RepositoryDiff",
+    ),
     read("/api/v1/platforms", "Lists platforms.", "[Platform]"),
     read("/api/v1/platforms/{platform}", "Shows a platform.", "Platform"),
     read("/api/v1/packages", "Lists all packages that were ever pushed or built.", "[PackageSummary]"),

@@ -4,6 +4,7 @@ mod files;
 mod gates;
 mod leases;
 mod master;
+mod one_switch;
 mod pages;
 mod routes;
 
