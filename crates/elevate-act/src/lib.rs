@@ -40,6 +40,11 @@ pub use journal::{Event, Phase, STORE};
 pub use layer::Change;
 pub use rehearse::{Package, Rehearsal, Work};
 
+/// Another process that works on the root is waited for so long before that is said.
+const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+/// It is looked at this often.
+const BUSY_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// What the functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -223,11 +228,18 @@ impl Elevation {
         }
     }
 
+    /// A program that this process starts has the lock, too, from its fork to its exec; that is over in a moment.
     fn lock(&self) -> Result<File> {
         let folder = File::open(&self.root).at("open", &self.root)?;
-        match rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy { root: self.root.clone() }),
-            other => other.at("lock", &self.root).map(|()| folder),
+        let until = std::time::Instant::now() + BUSY_WAIT;
+        loop {
+            match rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) if std::time::Instant::now() < until => {
+                    std::thread::sleep(BUSY_LOOK);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { root: self.root.clone() }),
+                other => return other.at("lock", &self.root).map(|()| folder),
+            }
         }
     }
 

@@ -234,7 +234,8 @@ fn mount(path: &Path, place: &str) -> Option<(String, Mount)> {
         kind: kind.to_string(),
         total_bytes: number(block) * number(total),
         free_bytes: number(block) * number(free),
-        is_writable: !fs::metadata(path).ok()?.permissions().readonly(),
+        // Not the folder's mode: Enterprise Linux has / without the bit for writing.
+        is_writable: !rustix::fs::statvfs(path).ok()?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
     };
     Some((id.to_string(), mount))
 }
@@ -310,6 +311,15 @@ mod tests {
         fs::write(root.path().join("etc/os-release"), "ID=\"seed\"\nVERSION_ID=\"1\"\nPRETTY_NAME=\"Seed Linux 1\"\n")
             .unwrap();
         assert!(collect(root.path()).unwrap_err().to_string().contains("no package database"));
+    }
+
+    #[test]
+    fn a_root_without_the_bit_for_writing_can_be_written() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o555)).unwrap();
+
+        assert!(mounts(root.path())[0].is_writable);
     }
 
     #[test]
