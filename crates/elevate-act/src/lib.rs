@@ -41,9 +41,9 @@ pub use layer::Change;
 pub use rehearse::{Package, Rehearsal, Work};
 
 /// Another process that works on the root is waited for so long before that is said.
-const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+const BUSY_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 /// It is looked at this often.
-const BUSY_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+const BUSY_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// What the functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
