@@ -1,7 +1,7 @@
 //! From a source package to binary packages.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anima_environment::{Phases, blocking};
@@ -9,12 +9,12 @@ use anima_rpm_file::PackageInfo;
 use anima_sandbox::Exit;
 use anima_types::artifact::Kind;
 use anima_types::dist_git::is_file_name;
-use anima_types::work::{BuildOutcome, BuildWork, BuiltPackage, Failure};
+use anima_types::work::{BuildOutcome, BuiltPackage, Failure};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::analysis::Analysis;
 use crate::collect::{Collected, collect};
-use crate::job::Job;
+use crate::job::{Job, Target};
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{Effort, RPMS, SRPMS, Workroot};
 
@@ -24,10 +24,19 @@ const DYNAMIC: &str = "rpmlib(DynamicBuildRequires)";
 const MISSING_DYNAMIC: Exit = Exit::Exited(11);
 /// What the sources ask for may depend on what is installed, but not for ever.
 const MAX_DYNAMIC_ROUNDS: usize = 10;
-/// So many packages are uploaded at once.
-const PARALLEL_UPLOADS: usize = 4;
+/// So many packages are kept at once.
+const PARALLEL_KEEPS: usize = 4;
 
-/// The source package on this machine.
+/// A source package on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct SrpmFile<'a> {
+    /// What people know it by; the file may be named by its hash.
+    pub name: &'a str,
+    /// Where it is.
+    pub path: &'a Path,
+}
+
+/// What is known of it.
 struct Srpm {
     path: PathBuf,
     info: PackageInfo,
@@ -35,15 +44,20 @@ struct Srpm {
     spec: String,
 }
 
-/// Builds the packages, uploads them, and returns which they are.
-pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &BuildWork) -> Result<BuildOutcome, Trouble> {
-    let srpm = phases.time("sources", fetch(job, work)).await?;
+/// Builds the packages, keeps them, and returns which they are.
+pub async fn make(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    srpm: SrpmFile<'_>,
+) -> Result<BuildOutcome, Trouble> {
+    let srpm = read(srpm)?;
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
-    let mut workroot = job.workroot(phases, &work.into(), &requires).await?;
+    let mut workroot = job.workroot(phases, target, &requires).await?;
     install(job, &workroot, &srpm).await?;
     if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
         let mut round = 1;
-        while let Some(more) = phases.time("build", dynamic_requires(job, work, &workroot, &srpm, &requires)).await? {
+        while let Some(more) = phases.time("build", dynamic_requires(job, target, &workroot, &srpm, &requires)).await? {
             if round == MAX_DYNAMIC_ROUNDS {
                 let message =
                     format!("%generate_buildrequires asks for more after {round} rounds: {}", more.join(", "));
@@ -52,12 +66,12 @@ pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &BuildWork) -> Resul
             job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
             requires.extend(more);
             workroot.remove().await?;
-            workroot = job.workroot(phases, &work.into(), &requires).await?;
+            workroot = job.workroot(phases, target, &requires).await?;
             install(job, &workroot, &srpm).await?;
             round += 1;
         }
     }
-    let result = make_in(job, phases, work, &workroot, &srpm).await;
+    let result = make_in(job, phases, target, &workroot, &srpm).await;
     workroot.remove().await?;
     result
 }
@@ -65,36 +79,23 @@ pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &BuildWork) -> Resul
 async fn make_in(
     job: &Job<'_>,
     phases: &mut Phases,
-    work: &BuildWork,
+    target: &Target<'_>,
     workroot: &Workroot,
     srpm: &Srpm,
 ) -> Result<BuildOutcome, Trouble> {
-    phases.time("build", build(job, work, workroot, &srpm.spec)).await?;
-    let packages = phases.time("upload", upload(job, work, workroot)).await?;
-    let lock = phases.time("upload", job.upload_lock(workroot)).await?;
+    phases.time("build", build(job, target, workroot, &srpm.spec)).await?;
+    let packages = phases.time("upload", keep(job, target, workroot)).await?;
+    let lock = phases.time("upload", job.keep_lock(workroot)).await?;
     Ok(BuildOutcome { packages, lock, layers_hit: workroot.environment().layers_hit })
 }
 
-async fn fetch(job: &Job<'_>, work: &BuildWork) -> Result<Srpm, Trouble> {
-    let name = &work.srpm.name;
-    let path = job.fetch(&work.srpm).await.map_err(|error| bad_srpm(name, error))?;
-    let info = PackageInfo::read(&path).map_err(|error| failed("bad_source", format!("{name}: {error}"), None))?;
+fn read(SrpmFile { name, path }: SrpmFile<'_>) -> Result<Srpm, Trouble> {
+    let info = PackageInfo::read(path).map_err(|error| failed("bad_source", format!("{name}: {error}"), None))?;
     if !info.is_source {
         return Err(failed("bad_source", format!("{name} is not a source package"), None));
     }
     let spec = spec_of(&info).ok_or_else(|| failed("bad_source", format!("{name} has no spec"), None))?;
-    Ok(Srpm { path, spec: format!("/builddir/build/SPECS/{spec}"), info })
-}
-
-/// A source package that is not what the lease says is no repository's fault.
-fn bad_srpm(name: &str, error: anima_environment::Error) -> Trouble {
-    use anima_environment::Error;
-    match error {
-        Error::Hash { .. } | Error::TooLarge { .. } | Error::Status { .. } => {
-            failed("bad_source", format!("{name}: could not {error}"), None)
-        }
-        error => error.into(),
-    }
+    Ok(Srpm { path: path.to_owned(), spec: format!("/builddir/build/SPECS/{spec}"), info })
 }
 
 fn spec_of(info: &PackageInfo) -> Option<String> {
@@ -128,13 +129,13 @@ async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), 
 /// Returns what the sources ask for and was not asked for yet; nothing when they have all.
 async fn dynamic_requires(
     job: &Job<'_>,
-    work: &BuildWork,
+    target: &Target<'_>,
     workroot: &Workroot,
     srpm: &Srpm,
     requires: &[String],
 ) -> Result<Option<Vec<String>>, Trouble> {
-    let command = ["rpmbuild", "-br", "--target", work.arch.name(), &srpm.spec];
-    match rpmbuild(job, work, workroot, &command).await? {
+    let command = ["rpmbuild", "-br", "--target", target.arch.name(), &srpm.spec];
+    match rpmbuild(job, target, workroot, &command).await? {
         (Exit::Exited(0), _) => return Ok(None),
         (MISSING_DYNAMIC, _) => {}
         (_, failure) => return Err(failure.into()),
@@ -159,9 +160,9 @@ async fn collect_requires(job: &Job<'_>, workroot: &Workroot) -> Result<Vec<Stri
     Ok(listed)
 }
 
-async fn build(job: &Job<'_>, work: &BuildWork, workroot: &Workroot, spec: &str) -> Result<(), Trouble> {
-    let command = ["rpmbuild", "-bb", "--nodeps", "--target", work.arch.name(), spec];
-    match rpmbuild(job, work, workroot, &command).await? {
+async fn build(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot, spec: &str) -> Result<(), Trouble> {
+    let command = ["rpmbuild", "-bb", "--nodeps", "--target", target.arch.name(), spec];
+    match rpmbuild(job, target, workroot, &command).await? {
         (exit, _) if exit.is_success() => Ok(()),
         (_, failure) => Err(failure.into()),
     }
@@ -170,7 +171,7 @@ async fn build(job: &Job<'_>, work: &BuildWork, workroot: &Workroot, spec: &str)
 /// Runs rpmbuild with its log looked at line by line; the failure means something only where it did not succeed.
 async fn rpmbuild(
     job: &Job<'_>,
-    work: &BuildWork,
+    target: &Target<'_>,
     workroot: &Workroot,
     command: &[&str],
 ) -> Result<(Exit, Failure), Trouble> {
@@ -181,13 +182,13 @@ async fn rpmbuild(
     let outcome = workroot.run(command, Effort::Build, job.helper, &job.journal, &job.cancel).await?;
     job.journal.watch(|_, _| {});
     let mut failure = analysis.lock().unwrap_or_else(PoisonError::into_inner).failure(outcome.exit);
-    if let Some(hint) = job.limits.hint(outcome.exit, &work.package) {
+    if let Some(hint) = job.limits.hint(outcome.exit, target.package) {
         failure.hint = Some(hint);
     }
     Ok((outcome.exit, failure))
 }
 
-async fn upload(job: &Job<'_>, work: &BuildWork, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
+async fn keep(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
     let mut packages = collect(workroot.files(), RPMS, &job.folder, job.limits.disk_bytes).await?;
     packages.sort_by(|a, b| a.info.nevra.cmp(&b.info.nevra));
     if packages.is_empty() {
@@ -198,26 +199,25 @@ async fn upload(job: &Job<'_>, work: &BuildWork, workroot: &Workroot) -> Result<
         ));
     }
     for package in &packages {
-        check(package, work)?;
+        check(package, target)?;
     }
-    let uploading: Vec<_> = packages.iter().map(|package| upload_one(job, package)).collect();
-    let built: Vec<BuiltPackage> =
-        futures_util::stream::iter(uploading).buffered(PARALLEL_UPLOADS).try_collect().await?;
+    let keeping: Vec<_> = packages.iter().map(|package| keep_one(job, package)).collect();
+    let built: Vec<BuiltPackage> = futures_util::stream::iter(keeping).buffered(PARALLEL_KEEPS).try_collect().await?;
     job.journal.say(format!("made {} packages", built.len()));
     Ok(built)
 }
 
-fn check(package: &Collected, work: &BuildWork) -> Result<(), Trouble> {
-    let (nevra, arch) = (&package.info.nevra, work.arch.name());
+fn check(package: &Collected, target: &Target<'_>) -> Result<(), Trouble> {
+    let (nevra, arch) = (&package.info.nevra, target.arch.name());
     match nevra.arch == arch || nevra.arch == "noarch" {
         true => Ok(()),
         false => Err(failed("bad_package", format!("{nevra} is for another architecture than {arch}"), None)),
     }
 }
 
-async fn upload_one(job: &Job<'_>, package: &Collected) -> Result<BuiltPackage, Trouble> {
+async fn keep_one(job: &Job<'_>, package: &Collected) -> Result<BuiltPackage, Trouble> {
     let nevra = package.info.nevra.clone();
-    let artifact = job.context.upload(&package.path, Kind::Rpm, &nevra.file_name()).await?;
+    let artifact = job.artifacts.keep(&package.path, Kind::Rpm, &nevra.file_name()).await?;
     job.journal.say(format!("made {}", nevra.file_name()));
-    Ok(BuiltPackage { nevra, artifact: artifact.sha256 })
+    Ok(BuiltPackage { nevra, artifact })
 }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use crate::sources::Sources;
 use crate::trouble::{Trouble, failed};
 
 /// A package's repository with all its history comes within this time, also over a slow line.
@@ -31,6 +32,8 @@ const MAX_SAID_BYTES: usize = 2000;
 /// The files of one commit.
 #[derive(Debug)]
 pub struct Commit {
+    /// Its hash.
+    pub id: String,
     /// In the order of git.
     pub files: Vec<CommitFile>,
     contents: PathBuf,
@@ -50,16 +53,13 @@ pub struct CommitFile {
 }
 
 impl Commit {
-    /// Fetches a commit into an empty folder.
-    pub async fn fetch(url: &str, commit: &str, folder: &Path, cancel: &CancellationToken) -> Result<Commit, Trouble> {
-        if !is_commit(commit) {
-            return Err(failed("bad_source", format!("\"{commit}\" is no git commit"), None));
-        }
+    /// Brings a commit into an empty folder.
+    pub async fn bring(sources: &dyn Sources, folder: &Path, cancel: &CancellationToken) -> Result<Commit, Trouble> {
         let git = Git::of_task(folder, cancel);
         std::fs::create_dir(&git.folder).map_err(anima_environment::Error::file("make", &git.folder))?;
         git.run(&["init", "--quiet", "--bare", "."]).await?.succeeded("init")?;
-        git.bring(url, commit).await?;
-        let listed = git.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", commit]).await?.succeeded("ls-tree")?;
+        let id = sources.commit(&git).await?;
+        let listed = git.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", &id]).await?.succeeded("ls-tree")?;
         let files = parse_tree(&listed).map_err(|reason| failed("bad_source", reason, None))?;
         let (objects, contents) = (folder.join("objects"), folder.join("contents"));
         let list: String = files.iter().map(|file| format!("{}\n", file.object)).collect();
@@ -67,7 +67,7 @@ impl Commit {
         git.read_objects(&objects, &contents).await?;
         let read_from = contents.clone();
         let files = blocking(move || with_offsets(files, &read_from)).await;
-        Ok(Commit { files: files.map_err(anima_environment::Error::file("read", &contents))?, contents })
+        Ok(Commit { id, files: files.map_err(anima_environment::Error::file("read", &contents))?, contents })
     }
 
     /// Returns a file by its path.
@@ -85,12 +85,14 @@ impl Commit {
 }
 
 /// A bare repository of a task.
-pub(crate) struct Git<'a> {
+#[derive(Debug)]
+pub struct Git<'a> {
     folder: PathBuf,
     cancel: &'a CancellationToken,
 }
 
-pub(crate) struct Said {
+#[derive(Debug)]
+pub struct Said {
     pub is_success: bool,
     pub stdout: Vec<u8>,
     stderr: String,
@@ -120,8 +122,12 @@ impl<'a> Git<'a> {
         }
         Ok(())
     }
+
     /// Brings the commit alone where the server gives it, and the whole history where it does not.
-    async fn bring(&self, url: &str, commit: &str) -> Result<(), Trouble> {
+    pub async fn bring(&self, url: &str, commit: &str) -> Result<(), Trouble> {
+        if !is_commit(commit) {
+            return Err(failed("bad_source", format!("\"{commit}\" is no git commit"), None));
+        }
         let shallow = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", url, commit];
         if self.run(&shallow).await?.is_success && self.has(commit).await? {
             return Ok(());

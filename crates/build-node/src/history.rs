@@ -10,6 +10,7 @@ use anima_environment::blocking;
 use crate::autospec::{DEFINES, Entry, Version, expand, is_wanted};
 use crate::git::{CommitFile, Git, with_offsets};
 use crate::job::Job;
+use crate::sources::Sources;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{TOP, Workroot};
 
@@ -33,7 +34,8 @@ struct Past {
 pub async fn fill_in(
     job: &Job<'_>,
     workroot: &Workroot,
-    (url, commit): (&str, &str),
+    sources: &dyn Sources,
+    commit: &str,
     spec: &str,
     path: &str,
 ) -> Result<(), Trouble> {
@@ -42,7 +44,7 @@ pub async fn fill_in(
         return Ok(());
     }
     let git = Git::of_task(&job.folder, &job.cancel);
-    git.bring_history(url, commit).await?;
+    sources.history(&git, commit).await?;
     let mut past = commits(&git, &job.folder, commit, spec).await?;
     read_versions(job, workroot, &git, &mut past).await?;
     let (changelog_from, old) = old_changelog(&git, commit, spec, &past).await?;

@@ -1,16 +1,16 @@
-//! One task on this node: what both kinds of task have at hand.
+//! One task: what both kinds of task have at hand.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use anima_client::lease::Context;
 use anima_environment::{Environments, Journal, Phases, Wishes};
 use anima_types::artifact::Kind;
-use anima_types::work::{BuildWork, FileRef, Input, SrcWork};
+use anima_types::work::{BuildWork, Input, SrcWork};
 use anima_types::{Arch, Sha256, platform::Platform};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Artifacts;
 use crate::limits::Limits;
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
@@ -56,8 +56,8 @@ pub struct Job<'a> {
     pub limits: Limits,
     /// When its first root was there: how long packages take to come is not a build's fault.
     pub began_at: OnceLock<Instant>,
-    /// The lease's side.
-    pub context: &'a Context,
+    /// Where what it makes goes.
+    pub artifacts: &'a dyn Artifacts,
     /// The log.
     pub journal: Journal,
     /// Whether to stop.
@@ -93,19 +93,9 @@ impl Job<'_> {
         Workroot::new(environment, target, self.limits, *self.began_at.get_or_init(Instant::now))
     }
 
-    /// Uploads the list of what was in the root.
-    pub async fn upload_lock(&self, workroot: &Workroot) -> Result<Sha256, Trouble> {
+    /// Keeps the list of what was in the root.
+    pub async fn keep_lock(&self, workroot: &Workroot) -> Result<Sha256, Trouble> {
         let lock = workroot.environment().lock_json.clone();
-        Ok(self.context.upload_bytes(lock, Kind::Lock, LOCK_NAME).await?.sha256)
-    }
-
-    /// Returns a file of the lease on this machine, its hash compared.
-    pub async fn fetch(&self, file: &FileRef) -> Result<PathBuf, anima_environment::Error> {
-        let wanted = anima_environment::Wanted {
-            url: file.url.clone(),
-            hash: file.sha256.into(),
-            size_bytes: Some(file.size_bytes),
-        };
-        self.environments.downloads().get(&wanted, &self.cancel).await
+        self.artifacts.keep_text(lock, Kind::Lock, LOCK_NAME).await
     }
 }

@@ -10,12 +10,14 @@ mod analysis;
 mod autospec;
 mod build_task;
 mod collect;
+mod engine;
 mod files;
 mod git;
 mod history;
 mod job;
 mod limits;
 mod node;
+mod sources;
 mod src_task;
 mod sweep;
 mod trouble;
@@ -106,15 +108,15 @@ fn open(config: &Config, own: &Path) -> anyhow::Result<node::Node> {
     let work = own.join("work");
     sweep::remove_leftovers(&work)?;
     let environments = Environments::open(&config.data.join("environments"), &config.helper)?;
-    Ok(node::Node {
+    let engine = engine::Engine {
         environments,
         helper: config.helper.clone(),
-        master_url: config.master_url.clone(),
         work,
         slots: config.slots,
         limits: config.limits,
         folder_count: AtomicU64::new(0),
-    })
+    };
+    Ok(node::Node { engine, master_url: config.master_url.clone() })
 }
 
 /// Removes what was least recently used from the caches of a node's folder, now.

@@ -1,33 +1,26 @@
 //! The node between the lease's protocol and its two kinds of task.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
 
 use anima_client::lease::{Context, Handler, Stop};
-use anima_environment::{Environments, Journal, Phases};
+use anima_environment::{Journal, Phases, Wanted};
+use anima_types::Sha256;
+use anima_types::artifact::Kind;
 use anima_types::lease::Lease;
-use anima_types::platform;
-use anima_types::work::{Outcome, PhaseTime, Work};
+use anima_types::work::{FileRef, Outcome, PhaseTime, Work};
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::Job;
-use crate::limits::{Limits, Machine};
+use crate::build_task::SrpmFile;
+use crate::engine::{Around, Artifacts, Engine};
+use crate::sources::Pushed;
 use crate::trouble::{Trouble, failed};
-use crate::{build_task, src_task};
 
 /// What does tasks.
 #[derive(Debug)]
 pub struct Node {
-    pub(crate) environments: Environments,
-    pub(crate) helper: PathBuf,
-    /// Each task has a folder in it.
-    pub(crate) work: PathBuf,
+    pub(crate) engine: Engine,
     pub(crate) master_url: String,
-    pub(crate) slots: u32,
-    /// What its configuration says of what one task may use.
-    pub(crate) limits: platform::Limits,
-    pub(crate) folder_count: AtomicU64,
 }
 
 impl Handler for Node {
@@ -37,8 +30,15 @@ impl Handler for Node {
         let cancel = CancellationToken::new();
         let _bridge = Bridge::between(&context, &cancel);
         let mut phases = Phases::new();
-        let done = self.work(&lease, &context, journal.clone(), &mut phases, cancel).await;
-        match done {
+        let name = format!("task-{}", lease.task);
+        let around = Around {
+            name: &name,
+            master_url: &self.master_url,
+            artifacts: &context,
+            journal: &journal,
+            cancel: &cancel,
+        };
+        match self.work(&lease.work, around, &mut phases).await {
             Ok(outcome) => Ok((outcome, phases.into_vec())),
             Err(trouble) => {
                 tell(&journal, &trouble);
@@ -49,45 +49,47 @@ impl Handler for Node {
 }
 
 impl Node {
-    fn limits_of(&self, work: &Work) -> Result<Limits, Trouble> {
-        let machine =
-            Machine::look(&self.work, self.slots).map_err(anima_environment::Error::file("look at", &self.work))?;
-        let own = Limits::of_node(machine, self.limits);
-        Ok(match work {
-            Work::Src(work) => own.within(work.platform.limits(&work.package)),
-            Work::Build(work) => own.within(work.platform.limits(&work.package)),
-            _ => own,
-        })
-    }
-
-    async fn work(
-        &self,
-        lease: &Lease,
-        context: &Context,
-        journal: Journal,
-        phases: &mut Phases,
-        cancel: CancellationToken,
-    ) -> Result<Outcome, Trouble> {
-        let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
-        let folder = self.work.join(format!("task-{}-{number}", lease.task));
-        std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
-        let folder = Folder(folder);
-        let job = Job {
-            environments: &self.environments,
-            helper: &self.helper,
-            master_url: &self.master_url,
-            limits: self.limits_of(&lease.work)?,
-            began_at: OnceLock::new(),
-            context,
-            journal,
-            cancel,
-            folder: folder.0.clone(),
-        };
-        match &lease.work {
-            Work::Src(work) => Ok(Outcome::Src(src_task::make(&job, phases, work).await?)),
-            Work::Build(work) => Ok(Outcome::Build(build_task::make(&job, phases, work).await?)),
+    async fn work(&self, work: &Work, around: Around<'_>, phases: &mut Phases) -> Result<Outcome, Trouble> {
+        match work {
+            Work::Src(work) => {
+                let made = self.engine.src(around, phases, &work.into(), &Pushed::from(work)).await?;
+                Ok(Outcome::Src(made))
+            }
+            Work::Build(work) => {
+                let path = phases.time("sources", self.fetch(&work.srpm, around.cancel)).await?;
+                let srpm = SrpmFile { name: &work.srpm.name, path: &path };
+                Ok(Outcome::Build(self.engine.build(around, phases, &work.into(), srpm).await?))
+            }
             other => Err(failed("internal", format!("a build node was given a {} task", other.kind().name()), None)),
         }
+    }
+
+    /// Returns where the source package of a lease is on this machine, its hash compared.
+    async fn fetch(&self, file: &FileRef, cancel: &CancellationToken) -> Result<PathBuf, Trouble> {
+        let wanted = Wanted { url: file.url.clone(), hash: file.sha256.into(), size_bytes: Some(file.size_bytes) };
+        let fetched = self.engine.environments.downloads().get(&wanted, cancel).await;
+        fetched.map_err(|error| bad_srpm(&file.name, error))
+    }
+}
+
+/// A source package that is not what the lease says is no repository's fault.
+fn bad_srpm(name: &str, error: anima_environment::Error) -> Trouble {
+    use anima_environment::Error;
+    match error {
+        Error::Hash { .. } | Error::TooLarge { .. } | Error::Status { .. } => {
+            failed("bad_source", format!("{name}: could not {error}"), None)
+        }
+        error => error.into(),
+    }
+}
+
+impl Artifacts for Context {
+    fn keep<'a>(&'a self, path: &'a Path, kind: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
+        Box::pin(async move { Ok(self.upload(path, kind, name).await?.sha256) })
+    }
+
+    fn keep_text<'a>(&'a self, text: String, kind: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
+        Box::pin(async move { Ok(self.upload_bytes(text, kind, name).await?.sha256) })
     }
 }
 
@@ -97,17 +99,6 @@ fn tell(journal: &Journal, trouble: &Trouble) {
     journal.say(format!("\nFAILED ({}): {}", failure.code, failure.message));
     if let Some(hint) = &failure.hint {
         journal.say(format!("hint: {hint}"));
-    }
-}
-
-/// A task's folder, removed with all that is in it.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, "the folder {} of a task is left to the sweep", self.0.display());
-        }
     }
 }
 

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
-use anima_environment::{Phases, Wanted, blocking};
+use anima_environment::{Phases, blocking};
 use anima_types::artifact::Kind;
 use anima_types::dist_git::{self, Layout, LookasideFile, MAX_LIST_BYTES};
-use anima_types::work::{Failure, SrcOutcome, SrcWork};
+use anima_types::work::{Failure, SrcOutcome};
 
 use crate::analysis::spec_error;
 use crate::collect::{Collected, collect};
 use crate::files::Files;
 use crate::git::{Commit, CommitFile};
 use crate::history;
-use crate::job::Job;
+use crate::job::{Job, Target};
+use crate::sources::Sources;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{SRPMS, Workroot};
 
@@ -22,7 +23,7 @@ use crate::workroot::{SRPMS, Workroot};
 const QUERY: &str = "anima-arch %{ARCH}\\n[anima-provides %{PROVIDENEVRS}\\n]";
 
 /// The sources of a package on this machine.
-struct Sources {
+struct Brought {
     commit: Commit,
     layout: Layout,
     large: Vec<(LookasideFile, PathBuf)>,
@@ -35,11 +36,16 @@ struct Binaries {
     is_noarch: bool,
 }
 
-/// Makes the source package, uploads it, and returns what it says of itself.
-pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &SrcWork) -> Result<SrcOutcome, Trouble> {
-    let sources = phases.time("sources", sources(job, work)).await?;
-    let workroot = job.workroot(phases, &work.into(), &[]).await?;
-    let result = make_in(job, phases, work, &workroot, sources).await;
+/// Makes the source package, keeps it, and returns what it says of itself.
+pub async fn make(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    sources: &dyn Sources,
+) -> Result<SrcOutcome, Trouble> {
+    let brought = phases.time("sources", bring(job, target, sources)).await?;
+    let workroot = job.workroot(phases, target, &[]).await?;
+    let result = make_in(job, phases, target, &workroot, sources, brought).await;
     workroot.remove().await?;
     result
 }
@@ -47,23 +53,23 @@ pub async fn make(job: &Job<'_>, phases: &mut Phases, work: &SrcWork) -> Result<
 async fn make_in(
     job: &Job<'_>,
     phases: &mut Phases,
-    work: &SrcWork,
+    target: &Target<'_>,
     workroot: &Workroot,
-    sources: Sources,
+    sources: &dyn Sources,
+    brought: Brought,
 ) -> Result<SrcOutcome, Trouble> {
     let files = workroot.files().clone();
-    let spec_in_git = sources.layout.spec.clone();
-    let spec = blocking(move || put_sources(&files, &sources)).await?;
-    let commit = (work.git_url.as_str(), work.commit.as_str());
-    phases.time("sources", history::fill_in(job, workroot, commit, &spec_in_git, &spec)).await?;
-    let (srpm, binaries) = phases.time("build", pack(job, work, workroot, &spec)).await?;
-    phases.time("upload", upload(job, workroot, srpm, binaries)).await
+    let (spec_in_git, commit) = (brought.layout.spec.clone(), brought.commit.id.clone());
+    let spec = blocking(move || put_sources(&files, &brought)).await?;
+    phases.time("sources", history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec)).await?;
+    let (srpm, binaries) = phases.time("build", pack(job, target, workroot, &spec)).await?;
+    phases.time("upload", keep(job, workroot, srpm, binaries)).await
 }
 
-async fn sources(job: &Job<'_>, work: &SrcWork) -> Result<Sources, Trouble> {
-    job.journal.say(format!("sources: commit {} of {}", work.commit, work.git_url));
-    let commit = Commit::fetch(&work.git_url, &work.commit, &job.folder, &job.cancel).await?;
-    let layout = dist_git::layout(&work.package, commit.files.iter().map(|file| file.path.as_str()));
+async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources) -> Result<Brought, Trouble> {
+    job.journal.say(format!("sources: {}", sources.in_words()));
+    let commit = Commit::bring(sources, &job.folder, &job.cancel).await?;
+    let layout = dist_git::layout(target.package, commit.files.iter().map(|file| file.path.as_str()));
     let layout = layout.map_err(|error| failed("bad_source", error.to_string(), None))?;
     let listed = match &layout.list {
         Some(list) => {
@@ -74,18 +80,11 @@ async fn sources(job: &Job<'_>, work: &SrcWork) -> Result<Sources, Trouble> {
     };
     let mut large = Vec::new();
     for file in listed {
-        let wanted =
-            Wanted { url: file.url(&work.lookaside_url, &work.package), hash: (&file).into(), size_bytes: None };
-        let path = job
-            .environments
-            .downloads()
-            .get(&wanted, &job.cancel)
-            .await
-            .map_err(|error| bad_large_file(&file, error))?;
+        let path = sources.large(target.package, &file, job.environments.downloads(), &job.cancel).await?;
         job.journal.say(format!("sources: {} has the right {}", file.name, file.algorithm));
         large.push((file, path));
     }
-    Ok(Sources { commit, layout, large })
+    Ok(Brought { commit, layout, large })
 }
 
 fn text(commit: &Commit, path: &str) -> Result<String, Trouble> {
@@ -97,30 +96,9 @@ fn text(commit: &Commit, path: &str) -> Result<String, Trouble> {
     text.map_err(|error| failed("bad_source", format!("{path} cannot be read: {error}"), None))
 }
 
-/// A source that is wrong or missing is the packager's to put right; a server that is away is not.
-fn bad_large_file(file: &LookasideFile, error: anima_environment::Error) -> Trouble {
-    use anima_environment::Error;
-    let name = &file.name;
-    match error {
-        Error::Hash { algorithm, actual, expected, .. } => {
-            let message = format!("the {algorithm} of {name} is {actual}, and the list of sources says {expected}");
-            failed(
-                "bad_source",
-                message,
-                Some("Upload the right file to the lookaside, or correct the list of sources."),
-            )
-        }
-        Error::Status { status: 404, .. } => {
-            let message = format!("{name} with the {} {} is not in the lookaside", file.algorithm, file.hash);
-            failed("bad_source", message, Some("Upload the file to the lookaside, then try again."))
-        }
-        error => error.into(),
-    }
-}
-
 /// Puts all sources into the root, where rpmbuild looks for them; returns the spec's path inside.
-fn put_sources(files: &Files, sources: &Sources) -> Result<String, Trouble> {
-    let Sources { commit, layout, large } = sources;
+fn put_sources(files: &Files, brought: &Brought) -> Result<String, Trouble> {
+    let Brought { commit, layout, large } = brought;
     let large_names: BTreeSet<&str> = large.iter().map(|(file, _)| file.name.as_str()).collect();
     for file in &commit.files {
         let Some(name) = source_name(file, layout) else { continue };
@@ -153,17 +131,16 @@ fn source_name<'a>(file: &'a CommitFile, layout: &Layout) -> Option<&'a str> {
 /// Reads the spec and packs the source package, as the build user, in the root.
 async fn pack(
     job: &Job<'_>,
-    work: &SrcWork,
+    target: &Target<'_>,
     workroot: &Workroot,
     spec: &str,
 ) -> Result<(Collected, Binaries), Trouble> {
-    let target = work.arch.name();
-    rpm(job, &work.package, workroot, &["rpmspec", "-P", "--target", target, spec], false).await?;
-    let answer =
-        rpm(job, &work.package, workroot, &["rpmspec", "-q", "--target", target, "--queryformat", QUERY, spec], false)
-            .await?;
+    let (package, arch) = (target.package, target.arch.name());
+    rpm(job, package, workroot, &["rpmspec", "-P", "--target", arch, spec], false).await?;
+    let query = ["rpmspec", "-q", "--target", arch, "--queryformat", QUERY, spec];
+    let answer = rpm(job, package, workroot, &query, false).await?;
     let binaries = parse_binaries(&answer);
-    rpm(job, &work.package, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", target, spec], true).await?;
+    rpm(job, package, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", arch, spec], true).await?;
     let mut packages = collect(workroot.files(), SRPMS, &job.folder, job.limits.disk_bytes).await?;
     match (packages.pop(), packages.is_empty()) {
         (Some(package), true) if package.info.is_source => Ok((package, binaries)),
@@ -228,20 +205,15 @@ fn parse_binaries(answer: &str) -> Binaries {
     Binaries { provides: provides.into_iter().collect(), is_noarch: arch_count > 0 && arch_count == noarch_count }
 }
 
-async fn upload(
-    job: &Job<'_>,
-    workroot: &Workroot,
-    srpm: Collected,
-    binaries: Binaries,
-) -> Result<SrcOutcome, Trouble> {
+async fn keep(job: &Job<'_>, workroot: &Workroot, srpm: Collected, binaries: Binaries) -> Result<SrcOutcome, Trouble> {
     let name = srpm.info.nevra.file_name();
-    let artifact = job.context.upload(&srpm.path, Kind::Srpm, &name).await?;
-    job.upload_lock(workroot).await?;
+    let artifact = job.artifacts.keep(&srpm.path, Kind::Srpm, &name).await?;
+    job.keep_lock(workroot).await?;
     job.journal.say(format!("made {name}"));
     let info = srpm.info;
     let build_requires: BTreeSet<String> = info.build_requires().map(ToString::to_string).collect();
     Ok(SrcOutcome {
-        srpm: artifact.sha256,
+        srpm: artifact,
         build_requires: build_requires.into_iter().collect(),
         provides: binaries.provides,
         is_noarch: binaries.is_noarch,

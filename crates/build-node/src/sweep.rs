@@ -35,7 +35,7 @@ pub(crate) async fn from_time_to_time(node: Arc<Node>) {
     loop {
         let swept = {
             let node = Arc::clone(&node);
-            blocking(move || once(&node.environments, SystemTime::now())).await
+            blocking(move || once(&node.engine.environments, SystemTime::now())).await
         };
         match swept {
             Ok(swept) if swept == Swept::default() => {}

@@ -1,0 +1,99 @@
+//! Where the sources of a package come from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anima_environment::{Downloads, Wanted};
+use anima_types::dist_git::LookasideFile;
+use anima_types::work::SrcWork;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::git::Git;
+use crate::trouble::{Trouble, failed};
+
+/// The small files of a package are a commit in the task's own repository; the large ones are known by their hashes.
+pub trait Sources: fmt::Debug + Send + Sync {
+    /// Says where they come from.
+    fn in_words(&self) -> String;
+
+    /// Brings the commit into the task's repository, which is empty, and returns it.
+    fn commit<'a>(&'a self, git: &'a Git<'_>) -> BoxFuture<'a, Result<String, Trouble>>;
+
+    /// Brings what is before the commit.
+    fn history<'a>(&'a self, git: &'a Git<'_>, commit: &'a str) -> BoxFuture<'a, Result<(), Trouble>>;
+
+    /// Returns where a large file is on this machine, its hash compared.
+    fn large<'a>(
+        &'a self,
+        package: &'a str,
+        file: &'a LookasideFile,
+        downloads: &'a Downloads,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<PathBuf, Trouble>>;
+}
+
+/// A commit of the Git Service, and its lookaside.
+#[derive(Clone, Copy, Debug)]
+pub struct Pushed<'a> {
+    git_url: &'a str,
+    commit: &'a str,
+    lookaside_url: &'a str,
+}
+
+impl<'a> From<&'a SrcWork> for Pushed<'a> {
+    fn from(work: &'a SrcWork) -> Pushed<'a> {
+        Pushed { git_url: &work.git_url, commit: &work.commit, lookaside_url: &work.lookaside_url }
+    }
+}
+
+impl Sources for Pushed<'_> {
+    fn in_words(&self) -> String {
+        format!("commit {} of {}", self.commit, self.git_url)
+    }
+
+    fn commit<'a>(&'a self, git: &'a Git<'_>) -> BoxFuture<'a, Result<String, Trouble>> {
+        Box::pin(async move {
+            git.bring(self.git_url, self.commit).await?;
+            Ok(self.commit.to_owned())
+        })
+    }
+
+    fn history<'a>(&'a self, git: &'a Git<'_>, commit: &'a str) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(git.bring_history(self.git_url, commit))
+    }
+
+    fn large<'a>(
+        &'a self,
+        package: &'a str,
+        file: &'a LookasideFile,
+        downloads: &'a Downloads,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<PathBuf, Trouble>> {
+        Box::pin(async move {
+            let wanted = Wanted { url: file.url(self.lookaside_url, package), hash: file.into(), size_bytes: None };
+            downloads.get(&wanted, cancel).await.map_err(|error| bad_large_file(file, error))
+        })
+    }
+}
+
+/// A source that is wrong or missing is the packager's to put right; a server that is away is not.
+pub fn bad_large_file(file: &LookasideFile, error: anima_environment::Error) -> Trouble {
+    use anima_environment::Error;
+    let name = &file.name;
+    match error {
+        Error::Hash { algorithm, actual, expected, .. } => {
+            let message = format!("the {algorithm} of {name} is {actual}, and the list of sources says {expected}");
+            failed(
+                "bad_source",
+                message,
+                Some("Upload the right file to the lookaside, or correct the list of sources."),
+            )
+        }
+        Error::Status { status: 404, .. } => {
+            let message = format!("{name} with the {} {} is not in the lookaside", file.algorithm, file.hash);
+            failed("bad_source", message, Some("Upload the file to the lookaside, then try again."))
+        }
+        error => error.into(),
+    }
+}
