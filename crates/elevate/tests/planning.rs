@@ -101,7 +101,7 @@ fn a_person_has_the_last_word() {
         keep: ["a".to_string()].into(),
         remove: ["b".to_string()].into(),
         install: ["c".to_string()].into(),
-        strict: false,
+        ..Wishes::default()
     };
 
     let plan = plan_of(machine, &[event(1, 1, &["a"], &[])], &[("c", "1", &["d"], &[]), ("d", "1", &[], &[])], &wishes);
@@ -132,8 +132,8 @@ fn what_the_data_leaves_open_is_told_and_refused_if_that_is_asked_for() {
     let lenient = plan_of(machine(), &events, &available, &Wishes::default());
     let strict = plan_of(machine(), &events, &available, &Wishes { strict: true, ..Wishes::default() });
 
-    assert_eq!((lenient.is_blocked(), fate(&lenient, "b").0), (false, Fate::Upgrade));
-    assert_eq!(codes(&strict, Level::Block), ["ambiguous"]);
+    assert_eq!((lenient.is_blocked(), fate(&lenient, "b").0), (false, Fate::Remove));
+    assert_eq!((codes(&strict, Level::Block), fate(&strict, "b").0), (vec!["ambiguous"], Fate::Upgrade));
 }
 
 #[test]

@@ -2,13 +2,19 @@
 //!
 //! Both dialects are read: the one of leapp-data (`arches`, `module_stream`) and the newer one (`architectures`,
 //! `modulestreams`, `modulestream_maps`). What this program does not know is kept, so that a file can be written back as it was.
+//!
+//! An entry of a file is as many events as leapp makes of it: one for each stream that its inputs are in (or that its map has a
+//! line for), with those outputs that are in a stream which the map leads to.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::place::{Place, Source};
+use super::{
+    Origin,
+    place::{Place, Source},
+};
 use crate::{Result, release::Release};
 
 /// What an event says. The numbers are those of the files.
@@ -38,10 +44,14 @@ pub enum Action {
 /// One file.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
-    /// Its events, in its order.
+    /// Its events, in its order, which leapp goes by.
     pub events: Vec<Event>,
-    /// What else the file says (`legal_notice`, `timestamp`, …).
-    pub more: BTreeMap<String, Value>,
+    /// Entries that are no event for leapp, as they have neither inputs nor a map of streams.
+    pub idle: Vec<(i64, Place)>,
+    /// Whose they are.
+    pub origin: Origin,
+    /// The whole file.
+    pub raw: Value,
 }
 
 /// One event.
@@ -59,12 +69,25 @@ pub struct Event {
     pub outputs: Vec<Package>,
     /// The release that it starts from, where one is said.
     pub from: Option<Release>,
-    /// The release that it leads to.
+    /// The release that it leads to; 0.0 where none is said, so that it is on no way.
     pub to: Release,
     /// Where it stands.
     pub place: Place,
-    /// The whole event as it stands in the file.
-    pub raw: Value,
+    /// What leapp overlooks in it, or has to guess.
+    pub oddities: Vec<Oddity>,
+}
+
+/// What an entry says that leapp does not do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub enum Oddity {
+    /// Its architectures stand under `arches`, which leapp does not read: for leapp it is for all of them.
+    Arches,
+    /// It is only for this stream, and none of its inputs is in it: it applies to every machine.
+    NoInputInStream,
+    /// An output is in several of the streams that the map leads to, of which one is taken.
+    SeveralStreams,
+    /// An output is in a stream that no map leads to, so that it does not come.
+    OutputWithoutStream,
 }
 
 /// A package in an event.
@@ -132,36 +155,36 @@ struct EventForm {
     action: u64,
     #[serde(default)]
     id: IdForm,
-    #[serde(default, alias = "architectures")]
+    #[serde(default)]
     arches: Option<Vec<String>>,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
     #[serde(default)]
     in_packageset: Option<SetForm>,
     #[serde(default)]
     out_packageset: Option<SetForm>,
     #[serde(default)]
     initial_release: Option<ReleaseForm>,
-    release: ReleaseForm,
+    #[serde(default)]
+    release: Option<ReleaseForm>,
     #[serde(default)]
     modulestream_maps: Option<Vec<StreamMapForm>>,
 }
 
 /// A number; some files have it as a text.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(untagged)]
 enum IdForm {
+    #[default]
+    None,
     Number(i64),
     Text(String),
-}
-
-impl Default for IdForm {
-    fn default() -> IdForm {
-        IdForm::Number(0)
-    }
 }
 
 impl IdForm {
     fn number(&self) -> i64 {
         match self {
+            IdForm::None => 0,
             IdForm::Number(number) => *number,
             IdForm::Text(text) => text.parse().unwrap_or(0),
         }
@@ -170,7 +193,7 @@ impl IdForm {
 
 #[derive(Deserialize)]
 struct SetForm {
-    #[serde(default)]
+    #[serde(default, alias = "packages")]
     package: Vec<PackageForm>,
 }
 
@@ -181,6 +204,8 @@ struct PackageForm {
     repository: String,
     #[serde(default)]
     module_stream: Option<StreamForm>,
+    #[serde(default)]
+    modulestream: Option<StreamForm>,
     #[serde(default)]
     modulestreams: Option<Vec<Option<StreamForm>>>,
 }
@@ -209,88 +234,140 @@ struct ReleaseForm {
     minor_version: u32,
 }
 
+/// What a package of a set is: its name, its repository, and the streams that it may be in.
+struct Listed {
+    name: String,
+    repository: String,
+    streams: Vec<Option<Module>>,
+}
+
+/// Streams of the source with those of the target that each becomes, in the order of the file.
+type StreamMap = Vec<(Option<Module>, BTreeSet<Option<Module>>)>;
+
 impl Events {
-    /// Reads a file. An event of the newer dialect with a map of module streams is one event for each line of the map.
+    /// Reads a file.
     pub fn parse(path: &Path, text: &str) -> Result<Events> {
         let source = Source::new(path, text);
         // First for its faults' places, then for what else there is.
         let outer: Outer<'_> = source.parse()?;
-        let more = serde_json::from_str::<serde_json::Map<String, Value>>(text).unwrap_or_default();
-        let more = more.into_iter().filter(|(key, _)| key != "packageinfo").collect();
-        let mut events = Vec::with_capacity(outer.packageinfo.len());
+        let mut file = Events { raw: source.parse()?, ..Events::default() };
+        file.events.reserve(outer.packageinfo.len());
         for piece in outer.packageinfo {
-            events.extend(event(&source, piece)?);
+            let (id, events) = entry(&source, piece)?;
+            if events.is_empty() {
+                file.idle.push((id, source.place(piece)));
+            }
+            file.events.extend(events);
         }
-        Ok(Events { events, more })
+        Ok(file)
     }
 
-    /// Writes the file with all that was in it; an event that was read as several is written once.
-    pub fn to_json(&self) -> Value {
-        let mut whole: serde_json::Map<String, Value> = self.more.clone().into_iter().collect();
-        let mut list: Vec<Value> = Vec::new();
-        let mut last = None;
-        for event in &self.events {
-            if last != Some(&event.place) {
-                list.push(event.raw.clone());
-            }
-            last = Some(&event.place);
-        }
-        whole.insert("packageinfo".to_string(), Value::Array(list));
-        Value::Object(whole)
+    /// Returns the file with all that was in it.
+    pub const fn to_json(&self) -> &Value {
+        &self.raw
     }
 }
 
-fn event(source: &Source<'_>, piece: &RawValue) -> Result<Vec<Event>> {
+/// Reads one entry of a file, and returns its number and the events that it is.
+fn entry(source: &Source<'_>, piece: &RawValue) -> Result<(i64, Vec<Event>)> {
     let form: EventForm = source.parse_piece(piece)?;
     let action = Action::from_number(form.action)
         .ok_or_else(|| source.refuse(piece, format!("action {} is none of 0 to 8", form.action)))?;
-    let raw: Value = serde_json::from_str(piece.get()).expect("it was read before");
+    let mut oddities = Vec::new();
+    let architectures = match (form.architectures, form.arches) {
+        (Some(list), _) => list,
+        (None, Some(list)) if list.is_empty() => list,
+        (None, Some(list)) => {
+            oddities.push(Oddity::Arches);
+            list
+        }
+        (None, None) => Vec::new(),
+    };
     let base = Event {
         id: form.id.number(),
         action,
-        architectures: form.arches.unwrap_or_default(),
+        architectures,
         inputs: Vec::new(),
         outputs: Vec::new(),
-        from: form.initial_release.map(|release| release.into()),
-        to: form.release.into(),
+        from: form.initial_release.map(Release::from),
+        to: form.release.map_or(Release { major: 0, minor: 0 }, Release::from),
         place: source.place(piece),
-        raw,
+        oddities,
     };
-    let set = |form: Option<SetForm>| form.map(|set| set.package).unwrap_or_default();
-    let (inputs, outputs) = (set(form.in_packageset), set(form.out_packageset));
-    let maps = form.modulestream_maps.unwrap_or_default();
-    if maps.is_empty() {
-        let all = |list: &[PackageForm]| list.iter().flat_map(PackageForm::packages).collect();
-        return Ok(vec![Event { inputs: all(&inputs), outputs: all(&outputs), ..base }]);
+    let (inputs, outputs) = (listed(form.in_packageset), listed(form.out_packageset));
+    let map = stream_map(form.modulestream_maps.unwrap_or_default(), &inputs);
+    Ok((base.id, map.iter().map(|line| of_stream(&base, line, &inputs, &outputs)).collect()))
+}
+
+/// The map of an entry; where it has none, each stream of its inputs becomes none.
+fn stream_map(form: Vec<StreamMapForm>, inputs: &[Listed]) -> StreamMap {
+    let mut map = StreamMap::new();
+    let mut add = |from: Option<Module>, to: Option<Module>| match map.iter_mut().find(|line| line.0 == from) {
+        Some(line) => drop(line.1.insert(to)),
+        None => map.push((from, BTreeSet::from([to]))),
+    };
+    if form.is_empty() {
+        inputs.iter().flat_map(|input| &input.streams).for_each(|stream| add(stream.clone(), None));
     }
-    Ok(maps
-        .into_iter()
-        .map(|map| {
-            let of = |list: &[PackageForm], stream: &Option<StreamForm>| {
-                list.iter().map(|package| package.with_stream(stream)).collect()
-            };
-            Event {
-                inputs: of(&inputs, &map.in_modulestream),
-                outputs: of(&outputs, &map.out_modulestream),
-                ..base.clone()
-            }
-        })
-        .collect())
+    let module = |stream: Option<StreamForm>| stream.as_ref().and_then(StreamForm::module);
+    form.into_iter().for_each(|line| add(module(line.in_modulestream), module(line.out_modulestream)));
+    map
+}
+
+/// The event of one line of the map.
+fn of_stream(
+    base: &Event,
+    (from, to): &(Option<Module>, BTreeSet<Option<Module>>),
+    inputs: &[Listed],
+    outputs: &[Listed],
+) -> Event {
+    let mut event = base.clone();
+    let package = |listed: &Listed, module: &Option<Module>| Package {
+        name: listed.name.clone(),
+        module: module.clone(),
+        repository: listed.repository.clone(),
+    };
+    event.inputs =
+        inputs.iter().filter(|input| input.streams.contains(from)).map(|input| package(input, from)).collect();
+    if event.inputs.is_empty() {
+        event.oddities.push(Oddity::NoInputInStream);
+    }
+    for output in outputs {
+        let mut streams: Vec<&Option<Module>> = output.streams.iter().filter(|stream| to.contains(*stream)).collect();
+        streams.sort();
+        match streams.first() {
+            Some(stream) => event.outputs.push(package(output, stream)),
+            None => event.oddities.push(Oddity::OutputWithoutStream),
+        }
+        if streams.len() > 1 {
+            event.oddities.push(Oddity::SeveralStreams);
+        }
+    }
+    event.oddities.sort_unstable();
+    event.oddities.dedup();
+    event
+}
+
+fn listed(set: Option<SetForm>) -> Vec<Listed> {
+    let mut list: Vec<Listed> = Vec::new();
+    for package in set.map(|set| set.package).unwrap_or_default() {
+        let streams = package.streams();
+        let is_there = |other: &Listed| other.name == package.name && other.streams == streams;
+        if !list.iter().any(is_there) {
+            list.push(Listed { name: package.name, repository: package.repository, streams });
+        }
+    }
+    list
 }
 
 impl PackageForm {
-    fn packages(&self) -> Vec<Package> {
+    fn streams(&self) -> Vec<Option<Module>> {
+        let module = |stream: &StreamForm| stream.module();
         match &self.modulestreams {
-            Some(streams) if !streams.is_empty() => streams.iter().map(|stream| self.with_stream(stream)).collect(),
-            _ => vec![self.with_stream(&self.module_stream)],
-        }
-    }
-
-    fn with_stream(&self, stream: &Option<StreamForm>) -> Package {
-        Package {
-            name: self.name.clone(),
-            module: stream.as_ref().and_then(StreamForm::module),
-            repository: self.repository.clone(),
+            Some(streams) if !streams.is_empty() => {
+                streams.iter().map(|stream| stream.as_ref().and_then(module)).collect()
+            }
+            _ => vec![self.modulestream.as_ref().or(self.module_stream.as_ref()).and_then(module)],
         }
     }
 }

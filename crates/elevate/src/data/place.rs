@@ -48,6 +48,11 @@ impl<'a> Source<'a> {
         Place { file: self.file.to_path_buf(), line: line.max(1), column: offset - start + 1 }
     }
 
+    /// Returns the document's first place.
+    pub fn beginning(&self) -> Place {
+        self.place_at(0)
+    }
+
     /// Returns the place of a piece of the text.
     pub fn place(&self, piece: &RawValue) -> Place {
         self.place_at(self.offset(piece.get()))
@@ -74,6 +79,13 @@ impl<'a> Source<'a> {
         let text = error.to_string();
         let reason = text.split(" at line ").next().unwrap_or(&text).to_string();
         Error::Data { place: self.place_at(offset.min(self.text.len())), reason }
+    }
+
+    /// Checks a text of the document that stands for something; its place is that of its first occurrence.
+    pub fn check_text<T: std::str::FromStr<Err: fmt::Display>>(&self, text: &str) -> Result<()> {
+        let Err(error) = text.parse::<T>() else { return Ok(()) };
+        let offset = self.text.find(&format!("\"{text}\"")).unwrap_or(0);
+        Err(Error::Data { place: self.place_at(offset), reason: error.to_string() })
     }
 
     /// Returns the error for a piece that says what cannot be.

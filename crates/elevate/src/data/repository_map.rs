@@ -1,15 +1,24 @@
 //! Repository maps: which repositories of the target stand for which of the source. Versions 1.x and 2.x.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::place::{Place, Source};
-use crate::Result;
+use super::{
+    Origin,
+    place::{Place, Source},
+};
+use crate::{Error, Result, facts::Facts, release::Release};
+
+/// The newest major version of the form.
+const NEWEST_FORM: u32 = 2;
 
 /// One file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RepositoryMap {
     /// The version of its form.
     pub version: String,
@@ -17,6 +26,8 @@ pub struct RepositoryMap {
     pub mappings: Vec<Mapping>,
     /// What each repository is on each release and architecture.
     pub repositories: Vec<Repository>,
+    /// Whose it is.
+    pub origin: Origin,
     /// The whole file.
     pub raw: Value,
 }
@@ -49,7 +60,9 @@ pub struct Repository {
     pub channel: String,
     /// `rpm`, `source`, `debug`.
     pub repo_type: String,
-    /// The distribution, in files of version 2.
+    /// The cloud that it is of, where it is one's own.
+    pub rhui: Option<String>,
+    /// The distribution, in newer files.
     pub distro: Option<String>,
 }
 
@@ -94,6 +107,8 @@ struct RepositoryEntryForm {
     #[serde(default = "rpm")]
     repo_type: String,
     #[serde(default)]
+    rhui: Option<String>,
+    #[serde(default)]
     distro: Option<String>,
 }
 
@@ -110,6 +125,7 @@ impl RepositoryMap {
     pub fn parse(path: &Path, text: &str) -> Result<RepositoryMap> {
         let source = Source::new(path, text);
         let form: FileForm<'_> = source.parse()?;
+        check_version(&source, &form.version_format)?;
         let mut mappings = Vec::new();
         for piece in form.mapping {
             let mapping: MappingForm = source.parse_piece(piece)?;
@@ -134,9 +150,85 @@ impl RepositoryMap {
                 arch: entry.arch,
                 channel: entry.channel,
                 repo_type: entry.repo_type,
+                rhui: entry.rhui.filter(|name| !name.is_empty()),
                 distro: entry.distro,
             }));
         }
-        Ok(RepositoryMap { version: form.version_format, mappings, repositories, raw: source.parse()? })
+        let (version, raw) = (form.version_format, source.parse()?);
+        Ok(RepositoryMap { version, mappings, repositories, origin: Origin::default(), raw })
+    }
+
+    /// Returns the file with all that was in it.
+    pub const fn to_json(&self) -> &Value {
+        &self.raw
+    }
+}
+
+/// A form that is newer than this program could mean something else by the same words.
+fn check_version(source: &Source<'_>, version: &str) -> Result<()> {
+    let major = version.split('.').next().unwrap_or_default();
+    match major.parse::<u32>() {
+        Ok(major) if major > NEWEST_FORM => {
+            let reason = format!("its form is {version}, and this program knows up to {NEWEST_FORM}.x");
+            Err(Error::Data { place: source.beginning(), reason })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A repository that the maps want on the target, for one that the machine uses.
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub struct Wanted {
+    /// Its name in `dnf`'s configuration of the target.
+    pub repoid: String,
+    /// Its name in the events.
+    pub pesid: String,
+    /// The repository of the machine that it follows.
+    pub follows: String,
+}
+
+/// Returns the repositories that maps want on the target for those that a machine uses: of each family one, in the channel
+/// of the machine's own, else the general one.
+pub fn wanted(maps: &[RepositoryMap], facts: &Facts, target: Release) -> BTreeSet<Wanted> {
+    let (from, to) = (facts.os.release.major.to_string(), target.major.to_string());
+    let all = || maps.iter().flat_map(|map| &map.repositories).filter(|repository| repository.repo_type == "rpm");
+    let mappings = || {
+        let mappings = maps.iter().flat_map(|map| &map.mappings);
+        mappings.filter(|mapping| mapping.source_major == from && mapping.target_major == to)
+    };
+    let mut wanted = BTreeSet::new();
+    for used in facts.repositories.iter().filter(|repository| repository.is_enabled) {
+        let known = all().filter(|repository| repository.repoid == used.id && repository.major_version == from);
+        for known in known.filter(|repository| repository.arch == facts.arch) {
+            for pesid in mappings().filter_map(|mapping| mapping.targets.get(&known.pesid)).flatten() {
+                let is_candidate = |repository: &&Repository| {
+                    repository.pesid == *pesid
+                        && repository.major_version == to
+                        && repository.arch == facts.arch
+                        && repository.rhui == known.rhui
+                };
+                let of_channel = |channel: &str| all().filter(is_candidate).find(|found| found.channel == channel);
+                if let Some(found) = of_channel(&known.channel).or_else(|| of_channel("ga")) {
+                    let (repoid, follows) = (found.repoid.clone(), used.id.clone());
+                    wanted.insert(Wanted { repoid, pesid: pesid.clone(), follows });
+                }
+            }
+        }
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_that_is_too_new_is_refused() {
+        let text =
+            |version: &str| format!("{{\"version_format\": \"{version}\", \"mapping\": [], \"repositories\": []}}");
+        let parse = |version: &str| RepositoryMap::parse(Path::new("repomap.json"), &text(version));
+
+        assert!(parse("1.2.0").is_ok() && parse("1.3.0").is_ok() && parse("2.0.0").is_ok());
+        assert!(parse("3.0.0").unwrap_err().to_string().contains("repomap.json:1:1"));
     }
 }

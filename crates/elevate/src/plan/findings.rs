@@ -63,14 +63,14 @@ pub fn before(
     for (event, other, key) in &evolved.ambiguous {
         let level = if wishes.strict { Level::Block } else { Level::Tell };
         let message = format!(
-            "{}: event {} ({}) brings it, event {} ({}) takes it away",
+            "{}: event {} ({}) brings it, event {} ({}) takes it away in the same release",
             key.0, event.id, event.place, other.id, other.place
         );
         findings.push(finding(
             level,
             "ambiguous",
             message,
-            "mend the data, or plan without --strict, which brings it as leapp does",
+            "mend the data, or plan without --strict: then the later in the file wins, as it does for leapp",
         ));
     }
     for (name, inputs) in &way.missing {

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    data::{Data, Event, Place, check::PROTECTED},
-    evolve::{self, Evolved, Key},
-    facts::{Facts, Os},
+    data::{Data, Event, Lists, Place, check::PROTECTED, signatures},
+    evolve::{self, Evolved, Key, Mode},
+    facts::{Facts, Installed, Os},
     release::Release,
 };
 
@@ -55,10 +55,28 @@ pub struct Wishes {
     pub install: BTreeSet<String>,
     /// Names of packages that stay, whatever the events say.
     pub keep: BTreeSet<String>,
-    /// Names of packages that go.
+    /// Names of packages that go, if they are not to be kept.
     pub remove: BTreeSet<String>,
+    /// Names of packages that are installed again, though the target has the same version.
+    pub reinstall: BTreeSet<String>,
     /// Refuse what the data leaves open, in place of doing what leapp does.
     pub strict: bool,
+}
+
+impl Wishes {
+    /// Returns these wishes and those of the owner's lists.
+    #[must_use]
+    pub fn with(&self, lists: &Lists) -> Wishes {
+        let both =
+            |own: &BTreeSet<String>, list: &BTreeMap<String, Place>| own.iter().chain(list.keys()).cloned().collect();
+        Wishes {
+            install: both(&self.install, &lists.install),
+            keep: both(&self.keep, &lists.keep),
+            remove: both(&self.remove, &lists.remove),
+            reinstall: both(&self.reinstall, &lists.reinstall),
+            strict: self.strict,
+        }
+    }
 }
 
 /// The plan.
@@ -162,14 +180,15 @@ pub struct Install {
 
 /// Makes the plan. Repositories are read from their folders; nothing else is looked at but the arguments.
 pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Result<Plan> {
+    let data = &data.of_way(facts, target.release);
+    let wishes = &wishes.with(&data.lists);
     let mut pool = Pool::new(&facts.arch).map_err(Error::Repositories)?;
     repositories::load(&mut pool, target)?;
-    let installed: BTreeSet<Key> =
-        facts.packages.iter().map(|package| (package.name.clone(), package.module.clone())).collect();
-    let all = data.events.iter().flat_map(|file| &file.events);
-    let events = evolve::relevant(all, &facts.arch, facts.os.release, target.release);
-    let evolved = evolve::evolve(&installed, &events);
-    let way = Way::new(facts, &evolved, wishes, |name| repositories::has(&mut pool, name));
+    let events = evolve::relevant(data.all_events(), &facts.arch, facts.os.release, target.release);
+    let set = packages_that_evolve(facts, data, wishes);
+    let mode = if wishes.strict { Mode::Strict } else { Mode::Leapp };
+    let evolved = evolve::evolve(&set, &events, facts.os.release.major, mode);
+    let way = Way::new(facts, &set, &evolved, wishes, |name| repositories::has(&mut pool, name));
     installed::load(&mut pool, facts)?;
 
     let mut findings = findings::before(facts, data, target, &evolved, wishes, &way);
@@ -193,6 +212,20 @@ pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Res
     })
 }
 
+/// Returns the packages that events speak of: those of the distribution and of active vendors, as far as keys say which
+/// they are, with what the owner wants besides and without what they want to go.
+fn packages_that_evolve(facts: &Facts, data: &Data, wishes: &Wishes) -> BTreeSet<Key> {
+    let known = signatures::Known::new(&data.signatures);
+    let stays = |package: &&Installed| wishes.keep.contains(&package.name) || !wishes.remove.contains(&package.name);
+    let of_distribution = facts.packages.iter().filter(|package| known.is_ours(package)).filter(stays);
+    let mut set: BTreeSet<Key> =
+        of_distribution.map(|package| (package.name.clone(), package.module.clone())).collect();
+    let installed: BTreeSet<&str> = facts.packages.iter().map(|package| package.name.as_str()).collect();
+    let besides = wishes.install.iter().filter(|name| !installed.contains(name.as_str()));
+    set.extend(besides.map(|name| (name.clone(), None)));
+    set
+}
+
 /// What events and wishes ask of the solver.
 #[derive(Debug, Default)]
 struct Way {
@@ -209,34 +242,40 @@ struct Way {
 }
 
 impl Way {
-    fn new(facts: &Facts, evolved: &Evolved<'_>, wishes: &Wishes, mut has: impl FnMut(&str) -> bool) -> Way {
+    fn new(
+        facts: &Facts,
+        set: &BTreeSet<Key>,
+        evolved: &Evolved<'_>,
+        wishes: &Wishes,
+        mut has: impl FnMut(&str) -> bool,
+    ) -> Way {
         let mut way = Way::default();
         let names: BTreeSet<&str> = facts.packages.iter().map(|package| package.name.as_str()).collect();
-        for name in names.iter().copied().chain(evolved.packages.keys().map(|key| key.0.as_str())) {
-            if !way.available.contains(name) && has(name) {
-                way.available.insert(name.to_string());
+        let after: BTreeSet<&str> = evolved.packages.keys().map(|key| key.0.as_str()).collect();
+        way.available = names.union(&after).filter(|name| has(name)).map(ToString::to_string).collect();
+        for name in after.difference(&names).filter(|name| !wishes.install.contains(**name)) {
+            match way.available.contains(*name) {
+                true => drop(way.install.insert(name.to_string())),
+                false => drop(way.missing.insert(name.to_string(), inputs_of(evolved, name))),
             }
         }
-        for (key, events) in &evolved.history {
-            let outputs = events.iter().flat_map(|event| &event.outputs);
-            let outputs = outputs.filter(|output| evolved.packages.contains_key(&evolve::key(output)));
-            for output in outputs.filter(|output| !names.contains(output.name.as_str())) {
-                match way.available.contains(&output.name) {
-                    true => drop(way.install.insert(output.name.clone())),
-                    false => drop(way.missing.entry(output.name.clone()).or_default().insert(key.0.clone())),
-                }
-            }
-        }
-        way.take_away(facts, evolved, wishes);
+        way.take_away(facts, set, evolved, &after, wishes);
         way.install.extend(wishes.install.iter().cloned());
         way
     }
 
-    fn take_away(&mut self, facts: &Facts, evolved: &Evolved<'_>, wishes: &Wishes) {
+    fn take_away(
+        &mut self,
+        facts: &Facts,
+        set: &BTreeSet<Key>,
+        evolved: &Evolved<'_>,
+        after: &BTreeSet<&str>,
+        wishes: &Wishes,
+    ) {
         for package in &facts.packages {
             let key = (package.name.clone(), package.module.clone());
-            let is_gone = !evolved.packages.contains_key(&key);
-            if wishes.remove.contains(&package.name) {
+            let is_gone = set.contains(&key) && !after.contains(package.name.as_str());
+            if wishes.remove.contains(&package.name) && !wishes.keep.contains(&package.name) {
                 self.remove.insert(package.nevra());
             } else if is_gone {
                 let has_successor = evolved.history.get(&key).is_some_and(|events| self.comes_of(events));
@@ -253,6 +292,13 @@ impl Way {
     fn comes_of(&self, events: &[&Event]) -> bool {
         events.iter().flat_map(|event| &event.outputs).any(|output| self.available.contains(&output.name))
     }
+}
+
+/// Returns the packages of the source that became a package of the target.
+fn inputs_of(evolved: &Evolved<'_>, name: &str) -> BTreeSet<String> {
+    let brings =
+        |events: &Vec<&Event>| events.iter().flat_map(|event| &event.outputs).any(|output| output.name == name);
+    evolved.history.iter().filter(|(_, events)| brings(events)).map(|(key, _)| key.0.clone()).collect()
 }
 
 /// Asks the solver; what is in the way is left out and told, again and again, as far as that can be.

@@ -58,7 +58,7 @@ pub struct PlanArgs {
     /// A package that goes; repeat it for more
     #[arg(long = "remove", value_name = "PACKAGE")]
     remove: Vec<String>,
-    /// Refuse what the data leaves open, in place of doing what leapp does
+    /// Refuse what the data leaves open, in place of going by the order of the file as leapp does
     #[arg(long)]
     strict: bool,
 }
@@ -141,6 +141,7 @@ impl PlanArgs {
             install: set(&self.install),
             keep: set(&self.keep),
             remove: set(&self.remove),
+            reinstall: BTreeSet::new(),
             strict: self.strict,
         };
         plan::plan(&facts, &data, &target, &wishes).map_err(|error| Failure::user(error.to_string()))
