@@ -103,18 +103,17 @@ impl Model {
 
 /// `remove_undesired_events`: a group is as many events as have the same start and the same inputs.
 fn remove_undesired_events(events: Vec<Event>, releases: &BTreeSet<Release>) -> Vec<Event> {
-    let mut groups: Vec<((Release, BTreeSet<Key>), Vec<Event>)> = Vec::new();
+    let mut groups: Vec<Vec<Event>> = Vec::new();
     let mut at: BTreeMap<(Release, BTreeSet<Key>), usize> = BTreeMap::new();
     for event in events.into_iter().filter(|event| releases.contains(&event.to)) {
-        let name = (event.from, event.inputs.clone());
-        let index = *at.entry(name.clone()).or_insert(groups.len());
+        let index = *at.entry((event.from, event.inputs.clone())).or_insert(groups.len());
         if index == groups.len() {
-            groups.push((name, Vec::new()));
+            groups.push(Vec::new());
         }
-        groups[index].1.push(event);
+        groups[index].push(event);
     }
     let mut cleaned = Vec::new();
-    for (_, group) in groups {
+    for group in groups {
         let max = group.iter().map(|event| event.to).max().unwrap();
         let with_max: Vec<&Event> = group.iter().filter(|event| event.to == max).collect();
         if with_max.len() == 1 {
