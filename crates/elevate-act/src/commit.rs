@@ -7,24 +7,44 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
     Watch,
+    clones::{Side, apply},
     entry::Entry,
     error::{At, Error},
     journal::{Event, Journal, Phase},
-    layer::Change,
-    place::{copy, dress},
+    layer::{Change, layered},
+    place::{copy, copy_bare, dress},
+    restore,
 };
 
-/// Does what is left to do until the root is the new system.
-pub(crate) fn forward(journal: &mut Journal, upper: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
+/// Does what is left to do until the root is the new system, or is tried as such at the next start.
+pub(crate) fn forward(journal: &mut Journal, state: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
     loop {
         match journal.phase {
-            Phase::Staging => stage(journal, upper, watch)?,
+            Phase::Staging => {
+                make_clone(journal, state, watch)?;
+                if let Some(trial) = &journal.record.trial {
+                    watch.step();
+                    trial.prepare(&journal.root)?;
+                }
+                stage(journal, state, watch)?;
+            }
             Phase::Keeping => keep(journal, watch)?,
             Phase::Replacing => {
+                if let Some(trial) = &journal.record.trial {
+                    watch.step();
+                    trial.guard(&journal.root)?;
+                }
                 replace(journal, watch)?;
                 verify(journal)?;
+                if let Some(trial) = &journal.record.trial {
+                    watch.step();
+                    trial.arm(&journal.root)?;
+                    journal.event(Event::Armed, watch)?;
+                    return Ok(());
+                }
+                switch(journal, Side::New, watch)?;
             }
-            Phase::Done => return Ok(()),
+            Phase::Trying | Phase::Done => return Ok(()),
             Phase::Restoring | Phase::Restored => {
                 return Err(Error::Phase {
                     verb: "go on",
@@ -37,35 +57,72 @@ pub(crate) fn forward(journal: &mut Journal, upper: &Path, watch: &mut dyn Watch
     }
 }
 
-fn stage(journal: &Journal, upper: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
-    for (number, change) in journal.changes.iter().enumerate() {
+/// The clone is compared with what was rehearsed, and not the root, which may change at any time.
+fn make_clone(journal: &Journal, state: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
+    let Some(cloned) = &journal.record.cloned else { return Ok(()) };
+    watch.step();
+    let clone = cloned.clones.make(state)?;
+    let changed = restore::not_as_before(clone.path(), &cloned.changes, &journal.record.places)?;
+    if let Some(example) = changed.first() {
+        return Err(Error::Changed { count: changed.len(), example: example.clone() });
+    }
+    apply::apply(clone.path(), &cloned.changes, state, watch)?;
+    cloned.clones.name_in(clone.path())
+}
+
+/// Makes one of the two systems the one that starts.
+pub(crate) fn switch(journal: &Journal, to: Side, watch: &mut dyn Watch) -> Result<(), Error> {
+    match &journal.record.cloned {
+        Some(cloned) => {
+            watch.step();
+            cloned.clones.switch(to)
+        }
+        None => Ok(()),
+    }
+}
+
+fn stage(journal: &Journal, state: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
+    for (number, change) in journal.record.changes.iter().enumerate() {
         let Some(after) = change.after.as_ref().filter(|after| !after.is_folder()) else { continue };
         watch.step();
-        watch.progress(number, journal.changes.len());
+        watch.progress(number, journal.record.changes.len());
         let new = journal.new_file(number);
         // What was cut off is copied again.
         remove_if_there(&new)?;
         match change.link_of {
             Some(first) => fs::hard_link(journal.new_file(first), &new).at("link", &new)?,
-            None => copy(&upper.join(&change.path), after, &new)?,
+            None if journal.place_of(change).is_bare => {
+                copy_bare(&layered(&journal.record.places, change, state), &new)?
+            }
+            None => copy(&layered(&journal.record.places, change, state), after, &new)?,
         }
-        if Entry::read(&new)?.as_ref() != Some(after) {
+        if !is_as(journal, change, &new, after)? {
             return Err(Error::NotAsRehearsed { path: change.path.clone() });
         }
     }
     Ok(())
 }
 
+fn is_as(journal: &Journal, change: &Change, path: &Path, expected: &Entry) -> Result<bool, Error> {
+    let is_bare = journal.place_of(change).is_bare;
+    Ok(Entry::read(path)?.is_some_and(|is| is.is_as(expected, is_bare)))
+}
+
 fn keep(journal: &Journal, watch: &mut dyn Watch) -> Result<(), Error> {
-    for (number, change) in journal.changes.iter().enumerate() {
+    for (number, change) in journal.record.changes.iter().enumerate() {
         // A folder is kept by a rename, when it goes.
         if change.before.as_ref().is_none_or(Entry::is_folder) {
             continue;
         }
         watch.step();
-        watch.progress(number, journal.changes.len());
+        watch.progress(number, journal.record.changes.len());
         let old = journal.old_file(number);
-        if fs::symlink_metadata(&old).is_err() {
+        if journal.place_of(change).is_bare {
+            remove_if_there(&old)?;
+            if let Some(before) = &change.before {
+                copy(&journal.place(change), before, &old)?;
+            }
+        } else if fs::symlink_metadata(&old).is_err() {
             fs::hard_link(journal.place(change), &old).at("keep", &journal.place(change))?;
         }
     }
@@ -73,12 +130,12 @@ fn keep(journal: &Journal, watch: &mut dyn Watch) -> Result<(), Error> {
 }
 
 fn replace(journal: &Journal, watch: &mut dyn Watch) -> Result<(), Error> {
-    let numbered = || journal.changes.iter().enumerate();
+    let numbered = || journal.record.changes.iter().enumerate();
     let mut done = 0;
     let mut step = || {
         watch.step();
         done += 1;
-        watch.progress(done, journal.changes.len());
+        watch.progress(done, journal.record.changes.len());
     };
     for (number, change) in numbered().filter(|(_, change)| change.after.as_ref().is_some_and(Entry::is_folder)) {
         step();
@@ -96,10 +153,14 @@ fn replace(journal: &Journal, watch: &mut dyn Watch) -> Result<(), Error> {
     for (_, change) in numbered().rev() {
         if let Some(after) = change.after.as_ref().filter(|after| after.is_folder()) {
             step();
-            dress(after, &journal.place(change))?;
+            dress_in(journal, change, after, &journal.place(change))?;
         }
     }
     Ok(())
+}
+
+fn dress_in(journal: &Journal, change: &Change, entry: &Entry, path: &Path) -> Result<(), Error> {
+    if journal.place_of(change).is_bare { Ok(()) } else { dress(entry, path) }
 }
 
 fn make_folder(journal: &Journal, number: usize, change: &Change) -> Result<(), Error> {
@@ -113,7 +174,7 @@ fn make_folder(journal: &Journal, number: usize, change: &Change) -> Result<(), 
     }
     fs::create_dir(&place).at("make", &place)?;
     match &change.after {
-        Some(after) => dress(after, &place),
+        Some(after) => dress_in(journal, change, after, &place),
         None => Ok(()),
     }
 }
@@ -141,12 +202,14 @@ fn take_away(journal: &Journal, number: usize, change: &Change) -> Result<(), Er
 
 /// Looks whether each changed path is as it was rehearsed.
 fn verify(journal: &Journal) -> Result<(), Error> {
-    let differs = |change: &&Change| match Entry::read(&journal.place(change)) {
-        // The store is in the root's own folder, so the time of that one is not the rehearsed one for long.
-        Ok(is) => is != change.after && !change.path.as_os_str().is_empty(),
-        Err(_) => true,
+    let differs = |change: &&Change| match (Entry::read(&journal.place(change)), &change.after) {
+        // The store is in the file system's own folder, so the time of that one is not the rehearsed one for long.
+        _ if journal.record.places.is_top(&change.path) => false,
+        (Ok(None), None) => false,
+        (Ok(Some(is)), Some(after)) => !is.is_as(after, journal.place_of(change).is_bare),
+        _ => true,
     };
-    match journal.changes.iter().find(differs) {
+    match journal.record.changes.iter().find(differs) {
         Some(change) => Err(Error::NotAsRehearsed { path: change.path.clone() }),
         None => Ok(()),
     }

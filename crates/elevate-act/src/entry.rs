@@ -14,7 +14,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::{At, Error};
+use crate::{
+    error::{At, Error},
+    layer::join,
+};
 
 /// The overlay's own notes, which are in no root.
 const OVERLAY_NOTES: &[u8] = b"trusted.overlay.";
@@ -73,8 +76,11 @@ impl Entry {
     /// Reads what is at a path, without following a link; none if nothing is there.
     pub fn read(path: &Path) -> Result<Option<Entry>, Error> {
         match fs::symlink_metadata(path) {
-            Ok(data) => Entry::of(path, &data).map(Some),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Ok(data) => match Entry::of(path, &data) {
+                Err(Error::File { source, .. }) if is_gone(&source) => Ok(None),
+                other => other.map(Some),
+            },
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error).at("look at", path),
         }
     }
@@ -98,6 +104,16 @@ impl Entry {
         })
     }
 
+    /// Returns whether it is what was expected. Where files have no owners and modes of their own, only content counts;
+    /// the time of a folder changes with whatever a running system puts there.
+    pub(crate) fn is_as(&self, expected: &Entry, is_bare: bool) -> bool {
+        match (&self.kind, &expected.kind) {
+            _ if is_bare => self.kind == expected.kind,
+            (Kind::Folder, Kind::Folder) => Entry { modified: expected.modified, ..self.clone() } == *expected,
+            _ => self == expected,
+        }
+    }
+
     /// Returns whether it is a folder.
     pub fn is_folder(&self) -> bool {
         self.kind == Kind::Folder
@@ -107,26 +123,32 @@ impl Entry {
 impl Manifest {
     /// Reads everything below a folder that is on its file system, but for what is in `without`.
     pub fn read(root: &Path, without: &[PathBuf]) -> Result<Manifest, Error> {
+        Manifest::read_all(root, &[PathBuf::new()], without, &mut |_, _| {})
+    }
+
+    /// Reads everything of several file systems of a root, which are mounted at these paths below it. `follow` is told how
+    /// many files are read, and of how many.
+    pub fn read_all(
+        root: &Path,
+        places: &[PathBuf],
+        without: &[PathBuf],
+        follow: &mut dyn FnMut(usize, usize),
+    ) -> Result<Manifest, Error> {
+        let mut found = BTreeMap::new();
+        for place in places {
+            walk(root, place, without, &mut found)?;
+        }
         let mut manifest = Manifest::default();
-        let top = fs::symlink_metadata(root).at("look at", root)?;
         let mut first = BTreeMap::new();
-        let mut folders = vec![PathBuf::new()];
-        manifest.entries.insert(PathBuf::new(), Entry::of(root, &top)?);
-        while let Some(folder) = folders.pop() {
-            for name in names(&root.join(&folder))? {
-                let path = folder.join(name);
-                let whole = root.join(&path);
-                if without.contains(&path) {
-                    continue;
-                }
-                let data = fs::symlink_metadata(&whole).at("look at", &whole)?;
-                let is_mount = data.dev() != top.dev() && data.is_dir();
-                if data.is_dir() && !is_mount {
-                    folders.push(path.clone());
-                } else if data.nlink() > 1 && !data.is_dir() {
-                    first.entry((data.dev(), data.ino())).or_insert_with(Vec::new).push(path.clone());
-                }
-                manifest.entries.insert(path, Entry::of(&whole, &data)?);
+        let count = found.len();
+        for (number, (path, data)) in found.into_iter().enumerate() {
+            follow(number, count);
+            if data.nlink() > 1 && !data.is_dir() {
+                first.entry((data.dev(), data.ino())).or_insert_with(Vec::new).push(path.clone());
+            }
+            // What is gone since it was listed is not there.
+            if let Some(entry) = Entry::read(&join(root, &path))? {
+                manifest.entries.insert(path, entry);
             }
         }
         for mut group in first.into_values().filter(|group| group.len() > 1) {
@@ -145,6 +167,36 @@ impl Manifest {
         };
         paths.into_iter().filter(differs).cloned().collect()
     }
+}
+
+/// Lists what is on the file system at a place of a root.
+fn walk(root: &Path, place: &Path, without: &[PathBuf], found: &mut BTreeMap<PathBuf, Metadata>) -> Result<(), Error> {
+    let top = join(root, place);
+    let top = fs::symlink_metadata(&top).at("look at", &top)?;
+    let mut folders = vec![place.to_owned()];
+    found.insert(place.to_owned(), top.clone());
+    while let Some(folder) = folders.pop() {
+        for name in names(&join(root, &folder))? {
+            let path = folder.join(name);
+            let whole = root.join(&path);
+            if without.contains(&path) {
+                continue;
+            }
+            let data = match fs::symlink_metadata(&whole) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.at("look at", &whole)?,
+            };
+            if data.is_dir() && data.dev() != top.dev() {
+                // Another file system is mounted there, and what is seen is its own.
+                continue;
+            }
+            if data.is_dir() {
+                folders.push(path.clone());
+            }
+            found.insert(path, data);
+        }
+    }
+    Ok(())
 }
 
 /// Returns whether a file is the overlay's sign that something was removed.
@@ -167,6 +219,10 @@ pub(crate) fn sha256(path: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path).at("read", path)?, &mut hash).at("read", path)?;
     Ok(hex::encode(hash.finalize()))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn attributes(path: &Path) -> Result<BTreeMap<String, String>, Error> {

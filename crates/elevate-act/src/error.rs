@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// Too little room for the new files and the undo store.
     #[error(
-        "act: {needed_bytes} bytes are needed on the file system of {root}, {free_bytes} are free; nothing was changed"
+        "act: {needed_bytes} bytes are needed on the file system of {root}, {free_bytes} are free; nothing was changed: make room, and act again"
     )]
     Space {
         /// The root.
@@ -98,6 +98,22 @@ pub enum Error {
         needed_bytes: u64,
         /// How much there is.
         free_bytes: u64,
+    },
+    /// A program of the system failed.
+    #[error("run {program}: {said}")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// What it said.
+        said: String,
+    },
+    /// A way to upgrade that was asked for cannot be used here.
+    #[error("upgrade by {backend}: {why}")]
+    Backend {
+        /// Which.
+        backend: &'static str,
+        /// Why not.
+        why: String,
     },
     /// The root has something that this backend cannot work with.
     #[error("{0}")]

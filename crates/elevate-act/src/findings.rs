@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::layer::Change;
+use crate::{layer::Change, mounts::FileSystem};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -74,6 +74,37 @@ pub(crate) fn config(changes: &[Change]) -> Vec<Finding> {
         Some(finding(Level::Info, "config_to_merge", format!("/{path}"), remedy))
     };
     new.filter_map(of).collect()
+}
+
+/// What is changed on a file system that no layer is over would be lost below it.
+pub(crate) fn foreign(changes: &[Change], systems: &[FileSystem]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for system in systems {
+        let is_in = |change: &&Change| change.path.starts_with(&system.place) && change.path != system.place;
+        if let Some(change) = changes.iter().find(is_in) {
+            let text = format!("the transaction writes {}, on {}", change.path.display(), system.describe());
+            let remedy = "mount it so that it can be written, or unmount it, and rehearse again";
+            findings.push(finding(Level::Block, "foreign_file_system", text, remedy));
+        }
+    }
+    findings
+}
+
+/// Programs that refuse their configuration, and whether they did so before.
+pub(crate) fn probes(before: &BTreeMap<&str, String>, after: &BTreeMap<&str, String>) -> Vec<Finding> {
+    let of = |(program, said): (&&str, &String)| {
+        let (level, when) = match before.contains_key(program) {
+            true => (Level::Info, ", as before"),
+            false => (Level::Warn, ""),
+        };
+        finding(
+            level,
+            "refuses_configuration",
+            format!("{program}{when}: {said}"),
+            "change its configuration, or merge the new one",
+        )
+    };
+    after.iter().map(of).collect()
 }
 
 fn finding(level: Level, id: &str, text: impl Into<String>, remedy: &str) -> Finding {

@@ -1,18 +1,37 @@
 //! rpm at work on the layer: one transaction with everything that comes and goes, and questions to the database.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anima_buildroot::{Call, HostRpm};
 use anima_sandbox::{Mount, Sandbox};
 
 use crate::{
-    Package,
+    Package, Watch,
     error::{At, Error},
+    findings::inside,
 };
+
+/// Programs that check their own configuration without doing anything.
+const PROBES: &[(&str, &[&str])] = &[
+    ("/usr/sbin/sshd", &["-t"]),
+    ("/usr/sbin/visudo", &["-c", "-q"]),
+    ("/usr/sbin/httpd", &["-t"]),
+    ("/usr/sbin/nginx", &["-t", "-q"]),
+    ("/usr/sbin/named-checkconf", &[]),
+    ("/usr/sbin/postfix", &["check"]),
+    ("/usr/sbin/rsyslogd", &["-N1"]),
+    ("/usr/sbin/squid", &["-k", "parse"]),
+    ("/usr/sbin/dovecot", &["-n"]),
+    ("/usr/bin/systemd-analyze", &["--man=no", "--generators=no", "verify", "default.target"]),
+];
+/// A check of configuration takes a second; one that waits for something is none.
+const PROBE_WALL: Duration = Duration::from_secs(60);
 
 /// How much of rpm's output an error shows.
 const SAID_BYTES: usize = 4 * 1024;
@@ -49,6 +68,7 @@ impl Installer {
         install: &[Package],
         erase: &[String],
         log: &mut dyn Write,
+        watch: &mut dyn Watch,
     ) -> Result<(), Error> {
         let leaver = self.folder.join("leaver.rpm");
         let mut packages: Vec<(String, &Path)> =
@@ -76,7 +96,8 @@ impl Installer {
             )?;
             call.macros.insert("_pkgverify_level".to_owned(), "digest".to_owned());
         }
-        self.must(root, &call, log)?;
+        let names = install.iter().map(|package| without_epoch(&package.nevra)).collect();
+        self.must(root, &call, &mut Follow { log, watch, names, line: Vec::new(), done: 0 })?;
         if !erase.is_empty() {
             let away = Call { arguments: ["-e", LEAVER].map(str::to_owned).into(), ..Call::default() };
             self.must(root, &away, log)?;
@@ -107,6 +128,30 @@ impl Installer {
         // Its exit only tells whether there was a line.
         let (_, said) = self.call(root, &call)?;
         Ok(said.lines().filter(|line| !is_noise(line)).map(str::to_owned).collect())
+    }
+
+    /// Asks programs of the root whether they can work with the configuration that is there; returns what the others said.
+    pub fn probes(&self, root: &Path) -> Result<BTreeMap<&'static str, String>, Error> {
+        let mut failed = BTreeMap::new();
+        // A sandbox would make what is missing, and that would be a change.
+        if !["proc", "sys", "dev", "run"].iter().all(|folder| root.join(folder).is_dir()) {
+            return Ok(failed);
+        }
+        for (program, arguments) in PROBES {
+            if inside(root, Path::new(program)).is_none() {
+                continue;
+            }
+            let mut spec = anima_sandbox::Spec::new(root, [*program].into_iter().chain(arguments.iter().copied()));
+            spec.identity = anima_sandbox::Identity::Root;
+            spec.root_access = anima_sandbox::Access::ReadOnly;
+            spec.limits.wall = PROBE_WALL;
+            let mut said = Vec::new();
+            let outcome = Sandbox::spawn(&spec, &self.helper)?.wait_with_log(&mut said)?;
+            if !outcome.exit.is_success() {
+                failed.insert(*program, tail(&String::from_utf8_lossy(&said)));
+            }
+        }
+        Ok(failed)
     }
 
     fn must(&self, root: &Path, call: &Call<'_>, log: &mut dyn Write) -> Result<(), Error> {
@@ -159,6 +204,44 @@ impl Write for Tee<'_> {
     }
 }
 
+/// Writes what is said to a log, and counts the packages that are named.
+struct Follow<'a> {
+    log: &'a mut dyn Write,
+    watch: &'a mut dyn Watch,
+    names: BTreeSet<String>,
+    line: Vec<u8>,
+    done: usize,
+}
+
+impl Write for Follow<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.log.write_all(bytes)?;
+        for byte in bytes {
+            if *byte != b'\n' {
+                self.line.push(*byte);
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            if self.names.contains(String::from_utf8_lossy(&line).trim()) {
+                self.done += 1;
+                self.watch.progress(self.done, self.names.len());
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.log.flush()
+    }
+}
+
+/// rpm tells of packages without their epoch.
+fn without_epoch(nevra: &str) -> String {
+    let (name, evr) = name_and_evr(nevra);
+    let arch = nevra.rsplit('.').next().unwrap_or_default();
+    format!("{name}-{}.{arch}", evr.rsplit(':').next().unwrap_or_default())
+}
+
 /// What Debian's rpm says at every call.
 fn is_noise(line: &str) -> bool {
     line.is_empty()
@@ -203,5 +286,6 @@ mod tests {
     fn a_nevra_is_taken_apart() {
         assert_eq!(name_and_evr("gcc-c++-1:11.3-1.el9.x86_64"), ("gcc-c++", "1:11.3-1.el9"));
         assert_eq!(name_and_evr("a-1-1.noarch"), ("a", "1-1"));
+        assert_eq!(without_epoch("gcc-c++-1:11.3-1.el9.x86_64"), "gcc-c++-11.3-1.el9.x86_64");
     }
 }

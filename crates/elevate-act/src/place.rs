@@ -19,12 +19,7 @@ use crate::{
 pub(crate) fn copy(from: &Path, entry: &Entry, to: &Path) -> Result<(), Error> {
     match &entry.kind {
         Kind::Folder => fs::create_dir(to).at("make", to)?,
-        Kind::File { .. } => {
-            let mut source = File::open(from).at("read", from)?;
-            let mut target = File::create_new(to).at("make", to)?;
-            io::copy(&mut source, &mut target).at("write", to)?;
-            target.sync_all().at("write", to)?;
-        }
+        Kind::File { .. } => copy_bare(from, to)?,
         Kind::Link(target) => {
             let target = hex::decode(target).unwrap_or_default();
             symlink(PathBuf::from(OsString::from_vec(target)), to).at("link", to)?;
@@ -35,6 +30,14 @@ pub(crate) fn copy(from: &Path, entry: &Entry, to: &Path) -> Result<(), Error> {
         }
     }
     dress(entry, to)
+}
+
+/// Copies the content of a file.
+pub(crate) fn copy_bare(from: &Path, to: &Path) -> Result<(), Error> {
+    let mut source = File::open(from).at("read", from)?;
+    let mut target = File::create_new(to).at("make", to)?;
+    io::copy(&mut source, &mut target).at("write", to)?;
+    target.sync_all().at("write", to)
 }
 
 /// Gives what is at a path owner, attributes, mode and time. In this order: a change of owner takes setuid and

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anima_buildroot::{Folders, Overlay};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,15 +12,26 @@ use crate::{
     entry::{Entry, Manifest, sha256},
     error::{At, Error},
     findings::{self, Finding, Level},
+    image::Image,
     installer::Installer,
     journal::{STORE, read_if_there, sync, write},
-    layer::{Change, changes},
-    place::dress,
+    layer::{Change, Layers, changes},
+    mounts::{FileSystems, Places},
 };
 
 const REHEARSAL: &str = "rehearsal.json";
 /// All that rpm and the scripts said.
 const LOG: &str = "rpm.log";
+
+/// Where a machine's own units are.
+const UNITS: &str = "etc/systemd/system";
+const WANTS: &str = "multi-user.target.wants";
+/// The unit that asks whether the new system is well.
+const ASKER: &str = "anima-elevate-health.service";
+/// Where programs of a running system and its people write.
+const LIVELY: [&str; 7] = ["var", "home", "root", "srv", "tmp", "run", "etc/resolv.conf"];
+/// But nobody writes there meanwhile: rpm's list of packages.
+const DATABASE: &str = "var/lib/rpm";
 
 /// A package of the transaction.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -45,11 +55,15 @@ pub struct Work {
     pub userspace: Option<PathBuf>,
     /// Packages without a signature of a key in the root's database are refused.
     pub wants_signatures: bool,
+    /// A program and its arguments that the new system starts when it is up, to find out whether it is well.
+    pub asker: Option<Vec<String>>,
 }
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rehearsal {
+    /// The file systems that it may write to.
+    pub places: Places,
     /// What changes in the root.
     pub changes: Vec<Change>,
     /// What a person should know of, the worst first.
@@ -60,6 +74,8 @@ pub struct Rehearsal {
     pub after: Vec<String>,
     /// Files of the root that were compared, before and after, and are the same.
     pub unchanged_count: usize,
+    /// Files that programs which run on the root wrote meanwhile. The transaction has nothing to do with them.
+    pub changed_meanwhile: Vec<PathBuf>,
 }
 
 impl Rehearsal {
@@ -69,11 +85,6 @@ impl Rehearsal {
     }
 }
 
-/// Where the rehearsed layer is.
-pub(crate) fn upper(state: &Path) -> PathBuf {
-    state.join("layer/upper")
-}
-
 /// Reads the last rehearsal.
 pub(crate) fn read(state: &Path) -> Result<Option<Rehearsal>, Error> {
     read_if_there(&state.join(REHEARSAL))
@@ -81,6 +92,7 @@ pub(crate) fn read(state: &Path) -> Result<Option<Rehearsal>, Error> {
 
 /// Forgets the last rehearsal and its layer.
 pub(crate) fn forget(state: &Path) -> Result<(), Error> {
+    Image::remove(state)?;
     for name in [REHEARSAL, "layer"] {
         let path = state.join(name);
         let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
@@ -96,6 +108,7 @@ pub(crate) fn forget(state: &Path) -> Result<(), Error> {
 pub(crate) fn rehearse(
     root: &Path,
     state: &Path,
+    systems: &FileSystems,
     work: &Work,
     helper: &Path,
     watch: &mut dyn Watch,
@@ -103,37 +116,104 @@ pub(crate) fn rehearse(
     compare(&work.install)?;
     forget(state)?;
     watch.tell("reading the root");
-    let before = Manifest::read(root, &[STORE.into()])?;
-    let layer = Layer::mount(root, state)?;
-    let merged = layer.merged();
+    let before = manifest(root, state, systems, watch)?;
+    let layers = Layers::mount(root, state, systems)?;
+    let merged = layers.merged();
     let installer = Installer::new(&state.join("rpm"), helper, work.userspace.as_deref(), work.wants_signatures)?;
     let installed = installer.installed(&merged)?;
+    watch.tell("verifying the installed packages");
     let verified = installer.verify(&merged)?;
+    let refusing = installer.probes(&merged)?;
 
     watch.tell("running the transaction in the layer");
     let log = state.join(LOG);
-    installer.transaction(&merged, &work.install, &work.erase, &mut File::create(&log).at("write", &log)?)?;
+    let mut written = File::create(&log).at("write", &log)?;
+    installer.transaction(&merged, &work.install, &work.erase, &mut written, watch)?;
+
+    if let Some(asker) = &work.asker {
+        install_asker(&merged, asker)?;
+    }
 
     watch.tell("looking at the new system");
     let after = installer.installed(&merged)?;
     let said = String::from_utf8_lossy(&fs::read(&log).at("read", &log)?).into_owned();
     let mut findings = findings::after(&merged, &said, (&verified, &installer.verify(&merged)?));
     findings.extend(not_as_planned(work, &after));
-    layer.unmount()?;
-    let changes = changes(root, &upper(state))?;
+    findings.extend(findings::probes(&refusing, &installer.probes(&merged)?));
+    let _image = layers.unmount()?;
+    let changes = changes(root, state, systems)?;
     findings.extend(findings::config(&changes));
+    findings.extend(findings::foreign(&changes, &systems.foreign));
     findings.sort();
 
     watch.tell("proving that the root is as it was");
-    let now = Manifest::read(root, &[STORE.into()])?;
-    if let Some(example) = before.differences(&now).into_iter().next() {
-        return Err(Error::Changed { count: before.differences(&now).len(), example });
-    }
+    let now = manifest(root, state, systems, watch)?;
+    let changed_meanwhile = changed_meanwhile(&before.differences(&now), &changes)?;
+    sync(&state.join("layer"))?;
     sync(state)?;
-    let unchanged_count = now.entries.len();
-    let rehearsal = Rehearsal { changes, findings, before: installed, after, unchanged_count };
+    let unchanged_count = now.entries.len() - changed_meanwhile.len();
+    let places = systems.places();
+    let rehearsal =
+        Rehearsal { places, changes, findings, before: installed, after, unchanged_count, changed_meanwhile };
     write(state, REHEARSAL, &rehearsal)?;
     Ok(rehearsal)
+}
+
+/// Reads everything that the root's file systems have, but for what is ours.
+fn manifest(root: &Path, state: &Path, systems: &FileSystems, watch: &mut dyn Watch) -> Result<Manifest, Error> {
+    let places: Vec<PathBuf> = systems.covered.iter().map(|system| system.place.clone()).collect();
+    let mut without: Vec<PathBuf> = places.iter().map(|place| place.join(STORE)).collect();
+    without.extend(state.strip_prefix(root).map(Path::to_owned));
+    Manifest::read_all(root, &places, &without, &mut |done, count| watch.progress(done, count))
+}
+
+/// Programs of a running system write to their own folders all the time. What nobody but an upgrade changes has to be as it
+/// was, and so has everything that the transaction changes.
+fn changed_meanwhile(differences: &[PathBuf], changes: &[Change]) -> Result<Vec<PathBuf>, Error> {
+    let is_lively = |path: &&PathBuf| {
+        LIVELY.iter().any(|folder| path.starts_with(folder))
+            && !path.starts_with(DATABASE)
+            && changes.iter().all(|change| change.path != **path || change.after.as_ref().is_some_and(Entry::is_folder))
+    };
+    let strange: Vec<&PathBuf> = differences.iter().filter(|path| !is_lively(path)).collect();
+    match strange.first() {
+        Some(example) => Err(Error::Changed { count: strange.len(), example: (*example).clone() }),
+        None => Ok(differences.to_vec()),
+    }
+}
+
+/// The unit of the new system that asks whether it is well. Without systemd nobody asks.
+fn install_asker(root: &Path, command: &[String]) -> Result<(), Error> {
+    let folder = root.join(UNITS);
+    if !root.join("usr/lib/systemd/systemd").exists() || !folder.is_dir() {
+        return Ok(());
+    }
+    let text = format!(
+        "[Unit]\nDescription=Asks whether the upgraded system is well\nAfter=multi-user.target\n\n\
+         [Service]\nType=oneshot\nExecStart={}\n\n[Install]\nWantedBy=multi-user.target\n",
+        command.join(" ")
+    );
+    let unit = folder.join(ASKER);
+    fs::write(&unit, text).at("write", &unit)?;
+    let wants = folder.join(WANTS);
+    fs::create_dir_all(&wants).at("make", &wants)?;
+    let link = wants.join(ASKER);
+    match std::os::unix::fs::symlink(Path::new("/").join(UNITS).join(ASKER), &link) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.at("link", &link),
+    }
+}
+
+/// Takes the unit away, when nothing is tried any more.
+pub(crate) fn forget_asker(root: &Path) -> Result<(), Error> {
+    let folder = root.join(UNITS);
+    for path in [folder.join(WANTS).join(ASKER), folder.join(ASKER)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.at("remove", &path)?,
+        }
+    }
+    Ok(())
 }
 
 /// Compares packages with the plan: a mirror that cut off, or a repository that went on, is found here.
@@ -166,38 +246,4 @@ fn not_as_planned(work: &Work, after: &[String]) -> Vec<Finding> {
 /// The epoch 0 is written, or not.
 fn without_zero(nevra: &str) -> String {
     nevra.replacen("-0:", "-", 1)
-}
-
-/// An overlay over the root.
-struct Layer {
-    folder: PathBuf,
-    overlay: Overlay,
-}
-
-impl Layer {
-    fn mount(root: &Path, state: &Path) -> Result<Layer, Error> {
-        let folder = state.join("layer");
-        for name in ["upper", "work", "merged"] {
-            let path = folder.join(name);
-            fs::create_dir_all(&path).at("make", &path)?;
-        }
-        // The top folder of an overlay is the upper one's.
-        let upper = folder.join("upper");
-        if let Some(top) = Entry::read(root)? {
-            dress(&top, &upper)?;
-        }
-        let (work, merged) = (folder.join("work"), folder.join("merged"));
-        let lowers = [root.to_owned()];
-        let overlay = Overlay::mount(Folders { lowers: &lowers, upper: &upper, work: &work, target: &merged });
-        Ok(Layer { folder, overlay: overlay.at("mount a layer over", root)? })
-    }
-
-    fn merged(&self) -> PathBuf {
-        self.folder.join("merged")
-    }
-
-    fn unmount(self) -> Result<(), Error> {
-        let merged = self.merged();
-        self.overlay.unmount().at("unmount", &merged)
-    }
 }

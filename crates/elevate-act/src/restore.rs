@@ -5,11 +5,13 @@ use std::{fs, path::Path};
 
 use crate::{
     Watch,
-    commit::{is_same, remove_if_there},
+    clones::Side,
+    commit::{is_same, remove_if_there, switch},
     entry::Entry,
     error::{At, Error},
     journal::{Event, Journal, Phase},
     layer::Change,
+    mounts::Places,
     place::dress,
 };
 
@@ -19,8 +21,13 @@ pub(crate) fn backward(journal: &mut Journal, watch: &mut dyn Watch) -> Result<(
         return Ok(());
     }
     journal.event(Event::TakenBack, watch)?;
-    let count = journal.changes.len();
-    let numbered = || journal.changes.iter().enumerate().rev();
+    if let Some(trial) = &journal.record.trial {
+        watch.step();
+        trial.guard(&journal.root)?;
+    }
+    switch(journal, Side::Old, watch)?;
+    let count = journal.record.changes.len();
+    let numbered = || journal.record.changes.iter().enumerate().rev();
     for (done, (number, change)) in numbered().enumerate() {
         watch.step();
         watch.progress(done, count);
@@ -29,8 +36,14 @@ pub(crate) fn backward(journal: &mut Journal, watch: &mut dyn Watch) -> Result<(
     for (_, change) in numbered() {
         if let Some(before) = change.before.as_ref().filter(|before| before.is_folder()) {
             watch.step();
-            dress(before, &journal.place(change))?;
+            if !journal.place_of(change).is_bare {
+                dress(before, &journal.place(change))?;
+            }
         }
+    }
+    if let Some(trial) = &journal.record.trial {
+        watch.step();
+        trial.disarm(&journal.root)?;
     }
     journal.event(Event::Finished, watch)
 }
@@ -40,7 +53,7 @@ fn restore(journal: &Journal, number: usize, change: &Change) -> Result<(), Erro
     let is_kept = fs::symlink_metadata(&old).is_ok();
     match &change.before {
         Some(before) if before.is_folder() && !is_kept => Ok(()),
-        Some(_) if is_kept && is_same(&place, &old) => remove_if_there(&old),
+        Some(before) if is_kept && is_still(journal, change, before, &old)? => remove_if_there(&old),
         Some(_) if is_kept => {
             leave(journal, number, &place)?;
             fs::rename(&old, &place).at("restore", &place)
@@ -58,11 +71,23 @@ fn restore(journal: &Journal, number: usize, change: &Change) -> Result<(), Erro
     }
 }
 
+/// Returns whether the old file is in its place, and not only in the store.
+fn is_still(journal: &Journal, change: &Change, before: &Entry, old: &Path) -> Result<bool, Error> {
+    let place = journal.place(change);
+    match journal.place_of(change).is_bare {
+        // It is kept as a copy.
+        true => Ok(Entry::read(&place)?.as_ref() == Some(before)),
+        false => Ok(is_same(&place, old)),
+    }
+}
+
 /// Puts what is in a place aside. A file keeps its name until the old one takes it.
 fn leave(journal: &Journal, number: usize, place: &Path) -> Result<(), Error> {
     let left = journal.left_file(number);
     let Ok(data) = fs::symlink_metadata(place) else { return Ok(()) };
-    let must_go = data.is_dir() || fs::symlink_metadata(journal.old_file(number)).is_ok_and(|old| old.is_dir());
+    let is_bare = journal.place_of(&journal.record.changes[number]).is_bare;
+    let must_go =
+        is_bare || data.is_dir() || fs::symlink_metadata(journal.old_file(number)).is_ok_and(|old| old.is_dir());
     match fs::symlink_metadata(&left).is_ok() {
         true => Ok(()),
         false if must_go => fs::rename(place, &left).at("take away", place),
@@ -70,15 +95,22 @@ fn leave(journal: &Journal, number: usize, place: &Path) -> Result<(), Error> {
     }
 }
 
-/// Returns paths of the root that are not as they were before.
-pub(crate) fn not_as_before(root: &Path, changes: &[Change]) -> Result<Vec<std::path::PathBuf>, Error> {
+/// Returns paths of a root that are not as they were before.
+pub(crate) fn not_as_before(
+    root: &Path,
+    changes: &[Change],
+    places: &Places,
+) -> Result<Vec<std::path::PathBuf>, Error> {
     let mut paths = Vec::new();
-    for change in changes {
-        let is = Entry::read(&root.join(&change.path))?;
-        if change.path.as_os_str().is_empty() || is == change.before {
-            continue;
+    for change in changes.iter().filter(|change| !places.is_top(&change.path)) {
+        let is_as = match (Entry::read(&root.join(&change.path))?, &change.before) {
+            (None, None) => true,
+            (Some(is), Some(before)) => is.is_as(before, places.of(&change.path).is_bare),
+            _ => false,
+        };
+        if !is_as {
+            paths.push(change.path.clone());
         }
-        paths.push(change.path.clone());
     }
     Ok(paths)
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, path::Path, process::Command};
 
-use anima_elevate_act::{Elevation, Error, Level, Manifest, Package, Phase, STORE, Watch, Work};
+use anima_elevate_act::{Elevation, Error, How, Level, Manifest, Package, Phase, STORE, Watch, Work};
 use common::{World, helper, machines, manifest, packages, run, work};
 
 /// Asks a copy of the database: even a question writes beside it.
@@ -53,7 +53,7 @@ fn acting_makes_the_rehearsed_system_real_and_rolling_back_makes_the_old_one() {
     let installed_before = installed(&root);
     world.rehearse();
 
-    world.elevation().act(&mut ()).unwrap();
+    world.elevation().act(&How::default(), &mut ()).unwrap();
 
     assert_eq!(world.elevation().status().unwrap().phase, Some(Phase::Done));
     assert!(installed(&root).contains(&"perl-all-2".to_owned()) && !installed(&root).contains(&"games-1".to_owned()));
@@ -84,7 +84,7 @@ fn a_machine_becomes_one_of_another_brand_of_the_same_version() {
     to_sibling.erase.retain(|nevra| !nevra.starts_with("machine-release"));
     world.elevation().rehearse(&to_sibling, helper(), &mut ()).unwrap();
 
-    world.elevation().act(&mut ()).unwrap();
+    world.elevation().act(&How::default(), &mut ()).unwrap();
 
     assert!(text(&root, "etc/os-release").starts_with("ID=sprout\n"));
     let names = installed(&root);
@@ -106,7 +106,7 @@ fn a_script_that_refuses_and_a_file_of_two_packages_are_found_and_change_nothing
             before.differences(&Manifest::read(&world.path("root"), &[]).unwrap()),
             Vec::<std::path::PathBuf>::new()
         );
-        assert!(matches!(world.elevation().act(&mut ()), Err(Error::NotRehearsed)));
+        assert!(matches!(world.elevation().act(&How::default(), &mut ()), Err(Error::NotRehearsed)));
     }
 }
 
@@ -166,7 +166,7 @@ fn what_changed_since_the_rehearsal_stops_the_act() {
     world.rehearse();
     fs::write(world.path("root/usr/bin/tool"), "changed").unwrap();
 
-    let error = world.elevation().act(&mut ()).unwrap_err();
+    let error = world.elevation().act(&How::default(), &mut ()).unwrap_err();
 
     assert!(matches!(error, Error::Changed { .. }) && error.to_string().contains("usr/bin/tool"), "{error}");
     assert!(!world.path("root").join(STORE).exists());
@@ -179,7 +179,7 @@ fn a_rehearsal_can_be_forgotten_and_an_act_cannot() {
     world.elevation().abort(&mut ()).unwrap();
     assert!(!world.elevation().status().unwrap().is_rehearsed);
     world.rehearse();
-    world.elevation().act(&mut ()).unwrap();
+    world.elevation().act(&How::default(), &mut ()).unwrap();
 
     let error = world.elevation().abort(&mut ()).unwrap_err().to_string();
 
@@ -202,19 +202,9 @@ fn one_root_is_worked_on_by_one_process() {
     world.rehearse();
     let mut second = Second(&world, 0);
 
-    world.elevation().act(&mut second).unwrap();
+    world.elevation().act(&How::default(), &mut second).unwrap();
 
     assert!(second.1 > 0);
-}
-
-#[test]
-fn the_state_folder_may_not_be_in_the_root() {
-    let world = World::new();
-    let elevation = Elevation::open(&world.path("root"), &world.path("root/home")).unwrap();
-
-    let error = elevation.rehearse(&work("2"), helper(), &mut ()).unwrap_err().to_string();
-
-    assert!(error.contains("--state"), "{error}");
 }
 
 /// A file system of its own with little room, unmounted when dropped.
@@ -251,14 +241,14 @@ fn a_disk_that_fills_up_in_the_middle_leaves_the_old_system() {
     elevation.rehearse(&work("2"), helper(), &mut ()).unwrap();
     let before = manifest(&root);
 
-    let error = elevation.act(&mut Filler(small.0.join("filler"), false)).unwrap_err().to_string();
+    let error = elevation.act(&How::default(), &mut Filler(small.0.join("filler"), false)).unwrap_err().to_string();
 
     assert!(error.contains("No space left"), "{error}");
     assert_eq!(before.differences(&manifest(&root)), Vec::<std::path::PathBuf>::new());
-    let refused = elevation.act(&mut ()).unwrap_err();
+    let refused = elevation.act(&How::default(), &mut ()).unwrap_err();
     assert!(matches!(refused, Error::Space { .. }), "{refused}");
     fs::remove_file(small.0.join("filler")).unwrap();
-    elevation.act(&mut ()).unwrap();
+    elevation.act(&How::default(), &mut ()).unwrap();
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A machine of Seed's first release in a folder, and the way to the second.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod tools;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use anima_elevate_act::{Elevation, Manifest, Package, Rehearsal, STORE, Work};
@@ -17,6 +20,9 @@ pub const GONE: [&str; 5] = ["agent", "games", "old-ftp", "python2", "runtime-8"
 /// Packages of the second release that no plan has.
 pub const TRAPS: [&str; 2] = ["clash", "refuser"];
 
+/// A file system that is in use for longer is in use by somebody who does not go.
+const BUSY: Duration = Duration::from_secs(20);
+
 pub fn helper() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_anima-elevate-act-test-helper"))
 }
@@ -27,26 +33,63 @@ pub fn machines() -> PathBuf {
     machine::make(&folder, Arch::of_this_program().unwrap()).unwrap()
 }
 
+/// File systems that are mounted until this is dropped, the last one first.
+#[derive(Default)]
+pub struct Mounts(Vec<PathBuf>);
+
+impl Mounts {
+    pub fn add(&mut self, arguments: &[&str], at: &Path) {
+        fs::create_dir_all(at).unwrap();
+        run(Command::new("mount").args(arguments).arg(at));
+        self.0.push(at.to_owned());
+    }
+
+    /// Unmounts one. A process that was killed, or one that begins, has a file of it open for a moment.
+    pub fn take(&mut self, at: &Path) {
+        let until = Instant::now() + BUSY;
+        while !Command::new("umount").arg("-q").arg(at).status().unwrap().success() {
+            assert!(Instant::now() < until, "{} stays busy", at.display());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.0.retain(|place| place != at);
+    }
+}
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        for place in self.0.iter().rev() {
+            let _ = Command::new("umount").arg(place).status();
+        }
+    }
+}
+
 /// A root, the state folder beside it, and copies of both.
 pub struct World {
+    pub mounts: Mounts,
     folder: TempDir,
 }
 
 impl World {
     /// Installs the first release, and does to it what owners of machines do.
     pub fn new() -> World {
-        World::make(tempfile::tempdir().unwrap())
+        World::make(tempfile::tempdir().unwrap(), |_, _| {})
     }
 
     /// The same in memory, where nothing waits for a disk: many upgrades are done there.
     pub fn in_memory() -> World {
-        World::make(tempfile::tempdir_in("/dev/shm").unwrap())
+        World::in_memory_on(|_, _| {})
     }
 
-    fn make(folder: TempDir) -> World {
-        let world = World { folder };
+    /// The same on file systems that are mounted by `prepare`, at a folder `root`.
+    pub fn in_memory_on(prepare: impl FnOnce(&Path, &mut Mounts)) -> World {
+        World::make(tempfile::tempdir_in("/dev/shm").unwrap(), prepare)
+    }
+
+    fn make(folder: TempDir, prepare: impl FnOnce(&Path, &mut Mounts)) -> World {
+        let mut world = World { mounts: Mounts::default(), folder };
         let root = world.path("root");
         fs::create_dir(&root).unwrap();
+        prepare(&root, &mut world.mounts);
         fs::set_permissions(&root, fs::Permissions::from_mode(0o555)).unwrap();
         let mut rpm = Command::new("rpm");
         rpm.arg("--root").arg(&root).args(["--define", "_dbpath /var/lib/rpm", "--noplugins", "-U"]);
@@ -55,7 +98,11 @@ impl World {
         fs::write(root.join("etc/replaced.conf"), "size = mine\n").unwrap();
         fs::create_dir(root.join("home")).unwrap();
         fs::write(root.join("home/letter"), "dear").unwrap();
-        fs::hard_link(root.join("usr/bin/mover"), root.join("home/linked")).unwrap();
+        // Where `/usr` is a file system of its own, there is no second name of its files elsewhere.
+        let linked = root.join("home/linked");
+        if fs::hard_link(root.join("usr/bin/mover"), &linked).is_err() {
+            fs::copy(root.join("usr/bin/mover"), &linked).unwrap();
+        }
         xattr::set(root.join("home/letter"), "user.note", b"kept").unwrap();
         xattr::set(root.join("usr/share"), "user.note", b"kept").unwrap();
         world
@@ -109,16 +156,39 @@ pub fn work(release: &str) -> Work {
     Work { install, erase, ..Work::default() }
 }
 
+/// Writes the way to another release as the helper reads it, with packages in another folder.
+pub fn list(release: &str, folder: &Path) -> String {
+    let work = work(release);
+    let there = |path: &Path| folder.join(path.strip_prefix(machines()).unwrap());
+    let install = work.install.iter().map(|package| format!("install {}\n", there(&package.path).display()));
+    install.chain(work.erase.iter().map(|nevra| format!("erase {nevra}\n"))).collect()
+}
+
 /// Reads everything of a root but the store of the upgrade, and the time of the folder that this is in.
 pub fn manifest(root: &Path) -> Manifest {
-    let mut manifest = Manifest::read(root, &[STORE.into()]).unwrap();
-    manifest.entries.get_mut(Path::new("")).unwrap().modified = (0, 0);
+    manifest_of(root, &[""])
+}
+
+/// The same for a root of several file systems, which are mounted at these places.
+pub fn manifest_of(root: &Path, places: &[&str]) -> Manifest {
+    let places: Vec<PathBuf> = places.iter().map(PathBuf::from).collect();
+    let stores: Vec<PathBuf> = places.iter().map(|place| place.join(STORE)).collect();
+    let mut manifest = Manifest::read_all(root, &places, &stores, &mut |_, _| {}).unwrap();
+    for place in &places {
+        manifest.entries.get_mut(place).unwrap().modified = (0, 0);
+    }
     manifest
 }
 
 /// Starts the helper, which is killed before a step of that number.
 pub fn act(verb: &str, root: &Path, state: &Path, kill_at: u64) -> Output {
-    Command::new(helper()).arg(verb).args([root, state]).arg(kill_at.to_string()).output().unwrap()
+    act_by("layer", verb, root, state, kill_at)
+}
+
+/// The same by one of the backends.
+pub fn act_by(backend: &str, verb: &str, root: &Path, state: &Path, kill_at: u64) -> Output {
+    let mut command = Command::new(helper());
+    command.arg(verb).args([root, state]).arg(kill_at.to_string()).arg(backend).output().unwrap()
 }
 
 pub fn run(command: &mut Command) -> String {

@@ -1,6 +1,7 @@
 //! `anima elevate`: upgrades of this machine, or of another root, that can be taken back.
 
 mod act;
+mod health;
 mod plan;
 mod rehearse;
 mod watch;
@@ -38,8 +39,12 @@ pub enum Elevate {
         plan: plan::PlanArgs,
     },
     Rehearse(rehearse::Rehearse),
-    /// Make the rehearsed system the real one
-    Act(Where),
+    Act(act::Act),
+    Health(health::Health),
+    /// Say that the new system, which was started to be tried, is well, without asking any rule
+    Confirm(Where),
+    #[command(hide = true)]
+    AtBoot(health::AtBoot),
     /// Say how the upgrade stands, and what can be done next
     Status(Where),
     /// Go on after a kill or a power cut, in the direction that it went
@@ -72,7 +77,10 @@ impl Elevate {
             Elevate::Plan(arguments) => plan::plan(&arguments, output),
             Elevate::Why { package, plan: arguments } => plan::why(&package, &arguments, output),
             Elevate::Rehearse(rehearse) => rehearse.run(output),
-            Elevate::Act(place) => act::run(&place, output, |it, watch| it.act(watch)),
+            Elevate::Act(act) => act.run(output),
+            Elevate::Health(health) => health.run(output),
+            Elevate::Confirm(place) => act::run(&place, output, |it, watch| it.confirm(watch)),
+            Elevate::AtBoot(at_boot) => at_boot.run(output),
             Elevate::Status(place) => act::run(&place, output, |_, _| Ok(())),
             Elevate::Resume(place) => act::run(&place, output, |it, watch| it.resume(watch)),
             Elevate::Abort(place) => act::run(&place, output, |it, watch| it.abort(watch)),

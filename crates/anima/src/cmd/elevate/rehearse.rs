@@ -50,9 +50,10 @@ impl Rehearse {
             None => (self.packages.iter().map(|path| of_file(path)).collect::<Result<_>>()?, self.erase.clone()),
         };
         let userspace = self.userspace.clone();
-        let work = Work { install, erase, userspace, wants_signatures: !self.unsigned };
         let helper = std::env::current_exe().context("could not find this program")?;
-        let rehearsal = self.place.open()?.rehearse(&work, &helper, &mut Bar::new()).map_err(failure)?;
+        let asker = self.place.asker(&helper);
+        let work = Work { install, erase, userspace, wants_signatures: !self.unsigned, asker };
+        let rehearsal = self.place.open()?.rehearse(&work, &helper, &mut Bar::new(output)).map_err(failure)?;
         output.show(&rehearsal, text)?;
         match rehearsal.is_blocked() {
             true => Err(Failure::new(Exit::Unsuccessful, "the new system is not as planned; nothing was changed")),
@@ -108,6 +109,10 @@ fn text(rehearsal: &Rehearsal) -> String {
         format!("paths that change: {}", rehearsal.changes.len()),
         format!("the root is as it was: {} files compared", rehearsal.unchanged_count),
     ];
+    if !rehearsal.changed_meanwhile.is_empty() {
+        let count = rehearsal.changed_meanwhile.len();
+        lines.push(format!("written meanwhile by what runs, and not by the upgrade: {count} files"));
+    }
     for finding in &rehearsal.findings {
         lines.push(format!("{}: {} ({})", finding.level.name(), finding.text, finding.remedy));
     }

@@ -1,36 +1,87 @@
-//! Progress with the time that is left.
+//! Progress with the time that is left: a bar on a terminal, lines of JSON with `--json`.
+
+use std::time::{Duration, Instant};
 
 use anima_elevate_act::{Phase, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
-/// A bar on standard error; nothing where that is no terminal.
-pub struct Bar(ProgressBar);
+use crate::output::Output;
+
+/// Programs that follow are told this often at most.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Progress on standard error.
+pub struct Bar {
+    bar: ProgressBar,
+    is_json: bool,
+    what: String,
+    told_at: Option<Instant>,
+    began_at: Instant,
+}
+
+/// One line for a program.
+#[derive(Serialize)]
+struct Told<'a> {
+    what: &'a str,
+    done: usize,
+    count: usize,
+    left_secs: Option<u64>,
+}
 
 impl Bar {
-    pub fn new() -> Bar {
+    pub fn new(output: Output) -> Bar {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left");
-        Bar(ProgressBar::new(0).with_style(style.expect("the template is right")))
+        let bar = if output == Output::Json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        Bar {
+            bar: bar.with_style(style.expect("the template is right")),
+            is_json: output == Output::Json,
+            what: String::new(),
+            told_at: None,
+            began_at: Instant::now(),
+        }
+    }
+
+    fn begin(&mut self, what: &str) {
+        self.bar.reset();
+        self.bar.set_message(what.to_owned());
+        self.what = what.to_owned();
+        self.began_at = Instant::now();
+        self.told_at = None;
+        if self.is_json {
+            self.line(0, 0);
+        }
+    }
+
+    fn line(&self, done: usize, count: usize) {
+        let spent = self.began_at.elapsed().as_secs_f64();
+        let left_secs = (done > 0).then(|| (spent / done as f64 * count.saturating_sub(done) as f64).ceil() as u64);
+        let told = Told { what: &self.what, done, count, left_secs };
+        eprintln!("{}", serde_json::to_string(&told).expect("our own types are always JSON"));
     }
 }
 
 impl Watch for Bar {
     fn progress(&mut self, done: usize, count: usize) {
-        self.0.set_length(count as u64);
-        self.0.set_position(done as u64);
+        self.bar.set_length(count as u64);
+        self.bar.set_position(done as u64);
+        if self.is_json && self.told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
+            self.told_at = Some(Instant::now());
+            self.line(done, count);
+        }
     }
 
     fn phase(&mut self, phase: Phase) {
-        self.0.reset_eta();
-        self.0.set_message(phase.name());
+        self.begin(phase.name());
     }
 
     fn tell(&mut self, what: &str) {
-        self.0.set_message(what.to_owned());
+        self.begin(what);
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
