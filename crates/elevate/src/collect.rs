@@ -11,6 +11,7 @@ use crate::{
     Error, Result,
     data::events::Module,
     facts::{FACTS_VERSION, Facts, Installed, Mount, Os, Repository, Service},
+    probes::{self, Probes},
     release::Release,
 };
 
@@ -40,6 +41,7 @@ pub fn collect(root: &Path) -> Result<Facts> {
         mounts: mounts(root),
         services: services(root),
         modules_loaded: if is_running { modules_loaded() } else { Vec::new() },
+        probes: Some(probes(root, is_running)),
         packages,
     })
 }
@@ -97,6 +99,31 @@ fn rpm(root: &Path) -> Option<Command> {
     let mut command = Command::new("rpm");
     command.arg("--root").arg(std::path::absolute(root).ok()?).arg("--dbpath").arg(format!("/{folder}"));
     Some(command)
+}
+
+fn probes(root: &Path, is_running: bool) -> Probes {
+    let mut probes = probes::collect(root, is_running);
+    let kind = |file: &&&str| DATABASES.iter().any(|folder| root.join(folder).join(file).exists());
+    probes.package_database = DATABASE_FILES.iter().find(kind).map(|file| {
+        match *file {
+            "rpmdb.sqlite" => "sqlite",
+            "Packages.db" => "ndb",
+            _ => "bdb",
+        }
+        .to_string()
+    });
+    probes.keys = keys(root);
+    probes
+}
+
+/// Returns the ids of the keys in the package database: the version of `gpg-pubkey` is the end of one.
+fn keys(root: &Path) -> Vec<String> {
+    let Some(mut command) = rpm(root) else { return Vec::new() };
+    let output = command.args(["--query", "--queryformat", "%{VERSION}\\n", "gpg-pubkey"]).env("LC_ALL", "C").output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else { return Vec::new() };
+    let mut keys: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_lowercase).collect();
+    keys.sort();
+    keys
 }
 
 fn parse(text: &str) -> Vec<Installed> {

@@ -15,6 +15,20 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("could not write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file is not as it was when it was looked at.
+    #[error("could not change {}: somebody else changed it meanwhile; nothing was touched", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is not what it should be.
     #[error("could not understand {place}: {reason}")]
     Data {

@@ -1,8 +1,9 @@
 //! Facts: one document about a root, which a plan is made from. It can be taken along, kept and planned with elsewhere.
 
+use anima_types::Evr;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, data::events::Module, release::Release};
+use crate::{Error, Result, data::events::Module, probes::Probes, release::Release};
 
 /// The newest form of the document.
 pub const FACTS_VERSION: u32 = 1;
@@ -33,6 +34,9 @@ pub struct Facts {
     /// Kernel modules that are loaded; empty where the root is not the running system.
     #[serde(default)]
     pub modules_loaded: Vec<String>,
+    /// What rules look at; none in facts of a program that had no rules.
+    #[serde(default)]
+    pub probes: Option<Probes>,
 }
 
 /// What `/etc/os-release` says.
@@ -157,6 +161,19 @@ impl Facts {
             return Err(Error::Version { what: "facts", found, known: FACTS_VERSION });
         }
         serde_json::from_str(text).map_err(failed)
+    }
+}
+
+impl Facts {
+    /// Returns the newest kernel that is installed.
+    pub fn newest_kernel(&self) -> Option<&Installed> {
+        let of = |name: &str| {
+            self.packages
+                .iter()
+                .filter(|package| package.name == name)
+                .max_by_key(|package| Evr::new(package.epoch, package.version.as_str(), package.release.as_str()))
+        };
+        of("kernel-core").or_else(|| of("kernel"))
     }
 }
 

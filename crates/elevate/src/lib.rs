@@ -5,15 +5,21 @@
 //! repository maps, drivers, as leapp's users have them. [`plan::plan`] makes one [`plan::Plan`] of both and of the target's
 //! repositories: a fate for each package, with its chain of reasons. The same input has the same plan.
 //!
-//! It refuses to change anything: collecting facts reads, planning computes.
+//! [`rules`] are what is looked at besides, as data, and [`fix`] makes the edits that they propose and takes them back.
+//!
+//! Nothing but `fix` changes anything: collecting facts reads, planning computes.
 
 pub mod collect;
 pub mod data;
 mod error;
 pub mod evolve;
 pub mod facts;
+pub mod fix;
+mod pattern;
 pub mod plan;
+pub mod probes;
 pub mod release;
+pub mod rules;
 
 pub use error::Error;
 

@@ -41,6 +41,7 @@ pub fn facts(packages: Vec<Installed>) -> Facts {
         mounts: vec![],
         services: vec![],
         modules_loaded: vec![],
+        probes: None,
     }
 }
 
