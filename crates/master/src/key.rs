@@ -61,12 +61,15 @@ fn check(wanted: &CreateKey) -> ApiResult<()> {
     Ok(())
 }
 
+/// Why a task that makes a key is not done yet.
+pub const WAITS: &str = "It waits for the Sign Server.";
+
 /// Writes a key, and the task that makes it.
 pub async fn ask(write: &mut Write, wanted: &CreateKey) -> ApiResult<KeyId> {
     let id = anima_db::key::insert(write, wanted).await?;
     let about = About { key: Some(id), subject: Some(Subject::Key), ..About::new(Kind::Sign) };
     let task = anima_db::task::insert(write, &about, "A key was asked for.").await?;
     let task = anima_db::task::get(write, task).await?;
-    anima_db::task::apply(write, &task, Event::DependenciesMet, "It waits for the Sign Server.").await?;
+    anima_db::task::apply(write, &task, Event::DependenciesMet, WAITS).await?;
     Ok(id)
 }

@@ -77,7 +77,10 @@ async fn is_signed(write: &mut Write, build: BuildId, key: KeyId) -> ApiResult<b
 async fn task(write: &mut Write, wanted: About, tasks: &[Task]) -> ApiResult<State> {
     let key = anima_db::key::get(write, wanted.key.unwrap_or(KeyId(0))).await?;
     let Some(task) = tasks.iter().rev().find(|task| task.about == wanted) else {
-        anima_db::task::insert(write, &wanted, "It waits for the key.").await?;
+        let id = anima_db::task::insert(write, &wanted, "It waits for the key.").await?;
+        if let Some(making) = anima_db::task::of_key(write, key.id).await?.last() {
+            anima_db::task_dependency::replace(write, id, &[making.id]).await?;
+        }
         return Ok(State::Moved);
     };
     match task.status {
@@ -86,7 +89,14 @@ async fn task(write: &mut Write, wanted: About, tasks: &[Task]) -> ApiResult<Sta
             Ok(State::Moved)
         }
         Status::Waiting => {
-            let why = format!("The Sign Server has not made key {} yet.", key.key.name);
+            let making = anima_db::task::of_key(write, key.id).await?;
+            let why = match making.last().filter(|making| making.status.is_ended()) {
+                Some(making) => {
+                    let (name, id) = (&key.key.name, making.id);
+                    format!("Key {name} could not be made: {} Restart task {id}; this one follows.", making.why)
+                }
+                None => format!("The Sign Server has not made key {} yet.", key.key.name),
+            };
             if task.why != why {
                 anima_db::task::set_why(write, task.id, &why).await?;
             }

@@ -17,7 +17,7 @@ use crate::{
     auth::Caller,
     build,
     error::{ApiError, ApiResult, Json, Path},
-    release,
+    key, release,
     route::Route,
 };
 
@@ -115,9 +115,16 @@ async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller)
         return release::replan_as(&app, id, &caller).await;
     }
     restart_row(&mut write, &task, &caller.name).await?;
-    if let Some(id) = task.about.build {
-        build::reopen(&mut write, id, &caller.name).await?;
-        restart_blocked(&mut write, id, &caller.name).await?;
+    match task.about.build {
+        Some(id) => {
+            build::reopen(&mut write, id, &caller.name).await?;
+            restart_blocked(&mut write, id, &caller.name).await?;
+        }
+        // A key is made for itself: no build or release moves its task on.
+        None => {
+            let task = anima_db::task::get(&mut write, id).await?;
+            anima_db::task::apply(&mut write, &task, Event::DependenciesMet, key::WAITS).await?;
+        }
     }
     write.commit().await?;
     is_due(&app, &task);

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask tidy | check | bench`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | sim | bench`. Nothing here is part of the product.
 
 mod bench;
 mod tidy;
@@ -15,6 +15,12 @@ enum Task {
     Tidy,
     /// Runs all that a change has to pass: format, clippy, tidy, tests, documentation.
     Check,
+    /// Lives through simulated worlds in which everything goes wrong; says which one breaks.
+    Sim {
+        /// Arguments of the simulation, such as `--worlds 5000 --first 1 --minutes 60`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measures the release build beside its peers; needs root and a machine with nothing else to do.
     Bench {
         /// What to measure.
@@ -29,6 +35,10 @@ fn main() -> Result<()> {
     match Task::parse() {
         Task::Tidy => tidy::run(),
         Task::Check => check(),
+        Task::Sim { arguments } => {
+            let program = ["run", "--release", "--quiet", "--locked", "--package", "anima-simulation", "--"];
+            cargo(&program.into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>())
+        }
         Task::Bench { name, json } => bench::run(name, json),
     }
 }

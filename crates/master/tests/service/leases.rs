@@ -110,6 +110,20 @@ async fn a_task_says_why_it_stands_where_it_stands() {
 }
 
 #[tokio::test]
+async fn a_key_that_could_not_be_made_is_made_when_its_task_is_restarted() {
+    let master = Master::open().await;
+    let first = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    assert_eq!(master.report(&first, failure()).await.0, StatusCode::OK);
+    assert!(master.claim("sign-server", &[Kind::Sign]).await.is_none());
+
+    let restart = format!("/api/v1/tasks/{}/restart", first["task"]);
+    assert_eq!(master.post(&restart, "admin", Value::Null).await.0, StatusCode::OK);
+
+    let second = master.claim("sign-server", &[Kind::Sign]).await.expect("it is given out again");
+    assert_eq!(second["task"], first["task"]);
+}
+
+#[tokio::test]
 async fn the_same_report_twice_is_once_and_a_report_of_another_kind_is_refused() {
     let master = Master::open().await;
     let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();

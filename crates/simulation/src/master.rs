@@ -1,0 +1,247 @@
+//! The real Master Service on a clock that the world turns, which can be killed between any two of its steps.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use anima_master::{Address, App, Config, chores};
+use anima_types::{Timestamp, event::Event, platform::Platform, task::Status};
+use anyhow::{Context as _, Result};
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use tempfile::TempDir;
+use tokio::sync::broadcast::{self, error::TryRecvError};
+use tower::ServiceExt as _;
+
+/// An answer in these worlds at most.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// Passes until nothing is due any more; more than any of these worlds has things to move.
+const MAX_PASSES: usize = 200;
+/// When worlds begin.
+pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
+/// Memory that looks like a disk: what is written to it costs nothing, and a world is written a lot.
+const MEMORY: &str = "/dev/shm";
+/// The master's address in its answers; requests go to the router.
+pub const URL: &str = "http://master.example";
+
+/// What is asked of the master.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// Who asks.
+    pub token: String,
+    /// What is sent.
+    pub body: Vec<u8>,
+}
+
+/// What it answers; nothing when it was killed meanwhile.
+pub type Answer = Option<(StatusCode, Vec<u8>)>;
+
+/// The service and what survives it.
+pub struct Master {
+    micros: Arc<AtomicI64>,
+    folder: TempDir,
+    up: Option<(App, Router)>,
+    news: Option<broadcast::Receiver<Event>>,
+}
+
+impl Master {
+    /// Starts one for which everything is new.
+    pub async fn start() -> Result<Master> {
+        let folder = temporary()?;
+        copy(first_start().await?, folder.path())?;
+        let mut master = Master { micros: Arc::new(AtomicI64::new(START.0)), folder, up: None, news: None };
+        master.begin().await?;
+        Ok(master)
+    }
+
+    /// Starts it again on what it left.
+    pub async fn begin(&mut self) -> Result<()> {
+        let micros = Arc::clone(&self.micros);
+        let clock = Arc::new(move || Timestamp(micros.load(Ordering::SeqCst)));
+        let app = anima_master::open(config(self.folder.path())?, clock).await?;
+        let router = anima_master::router(&app);
+        self.news = Some(app.db.subscribe());
+        self.up = Some((app, router));
+        Ok(())
+    }
+
+    /// Ends it as a kill does: what was under way is dropped.
+    pub async fn kill(&mut self) {
+        if let Some((app, router)) = self.up.take() {
+            drop(router);
+            app.db.close().await;
+        }
+    }
+
+    /// Ends it as a loss of power does: it goes on with a copy of the disk as it is at this instant.
+    pub async fn lose_power(&mut self) -> Result<()> {
+        let now = temporary()?;
+        copy(self.folder.path(), now.path())?;
+        self.kill().await;
+        self.folder = now;
+        Ok(())
+    }
+
+    /// Returns whether it runs.
+    pub const fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// Returns whether a task became ready since this was asked: real nodes wait at the master for that.
+    pub fn has_ready(&mut self) -> bool {
+        let Some(news) = &mut self.news else { return false };
+        let mut is_ready = false;
+        loop {
+            match news.try_recv() {
+                Ok(event) => is_ready |= event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()),
+                Err(TryRecvError::Lagged(_)) => is_ready = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return is_ready,
+            }
+        }
+    }
+
+    /// Sets its clock.
+    pub fn set_clock(&self, micros: i64) {
+        self.micros.store(micros, Ordering::SeqCst);
+    }
+
+    /// Returns a role's token.
+    pub fn token(&self, role: &str) -> Result<String> {
+        let path = self.folder.path().join("tokens").join(role);
+        let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        Ok(text.trim().to_string())
+    }
+
+    /// Asks it; with `steps`, it is killed when it has not answered after so many of its steps.
+    pub async fn ask(&mut self, call: &Call, steps: Option<u32>) -> Result<Answer> {
+        let Some((_, router)) = &self.up else { return Ok(None) };
+        let router = router.clone();
+        let mut request =
+            Request::builder().method(&call.method).uri(&call.path).header("content-type", "application/json");
+        if !call.token.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", call.token));
+        }
+        let request = request.body(Body::from(call.body.clone()))?;
+        let answering = async move {
+            let response = router.oneshot(request).await.expect("a router always answers");
+            let status = response.status();
+            let body = axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await?;
+            anyhow::Ok((status, body.to_vec()))
+        };
+        match (Steps { future: Box::pin(answering), left: steps }).await {
+            Some(answer) => Ok(Some(answer?)),
+            None => {
+                self.kill().await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Moves on all that is due, as its loops do; returns whether it was killed on the way.
+    pub async fn chores(&mut self, steps: Option<u32>) -> Result<bool> {
+        let Some((app, _)) = &self.up else { return Ok(false) };
+        let app = app.clone();
+        let moving = async move {
+            let failed = |error: anima_master::error::ApiError| anyhow::anyhow!(error.body.message);
+            chores::expire_once(&app, app.now()).await.map_err(failed)?;
+            chores::close_gathered_once(&app, app.now()).await.map_err(failed)?;
+            for _ in 0..MAX_PASSES {
+                app.retry_what_failed();
+                if !chores::advance_once(&app).await.map_err(failed)? {
+                    return anyhow::Ok(());
+                }
+            }
+            anyhow::bail!("after {MAX_PASSES} passes there is still something to move on")
+        };
+        match (Steps { future: Box::pin(moving), left: steps }).await {
+            Some(result) => result.map(|()| false),
+            None => {
+                self.kill().await;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// A future that is given up after so many steps.
+struct Steps<F> {
+    future: Pin<Box<F>>,
+    left: Option<u32>,
+}
+
+impl<F: Future> Future for Steps<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
+        self.left = self.left.map(|left| left - 1);
+        self.future.as_mut().poll(context).map(Some)
+    }
+}
+
+fn config(folder: &Path) -> Result<Config> {
+    let platform = Platform::parse(
+        "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
+         [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
+         [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n",
+    )?;
+    Ok(Config {
+        data: folder.join("data"),
+        database: Address::File(folder.join("anima.db")),
+        artifacts: folder.join("data/artifacts"),
+        public_url: URL.into(),
+        git_url: "http://git.example".into(),
+        platforms: vec![platform],
+        mirrors: BTreeMap::new(),
+        tokens: folder.join("tokens"),
+    })
+}
+
+/// Returns a folder in which a master was started for the first time: what it does then is the same in every world.
+async fn first_start() -> Result<&'static Path> {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    if let Some(folder) = FOLDER.get() {
+        return Ok(folder.path());
+    }
+    let folder = temporary()?;
+    let app = anima_master::open(config(folder.path())?, Arc::new(|| START)).await?;
+    app.db.close().await;
+    Ok(FOLDER.get_or_init(|| folder).path())
+}
+
+fn temporary() -> Result<TempDir> {
+    let place = if Path::new(MEMORY).is_dir() { PathBuf::from(MEMORY) } else { std::env::temp_dir() };
+    Ok(tempfile::Builder::new().prefix("anima-simulation-").tempdir_in(place)?)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&target)?;
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

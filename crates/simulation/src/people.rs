@@ -1,0 +1,75 @@
+//! What people do: push, and press buttons at any time.
+
+use anima_types::Timestamp;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::{master::Call, package, random::Random};
+
+/// A push of a version of a package.
+#[derive(Clone, Debug)]
+pub struct Push {
+    pub package: &'static str,
+    pub version: i64,
+    pub pusher: &'static str,
+}
+
+/// Returns the pushes of a world with the seconds at which they come: versions of a package in their order.
+pub fn pushes(random: &mut Random) -> Vec<(i64, Push)> {
+    let mut pushes = Vec::new();
+    let mut at = 1;
+    for version in 1..=random.between(1, package::VERSIONS) {
+        for package in package::NAMES {
+            if random.thousandths(700) {
+                at += if random.thousandths(600) { 0 } else { random.between(1, 30) };
+                let pusher = if random.thousandths(800) { "ann" } else { "bob" };
+                pushes.push((at, Push { package, version, pusher }));
+            }
+        }
+        at += random.between(0, 60);
+    }
+    pushes
+}
+
+/// Returns what tells the master of a push.
+pub fn tell(push: &Push, token: String) -> Call {
+    let body = json!({
+        "package": push.package, "branch": "p1", "commit": format!("{}-{}", push.package, push.version),
+        "subject": "Update", "pusher": push.pusher,
+    });
+    Call { method: Method::POST, path: "/api/v1/pushes".to_string(), token, body: body.to_string().into_bytes() }
+}
+
+/// Returns something that a person may press, given the builds and releases of a moment.
+pub fn act(random: &mut Random, builds: &[Value], releases: &[Value], token: String) -> Option<Call> {
+    let (list, noun) = match random.thousandths(500) {
+        true => (builds, "builds"),
+        false => (releases, "releases"),
+    };
+    if list.is_empty() {
+        return None;
+    }
+    let one = random.pick(list);
+    let status = one["status"].as_str()?;
+    let verb = match (noun, status) {
+        ("builds", "failed" | "cancelled") => "restart",
+        ("builds", "succeeded") => return None,
+        ("builds", _) => "cancel",
+        (_, "planned") => *random.pick(&["commit", "abandon"]),
+        (_, "released") => "revert",
+        (_, "failed") => "replan",
+        _ => return None,
+    };
+    Some(press(noun, &one["id"], verb, token))
+}
+
+/// Returns what presses a button.
+pub fn press(noun: &str, id: &Value, verb: &str, token: String) -> Call {
+    let body = json!({ "reason": "it has to be" }).to_string().into_bytes();
+    Call { method: Method::POST, path: format!("/api/v1/{noun}/{id}/{verb}"), token, body }
+}
+
+/// Returns a moment as a line of a trace has it: seconds since the world began.
+pub fn seconds(micros: i64, start: Timestamp) -> f64 {
+    (micros - start.0) as f64 / 1e6
+}

@@ -1,0 +1,722 @@
+//! One world: what happens in it, in the order of its time.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+use anima_types::{event::Event, lease::Lease, task::Kind};
+use anyhow::{Context as _, Result, anyhow};
+use axum::http::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::{
+    faults::Faults,
+    invariants::{self, Leases, Replay},
+    master::{Call, Master, START},
+    node::{HEARTBEAT_SECS, Held, Id, Node, PATIENCE_SECS, heartbeat},
+    people::{self, Push, seconds},
+    random::Random,
+    work,
+};
+
+/// Microseconds in a second.
+const SECOND: i64 = 1_000_000;
+/// What is shown of a world that broke: the last lines of what happened.
+const TRACE_LINES: usize = 120;
+/// After its faults a world has so long to come to rest; the longest honest way there is a few leases and attempts.
+const REST_SECS: i64 = 3_600;
+/// How often the chores of the master run without being asked to, things may go wrong by themselves, and the world looks at
+/// what users see. Real chores run every second; a world takes most of its time for them.
+const STEP_SECS: i64 = 4;
+const LOOK_SECS: i64 = 15;
+/// A node that has nothing to do asks again after this at most, and when a task became ready.
+const ASK_AGAIN_SECS: i64 = 20;
+/// A killed process is back within this.
+const DOWN_SECS: i64 = 40;
+/// Steps of an answer after which the master may be killed; most answers take less.
+const KILL_STEPS: i64 = 12;
+/// Events in one answer.
+const EVENTS: usize = 1_000;
+
+/// A world in which something was not as it has to be.
+#[derive(Debug)]
+pub struct Broken {
+    /// Which world.
+    pub seed: u64,
+    /// What was wrong, with the last lines of what had happened.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "world {}: {}", self.seed, self.what)
+    }
+}
+
+/// What happened in a world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Pushes that were built and released.
+    pub push_count: usize,
+    /// Events that the master wrote down.
+    pub event_count: usize,
+    /// Times that the master was killed.
+    pub master_kill_count: usize,
+    /// Times that a node was killed.
+    pub node_kill_count: usize,
+    /// Messages that were lost.
+    pub lost_count: usize,
+    /// How long it took, in its own time.
+    pub secs: i64,
+}
+
+impl Summary {
+    /// Returns both together.
+    pub const fn and(self, other: Summary) -> Summary {
+        Summary {
+            push_count: self.push_count + other.push_count,
+            event_count: self.event_count + other.event_count,
+            master_kill_count: self.master_kill_count + other.master_kill_count,
+            node_kill_count: self.node_kill_count + other.node_kill_count,
+            lost_count: self.lost_count + other.lost_count,
+            secs: self.secs + other.secs,
+        }
+    }
+}
+
+/// Lives through the world of a seed.
+pub fn run(seed: u64) -> Result<Summary, Broken> {
+    let mut random = Random::new(seed);
+    let faults = Faults::of(&mut random);
+    run_with(seed, random, faults)
+}
+
+/// Lives through a world with these faults.
+pub fn run_with(seed: u64, random: Random, faults: Faults) -> Result<Summary, Broken> {
+    let broken = |what: String| Broken { seed, what };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| broken(error.to_string()))?;
+    runtime.block_on(async {
+        let mut world = World::begin(random, faults).await.map_err(|error| broken(format!("{error:#}")))?;
+        let lived = world.live().await;
+        lived.map_err(|error| broken(format!("{error:#}\n{faults:?}\n{}", world.trace())))?;
+        Ok(world.summary)
+    })
+}
+
+enum Happening {
+    Push(Push),
+    /// A call is at the master.
+    Arrives(Option<Id>, Call),
+    /// Its answer is at the node.
+    Answered(Id, StatusCode, Vec<u8>),
+    /// Nobody was there to take it.
+    Refused(Id),
+    /// The node has waited long enough.
+    Patience(Id),
+    /// A node goes on; for the life that it is meant for.
+    Wake(usize, u64),
+    /// A node says that it lives.
+    Heartbeat(usize, u64, Box<Lease>),
+    NodeBegins(usize),
+    MasterBegins,
+    /// Some time has passed.
+    Step,
+    Look,
+}
+
+struct World {
+    random: Random,
+    faults: Faults,
+    now: i64,
+    /// What the master's clock is ahead of the world's.
+    skew: i64,
+    happenings: BTreeMap<(i64, u64), Happening>,
+    count: u64,
+    master: Master,
+    nodes: Vec<Node>,
+    tokens: BTreeMap<&'static str, String>,
+    pushes_open: usize,
+    leases: Leases,
+    replay: Replay,
+    lines: VecDeque<String>,
+    summary: Summary,
+}
+
+impl World {
+    async fn begin(mut random: Random, faults: Faults) -> Result<World> {
+        let master = Master::start().await?;
+        let roles = ["build-node", "test-node", "sign-server", "release-system", "git-service", "admin"];
+        let tokens = roles.map(|role| Ok((role, master.token(role)?))).into_iter().collect::<Result<_>>()?;
+        let nodes = vec![
+            Node::new("build-1", &[Kind::Src, Kind::Build]),
+            Node::new("build-2", &[Kind::Src, Kind::Build]),
+            Node::new("build-3", &[Kind::Build]),
+            Node::new("test-1", &[Kind::Test]),
+            Node::new("sign-1", &[Kind::Sign]),
+            Node::new("release-1", &[Kind::Plan, Kind::Publish]),
+        ];
+        let pushes = people::pushes(&mut random);
+        let mut world = World {
+            random,
+            faults,
+            now: START.0,
+            skew: 0,
+            happenings: BTreeMap::new(),
+            count: 0,
+            master,
+            nodes,
+            tokens,
+            pushes_open: pushes.len(),
+            leases: Leases::default(),
+            replay: Replay::default(),
+            lines: VecDeque::new(),
+            summary: Summary { push_count: pushes.len(), ..Summary::default() },
+        };
+        for (at, push) in pushes {
+            world.after(at * SECOND, Happening::Push(push));
+        }
+        for index in 0..world.nodes.len() {
+            let delay = world.random.between(0, SECOND);
+            world.after(delay, Happening::Wake(index, 1));
+        }
+        world.after(STEP_SECS * SECOND, Happening::Step);
+        world.after(LOOK_SECS * SECOND, Happening::Look);
+        Ok(world)
+    }
+
+    fn after(&mut self, micros: i64, happening: Happening) {
+        self.count += 1;
+        self.happenings.insert((self.now + micros, self.count), happening);
+    }
+
+    fn say(&mut self, line: impl fmt::Display) {
+        if self.lines.len() == TRACE_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(format!("{:9.3} {line}", seconds(self.now, START)));
+    }
+
+    fn trace(&self) -> String {
+        self.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn is_faulty(&self) -> bool {
+        self.now < START.0 + self.faults.secs * SECOND
+    }
+
+    /// Returns true so many times in a thousand, while things go wrong.
+    fn goes_wrong(&mut self, thousandths: u32) -> bool {
+        self.is_faulty() && self.random.thousandths(thousandths)
+    }
+
+    async fn live(&mut self) -> Result<()> {
+        let end = START.0 + (self.faults.secs + REST_SECS) * SECOND;
+        while let Some(((at, _), happening)) = self.happenings.pop_first() {
+            self.now = at;
+            self.master.set_clock(self.now + self.skew);
+            self.happens(happening).await?;
+            if self.now >= end {
+                let open = self.open().await?;
+                return Err(anyhow!(
+                    "nothing goes wrong any more for {REST_SECS} s, and the world has not come to rest:\n{open}"
+                ));
+            }
+            if self.summary.secs > 0 {
+                return Ok(());
+            }
+        }
+        Err(anyhow!("nothing happens any more"))
+    }
+
+    async fn happens(&mut self, happening: Happening) -> Result<()> {
+        match happening {
+            Happening::Push(push) => self.push(push).await,
+            Happening::Arrives(id, call) => self.arrives(id, call).await,
+            Happening::Answered(id, status, body) => self.answered(id, status, body),
+            Happening::Refused(id) => self.unanswered(id, SECOND),
+            Happening::Patience(id) => self.unanswered(id, 0),
+            Happening::Wake(node, life) => self.wake(node, life).await,
+            Happening::Heartbeat(node, life, lease) => self.beat(node, life, *lease),
+            Happening::NodeBegins(node) => self.node_begins(node),
+            Happening::MasterBegins => self.master_begins().await,
+            Happening::Step => self.step().await,
+            Happening::Look => self.look().await,
+        }
+    }
+
+    /// Returns what has not ended, and what the nodes do, in words.
+    async fn open(&mut self) -> Result<String> {
+        let mut text = String::new();
+        for noun in ["builds", "releases"] {
+            for one in self.list(noun).await?.unwrap_or_default() {
+                text += &format!("{noun} {}: {} {}\n", one["id"], one["status"], one["summary"]);
+            }
+        }
+        for task in self.replay.open_tasks() {
+            let task = self.get(&format!("/api/v1/tasks/{task}")).await?.unwrap_or_default();
+            text += &format!("task {} ({}): {} {}\n", task["id"], task["kind"], task["status"], task["why"]);
+        }
+        for node in &self.nodes {
+            let task = node.task.as_ref().map(|held| held.lease.task);
+            text += &format!(
+                "{}: alive {}, waits for call {:?}, task {task:?}\n",
+                node.name, node.is_alive, node.waits_for
+            );
+        }
+        Ok(text)
+    }
+
+    // People.
+
+    /// The Git Service keeps a push until the master has taken it.
+    async fn push(&mut self, push: Push) -> Result<()> {
+        let call = people::tell(&push, self.tokens["git-service"].clone());
+        let answer = self.ask(&call).await?;
+        match answer {
+            Some((status, _)) if status.is_success() && !self.goes_wrong(self.faults.lost) => {
+                self.say(format_args!("{} pushed {}-{}", push.pusher, push.package, push.version));
+                self.pushes_open -= 1;
+            }
+            _ => {
+                let delay = self.random.between(SECOND / 10, 5 * SECOND);
+                self.after(delay, Happening::Push(push));
+            }
+        }
+        Ok(())
+    }
+
+    async fn person_acts(&mut self) -> Result<()> {
+        let (Some(builds), Some(releases)) = (self.list("builds").await?, self.list("releases").await?) else {
+            return Ok(());
+        };
+        let token = self.tokens["admin"].clone();
+        let Some(call) = people::act(&mut self.random, &builds, &releases, token) else { return Ok(()) };
+        let answer = self.ask(&call).await?;
+        let how = answer.map(|(status, _)| status.as_u16());
+        self.say(format_args!("a person: {} {how:?}", call.path));
+        Ok(())
+    }
+
+    // The network.
+
+    fn send(&mut self, node: usize, call: Call, is_waited_for: bool) {
+        let number = self.nodes[node].next_call();
+        let id = Id { node, life: self.nodes[node].life, call: number };
+        if is_waited_for {
+            self.nodes[node].waits_for = Some(number);
+            self.after(PATIENCE_SECS * SECOND, Happening::Patience(id));
+        }
+        if self.is_cut_off(node) || self.goes_wrong(self.faults.lost) {
+            self.summary.lost_count += 1;
+            return;
+        }
+        if self.goes_wrong(self.faults.doubled) {
+            let delay = self.random.between(0, 60 * SECOND);
+            self.after(delay, Happening::Arrives(None, call.clone()));
+        }
+        let delay = self.delay();
+        self.after(delay, Happening::Arrives(Some(id), call));
+    }
+
+    fn delay(&mut self) -> i64 {
+        match self.goes_wrong(self.faults.late) {
+            true => self.random.between(SECOND, 90 * SECOND),
+            false => self.random.between(200, 50_000),
+        }
+    }
+
+    fn is_cut_off(&self, node: usize) -> bool {
+        self.nodes[node].cut_off_until > self.now
+    }
+
+    async fn arrives(&mut self, id: Option<Id>, call: Call) -> Result<()> {
+        if !self.master.is_up() {
+            if let Some(id) = id {
+                let delay = self.delay();
+                self.after(delay, Happening::Refused(id));
+            }
+            return Ok(());
+        }
+        let Some((status, body)) = self.ask(&call).await? else { return Ok(()) };
+        self.taken(&call, status, &body)?;
+        let Some(id) = id else { return Ok(()) };
+        if self.is_cut_off(id.node) || self.goes_wrong(self.faults.lost) {
+            self.summary.lost_count += 1;
+            return Ok(());
+        }
+        let delay = self.delay();
+        self.after(delay, Happening::Answered(id, status, body));
+        Ok(())
+    }
+
+    /// Asks the master, which may be killed by it; looks at its answer as such.
+    async fn ask(&mut self, call: &Call) -> Result<Option<(StatusCode, Vec<u8>)>> {
+        let is_killed = self.goes_wrong(self.faults.master_killed);
+        let steps = is_killed.then(|| self.random.between(0, KILL_STEPS) as u32);
+        let was_up = self.master.is_up();
+        let answer = self.master.ask(call, steps).await?;
+        if was_up && !self.master.is_up() {
+            self.master_is_killed(&format!("while it answered {} {}", call.method, call.path)).await?;
+        }
+        if let Some((status, body)) = &answer
+            && status.is_server_error()
+        {
+            let body = String::from_utf8_lossy(body);
+            return Err(anyhow!("{} {} was answered with {status}: {body}", call.method, call.path));
+        }
+        self.move_on().await?;
+        Ok(answer)
+    }
+
+    /// Notes what the master has given out and taken.
+    fn taken(&mut self, call: &Call, status: StatusCode, body: &[u8]) -> Result<()> {
+        if status != StatusCode::OK {
+            return Ok(());
+        }
+        if call.path == "/api/v1/leases" {
+            let lease: Lease = serde_json::from_slice(body).context("could not read a lease")?;
+            self.say(format_args!("task {} is given out with lease {}", lease.task, lease.number));
+            return self.leases.given(lease.task, lease.number).map_err(|complaint| anyhow!(complaint));
+        }
+        if let Some(task) = call.path.strip_prefix("/api/v1/tasks/").and_then(|rest| rest.strip_suffix("/report")) {
+            let report: Value = serde_json::from_slice(&call.body)?;
+            let number = report["number"].as_i64().context("a report has a number")?;
+            self.say(format_args!("the report of task {task} with lease {number} is taken"));
+            let task = anima_types::id::TaskId(task.parse()?);
+            return self.leases.reported(task, number).map_err(|complaint| anyhow!(complaint));
+        }
+        Ok(())
+    }
+
+    // The master.
+
+    /// The loops of the master that wait for something to be due.
+    async fn move_on(&mut self) -> Result<()> {
+        let is_killed = self.goes_wrong(self.faults.master_killed);
+        let steps = is_killed.then(|| self.random.between(0, KILL_STEPS) as u32);
+        if self.master.chores(steps).await? {
+            self.master_is_killed("while it moved something on").await?;
+        }
+        if self.master.has_ready() {
+            self.tell_nodes();
+        }
+        Ok(())
+    }
+
+    /// Something can be done: who has nothing to do asks for it.
+    fn tell_nodes(&mut self) {
+        for index in 0..self.nodes.len() {
+            let delay = self.random.between(200, 5_000);
+            let node = &mut self.nodes[index];
+            if node.is_alive && node.task.is_none() && node.waits_for.is_none() && node.cut_off_until <= self.now {
+                node.asks_at = self.now;
+                let life = node.life;
+                self.after(delay, Happening::Wake(index, life));
+            }
+        }
+    }
+
+    async fn master_is_killed(&mut self, when: &str) -> Result<()> {
+        self.summary.master_kill_count += 1;
+        let how = match self.random.thousandths(300) {
+            true => {
+                self.master.lose_power().await?;
+                "loses its power"
+            }
+            false => "is killed",
+        };
+        self.say(format_args!("the master {how} {when}"));
+        let delay = self.random.between(SECOND / 10, DOWN_SECS * SECOND);
+        self.after(delay, Happening::MasterBegins);
+        Ok(())
+    }
+
+    async fn master_begins(&mut self) -> Result<()> {
+        self.master.begin().await.context("the master does not start again")?;
+        self.say("the master is back");
+        self.move_on().await
+    }
+
+    // Nodes.
+
+    async fn wake(&mut self, index: usize, life: u64) -> Result<()> {
+        let node = &mut self.nodes[index];
+        if !node.is_alive || node.life != life || node.waits_for.is_some() {
+            return Ok(());
+        }
+        if node.stands_still_until > self.now {
+            let delay = node.stands_still_until - self.now;
+            self.after(delay, Happening::Wake(index, life));
+            return Ok(());
+        }
+        let Some(held) = &mut node.task else {
+            if node.asks_at > self.now {
+                return Ok(());
+            }
+            let claim = node.claim(self.tokens[node.role()].clone());
+            self.send(index, claim, true);
+            return Ok(());
+        };
+        if held.done_at > self.now {
+            return Ok(());
+        }
+        let call = held.calls.as_ref().and_then(|calls| calls.front().cloned());
+        match call {
+            Some(call) => self.send(index, call, true),
+            None => self.work(index, life).await?,
+        }
+        Ok(())
+    }
+
+    /// Makes what the node's task makes.
+    async fn work(&mut self, index: usize, life: u64) -> Result<()> {
+        let fails = self.goes_wrong(self.faults.work_fails);
+        let Some(held) = &mut self.nodes[index].task else { return Ok(()) };
+        let made = match self.master.is_up() {
+            true => work::calls(&mut self.master, &held.lease, fails).await?,
+            false => None,
+        };
+        let delay = if made.is_some() { 0 } else { 2 * SECOND };
+        held.calls = made.map(VecDeque::from);
+        self.after(delay, Happening::Wake(index, life));
+        Ok(())
+    }
+
+    fn answered(&mut self, id: Id, status: StatusCode, body: Vec<u8>) -> Result<()> {
+        let node = &mut self.nodes[id.node];
+        if !node.is_alive || node.life != id.life || node.waits_for != Some(id.call) {
+            return Ok(());
+        }
+        node.waits_for = None;
+        if let Some(held) = &mut node.task {
+            let call = held.calls.as_mut().and_then(VecDeque::pop_front);
+            let call = call.context("a node that has a task waits only for its calls")?;
+            let is_over = match status {
+                StatusCode::CONFLICT => true,
+                status if status.is_success() => held.calls.as_ref().is_some_and(VecDeque::is_empty),
+                status => {
+                    let body = String::from_utf8_lossy(&body);
+                    return Err(anyhow!("{} {} was answered with {status}: {body}", call.method, call.path));
+                }
+            };
+            if is_over {
+                node.task = None;
+            }
+            self.after(0, Happening::Wake(id.node, id.life));
+            return Ok(());
+        }
+        match status {
+            StatusCode::OK => self.take(id, serde_json::from_slice(&body)?),
+            StatusCode::NO_CONTENT => {
+                let delay = self.random.between(SECOND, ASK_AGAIN_SECS * SECOND);
+                self.nodes[id.node].asks_at = self.now + delay;
+                self.after(delay, Happening::Wake(id.node, id.life));
+            }
+            // A claim of an earlier life came late, and the master takes that one for the newest: the process ends, and its
+            // supervisor starts another.
+            StatusCode::CONFLICT => {
+                self.nodes[id.node].kill();
+                let delay = self.random.between(SECOND / 2, DOWN_SECS * SECOND);
+                self.after(delay, Happening::NodeBegins(id.node));
+            }
+            status => return Err(anyhow!("a claim was answered with {status}: {}", String::from_utf8_lossy(&body))),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, id: Id, lease: Lease) {
+        let secs = match self.random.thousandths(100) {
+            true => self.random.between(10, 90),
+            false => self.random.between(0, 8),
+        };
+        let delay = secs * SECOND + self.random.between(0, SECOND);
+        let name = self.nodes[id.node].name.clone();
+        self.say(format_args!("{name} works on task {} for {secs} s", lease.task));
+        self.after(HEARTBEAT_SECS * SECOND, Happening::Heartbeat(id.node, id.life, Box::new(lease.clone())));
+        self.nodes[id.node].task = Some(Held { lease, done_at: self.now + delay, calls: None });
+        self.after(delay, Happening::Wake(id.node, id.life));
+    }
+
+    fn unanswered(&mut self, id: Id, delay: i64) -> Result<()> {
+        let node = &mut self.nodes[id.node];
+        if node.is_alive && node.life == id.life && node.waits_for == Some(id.call) {
+            node.waits_for = None;
+            self.after(delay, Happening::Wake(id.node, id.life));
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self, index: usize, life: u64, lease: Lease) -> Result<()> {
+        let node = &self.nodes[index];
+        let holds =
+            node.task.as_ref().is_some_and(|held| held.lease.task == lease.task && held.lease.number == lease.number);
+        if !node.is_alive || node.life != life || !holds {
+            return Ok(());
+        }
+        if node.stands_still_until <= self.now {
+            self.send(index, heartbeat(&lease), false);
+        }
+        self.after(HEARTBEAT_SECS * SECOND, Happening::Heartbeat(index, life, Box::new(lease)));
+        Ok(())
+    }
+
+    fn node_begins(&mut self, index: usize) -> Result<()> {
+        self.nodes[index].begin();
+        let (name, life) = (self.nodes[index].name.clone(), self.nodes[index].life);
+        self.say(format_args!("{name} is back"));
+        self.after(0, Happening::Wake(index, life));
+        Ok(())
+    }
+
+    // Time.
+
+    async fn step(&mut self) -> Result<()> {
+        self.after(STEP_SECS * SECOND, Happening::Step);
+        if self.goes_wrong(self.faults.clock_jumps) {
+            let secs = self.random.between(-120, 120);
+            self.skew += secs * SECOND;
+            self.say(format_args!("the master's clock jumps by {secs} s"));
+        }
+        for index in 0..self.nodes.len() {
+            self.node_suffers(index);
+        }
+        if self.goes_wrong(self.faults.person_acts) {
+            self.person_acts().await?;
+        }
+        self.move_on().await
+    }
+
+    fn node_suffers(&mut self, index: usize) {
+        if !self.nodes[index].is_alive {
+            return;
+        }
+        let name = self.nodes[index].name.clone();
+        let until = self.now + self.random.between(1, 100) * SECOND;
+        if self.goes_wrong(self.faults.node_killed) {
+            self.summary.node_kill_count += 1;
+            self.say(format_args!("{name} is killed"));
+            self.nodes[index].kill();
+            let delay = self.random.between(SECOND / 10, DOWN_SECS * SECOND);
+            self.after(delay, Happening::NodeBegins(index));
+        } else if self.goes_wrong(self.faults.node_cut_off) {
+            self.say(format_args!("{name} is cut off"));
+            self.nodes[index].cut_off_until = until;
+        } else if self.goes_wrong(self.faults.node_stands_still) {
+            self.say(format_args!("{name} stands still"));
+            self.nodes[index].stands_still_until = until;
+        }
+    }
+
+    // What is looked at.
+
+    async fn look(&mut self) -> Result<()> {
+        self.after(LOOK_SECS * SECOND, Happening::Look);
+        if !self.master.is_up() {
+            return Ok(());
+        }
+        self.read_events().await?;
+        self.no_mixture().await?;
+        if self.is_faulty() || self.pushes_open > 0 {
+            return Ok(());
+        }
+        let (Some(builds), Some(releases)) = (self.list("builds").await?, self.list("releases").await?) else {
+            return Ok(());
+        };
+        if self.go_on(&builds, &releases).await? || !self.replay.open_tasks().is_empty() {
+            return Ok(());
+        }
+        self.replay.compare(&builds, &releases).map_err(|complaint| anyhow!(complaint))?;
+        self.everything_is_released(&builds).await?;
+        self.summary.event_count = self.replay.count;
+        self.summary.secs = (self.now - START.0) / SECOND;
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more: people start again what failed, and decide what waits; returns whether anything has not ended.
+    async fn go_on(&mut self, builds: &[Value], releases: &[Value]) -> Result<bool> {
+        let token = self.tokens["admin"].clone();
+        let mut is_open = false;
+        for task in self.replay.failed_lone_tasks() {
+            is_open = true;
+            self.ask(&people::press("tasks", &task.0.into(), "restart", token.clone())).await?;
+            self.say(format_args!("a person, at the end: restart task {task}"));
+        }
+        for (noun, list) in [("builds", builds), ("releases", releases)] {
+            for one in list {
+                let verb = match (noun, one["status"].as_str().unwrap_or_default()) {
+                    (_, "succeeded" | "released" | "reverted" | "abandoned") => continue,
+                    ("builds", "failed" | "cancelled") => Some("restart"),
+                    ("releases", "failed") => Some("replan"),
+                    ("releases", "planned") => Some("commit"),
+                    _ => None,
+                };
+                is_open = true;
+                if let Some(verb) = verb {
+                    let answer = self.ask(&people::press(noun, &one["id"], verb, token.clone())).await?;
+                    let how = answer.map(|(status, body)| {
+                        (status.as_u16(), String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned())
+                    });
+                    self.say(format_args!("a person, at the end: {verb} {noun} {} {how:?}", one["id"]));
+                }
+            }
+        }
+        Ok(is_open)
+    }
+
+    async fn get(&mut self, path: &str) -> Result<Option<Value>> {
+        let call = Call { method: Method::GET, path: path.to_string(), token: String::new(), body: Vec::new() };
+        match self.master.ask(&call, None).await? {
+            Some((StatusCode::OK, body)) => Ok(Some(serde_json::from_slice(&body)?)),
+            Some((status, body)) => {
+                Err(anyhow!("{path} was answered with {status}: {}", String::from_utf8_lossy(&body)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&mut self, noun: &str) -> Result<Option<Vec<Value>>> {
+        Ok(self.get(&format!("/api/v1/{noun}?limit=200")).await?.and_then(|value| value.as_array().cloned()))
+    }
+
+    async fn read_events(&mut self) -> Result<()> {
+        loop {
+            let path = format!("/api/v1/events/list?limit={EVENTS}&after={}", self.replay.last());
+            let Some(value) = self.get(&path).await? else { return Ok(()) };
+            let events: Vec<Event> = serde_json::from_value(value)?;
+            for event in &events {
+                self.replay.take(event).map_err(|complaint| anyhow!(complaint))?;
+            }
+            if events.len() < EVENTS {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns what users see in the repositories of a kind.
+    async fn packages(&mut self, path: &str) -> Result<Option<Vec<Value>>> {
+        let Some(repositories) = self.list("repositories").await? else { return Ok(None) };
+        let one = repositories.iter().find(|one| one["path"] == path).with_context(|| format!("there is no {path}"))?;
+        self.list(&format!("repositories/{}/packages", one["id"])).await
+    }
+
+    async fn no_mixture(&mut self) -> Result<()> {
+        let binary = self.packages("BaseOS/x86_64").await?;
+        let source = self.packages("source").await?;
+        match (binary, source) {
+            (Some(binary), Some(source)) => {
+                invariants::no_mixture(&binary, &source).map_err(|complaint| anyhow!(complaint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where nothing was taken back or thrown away, users have what was pushed.
+    async fn everything_is_released(&mut self, builds: &[Value]) -> Result<()> {
+        match builds.iter().find(|build| build["status"] != "succeeded") {
+            Some(build) => Err(anyhow!("build {} is {} at the end", build["id"], build["status"])),
+            None => Ok(()),
+        }
+    }
+}

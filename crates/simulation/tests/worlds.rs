@@ -1,0 +1,34 @@
+//! Many worlds: `cargo xtask sim` lives through more of them. `ANIMA_SIM_SEED=N` lives through one, and shows what is wrong
+//! with it.
+
+use std::thread;
+
+use anima_simulation::{Summary, run};
+
+/// Worlds in `./test`, shared by so many threads as there are processors.
+const WORLDS: u64 = 150;
+
+#[test]
+fn whatever_goes_wrong_nothing_is_lost_or_done_twice_and_everything_ends() {
+    if let Ok(seed) = std::env::var("ANIMA_SIM_SEED") {
+        let summary = run(seed.parse().expect("a seed is a number")).unwrap_or_else(|broken| panic!("{broken}"));
+        println!("{summary:?}");
+        return;
+    }
+    let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let live = |first: u64| {
+        let seeds = (first..=WORLDS).step_by(threads as usize);
+        let worlds = seeds.map(|seed| run(seed).unwrap_or_else(|broken| panic!("{broken}")));
+        worlds.fold(Summary::default(), Summary::and)
+    };
+    let sum = thread::scope(|scope| {
+        let shares: Vec<_> = (1..=threads).map(|first| scope.spawn(move || live(first))).collect();
+        let sums = shares.into_iter().map(|share| share.join().expect("no world breaks"));
+        sums.fold(Summary::default(), Summary::and)
+    });
+
+    println!("{WORLDS} worlds: {sum:?}");
+    let went_wrong = [sum.master_kill_count, sum.node_kill_count, sum.lost_count];
+    assert!(!went_wrong.contains(&0), "a world in which nothing goes wrong shows nothing: {sum:?}");
+    assert!(sum.push_count > 0 && sum.event_count > sum.push_count);
+}
