@@ -13,10 +13,11 @@ pub enum Exit {
     Unsuccessful,
     Denied,
     Missing,
+    Fixable,
 }
 
 impl Exit {
-    pub const ALL: [Exit; 8] = [
+    pub const ALL: [Exit; 9] = [
         Exit::Ok,
         Exit::Internal,
         Exit::User,
@@ -25,6 +26,7 @@ impl Exit {
         Exit::Unsuccessful,
         Exit::Denied,
         Exit::Missing,
+        Exit::Fixable,
     ];
 
     /// Returns the number that the shell sees.
@@ -38,6 +40,7 @@ impl Exit {
             Exit::Unsuccessful => 5,
             Exit::Denied => 6,
             Exit::Missing => 7,
+            Exit::Fixable => 8,
         }
     }
 
@@ -49,9 +52,12 @@ impl Exit {
             Exit::User => "what was asked for cannot be: wrong arguments, no such thing, not possible in its state",
             Exit::Config => "the configuration, a platform's file or the data folder is wrong",
             Exit::Remote => "a service could not be reached, or could not do it",
-            Exit::Unsuccessful => "the build or release that was waited for failed, or was cancelled",
+            Exit::Unsuccessful => {
+                "the build or release that was waited for failed, or was cancelled; something forbids the upgrade"
+            }
             Exit::Denied => "the token is missing, unknown, or may not do this",
             Exit::Missing => "`anima doctor` found that something is missing",
+            Exit::Fixable => "what forbids the upgrade can be mended by `anima elevate fix`",
         }
     }
 

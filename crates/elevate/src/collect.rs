@@ -1,7 +1,7 @@
 //! Collecting facts of a root: the running system, a container, an image that is mounted, a backup.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -30,6 +30,9 @@ pub fn collect(root: &Path) -> Result<Facts> {
         if let Some(package) = packages.iter_mut().find(|package| package.name == name) {
             package.changed_config = files;
         }
+    }
+    if let Some(wanted) = wanted(root) {
+        packages.iter_mut().for_each(|package| package.is_wanted = Some(wanted.contains(&package.name)));
     }
     let is_running = root == Path::new("/");
     Ok(Facts {
@@ -174,26 +177,65 @@ fn is_required_by_path(path: &str) -> bool {
     path.starts_with("/etc/") || path.contains("bin/") || path == "/usr/lib/sendmail"
 }
 
-/// Returns which configuration files of which packages were changed, as `rpm --verify` sees it.
+/// Returns which configuration files of which packages were changed, as `rpm --verify` sees it: once for all packages, as
+/// starting rpm for each takes a minute.
 fn changed_config(root: &Path, packages: &[Installed]) -> BTreeMap<String, Vec<String>> {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for package in packages {
+        owners.extend(package.files.iter().map(|path| (path.as_str(), package.name.as_str())));
+    }
     let mut changed = BTreeMap::<String, Vec<String>>::new();
-    for package in packages.iter().filter(|package| package.files.iter().any(|path| path.starts_with("/etc/"))) {
-        let Some(mut command) = rpm(root) else { break };
-        let output = command
-            .args(["--verify", "--configfiles", "--nodeps", "--noscripts", "--nosignature", "--nodigest"])
-            .arg(package.nevra())
-            .env("LC_ALL", "C")
-            .output();
-        let Ok(output) = output else { continue };
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            // "S.5....T.  c /etc/ssh/sshd_config": the digest of a configuration file differs.
-            let Some((flags, path)) = line.split_once("  c ") else { continue };
-            if flags.contains('5') {
-                changed.entry(package.name.clone()).or_default().push(path.trim().to_string());
-            }
+    let Some(mut command) = rpm(root) else { return changed };
+    let output = command
+        .args(["--verify", "--all", "--configfiles", "--nodeps", "--noscripts", "--nosignature", "--nodigest"])
+        .env("LC_ALL", "C")
+        .output();
+    let Ok(output) = output else { return changed };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        // "S.5....T.  c /etc/ssh/sshd_config": the digest of a configuration file differs.
+        let Some((flags, path)) = line.split_once("  c ") else { continue };
+        if let Some(owner) = owners.get(path.trim()).filter(|_| flags.contains('5')) {
+            changed.entry((*owner).to_string()).or_default().push(path.trim().to_string());
         }
     }
     changed
+}
+
+/// Returns the packages that somebody asked for, as far as yum or dnf noted that.
+fn wanted(root: &Path) -> Option<BTreeSet<String>> {
+    let yum = root.join("var/lib/yum/yumdb");
+    if yum.is_dir() {
+        return Some(wanted_by_yum(&yum));
+    }
+    if !root.join("var/lib/dnf/history.sqlite").exists() {
+        return None;
+    }
+    let output = Command::new("dnf")
+        .arg("--installroot")
+        .arg(std::path::absolute(root).ok()?)
+        .args(["--quiet", "--cacheonly", "--disableplugin=*", "--disablerepo=*", "repoquery", "--userinstalled"])
+        .args(["--queryformat", "%{name}\\n"])
+        .env("LC_ALL", "C")
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_string).collect())
+}
+
+/// yum keeps a folder for each package, `HASH-NAME-VERSION-RELEASE-ARCH`, in one for each first letter.
+fn wanted_by_yum(folder: &Path) -> BTreeSet<String> {
+    let inside =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    inside(folder.to_path_buf())
+        .flat_map(inside)
+        .filter(|package| fs::read_to_string(package.join("reason")).is_ok_and(|reason| reason.trim() == "user"))
+        .filter_map(|package| {
+            let name = package.file_name()?.to_string_lossy().into_owned();
+            let (_, nvra) = name.split_once('-')?;
+            Some(nvra.rsplitn(4, '-').nth(3)?.to_string())
+        })
+        .collect()
 }
 
 fn arch(packages: &[Installed]) -> String {
@@ -338,6 +380,32 @@ mod tests {
         fs::write(root.path().join("etc/os-release"), "ID=\"seed\"\nVERSION_ID=\"1\"\nPRETTY_NAME=\"Seed Linux 1\"\n")
             .unwrap();
         assert!(collect(root.path()).unwrap_err().to_string().contains("no package database"));
+    }
+
+    #[test]
+    fn a_broken_package_database_is_told_with_what_rpm_says() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        fs::create_dir_all(root.path().join("var/lib/rpm")).unwrap();
+        fs::write(root.path().join("etc/os-release"), "ID=seed\nVERSION_ID=1\n").unwrap();
+        fs::write(root.path().join("var/lib/rpm/rpmdb.sqlite"), "this is no database ".repeat(500)).unwrap();
+
+        let error = collect(root.path()).unwrap_err().to_string();
+
+        assert!(error.starts_with("could not list the packages of ") && error.len() > 60, "{error}");
+    }
+
+    #[test]
+    fn what_yum_noted_somebody_asked_for_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, reason) in [("0a1b-gcc-c++-4.8.5-44.el7-x86_64", "user"), ("0c-libx-1-1.el7-x86_64", "dep")] {
+            let folder = root.path().join("var/lib/yum/yumdb/g").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("reason"), reason).unwrap();
+        }
+
+        assert_eq!(wanted(root.path()), Some(BTreeSet::from(["gcc-c++".to_string()])));
+        assert_eq!(wanted(tempfile::tempdir().unwrap().path()), None);
     }
 
     #[test]

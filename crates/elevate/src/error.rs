@@ -55,6 +55,14 @@ pub enum Error {
         /// The newest version that is known.
         known: u32,
     },
+    /// A repository of the target is not whole.
+    #[error("could not use the repository {id}: {reason}")]
+    Repository {
+        /// The repository.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The target's repositories cannot be used.
     #[error("could not use the target's repositories: {0}")]
     Repositories(#[source] anima_solver::Error),

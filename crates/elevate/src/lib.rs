@@ -15,10 +15,12 @@ mod error;
 pub mod evolve;
 pub mod facts;
 pub mod fix;
+pub mod fleet;
 mod pattern;
 pub mod plan;
 pub mod probes;
 pub mod release;
+pub mod report;
 pub mod rules;
 
 pub use error::Error;

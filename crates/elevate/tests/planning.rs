@@ -2,8 +2,14 @@
 
 mod common;
 
-use anima_elevate::plan::{Fate, Level, Plan, Wishes};
+use anima_elevate::{
+    data::{Data, Lists, Signatures, UpgradePaths},
+    facts::{Facts, Mount},
+    plan::{Fate, Level, Plan, Target, TargetRepository, Verdict, Wishes, plan},
+    probes::{Probed, ProbedKind},
+};
 use common::{event, installed, plan_of};
+use proptest::prelude::*;
 
 /// Returns fate and successors of a package.
 fn fate(plan: &Plan, name: &str) -> (Fate, Vec<String>) {
@@ -134,6 +140,221 @@ fn what_the_data_leaves_open_is_told_and_refused_if_that_is_asked_for() {
 
     assert_eq!((lenient.is_blocked(), fate(&lenient, "b").0), (false, Fate::Remove));
     assert_eq!((codes(&strict, Level::Block), fate(&strict, "b").0), (vec!["ambiguous"], Fate::Upgrade));
+}
+
+/// Plans with facts of one's own.
+fn plan_with(facts: &Facts, data: &Data, available: &[common::Available<'_>]) -> Plan {
+    let folder = tempfile::tempdir().unwrap();
+    common::repository(folder.path(), available);
+    let repositories = vec![TargetRepository { id: "base".into(), folder: folder.path().to_path_buf() }];
+    plan(facts, data, &Target { release: "2".parse().unwrap(), repositories, cache: None }, &Wishes::default()).unwrap()
+}
+
+#[test]
+fn a_system_that_moves_to_another_distribution_gets_the_others_release_package() {
+    let mut release = installed("seed-release", "1", &[]);
+    release.provides.push("system-release = 1".into());
+    let machine = vec![release, installed("editor", "1", &["system-release"])];
+    let mut facts = common::facts(machine);
+    facts.os.release = "2".parse().unwrap();
+
+    let plan = plan_with(&facts, &Data::default(), &[("sprout-release", "2", &[], &[]), ("editor", "1", &[], &[])]);
+
+    assert_eq!(fate(&plan, "seed-release").0, Fate::Remove);
+    assert_eq!(fate(&plan, "sprout-release").0, Fate::Install);
+    assert_eq!(fate(&plan, "editor").0, Fate::Upgrade, "of the other vendor, in the same transaction");
+}
+
+#[test]
+fn room_is_asked_of_each_file_system_that_grows() {
+    let mut facts = common::facts(vec![installed("kernel-core", "1", &[])]);
+    let mount = |path: &str, free_mib: u64| Mount {
+        path: path.into(),
+        kind: "xfs".into(),
+        total_bytes: 1 << 40,
+        free_bytes: free_mib << 20,
+        is_writable: true,
+    };
+    facts.mounts = vec![mount("/", 9000), mount("/boot", 140), mount("/var", 100)];
+
+    let plan = plan_with(&facts, &Data::default(), &[("kernel-core", "2", &[], &[])]);
+
+    let short: Vec<&str> = plan
+        .costs
+        .rooms
+        .iter()
+        .filter(|room| room.free_bytes < room.needed_bytes)
+        .map(|room| room.path.as_str())
+        .collect();
+    assert_eq!(short, ["/boot", "/var"]);
+    assert_eq!(plan.findings.iter().filter(|finding| finding.code == "space").count(), 2);
+    assert_eq!(plan.verdict(), Verdict::Blocked);
+}
+
+#[test]
+fn what_edits_can_mend_is_fixable_and_all_is_found_in_one_pass() {
+    let mut facts = common::facts(vec![installed("bash", "1", &[])]);
+    let link = Probed { kind: ProbedKind::Link { target: "/usr/bin".into() }, is_immutable: false };
+    let locked = Probed { kind: ProbedKind::Text { text: "bash-0:1-1.*\n".into() }, is_immutable: false };
+    facts.probes.as_mut().unwrap().files =
+        [("/bin".to_string(), link), ("/etc/dnf/plugins/versionlock.list".to_string(), locked)].into();
+
+    let plan = plan_with(&facts, &Data::default(), &[("bash", "2", &[], &[])]);
+
+    assert_eq!(plan.verdict(), Verdict::Fixable);
+    assert_eq!(
+        (codes(&plan, Level::Block), codes(&plan, Level::Ask)),
+        (vec!["absolute_root_links"], vec!["versionlock"])
+    );
+}
+
+#[test]
+fn events_do_not_speak_of_packages_that_no_known_key_has_signed() {
+    let mut theirs = installed("theirs", "1", &[]);
+    theirs.key_id = "fedcba9876543210".into();
+    let facts = common::facts(vec![installed("ours", "1", &[]), theirs]);
+    let mut data = common::data(&[event(1, 1, &["ours"], &[]), event(2, 1, &["theirs"], &[])]);
+    data.signatures.push(Signatures { keys: vec!["0123456789abcdef".into()], ..Signatures::default() });
+
+    let plan = plan_with(&facts, &data, &[("other", "1", &[], &[])]);
+
+    assert_eq!((fate(&plan, "ours").0, fate(&plan, "theirs").0), (Fate::Remove, Fate::Orphan));
+    let told = plan.findings.iter().find(|finding| finding.code == "third_party").unwrap();
+    assert_eq!(told.evidence, ["theirs-1-1.el1.x86_64 (key fedcba9876543210)"]);
+}
+
+#[test]
+fn the_owners_lists_and_the_known_ways_count() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("to_remove"), "a\nb\n").unwrap();
+    std::fs::write(folder.path().join("to_keep"), "b\n").unwrap();
+    let mut data = Data { lists: Lists::read(folder.path()).unwrap(), ..Data::default() };
+    let ways = "{\"default\": {\"1\": [\"2.1\"]}}";
+    data.upgrade_paths.push(UpgradePaths::parse(std::path::Path::new("upgrade_paths.json"), ways).unwrap());
+    let facts = common::facts(vec![installed("a", "1", &[]), installed("b", "1", &[])]);
+
+    let plan = plan_with(&facts, &data, &[("b", "2", &[], &[])]);
+
+    assert_eq!((fate(&plan, "a").0, fate(&plan, "b").0), (Fate::Remove, Fate::Upgrade));
+    assert_eq!(codes(&plan, Level::Ask), ["unknown_path"]);
+}
+
+#[test]
+fn a_repository_that_was_cut_off_is_told_and_no_plan_made() {
+    let folder = tempfile::tempdir().unwrap();
+    common::repository(folder.path(), &[("bash", "2", &[], &[])]);
+    let primary = folder.path().join("repodata/primary.xml");
+    let whole = std::fs::read(&primary).unwrap();
+    std::fs::write(&primary, &whole[..whole.len() / 2]).unwrap();
+    let repositories = vec![TargetRepository { id: "base".into(), folder: folder.path().to_path_buf() }];
+    let target = Target { release: "2".parse().unwrap(), repositories, cache: None };
+
+    let error = plan(&common::facts(vec![]), &Data::default(), &target, &Wishes::default()).unwrap_err().to_string();
+
+    assert!(error.contains("repository base") && error.contains("fetch it again"), "{error}");
+}
+
+#[test]
+fn what_was_read_of_a_repository_is_kept_for_the_next_plan_until_it_changes() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let repositories = vec![TargetRepository { id: "base".into(), folder: folder.path().to_path_buf() }];
+    let target = Target { release: "2".parse().unwrap(), repositories, cache: Some(cache.path().to_path_buf()) };
+    let of_version = |version: &str| {
+        common::repository(folder.path(), &[("bash", version, &[], &[])]);
+        let facts = common::facts(vec![installed("bash", "1", &[])]);
+        let plan = plan(&facts, &Data::default(), &target, &Wishes::default()).unwrap();
+        (fate(&plan, "bash").1, std::fs::read_dir(cache.path()).unwrap().count())
+    };
+
+    assert_eq!(of_version("2"), (vec!["bash-2-1.el2.x86_64".to_string()], 1));
+    assert_eq!(of_version("2"), (vec!["bash-2-1.el2.x86_64".to_string()], 1));
+    assert_eq!(of_version("3"), (vec!["bash-3-1.el2.x86_64".to_string()], 2));
+}
+
+/// An event: its action, inputs and outputs.
+type Spoken = (u64, Vec<usize>, Vec<usize>);
+/// What is installed and whether it needs its neighbour, events, and what the target has; all by their numbers.
+type World = (Vec<(usize, bool)>, Vec<Spoken>, Vec<usize>);
+
+fn any_world() -> impl Strategy<Value = World> {
+    let names = || prop::collection::vec(0..12_usize, 0..3);
+    (
+        prop::collection::vec((0..12_usize, any::<bool>()), 0..10),
+        prop::collection::vec((0..9_u64, names(), names()), 0..8),
+        prop::collection::vec(0..16_usize, 0..12),
+    )
+}
+
+/// Names of the world's packages; the first few are of those that a machine needs.
+fn name(number: usize) -> String {
+    ["bash", "glibc", "systemd", "rpm"].get(number).map_or_else(|| format!("p{number}"), ToString::to_string)
+}
+
+fn texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+fn unique(mut numbers: Vec<usize>) -> Vec<usize> {
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+fn world_plan(world: &World, is_reversed: bool) -> Plan {
+    let (machine, events, available) = world;
+    let mut by_number: Vec<(usize, bool)> = machine.clone();
+    by_number.sort_unstable();
+    by_number.dedup_by_key(|package| package.0);
+    let mut packages: Vec<_> = by_number
+        .iter()
+        .map(|(number, needs)| {
+            let needed = name((number + 1) % 12);
+            let requires = if *needs { vec![needed.as_str()] } else { Vec::new() };
+            installed(&name(*number), "1", &requires)
+        })
+        .collect();
+    let of = |numbers: &[usize]| unique(numbers.to_vec()).into_iter().map(name).collect::<Vec<_>>();
+    let events: Vec<String> = events
+        .iter()
+        .zip(0..)
+        .map(|((action, inputs, outputs), id)| {
+            let (inputs, outputs) = (of(inputs), of(outputs));
+            event(id, *action, &texts(&inputs), &texts(&outputs))
+        })
+        .collect();
+    let names: Vec<String> = unique(available.clone()).into_iter().map(name).collect();
+    let mut available: Vec<common::Available<'_>> =
+        names.iter().map(|name| (name.as_str(), "2", &[][..], &[][..])).collect();
+    if is_reversed {
+        packages.reverse();
+        available.reverse();
+    }
+    let mut plan = plan_of(packages, &events, &available, &Wishes::default());
+    // rpm's order of installation is one of many that are right.
+    plan.transaction.install.sort_by(|a, b| a.nevra.cmp(&b.nevra));
+    plan
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_plan_does_not_depend_on_the_order_of_what_it_is_made_from(world in any_world()) {
+        let forwards = world_plan(&world, false);
+
+        prop_assert_eq!(&forwards, &world_plan(&world, false), "the same input has the same plan");
+        prop_assert_eq!(forwards, world_plan(&world, true));
+    }
+
+    #[test]
+    fn what_a_machine_needs_is_there_afterwards_or_the_plan_is_blocked(world in any_world()) {
+        let plan = world_plan(&world, false);
+
+        for package in plan.packages.iter().filter(|package| ["bash", "glibc", "systemd", "rpm"].contains(&package.name.as_str())) {
+            let has_gone = package.fate == Fate::Remove;
+            prop_assert!(!has_gone || plan.is_blocked(), "{package:#?} {:#?}", plan.findings);
+        }
+    }
 }
 
 #[test]

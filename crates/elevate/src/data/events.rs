@@ -6,7 +6,7 @@
 //! An entry of a file is as many events as leapp makes of it: one for each stream that its inputs are in (or that its map has a
 //! line for), with those outputs that are in a stream which the map leads to.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -50,8 +50,8 @@ pub struct Events {
     pub idle: Vec<(i64, Place)>,
     /// Whose they are.
     pub origin: Origin,
-    /// The whole file.
-    pub raw: Value,
+    /// The whole file; shared, as the data is cloned for each machine of a fleet.
+    pub raw: Arc<Value>,
 }
 
 /// One event.
@@ -250,7 +250,7 @@ impl Events {
         let source = Source::new(path, text);
         // First for its faults' places, then for what else there is.
         let outer: Outer<'_> = source.parse()?;
-        let mut file = Events { raw: source.parse()?, ..Events::default() };
+        let mut file = Events { raw: Arc::new(source.parse()?), ..Events::default() };
         file.events.reserve(outer.packageinfo.len());
         for piece in outer.packageinfo {
             let (id, events) = entry(&source, piece)?;
@@ -263,7 +263,7 @@ impl Events {
     }
 
     /// Returns the file with all that was in it.
-    pub const fn to_json(&self) -> &Value {
+    pub fn to_json(&self) -> &Value {
         &self.raw
     }
 }

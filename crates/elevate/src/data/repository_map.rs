@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,8 @@ pub struct RepositoryMap {
     pub repositories: Vec<Repository>,
     /// Whose it is.
     pub origin: Origin,
-    /// The whole file.
-    pub raw: Value,
+    /// The whole file; shared, as the data is cloned for each machine of a fleet.
+    pub raw: Arc<Value>,
 }
 
 /// For one pair of major versions.
@@ -154,12 +155,12 @@ impl RepositoryMap {
                 distro: entry.distro,
             }));
         }
-        let (version, raw) = (form.version_format, source.parse()?);
+        let (version, raw) = (form.version_format, Arc::new(source.parse()?));
         Ok(RepositoryMap { version, mappings, repositories, origin: Origin::default(), raw })
     }
 
     /// Returns the file with all that was in it.
-    pub const fn to_json(&self) -> &Value {
+    pub fn to_json(&self) -> &Value {
         &self.raw
     }
 }

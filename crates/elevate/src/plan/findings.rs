@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fate, Planned, Target, Transaction, Way, Wishes};
+use super::{Costs, Fate, Planned, Target, Way, Wishes};
 use crate::{
-    data::{Data, check},
+    data::{Data, check, repository_map, signatures::Known},
     evolve::Evolved,
     facts::Facts,
+    rules,
 };
 
-/// Files of the package database and its journals need room besides what packages bring.
-const SPARE_BYTES: u64 = 256 << 20;
+/// The group of what the plan itself finds.
+const OF_PLAN: &str = "plan";
 /// Names in a sentence at most.
 const NAMED: usize = 15;
 
@@ -39,11 +40,49 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What it is about: what a rule looks at, or `plan`.
+    #[serde(default)]
+    pub group: String,
+    /// Why it matters.
+    #[serde(default)]
+    pub explanation: Option<String>,
+    /// What it was found in.
+    #[serde(default)]
+    pub evidence: Vec<String>,
+    /// Whether `fix` can do it.
+    #[serde(default)]
+    pub can_be_fixed: bool,
 }
 
 fn finding(level: Level, code: &str, message: impl Into<String>, remedy: &str) -> Finding {
     let remedy = Some(remedy.to_string()).filter(|remedy| !remedy.is_empty());
-    Finding { level, code: code.to_string(), message: message.into(), remedy }
+    let (code, message, group) = (code.to_string(), message.into(), OF_PLAN.to_string());
+    Finding { level, code, message, remedy, group, explanation: None, evidence: Vec::new(), can_be_fixed: false }
+}
+
+/// What the rules found.
+pub fn of_rules(facts: &Facts, target: &Target, findings: &mut Vec<Finding>) {
+    if facts.probes.is_none() {
+        findings.push(finding(
+            Level::Ask,
+            "no_probes",
+            "the facts were written by a program that knew no rules, so that none was asked",
+            "collect the facts again",
+        ));
+    }
+    for found in rules::ask(facts, target.release) {
+        let Some(rule) = rules::by_id(&found.id) else { continue };
+        findings.push(Finding {
+            level: rule.level,
+            code: found.id,
+            message: rule.title.clone(),
+            remedy: Some(rule.remedy.clone()),
+            group: rule.group.clone(),
+            explanation: Some(rule.explanation.clone()),
+            evidence: found.evidence,
+            can_be_fixed: !rule.edits.is_empty(),
+        });
+    }
 }
 
 /// What can be said before the solver is asked.
@@ -58,7 +97,9 @@ pub fn before(
     let mut findings = Vec::new();
     releases(facts, target, &mut findings);
     drivers(facts, data, target, &mut findings);
-    repositories(facts, data, &mut findings);
+    paths(facts, data, target, &mut findings);
+    repositories(facts, data, target, &mut findings);
+    packages_of_others(facts, data, &mut findings);
     config(facts, &mut findings);
     for (event, other, key) in &evolved.ambiguous {
         let level = if wishes.strict { Level::Block } else { Level::Tell };
@@ -142,7 +183,44 @@ fn drivers(facts: &Facts, data: &Data, target: &Target, findings: &mut Vec<Findi
     }
 }
 
-fn repositories(facts: &Facts, data: &Data, findings: &mut Vec<Finding>) {
+/// A target that the data knows no way to.
+fn paths(facts: &Facts, data: &Data, target: &Target, findings: &mut Vec<Finding>) {
+    let source = facts.os.release;
+    for targets in data.upgrade_paths.iter().filter_map(|paths| paths.targets(source)) {
+        if source.major != target.release.major && !targets.contains(&target.release) {
+            let known: Vec<String> = targets.iter().map(ToString::to_string).collect();
+            let message =
+                format!("the data knows no way from {source} to {}, but to {}", target.release, known.join(", "));
+            findings.push(finding(Level::Ask, "unknown_path", message, "go to one of these"));
+        }
+    }
+}
+
+/// Packages that no key of the distribution or of an active vendor has signed: no event speaks of them.
+fn packages_of_others(facts: &Facts, data: &Data, findings: &mut Vec<Finding>) {
+    let known = Known::new(&data.signatures);
+    let others = facts.packages.iter().filter(|package| !known.is_ours(package) && !package.key_id.is_empty());
+    let others: Vec<String> = others.map(|package| format!("{} (key {})", package.nevra(), package.key_id)).collect();
+    if others.is_empty() {
+        return;
+    }
+    let message = format!("{} packages are signed by keys that the data does not know", others.len());
+    let remedy =
+        "they stay if they can; give the vendor's files in vendors.d, or ask its maker for the target's packages";
+    findings.push(Finding { evidence: others, ..finding(Level::Ask, "third_party", message, remedy) });
+}
+
+fn repositories(facts: &Facts, data: &Data, target: &Target, findings: &mut Vec<Finding>) {
+    let named: BTreeSet<&str> = target.repositories.iter().map(|repository| repository.id.as_str()).collect();
+    for wanted in repository_map::wanted(&data.repository_maps, facts, target.release) {
+        if !named.contains(wanted.repoid.as_str()) {
+            let message = format!(
+                "the map wants \"{}\" for \"{}\", and it is not among the target's",
+                wanted.repoid, wanted.follows
+            );
+            findings.push(finding(Level::Ask, "repository_not_named", message, "name it with --repository"));
+        }
+    }
     let known: BTreeSet<&str> = data
         .repository_maps
         .iter()
@@ -180,7 +258,7 @@ fn config(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 /// What can be said once the fates are known.
-pub fn after(facts: &Facts, packages: &[Planned], transaction: &Transaction, findings: &mut Vec<Finding>) {
+pub fn after(facts: &Facts, packages: &[Planned], costs: &Costs, findings: &mut Vec<Finding>) {
     let of = |fate: Fate| packages.iter().filter(move |package| package.fate == fate);
     for package in of(Fate::Remove).filter(|package| check::PROTECTED.contains(&package.name.as_str())) {
         let message = format!("{} would go, and a machine needs it", package.name);
@@ -219,7 +297,7 @@ pub fn after(facts: &Facts, packages: &[Planned], transaction: &Transaction, fin
         ));
     }
     services(facts, packages, findings);
-    space(facts, transaction, findings);
+    space(facts, costs, findings);
 }
 
 /// A service whose program goes with its package.
@@ -245,16 +323,16 @@ fn services(facts: &Facts, packages: &[Planned], findings: &mut Vec<Finding>) {
     }
 }
 
-fn space(facts: &Facts, transaction: &Transaction, findings: &mut Vec<Finding>) {
-    let Some(mount) = facts.mounts.iter().find(|mount| mount.path == "/") else { return };
-    if !mount.is_writable {
-        findings.push(finding(Level::Block, "read_only", "/ cannot be written", "mount it for writing"));
+fn space(facts: &Facts, costs: &Costs, findings: &mut Vec<Finding>) {
+    for mount in
+        facts.mounts.iter().filter(|mount| !mount.is_writable && matches!(mount.path.as_str(), "/" | "/usr" | "/boot"))
+    {
+        let message = format!("{} cannot be written", mount.path);
+        findings.push(finding(Level::Block, "read_only", message, "mount it for writing"));
     }
-    // Old and new files are there together until the transaction ends, and the packages besides.
-    let grows = u64::try_from(transaction.grows_bytes).unwrap_or(0);
-    let needed = transaction.download_bytes * 2 + grows + SPARE_BYTES;
-    if mount.free_bytes < needed && !transaction.install.is_empty() {
-        let message = format!("/ has {} MiB free, and {} MiB are needed", mount.free_bytes >> 20, needed >> 20);
+    for room in costs.rooms.iter().filter(|room| room.free_bytes < room.needed_bytes) {
+        let (path, free, needed) = (&room.path, room.free_bytes >> 20, room.needed_bytes >> 20);
+        let message = format!("{path} has {free} MiB free, and {needed} MiB are needed");
         findings.push(finding(Level::Block, "space", message, "make room"));
     }
 }

@@ -1,6 +1,8 @@
 //! The plan: what becomes of each package, and why. `plan = f(facts, data, repositories, wishes)`; the same input has the same
 //! plan, in whatever order things are named.
 
+mod brand;
+mod cost;
 mod fate;
 mod findings;
 mod installed;
@@ -22,6 +24,7 @@ use crate::{
     release::Release,
 };
 
+pub use cost::{Costs, Room};
 pub use findings::{Finding, Level};
 
 /// The newest form of the document.
@@ -36,6 +39,9 @@ pub struct Target {
     pub release: Release,
     /// Its repositories.
     pub repositories: Vec<TargetRepository>,
+    /// A folder where what was read of them is kept for the next plan.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
 }
 
 /// A repository of the target.
@@ -94,8 +100,23 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// What becomes of each package, by name.
     pub packages: Vec<Planned>,
-    /// What is done; nothing if a finding blocks.
+    /// What is done; nothing where the solver found no way.
     pub transaction: Transaction,
+    /// What it takes.
+    #[serde(default)]
+    pub costs: Costs,
+}
+
+/// What can be done now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing blocks.
+    Ready,
+    /// What blocks can be mended by edits that rules propose.
+    Fixable,
+    /// Something blocks that only a person can remove.
+    Blocked,
 }
 
 /// What becomes of a package.
@@ -181,9 +202,9 @@ pub struct Install {
 /// Makes the plan. Repositories are read from their folders; nothing else is looked at but the arguments.
 pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Result<Plan> {
     let data = &data.of_way(facts, target.release);
-    let wishes = &wishes.with(&data.lists);
     let mut pool = Pool::new(&facts.arch).map_err(Error::Repositories)?;
     repositories::load(&mut pool, target)?;
+    let wishes = &brand::with_target(&wishes.with(&data.lists), facts, &mut pool)?;
     let events = evolve::relevant(data.all_events(), &facts.arch, facts.os.release, target.release);
     let set = packages_that_evolve(facts, data, wishes);
     let mode = if wishes.strict { Mode::Strict } else { Mode::Leapp };
@@ -198,7 +219,9 @@ pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Res
         None => Vec::new(),
     };
     let transaction = solution.as_ref().map(|solution| transaction(facts, solution)).unwrap_or_default();
-    findings::after(facts, &packages, &transaction, &mut findings);
+    let costs = solution.as_ref().map(|solution| cost::costs(facts, solution)).unwrap_or_default();
+    findings::after(facts, &packages, &costs, &mut findings);
+    findings::of_rules(facts, target, &mut findings);
     findings.sort();
     findings.dedup();
     Ok(Plan {
@@ -209,6 +232,7 @@ pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Res
         findings,
         packages,
         transaction,
+        costs,
     })
 }
 
@@ -396,6 +420,16 @@ impl Plan {
     /// Returns whether something forbids it.
     pub fn is_blocked(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Level::Block)
+    }
+
+    /// Returns what can be done now.
+    pub fn verdict(&self) -> Verdict {
+        let blocks: Vec<&Finding> = self.findings.iter().filter(|finding| finding.level == Level::Block).collect();
+        match blocks.iter().all(|finding| finding.can_be_fixed) {
+            _ if blocks.is_empty() => Verdict::Ready,
+            true => Verdict::Fixable,
+            false => Verdict::Blocked,
+        }
     }
 
     /// Returns what becomes of the packages with a name.

@@ -1,8 +1,8 @@
 //! The target's repositories, as they lie in folders.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anima_repodata::Repomd;
+use anima_repodata::{Checksum, Record, Repomd};
 use anima_solver::{DEFAULT_PRIORITY, Pool, RepodataFiles};
 
 use super::{Target, TargetRepository};
@@ -13,22 +13,63 @@ pub fn load(pool: &mut Pool, target: &Target) -> Result<()> {
     let mut repositories: Vec<&TargetRepository> = target.repositories.iter().collect();
     repositories.sort_by(|a, b| a.id.cmp(&b.id));
     for repository in repositories {
-        let (primary, filelists) = files(repository)?;
-        let files = RepodataFiles { primary: &primary, filelists: filelists.as_deref(), cache: None };
+        let found = files(repository, target.cache.as_deref())?;
+        let files = RepodataFiles {
+            primary: &found.primary,
+            filelists: found.filelists.as_deref(),
+            cache: found.cache.as_deref(),
+        };
         pool.add_repository(&repository.id, DEFAULT_PRIORITY, &files).map_err(Error::Repositories)?;
     }
     Ok(())
 }
 
-fn files(repository: &TargetRepository) -> Result<(PathBuf, Option<PathBuf>)> {
+/// The files of a repository that count, verified.
+struct Files {
+    primary: PathBuf,
+    filelists: Option<PathBuf>,
+    cache: Option<PathBuf>,
+}
+
+fn files(repository: &TargetRepository, cache: Option<&Path>) -> Result<Files> {
     let path = repository.folder.join("repodata/repomd.xml");
-    let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let bytes = read(&path)?;
     let wrong = |reason: String| Error::Data { place: Place { file: path.clone(), line: 1, column: 1 }, reason };
     let repomd = Repomd::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
     let primary = repomd.record("primary").map_err(|error| wrong(error.to_string()))?;
-    let filelists = repomd.record("filelists").ok();
+    let primary_path = verified(repository, primary)?;
     // A repository without files of its own has a stub of them.
-    Ok((repository.folder.join(&primary.location), filelists.map(|record| repository.folder.join(&record.location))))
+    let filelists = repomd.record("filelists").ok();
+    let filelists_path = filelists.map(|record| verified(repository, record)).transpose()?;
+    // Named by what is in it, so that a repository that changed is read anew.
+    let name = |folder: &Path| {
+        let filelists = filelists.map(|record| record.checksum.hex.as_str()).unwrap_or_default();
+        folder.join(format!("{}-{:.16}.solv", primary.checksum.hex, filelists))
+    };
+    Ok(Files { primary: primary_path, filelists: filelists_path, cache: cache.map(name) })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+}
+
+/// Returns the path of a file that the index names, once it is what the index says: a mirror may have been cut off.
+fn verified(repository: &TargetRepository, record: &Record) -> Result<PathBuf> {
+    let path = repository.folder.join(&record.location);
+    let refused = |reason: String| Error::Repository { id: repository.id.clone(), reason };
+    if record.location.split('/').any(|part| part == "..") || record.location.starts_with('/') {
+        return Err(refused(format!("its index names a file outside of it: {}", record.location)));
+    }
+    let bytes = read(&path)?;
+    if record.size_bytes.is_some_and(|size| size != bytes.len() as u64) {
+        let size = record.size_bytes.unwrap_or_default();
+        let reason = format!("{} has {} of {size} bytes; fetch it again", record.location, bytes.len());
+        return Err(refused(reason));
+    }
+    if record.checksum.kind == "sha256" && Checksum::sha256(&bytes) != record.checksum {
+        return Err(refused(format!("{} is not what the index says; fetch it again", record.location)));
+    }
+    Ok(path)
 }
 
 /// Returns whether a repository has a package of that name.

@@ -9,7 +9,9 @@ use anima_elevate::{
     data::{Data, Events},
     facts::{FACTS_VERSION, Facts, Installed, Os},
     plan::{Plan, Target, TargetRepository, Wishes, plan},
+    probes::Probes,
 };
+use anima_repodata::Checksum;
 
 /// A package of a repository: name, version, requires, obsoletes.
 pub type Available<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str]);
@@ -41,7 +43,7 @@ pub fn facts(packages: Vec<Installed>) -> Facts {
         mounts: vec![],
         services: vec![],
         modules_loaded: vec![],
-        probes: None,
+        probes: Some(Probes::default()),
     }
 }
 
@@ -55,9 +57,11 @@ pub fn repository(folder: &Path, packages: &[Available<'_>]) {
             "<package type=\"rpm\"><name>{name}</name><arch>x86_64</arch><version epoch=\"0\" ver=\"{version}\" rel=\"1.el2\"/>\
              <checksum type=\"sha256\" pkgid=\"YES\">{:064x}</checksum><size package=\"500\" installed=\"2000\"/>\
              <location href=\"{name}.rpm\"/><format><rpm:vendor>Seed</rpm:vendor><rpm:provides>\
-             <rpm:entry name=\"{name}\" flags=\"EQ\" epoch=\"0\" ver=\"{version}\" rel=\"1.el2\"/></rpm:provides>\
+             <rpm:entry name=\"{name}\" flags=\"EQ\" epoch=\"0\" ver=\"{version}\" rel=\"1.el2\"/>{}</rpm:provides>\
              <rpm:requires>{}</rpm:requires><rpm:obsoletes>{}</rpm:obsoletes></format></package>",
             1,
+            // A package that is called so says which distribution it is.
+            if name.ends_with("-release") { "<rpm:entry name=\"system-release\"/>" } else { "" },
             entries(requires),
             entries(obsoletes)
         )
@@ -67,11 +71,11 @@ pub fn repository(folder: &Path, packages: &[Available<'_>]) {
         packages.len(),
         packages.iter().map(package).collect::<String>()
     );
-    fs::write(folder.join("repodata/primary.xml"), primary).unwrap();
+    fs::write(folder.join("repodata/primary.xml"), &primary).unwrap();
     let repomd = format!(
         "<repomd xmlns=\"http://linux.duke.edu/metadata/repo\"><revision>1</revision><data type=\"primary\">\
-         <checksum type=\"sha256\">{:064x}</checksum><location href=\"repodata/primary.xml\"/><timestamp>1</timestamp></data></repomd>",
-        1
+         <checksum type=\"sha256\">{}</checksum><location href=\"repodata/primary.xml\"/><timestamp>1</timestamp></data></repomd>",
+        Checksum::sha256(primary.as_bytes()).hex
     );
     fs::write(folder.join("repodata/repomd.xml"), repomd).unwrap();
 }
@@ -103,6 +107,6 @@ pub fn plan_of(packages: Vec<Installed>, events: &[String], available: &[Availab
     let folder = tempfile::tempdir().unwrap();
     repository(folder.path(), available);
     let repositories = vec![TargetRepository { id: "base".into(), folder: folder.path().to_path_buf() }];
-    let target = Target { release: "2".parse().unwrap(), repositories };
+    let target = Target { release: "2".parse().unwrap(), repositories, cache: None };
     plan(&facts(packages), &data(events), &target, wishes).unwrap()
 }

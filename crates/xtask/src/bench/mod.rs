@@ -2,6 +2,7 @@
 //! line for each figure. What the figures are for is in docs/PERFORMANCE.md.
 
 mod buildroot;
+mod elevate;
 mod idle;
 mod mock;
 mod pipeline;
@@ -21,6 +22,8 @@ use crate::tidy;
 pub enum Bench {
     /// Clean buildroots, cold and warm, the overhead of a task, four builds at once; beside `dnf --installroot` and mock.
     Buildroot,
+    /// The plan of an upgrade with 1,500 packages of 18,000, cold and again, and of a fleet of 1,000 machines.
+    Elevate,
     /// The idle system, all roles in one: memory, processor time, time until it is ready.
     Idle,
     /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`.
@@ -46,6 +49,7 @@ pub fn run(bench: Bench, json: bool) -> Result<()> {
     let figures = runtime.block_on(async {
         match bench {
             Bench::Buildroot => buildroot::measure(&program).await,
+            Bench::Elevate => elevate::measure(&program),
             Bench::Idle => idle::measure(&program).await,
             Bench::Pipeline => pipeline::measure(&program).await,
             Bench::Plan => plan::measure(),

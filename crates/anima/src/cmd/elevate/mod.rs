@@ -1,9 +1,13 @@
 //! `anima elevate`: upgrades of this machine, or of another root, that can be taken back.
 
 mod act;
+mod fix;
+mod fleet;
 mod health;
+mod inputs;
 mod plan;
 mod rehearse;
+mod report;
 mod watch;
 
 use std::path::PathBuf;
@@ -29,15 +33,20 @@ pub enum Elevate {
     /// Look at the data of the way: package evolution events, repository maps, drivers
     #[command(subcommand)]
     Data(plan::DataCommand),
-    /// Say what would become of each package, and what is in the way (exit code 5 if something blocks)
-    Plan(plan::PlanArgs),
+    /// Say what would become of each package, and what is in the way (exit code 5 if something blocks, 8 if edits can mend
+    /// that); with the facts of many machines, which of them have equal plans
+    Plan(inputs::PlanArgs),
     /// Say why a package would be kept, upgraded, replaced, removed or installed
     Why {
         /// The package's name
         package: String,
         #[command(flatten)]
-        plan: plan::PlanArgs,
+        plan: inputs::PlanArgs,
     },
+    Report(report::ReportCommand),
+    Fix(fix::Fix),
+    /// Plan many machines from their facts: groups of equal plans, outliers, and waves to go in
+    Fleet(inputs::PlanArgs),
     Rehearse(rehearse::Rehearse),
     Act(act::Act),
     Health(health::Health),
@@ -76,6 +85,9 @@ impl Elevate {
             Elevate::Data(data) => data.run(output),
             Elevate::Plan(arguments) => plan::plan(&arguments, output),
             Elevate::Why { package, plan: arguments } => plan::why(&package, &arguments, output),
+            Elevate::Report(report) => report.run(output),
+            Elevate::Fix(fix) => fix.run(output),
+            Elevate::Fleet(arguments) => fleet::run(&arguments, output),
             Elevate::Rehearse(rehearse) => rehearse.run(output),
             Elevate::Act(act) => act.run(output),
             Elevate::Health(health) => health.run(output),

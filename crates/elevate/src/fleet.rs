@@ -1,0 +1,193 @@
+//! Many machines at once: their facts are planned on one machine, equal plans are one group, and who differs from the others is
+//! named with what differs. A plan is a function of facts, so no agent is needed on any of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Result,
+    data::Data,
+    facts::Facts,
+    plan::{Level, Plan, Target, Verdict, Wishes, plan},
+};
+
+/// The newest form of the document.
+pub const FLEET_VERSION: u32 = 1;
+/// A group with less than one in so many machines is of outliers.
+const OUTLIER_SHARE: usize = 50;
+/// Of each group, one in so many machines goes with the first wave after the pilots.
+const FIRST_WAVE_SHARE: usize = 10;
+/// Differences that are named of each kind.
+const MAX_NAMED: usize = 20;
+
+/// What becomes of a fleet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// The form.
+    pub version: u32,
+    /// Machines with equal plans, the largest group first.
+    pub groups: Vec<Group>,
+    /// Who goes when: pilots, a tenth, the rest. Machines that something blocks are in none.
+    pub waves: Vec<Wave>,
+    /// Machines that could not be planned, with the reason.
+    pub failed: BTreeMap<String, String>,
+}
+
+/// Machines with equal plans.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its number, by which waves and people name it.
+    pub number: usize,
+    /// The machines, by name.
+    pub hosts: Vec<String>,
+    /// What can be done now.
+    pub verdict: Verdict,
+    /// What is in the way or to be decided: level, code and message.
+    pub findings: BTreeSet<(Level, String, String)>,
+    /// How many packages come and how many go.
+    pub counts: (usize, usize),
+    /// What this group differs in from the largest one with the same release; none for that.
+    pub differs: Option<Difference>,
+    /// Whether so few machines are in it that somebody should look.
+    pub is_outlier: bool,
+}
+
+/// What one group has and another does not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The other group.
+    pub from: usize,
+    /// Packages that are only here afterwards.
+    pub more: Vec<String>,
+    /// Packages that are only there afterwards.
+    pub less: Vec<String>,
+    /// Findings that are only here.
+    pub findings: Vec<String>,
+}
+
+/// Machines that go together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Its name.
+    pub name: String,
+    /// The machines.
+    pub hosts: Vec<String>,
+}
+
+/// Plans all machines, each known by a name, on so many threads; `done` is told how many of all are.
+pub fn plan_all(
+    hosts: &BTreeMap<String, Facts>,
+    data: &Data,
+    target: &Target,
+    wishes: &Wishes,
+    threads: usize,
+    done: impl Fn(usize) + Sync,
+) -> Fleet {
+    let jobs: Vec<(&String, &Facts)> = hosts.iter().collect();
+    let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let plans: Mutex<BTreeMap<String, Result<Plan>>> = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, jobs.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((name, facts)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let plan = plan(facts, data, target, wishes);
+                    plans.lock().unwrap_or_else(PoisonError::into_inner).insert((*name).clone(), plan);
+                    done(finished.fetch_add(1, Ordering::Relaxed) + 1);
+                }
+            });
+        }
+    });
+    group(plans.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What makes two plans equal: the release, what comes and goes, and what is in the way.
+#[derive(Clone, Eq, PartialEq, Ord, PartialOrd)]
+struct Signature {
+    source: String,
+    verdict: Verdict,
+    comes: BTreeSet<String>,
+    goes: BTreeSet<String>,
+    findings: BTreeSet<(Level, String, String)>,
+}
+
+impl Signature {
+    fn of(plan: &Plan) -> Signature {
+        let findings = plan.findings.iter().filter(|finding| finding.level != Level::Tell);
+        Signature {
+            source: format!("{} {}", plan.source.id, plan.source.release),
+            verdict: plan.verdict(),
+            comes: plan.transaction.install.iter().map(|install| install.nevra.clone()).collect(),
+            goes: plan.transaction.erase.iter().cloned().collect(),
+            findings: findings.map(|found| (found.level, found.code.clone(), found.message.clone())).collect(),
+        }
+    }
+}
+
+fn group(plans: BTreeMap<String, Result<Plan>>) -> Fleet {
+    let mut failed = BTreeMap::new();
+    let mut groups: BTreeMap<Signature, Vec<String>> = BTreeMap::new();
+    for (name, plan) in plans {
+        match plan {
+            Ok(plan) => groups.entry(Signature::of(&plan)).or_default().push(name),
+            Err(error) => drop(failed.insert(name, error.to_string())),
+        }
+    }
+    let count: usize = groups.values().map(Vec::len).sum();
+    let mut sorted: Vec<(Signature, Vec<String>)> = groups.into_iter().collect();
+    sorted.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.1.cmp(&b.1)));
+    let described: Vec<Group> = sorted
+        .iter()
+        .enumerate()
+        .map(|(at, (signature, hosts))| {
+            let largest = sorted.iter().position(|(other, _)| other.source == signature.source).unwrap_or(at);
+            Group {
+                number: at + 1,
+                hosts: hosts.clone(),
+                verdict: signature.verdict,
+                findings: signature.findings.clone(),
+                counts: (signature.comes.len(), signature.goes.len()),
+                differs: (largest != at).then(|| difference(largest + 1, &sorted[largest].0, signature)),
+                is_outlier: at > 0 && hosts.len() * OUTLIER_SHARE < count.max(OUTLIER_SHARE + 1),
+            }
+        })
+        .collect();
+    let waves = waves(&described);
+    Fleet { version: FLEET_VERSION, groups: described, waves, failed }
+}
+
+fn difference(from: usize, other: &Signature, own: &Signature) -> Difference {
+    let named = |all: Vec<&String>| {
+        let count = all.len();
+        let mut named: Vec<String> = all.into_iter().take(MAX_NAMED).cloned().collect();
+        if count > MAX_NAMED {
+            named.push(format!("and {} more", count - MAX_NAMED));
+        }
+        named
+    };
+    Difference {
+        from,
+        more: named(own.comes.difference(&other.comes).collect()),
+        less: named(other.comes.difference(&own.comes).collect()),
+        findings: own.findings.difference(&other.findings).map(|found| format!("{} [{}]", found.2, found.1)).collect(),
+    }
+}
+
+/// One machine of each group that can go first, then a tenth of each, then the rest.
+fn waves(groups: &[Group]) -> Vec<Wave> {
+    let ready = || groups.iter().filter(|group| group.verdict == Verdict::Ready);
+    let first = |group: &Group| 1 + (group.hosts.len() - 1).div_ceil(FIRST_WAVE_SHARE);
+    let of = |name: &str, hosts: Vec<String>| Wave { name: name.to_string(), hosts };
+    let waves = [
+        of("pilot", ready().flat_map(|group| group.hosts.iter().take(1)).cloned().collect()),
+        of("first", ready().flat_map(|group| &group.hosts[1..first(group)]).cloned().collect()),
+        of("rest", ready().flat_map(|group| &group.hosts[first(group)..]).cloned().collect()),
+    ];
+    waves.into_iter().filter(|wave| !wave.hosts.is_empty()).collect()
+}
