@@ -11,8 +11,8 @@
 //! supervisor lives exactly as long as the caller holds its end of a socket: if the caller dies, however it dies, the
 //! kernel closes the socket, and everything inside is killed.
 //!
-//! The crate refuses to be a container engine: there are no images, no network but loopback, no way in for a
-//! terminal, and no way to run as anything but root.
+//! The crate refuses to be a container engine: there are no images, no network but loopback, and no way to run as
+//! anything but root.
 
 mod cgroup;
 mod disk;
@@ -21,6 +21,7 @@ mod init;
 mod outcome;
 mod running;
 mod spec;
+mod terminal;
 mod wire;
 
 pub use error::Error;
@@ -28,6 +29,7 @@ pub use init::init_main;
 pub use outcome::{Enforced, Exit, Outcome, Via};
 pub use running::{Canceller, Log, Running, Sandbox};
 pub use spec::{Access, Disk, Identity, Limits, Mount, Spec, UserNamespace};
+pub use terminal::Terminal;
 
 /// The one argument that the helper program is started with.
 pub const HELPER_ARGUMENT: &str = "sandbox-init";

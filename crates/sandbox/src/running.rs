@@ -12,7 +12,7 @@ use rustix::net::SendFlags;
 
 use crate::disk::Watch;
 use crate::wire::{self, CANCEL, LOG_TOO_LONG, Report};
-use crate::{Enforced, Error, Exit, Outcome, Spec};
+use crate::{Enforced, Error, Exit, Outcome, Spec, Terminal};
 
 /// Starts sandboxes.
 #[derive(Debug)]
@@ -24,11 +24,26 @@ impl Sandbox {
     /// `helper` is a program that calls [`crate::init_main`] when its first argument is
     /// [`crate::HELPER_ARGUMENT`]; a program may name itself. All of this blocks; async callers use a blocking thread.
     pub fn spawn(spec: &Spec, helper: &Path) -> Result<Running, Error> {
+        let (log, log_end) = io::pipe()?;
+        let (mut running, control) = Sandbox::start(spec, helper, log_end.into())?;
+        running.log = Some(Log { pipe: log, left_bytes: spec.limits.log_bytes, control });
+        Ok(running)
+    }
+
+    /// The same with a terminal in place of the log: for a person at a shell inside.
+    pub fn spawn_on_terminal(spec: &Spec, helper: &Path) -> Result<(Running, Terminal), Error> {
+        let (terminal, end) = Terminal::pair()?;
+        let spec = Spec { has_terminal: true, ..spec.clone() };
+        let (running, _) = Sandbox::start(&spec, helper, end)?;
+        Ok((running, terminal))
+    }
+
+    /// Returns once the command was executed, with `output` as its stdout and stderr.
+    fn start(spec: &Spec, helper: &Path, output: OwnedFd) -> Result<(Running, Control), Error> {
         spec.check()?;
         let (ours, theirs) = UnixStream::pair()?;
-        let (log, log_end) = io::pipe()?;
         let child =
-            start(helper, theirs, log_end).map_err(|source| Error::Helper { helper: helper.to_owned(), source })?;
+            start(helper, theirs, output).map_err(|source| Error::Helper { helper: helper.to_owned(), source })?;
         let control = Control(Arc::new(ours));
         let mut running =
             Running { log: None, enforced: None, control: control.clone(), child, disk: None, ended: None };
@@ -44,20 +59,19 @@ impl Sandbox {
             Report::Ended(outcome) => running.ended = Some(outcome),
         }
         running.disk = spec.disk.clone().map(|disk| Watch::start(disk, control.clone())).transpose()?;
-        running.log = Some(Log { pipe: log, left_bytes: spec.limits.log_bytes, control });
-        Ok(running)
+        Ok((running, control))
     }
 }
 
 /// The command of the helper is dropped here, and with it the caller's copies of the far ends.
-fn start(helper: &Path, control: UnixStream, log: io::PipeWriter) -> io::Result<Child> {
+fn start(helper: &Path, control: UnixStream, output: OwnedFd) -> io::Result<Child> {
     Command::new(helper)
         .arg(crate::HELPER_ARGUMENT)
         .env_clear()
         .current_dir("/")
         .stdin(OwnedFd::from(control))
-        .stdout(Stdio::from(log.try_clone()?))
-        .stderr(Stdio::from(log))
+        .stdout(Stdio::from(output.try_clone()?))
+        .stderr(Stdio::from(output))
         // A Ctrl-C at the caller's terminal is the caller's to handle.
         .process_group(0)
         .spawn()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// The version of [`Spec`] that this library writes and reads; helper and caller are usually one binary.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Longest run that is allowed without saying so: the slowest packages of a distribution take most of a day.
 const DEFAULT_WALL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,6 +48,8 @@ pub struct Spec {
     pub limits: Limits,
     /// What it may write, where somebody counts; nothing is counted without it.
     pub disk: Option<Disk>,
+    /// Whether stdin, stdout and stderr are a terminal: see [`crate::Sandbox::spawn_on_terminal`].
+    pub(crate) has_terminal: bool,
 }
 
 /// How much may be written below a folder of the host: the upper folder of an overlay.
@@ -177,6 +179,7 @@ impl Spec {
             user_namespace: UserNamespace::WhenPossible,
             limits: Limits::default(),
             disk: None,
+            has_terminal: false,
         }
     }
 

@@ -307,3 +307,22 @@ fn a_program_that_is_confined_to_a_folder_makes_sandboxes_whose_root_is_theirs()
         ("1000\nbin dev home lib lib64 proc run sbin sys usr 1\n", Exit::Exited(0))
     );
 }
+
+#[test]
+fn a_person_at_a_terminal_gets_one_of_the_sandboxs_own() {
+    use std::io::{Read, Write};
+    for user_namespace in [UserNamespace::WhenPossible, UserNamespace::Off] {
+        let root = Root::new();
+        let mut spec = root.spec("read word; test -t 0 && test -t 1 && echo \"<$word>\"; stty size");
+        spec.user_namespace = user_namespace;
+
+        let (running, mut terminal) = Sandbox::spawn_on_terminal(&spec, &helper()).unwrap();
+        terminal.write_all(b"hello\n").unwrap();
+        let mut screen = String::new();
+        terminal.read_to_string(&mut screen).unwrap();
+        let outcome = running.wait().unwrap();
+
+        assert_eq!(outcome.exit, Exit::Exited(0), "{screen}");
+        assert!(screen.contains("<hello>\r\n") && screen.contains("0 0"), "{screen:?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, PipeReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -87,8 +88,17 @@ fn follow(command: i32, errors: &PipeReader, link: &UnixStream) -> Result<Inside
     }
 }
 
+/// The terminal is stdout and stderr already.
+fn terminal_again() -> Result<Stdio, Failure> {
+    let fd = io::stdout().as_fd().try_clone_to_owned().step(|| "open the terminal".to_owned())?;
+    Ok(Stdio::from(fd))
+}
+
 fn become_command(spec: &Spec, limit_processes: bool) -> Result<Infallible, Failure> {
     rustix::process::setsid().step(|| "start a session".to_owned())?;
+    if spec.has_terminal {
+        sys::take_terminal().step(|| "take the terminal".to_owned())?;
+    }
     sys::reset_signals();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     privileges::set_limits(&spec.limits, limit_processes)?;
@@ -97,7 +107,8 @@ fn become_command(spec: &Spec, limit_processes: bool) -> Result<Infallible, Fail
     rustix::process::chdir(&spec.cwd).step(|| format!("enter {}", spec.cwd.display()))?;
     sys::close_on_exec_from(3).step(|| "close descriptors".to_owned())?;
     let mut command = Command::new(&spec.command[0]);
-    command.args(&spec.command[1..]).env_clear().envs(&spec.env).stdin(Stdio::null());
+    command.args(&spec.command[1..]).env_clear().envs(&spec.env);
+    command.stdin(if spec.has_terminal { terminal_again()? } else { Stdio::null() });
     seccomp::apply().step(|| "filter system calls".to_owned())?;
     Err(Failure::new(format!("execute {}", spec.command[0]), &command.exec()))
 }

@@ -157,6 +157,12 @@ pub(super) fn reset_signals() {
     }
 }
 
+/// Makes stdout, which is a terminal, the one of this new session.
+pub(super) fn take_terminal() -> io::Result<()> {
+    // SAFETY: takes plain numbers.
+    check(unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCSCTTY, 0) }.into()).map(drop)
+}
+
 /// Removes a capability from what programs could ever gain; false when the kernel knows no such number.
 pub(super) fn drop_from_bounding_set(capability: u32) -> io::Result<bool> {
     // SAFETY: takes plain numbers.
