@@ -8,7 +8,7 @@ use anima_types::{
     event::Event,
     id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, TaskId, TokenId},
     key::{CreateKey, Key},
-    node::Node,
+    node::{DrainNode, Node},
     package::{PackageDetail, PackageSummary},
     platform::Platform,
     product::{CreateProduct, Product},
@@ -235,6 +235,16 @@ impl Client {
     /// Returns all nodes.
     pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
         self.get("api/v1/nodes", NONE).await
+    }
+
+    /// Lets a node take no more tasks.
+    pub async fn drain_node(&self, node: &str, wanted: &DrainNode) -> Result<Node, Error> {
+        self.post(&format!("api/v1/nodes/{node}/drain"), wanted).await
+    }
+
+    /// Lets a node take tasks again.
+    pub async fn undrain_node(&self, node: &str) -> Result<Node, Error> {
+        self.post(&format!("api/v1/nodes/{node}/undrain"), &()).await
     }
 
     /// Returns all keys.

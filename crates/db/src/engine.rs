@@ -130,6 +130,7 @@ impl Address {
             one(2, "node instance", include_str!("../migrations/0002_node_instance.sql")),
             one(3, "task queue", include_str!("../migrations/0003_task_queue.sql")),
             one(4, "gates", include_str!("../migrations/0004_gates.sql")),
+            one(5, "node life", include_str!("../migrations/0005_node_life.sql")),
         ])
     }
 

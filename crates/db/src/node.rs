@@ -1,10 +1,15 @@
 //! Nodes, as they said of themselves when they last asked for work.
 
-use anima_types::{Arch, Timestamp, lease::Claim, task};
+use anima_types::{
+    Arch, Timestamp,
+    lease::{Claim, Condition},
+    node::Drain,
+    task,
+};
 use sqlx::any::AnyRow;
 
 use crate::{
-    Connection, Result, Write,
+    Connection, Error, Result, Write,
     event::{self, NewEvent},
     row::{Columns, to_json},
 };
@@ -24,12 +29,16 @@ pub struct Node {
     pub version: String,
     /// When it was last heard of.
     pub seen_at: Timestamp,
+    /// How it was then.
+    pub condition: Condition,
+    /// That it takes no more tasks, where somebody wanted so.
+    pub drain: Option<Drain>,
 }
 
 /// Writes what a node says of itself; its first word is an event.
 pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     let updated = sqlx::query(
-        "UPDATE node SET kinds = $2, architectures = $3, slots = $4, version = $5, seen_at = $6 WHERE name = $1",
+        "UPDATE node SET kinds = $2, architectures = $3, slots = $4, version = $5, seen_at = $6, condition = $7 WHERE name = $1",
     )
     .bind(&claim.node)
     .bind(to_json("kinds", &claim.kinds)?)
@@ -37,13 +46,14 @@ pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     .bind(i64::from(claim.slots))
     .bind(&claim.version)
     .bind(write.now.0)
+    .bind(to_json("condition", &claim.condition)?)
     .execute(&mut **write)
     .await?;
     if updated.rows_affected() > 0 {
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO node (name, kinds, architectures, slots, version, seen_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO node (name, kinds, architectures, slots, version, seen_at, condition) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(&claim.node)
     .bind(to_json("kinds", &claim.kinds)?)
@@ -51,6 +61,7 @@ pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     .bind(i64::from(claim.slots))
     .bind(&claim.version)
     .bind(write.now.0)
+    .bind(to_json("condition", &claim.condition)?)
     .execute(&mut **write)
     .await?;
     let message = format!("Node {} asked for work for the first time.", claim.node);
@@ -97,6 +108,21 @@ pub async fn note_instance(write: &mut Write, claim: &Claim) -> Result<Instance>
     Ok(Instance::New)
 }
 
+/// Returns a node that has to be there.
+pub async fn get(connection: &mut Connection, name: &str) -> Result<Node> {
+    let row = sqlx::query("SELECT * FROM node WHERE name = $1").bind(name).fetch_optional(connection).await?;
+    row.as_ref().map(from_row).transpose()?.ok_or_else(|| Error::missing("node", name))
+}
+
+/// Notes whether a node takes no more tasks; who wanted it, and why, is an event.
+pub async fn set_drain(write: &mut Write, name: &str, drain: Option<&Drain>, message: String) -> Result<()> {
+    let json = drain.map(|drain| to_json("drain", drain)).transpose()?;
+    sqlx::query("UPDATE node SET drain = $2 WHERE name = $1").bind(name).bind(json).execute(&mut **write).await?;
+    let verb = if drain.is_some() { "drained" } else { "undrained" };
+    event::record(write, NewEvent { noun: "node", verb, message, ..NewEvent::default() }).await?;
+    Ok(())
+}
+
 /// Notes that a node was heard of.
 pub async fn touch(write: &mut Write, name: &str) -> Result<()> {
     let now = write.now.0;
@@ -118,5 +144,7 @@ fn from_row(row: &AnyRow) -> Result<Node> {
         slots: row.int("slots")?.try_into().unwrap_or(u32::MAX),
         version: row.text("version")?,
         seen_at: row.time("seen_at")?,
+        condition: row.json("condition")?,
+        drain: row.maybe_json("drain")?,
     })
 }

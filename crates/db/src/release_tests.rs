@@ -9,7 +9,7 @@ use anima_types::{
     artifact::Kind,
     gate::{Answer, Gate, Level},
     key::{Algorithm, CreateKey},
-    lease::Claim,
+    lease::{Claim, Condition},
     permission::Role,
     product::CreateProduct,
     task::Kind as TaskKind,
@@ -176,6 +176,7 @@ async fn a_node_is_what_it_last_said_of_itself() {
         version: "0.1.0".into(),
         instance: String::new(),
         wait_secs: 0,
+        condition: Condition::default(),
     };
     node::seen(&mut write, &claim).await.unwrap();
     claim.slots = 4;

@@ -28,7 +28,7 @@ use crate::{
     app::App,
     auth::{self, Caller},
     error::{ApiError, ApiResult, Json, Path, Query},
-    report,
+    node, report,
     route::Route,
     task::is_due,
     work,
@@ -61,7 +61,9 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     let mut events = app.db.subscribe();
     appear(&app, &claim).await?;
     loop {
-        if let Some(lease) = take(&app, &claim).await? {
+        if node::standing(&app, &claim).await? == node::Standing::Takes
+            && let Some(lease) = take(&app, &claim).await?
+        {
             return Ok(Json(lease).into_response());
         }
         if !ready_before(&mut events, until).await {
@@ -85,6 +87,11 @@ async fn appear(app: &App, claim: &Claim) -> ApiResult<()> {
             for task in &lost {
                 take_back(&mut write, task, &format!("{} was started again", claim.node)).await?;
             }
+            // What was drained to be updated has been.
+            if anima_db::node::get(&mut write, &claim.node).await?.drain.is_some_and(|drain| drain.then_end) {
+                let message = format!("Node {} was started again and takes tasks.", claim.node);
+                anima_db::node::set_drain(&mut write, &claim.node, None, message).await?;
+            }
         }
         Instance::Superseded => {
             let message = format!("another process took the name {} since this one was started", claim.node);
@@ -103,13 +110,14 @@ fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
     claim.kinds.iter().try_for_each(|&kind| auth::check(caller, claim_permission(kind), None))
 }
 
-/// Waits until a task became ready, and returns false when the time is over.
+/// Waits until a task became ready, or a node shall take tasks or none, and returns false when the time is over.
 async fn ready_before(events: &mut broadcast::Receiver<anima_types::event::Event>, until: Instant) -> bool {
     loop {
         match tokio::time::timeout_at(until, events.recv()).await {
             Ok(Ok(event)) if event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()) => {
                 return true;
             }
+            Ok(Ok(event)) if event.noun == "node" => return true,
             Ok(Ok(_)) => {}
             // Too many to remember: one of them may have been it.
             Ok(Err(broadcast::error::RecvError::Lagged(_))) => return true,

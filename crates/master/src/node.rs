@@ -1,16 +1,19 @@
-//! Nodes: who takes tasks, and what they work on.
+//! Nodes: who takes tasks, and what they work on; who takes none, and why.
 
+use anima_db::task::Task;
 use anima_types::{
+    Timestamp,
     id::TaskId,
-    lease::{LEASE_SECS, MAX_WAIT_SECS},
-    node::Node,
+    lease::{Claim, LEASE_SECS, MAX_WAIT_SECS, NODE_ENDS, NODE_TOO_OLD, OLDEST_PROTOCOL},
+    node::{Drain, DrainNode, Node, State},
     permission::Permission,
 };
-use axum::extract::State;
+use axum::extract::State as Extract;
 
 use crate::{
     app::App,
-    error::{ApiResult, Json},
+    auth::Caller,
+    error::{ApiError, ApiResult, Json, Path},
     route::Route,
 };
 
@@ -19,11 +22,73 @@ const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    vec![Route::get("/api/v1/nodes", Permission::Read, list)]
+    vec![
+        Route::get("/api/v1/nodes", Permission::Read, list),
+        Route::post("/api/v1/nodes/{node}/drain", Permission::Configure, drain),
+        Route::post("/api/v1/nodes/{node}/undrain", Permission::Configure, undrain),
+    ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Node>>> {
+async fn list(Extract(app): Extract<App>) -> ApiResult<Json<Vec<Node>>> {
     Ok(Json(all(&app).await?))
+}
+
+async fn drain(
+    Extract(app): Extract<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+    Json(wanted): Json<DrainNode>,
+) -> ApiResult<Json<Node>> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    anima_db::node::get(&mut write, &name).await?;
+    let because = wanted.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let end = if wanted.then_end { ", and ends when its tasks are done" } else { "" };
+    let message = format!("Node {name} takes no more tasks{end}{because}.");
+    let drain = Drain { at: write.now, by: caller.name.clone(), reason: wanted.reason, then_end: wanted.then_end };
+    anima_db::node::set_drain(&mut write, &name, Some(&drain), message).await?;
+    write.commit().await?;
+    one(&app, &name).await
+}
+
+async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, caller: Caller) -> ApiResult<Json<Node>> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    if anima_db::node::get(&mut write, &name).await?.drain.is_some() {
+        anima_db::node::set_drain(&mut write, &name, None, format!("Node {name} takes tasks again.")).await?;
+        write.commit().await?;
+    }
+    one(&app, &name).await
+}
+
+async fn one(app: &App, name: &str) -> ApiResult<Json<Node>> {
+    let found = all(app).await?.into_iter().find(|node| node.name == name);
+    found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no node \"{name}\"")))
+}
+
+/// What is given to a node that asks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// A task, when there is one.
+    Takes,
+    /// Nothing for now.
+    Waits,
+}
+
+/// Decides whether a node that asks gets anything. One that never will is told so.
+pub async fn standing(app: &App, claim: &Claim) -> ApiResult<Standing> {
+    if claim.condition.protocol < OLDEST_PROTOCOL {
+        let message = format!("node {} has version {}, which is too old for this master", claim.node, claim.version);
+        return Err(ApiError::conflict(NODE_TOO_OLD, message).hint("update the program on its machine"));
+    }
+    let mut read = app.db.read().await?;
+    let node = anima_db::node::get(&mut read, &claim.node).await?;
+    match node.drain {
+        Some(drain) if drain.then_end => {
+            Err(ApiError::conflict(NODE_ENDS, format!("{} wanted node {} to end", drain.by, claim.node)))
+        }
+        Some(_) => Ok(Standing::Waits),
+        None if claim.condition.problem.is_some() => Ok(Standing::Waits),
+        None => Ok(Standing::Takes),
+    }
 }
 
 /// Returns all nodes.
@@ -32,19 +97,89 @@ pub async fn all(app: &App) -> ApiResult<Vec<Node>> {
     let leased = anima_db::task::list_leased(&mut read).await?;
     let nodes = anima_db::node::list(&mut read).await?;
     let now = app.now();
-    let view = |node: anima_db::node::Node| {
-        let its = leased.iter().filter(|task| task.node.as_deref() == Some(&node.name));
-        let tasks: Vec<TaskId> = its.map(|task| task.id).collect();
-        Node {
-            is_online: !tasks.is_empty() || now.secs_since(node.seen_at) <= ONLINE_SECS,
-            tasks,
-            name: node.name,
-            kinds: node.kinds,
-            architectures: node.architectures,
-            slots: node.slots,
-            version: node.version,
-            seen_at: node.seen_at,
+    Ok(nodes.into_iter().map(|node| view(node, &leased, now)).collect())
+}
+
+fn view(node: anima_db::node::Node, leased: &[Task], now: Timestamp) -> Node {
+    let its = leased.iter().filter(|task| task.node.as_deref() == Some(&node.name));
+    let tasks: Vec<TaskId> = its.map(|task| task.id).collect();
+    let is_online = !tasks.is_empty() || now.secs_since(node.seen_at) <= ONLINE_SECS;
+    let (state, why) = state(&node, is_online, tasks.len());
+    Node {
+        is_online,
+        tasks,
+        state,
+        why,
+        machine: node.condition.machine,
+        name: node.name,
+        kinds: node.kinds,
+        architectures: node.architectures,
+        slots: node.slots,
+        version: node.version,
+        seen_at: node.seen_at,
+    }
+}
+
+/// Decides whether a node takes tasks, and says why not.
+fn state(node: &anima_db::node::Node, is_online: bool, task_count: usize) -> (State, Option<String>) {
+    if !is_online {
+        let drained = node.drain.as_ref().filter(|drain| drain.then_end);
+        let why = drained.map(|drain| format!("{} wanted it to end{}", drain.by, because(drain)));
+        return (State::Away, Some(why.unwrap_or_else(|| "it was not heard of in time".to_string())));
+    }
+    if node.condition.protocol < OLDEST_PROTOCOL {
+        return (State::TooOld, Some(format!("version {} is too old for this master: update it", node.version)));
+    }
+    if let Some(drain) = &node.drain {
+        let state = if task_count > 0 { State::Draining } else { State::Drained };
+        let end = if drain.then_end { ", and to end" } else { "" };
+        return (state, Some(format!("{} wanted it to take no more{end}{}", drain.by, because(drain))));
+    }
+    match &node.condition.problem {
+        Some(problem) => (State::Unfit, Some(problem.clone())),
+        None => (State::Taking, None),
+    }
+}
+
+fn because(drain: &Drain) -> String {
+    drain.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anima_types::lease::{Condition, PROTOCOL};
+
+    fn node(condition: Condition, drain: Option<Drain>) -> anima_db::node::Node {
+        anima_db::node::Node {
+            name: "n1".into(),
+            kinds: Vec::new(),
+            architectures: Vec::new(),
+            slots: 1,
+            version: "0.1.0".into(),
+            seen_at: Timestamp(0),
+            condition,
+            drain,
         }
-    };
-    Ok(nodes.into_iter().map(view).collect())
+    }
+
+    #[test]
+    fn a_node_that_takes_nothing_says_why() {
+        let current = Condition { protocol: PROTOCOL, ..Condition::default() };
+        let full = Condition { problem: Some("its disk is full".into()), ..current.clone() };
+        let drain = |then_end| Drain { at: Timestamp(0), by: "ann".into(), reason: Some("update".into()), then_end };
+        let seen = |condition: &Condition, drain: Option<Drain>, is_online, tasks| {
+            let (state, why) = state(&node(condition.clone(), drain), is_online, tasks);
+            (state, why.unwrap_or_default())
+        };
+
+        assert_eq!(seen(&current, None, true, 0), (State::Taking, String::new()));
+        assert_eq!(seen(&full, None, true, 0), (State::Unfit, "its disk is full".into()));
+        assert_eq!(seen(&current, Some(drain(false)), true, 1).0, State::Draining);
+        let drained = (State::Drained, "ann wanted it to take no more: update".to_string());
+        assert_eq!(seen(&current, Some(drain(false)), true, 0), drained);
+        assert_eq!(seen(&Condition::default(), None, true, 0).0, State::TooOld);
+        assert_eq!(seen(&current, None, false, 0).0, State::Away);
+        assert_eq!(seen(&current, Some(drain(true)), false, 0), (State::Away, "ann wanted it to end: update".into()));
+    }
 }

@@ -8,7 +8,7 @@ use anima_client::{
 };
 use anima_types::{
     artifact,
-    lease::{Claim, Lease, MAX_WAIT_SECS},
+    lease::{Claim, Condition, Lease, MAX_WAIT_SECS},
     release::PlanEntry,
     task::Kind,
     work::{
@@ -45,6 +45,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         version: env!("CARGO_PKG_VERSION").to_string(),
         instance: String::new(),
         wait_secs: MAX_WAIT_SECS,
+        condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
     let runner = Runner::new(client, claim).run(Arc::new(ReleaseHandler), shutdown.into());

@@ -14,7 +14,7 @@ use anima_types::{
     Timestamp,
     id::TaskId,
     key::CreateKey,
-    lease::{Claim, Lease, MAX_WAIT_SECS},
+    lease::{Claim, Condition, Lease, MAX_WAIT_SECS},
     task::Kind,
     work::{Outcome, PhaseTime, SignForm, SignItem, SignOutcome, SignWork, Work},
 };
@@ -60,6 +60,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         version: env!("CARGO_PKG_VERSION").to_string(),
         instance: String::new(),
         wait_secs: MAX_WAIT_SECS,
+        condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
     Runner::new(client, claim).run(handler, shutdown.into()).await.context("could not take sign tasks")

@@ -29,7 +29,7 @@ use anima_buildroot::HostRpm;
 use anima_client::Client;
 use anima_client::lease::{Cancel, Runner};
 use anima_environment::{Environments, Swept, blocking};
-use anima_types::lease::{Claim, MAX_WAIT_SECS};
+use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),
         wait_secs: MAX_WAIT_SECS,
+        condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
     let sweeper = tokio::spawn(sweep_from_time_to_time(Arc::clone(&node)));

@@ -12,6 +12,11 @@ use crate::{
 
 /// A node that is not heard of for so long has lost its task. Heartbeats come every third of it.
 pub const LEASE_SECS: i64 = 30;
+/// How leases and what is in them are formed. Raised when a node that does not know of it would misunderstand a lease: 2 has
+/// roots that are made by the platform's own rpm.
+pub const PROTOCOL: u32 = 2;
+/// The oldest form that a master still speaks.
+pub const OLDEST_PROTOCOL: u32 = 2;
 /// A claim waits so long for a task before it answers "nothing"; below the idle limit of common proxies.
 pub const MAX_WAIT_SECS: u64 = 50;
 
@@ -25,6 +30,10 @@ pub const MAX_LOG_PIECE_BYTES: usize = 1024 * 1024;
 pub const STALE_LEASE: &str = "stale_lease";
 /// The `code` of the answer (409) to a claim of a process whose name another one took since.
 pub const NAME_TAKEN: &str = "name_taken";
+/// The `code` of the answer (409) to a claim of a node whose program is too old for this master.
+pub const NODE_TOO_OLD: &str = "node_too_old";
+/// The `code` of the answer (409) to a claim of a node that shall end when what it works on is done.
+pub const NODE_ENDS: &str = "node_ends";
 /// The `code` of the answer (409) to a piece of a log that begins after the log's end.
 pub const LOG_GAP: &str = "log_gap";
 /// The `code` of the answer (413) to a piece of a log that would pass [`MAX_LOG_BYTES`].
@@ -50,6 +59,38 @@ pub struct Claim {
     pub instance: String,
     /// How long to wait, at most [`MAX_WAIT_SECS`].
     pub wait_secs: u64,
+    /// How it is.
+    #[serde(default)]
+    pub condition: Condition,
+}
+
+/// How a node is, as it says with each claim.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Condition {
+    /// The [`PROTOCOL`] that its program speaks; 0 for one that was made before there was any.
+    #[serde(default)]
+    pub protocol: u32,
+    /// Why it can take nothing just now, in one sentence, such as that its disk is full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What its machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+}
+
+/// What a node's machine has, and how much of it is free.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Machine {
+    /// Processors.
+    pub cores: u32,
+    /// Memory.
+    pub memory_mib: u64,
+    /// Memory that is free, or would be if it were wanted.
+    pub free_memory_mib: u64,
+    /// Room on the disk that it works on.
+    pub free_disk_mib: u64,
+    /// How many processes wanted a processor in the last minute, in hundredths.
+    pub load_percent: u32,
 }
 
 /// A task given to a node. Its secret is the only credential for the task's log, artifacts and report.

@@ -100,9 +100,30 @@ pub struct Buildroot {
     pub packages: Vec<String>,
     /// Packages that every test environment starts with.
     pub test_packages: Vec<String>,
+    /// Whose rpm installs them.
+    #[serde(default, skip_serializing_if = "Bootstrap::is_host")]
+    pub bootstrap: Bootstrap,
     /// Packages that must not be chosen: a name, `name.arch`, or a pattern such as `*-debuginfo`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+}
+
+/// Whose rpm installs the packages of a root.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Bootstrap {
+    /// The node's. The list of what is installed has the format of the node's rpm.
+    #[default]
+    Host,
+    /// The platform's own, which the node's installs first into a root beside it. The list has the platform's own format, and
+    /// scripts see the platform's own rpm.
+    Own,
+}
+
+impl Bootstrap {
+    fn is_host(&self) -> bool {
+        *self == Bootstrap::Host
+    }
 }
 
 /// One repository that a platform is built from.

@@ -284,6 +284,19 @@ pub struct SrcOutcome {
     pub is_noarch: bool,
 }
 
+impl SrcOutcome {
+    /// Returns why the package is not for an architecture, as its spec says it.
+    pub fn excluded(&self, arch: Arch) -> Option<String> {
+        let names =
+            |list: &[String]| list.iter().any(|name| name == arch.name() || (name == "noarch" && self.is_noarch));
+        if !self.exclusive_arch.is_empty() && !names(&self.exclusive_arch) {
+            let named = self.exclusive_arch.join(", ");
+            return Some(format!("ExclusiveArch of the spec has no {}: {named}.", arch.name()));
+        }
+        names(&self.exclude_arch).then(|| format!("ExcludeArch of the spec has {}.", arch.name()))
+    }
+}
+
 /// Binary packages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuildOutcome {

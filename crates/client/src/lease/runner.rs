@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anima_types::lease::{Claim, Lease, MAX_WAIT_SECS, NAME_TAKEN};
+use anima_types::lease::{Claim, Condition, Lease, MAX_WAIT_SECS, NAME_TAKEN, NODE_ENDS, NODE_TOO_OLD, PROTOCOL};
 use reqwest::{Method, StatusCode};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -13,24 +13,42 @@ use crate::{error::Error, http::Client, retry::Backoff};
 const CLAIM_SLACK: Duration = Duration::from_secs(10);
 /// A node looks this often for a master that is away.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// A process whose name another one took says so this often.
-const NAME_TAKEN_WAIT: Duration = Duration::from_secs(60);
+/// A process whose name another one took, or that is too old, says so this often.
+const REFUSED_WAIT: Duration = Duration::from_secs(60);
 /// A node that stops waits so long for tasks that are nearly done.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A node's life: claim, work, report, again.
-#[derive(Debug)]
 pub struct Runner {
     client: Client,
     claim: Claim,
     grace: Duration,
+    takes_one: bool,
+    /// Says how the node is, before each claim.
+    look: Option<Look>,
+}
+
+type Look = Box<dyn Fn() -> Condition + Send + Sync>;
+
+/// Why no more is claimed.
+enum NoMore {
+    /// This process was asked to stop: soon.
+    Stopped,
+    /// What it has is to be done, for as long as it takes.
+    Enough,
 }
 
 impl Runner {
     /// Returns a runner that asks with the claim's words; its `wait_secs` is set to the longest, its `instance` to a new one.
     pub fn new(client: Client, claim: Claim) -> Runner {
         let instance = format!("{:032x}", rand::random::<u128>());
-        Runner { client, claim: Claim { wait_secs: MAX_WAIT_SECS, instance, ..claim }, grace: GRACE }
+        Runner {
+            client,
+            claim: Claim { wait_secs: MAX_WAIT_SECS, instance, ..claim },
+            grace: GRACE,
+            takes_one: false,
+            look: None,
+        }
     }
 
     /// Sets how long tasks may go on after `shutdown`. Then they are given up, and done by another node.
@@ -38,17 +56,33 @@ impl Runner {
         Runner { grace, ..self }
     }
 
-    /// Works until `shutdown` is triggered. An error means that the master will never give this node a task: its token
+    /// Takes one task, does it, and ends.
+    pub fn once(self) -> Runner {
+        Runner { takes_one: true, ..self }
+    }
+
+    /// Says how the node is with each claim, as `look` finds it.
+    pub fn with_condition(self, look: impl Fn() -> Condition + Send + Sync + 'static) -> Runner {
+        Runner { look: Some(Box::new(look)), ..self }
+    }
+
+    /// Works until `shutdown` is triggered, or the master wants it to end. An error means that the master will never give this node a task: its token
     /// is wrong, or its claim is.
     pub async fn run<H: Handler>(self, handler: Arc<H>, shutdown: Cancel) -> Result<(), Error> {
         let (abandon, mut tasks) = (Cancel::new(), JoinSet::new());
         let result = self.work(&handler, &shutdown, &abandon, &mut tasks).await;
+        if let Ok(NoMore::Enough) = result {
+            tokio::select! {
+                () = drain(&mut tasks) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
         let in_time = tokio::time::timeout(self.grace, drain(&mut tasks)).await;
         if in_time.is_err() {
             abandon.trigger();
             drain(&mut tasks).await;
         }
-        result
+        result.map(drop)
     }
 
     async fn work<H: Handler>(
@@ -57,7 +91,7 @@ impl Runner {
         shutdown: &Cancel,
         abandon: &Cancel,
         tasks: &mut JoinSet<()>,
-    ) -> Result<(), Error> {
+    ) -> Result<NoMore, Error> {
         let slots = Arc::new(Semaphore::new(self.claim.slots.max(1) as usize));
         loop {
             let next = async {
@@ -66,8 +100,14 @@ impl Runner {
             };
             let (lease, slot) = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(()),
-                next = next => next?,
+                () = shutdown.cancelled() => return Ok(NoMore::Stopped),
+                next = next => match next {
+                    Err(error) if error.code() == Some(NODE_ENDS) => {
+                        tracing::info!("no more tasks are taken: {error}");
+                        return Ok(NoMore::Enough);
+                    }
+                    next => next?,
+                },
             };
             while tasks.try_join_next().is_some() {}
             tracing::info!(task = lease.task.0, "task {} is taken ({})", lease.task, lease.work.kind().name());
@@ -76,6 +116,9 @@ impl Runner {
                 held.await;
                 drop(slot);
             });
+            if self.takes_one {
+                return Ok(NoMore::Enough);
+            }
         }
     }
 
@@ -95,9 +138,9 @@ impl Runner {
                     }
                 }
                 // Ending would start another process, which would take the name back, and so on for ever.
-                Err(error) if error.code() == Some(NAME_TAKEN) => {
+                Err(error) if matches!(error.code(), Some(NAME_TAKEN | NODE_TOO_OLD)) => {
                     tracing::error!(%error, "no tasks are taken: {error}");
-                    tokio::time::sleep(NAME_TAKEN_WAIT).await;
+                    tokio::time::sleep(REFUSED_WAIT).await;
                 }
                 Err(error) if !error.is_temporary() => return Err(error),
                 Err(error) if !std::mem::replace(&mut is_away, true) => {
@@ -111,7 +154,9 @@ impl Runner {
 
     async fn claim(&self) -> Result<Option<Lease>, Error> {
         let timeout = Duration::from_secs(self.claim.wait_secs) + CLAIM_SLACK;
-        let call = self.client.call(Method::POST, "api/v1/leases").json(&self.claim).limited(timeout);
+        let condition = self.look.as_ref().map_or_else(Condition::default, |look| look());
+        let claim = Claim { condition: Condition { protocol: PROTOCOL, ..condition }, ..self.claim.clone() };
+        let call = self.client.call(Method::POST, "api/v1/leases").json(&claim).limited(timeout);
         let what = call.what.clone();
         let response = self.client.send(call).await?;
         if response.status() == StatusCode::NO_CONTENT {

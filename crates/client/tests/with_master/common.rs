@@ -16,7 +16,9 @@ use anima_types::{
     artifact::{Artifact, UploadQuery},
     error::ErrorBody,
     id::TaskId,
-    lease::{Claim, Heartbeat, HeartbeatQuery, LOG_GAP, Lease, LogQuery, LogSize, Report, STALE_LEASE},
+    lease::{
+        Claim, Condition, Heartbeat, HeartbeatQuery, LOG_GAP, Lease, LogQuery, LogSize, NODE_ENDS, Report, STALE_LEASE,
+    },
     task,
     work::{Outcome, PhaseTime, SignOutcome, SignWork, Work},
 };
@@ -46,6 +48,8 @@ pub struct Book {
     pub artifacts: Vec<(Artifact, Bytes)>,
     /// What is served under `files/`, by name.
     pub files: BTreeMap<String, Bytes>,
+    /// The node shall end.
+    pub wants_end: bool,
     /// The lease is another node's.
     pub is_lost: bool,
     /// So many pieces of log are taken, and their answer is lost.
@@ -176,6 +180,7 @@ pub fn claim() -> Claim {
         version,
         instance: String::new(),
         wait_secs: 0,
+        condition: Condition::default(),
     }
 }
 
@@ -238,9 +243,13 @@ async fn claim_task(State(shared): State<Shared>, headers: HeaderMap, Json(_): J
     }
     let mut changes = shared.0.1.subscribe();
     loop {
-        let lease = shared.book().leases.pop_front();
+        let (lease, wants_end) = {
+            let mut book = shared.book();
+            (book.leases.pop_front(), book.wants_end)
+        };
         match lease {
             Some(lease) => return Json(lease).into_response(),
+            None if wants_end => return refused(StatusCode::CONFLICT, NODE_ENDS),
             None => changes.changed().await.unwrap(),
         }
     }

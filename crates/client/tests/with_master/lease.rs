@@ -7,7 +7,10 @@ use anima_client::{
     Error,
     lease::{Cancel, Context, Runner, Stop},
 };
-use anima_types::{artifact::Kind, lease::End};
+use anima_types::{
+    artifact::Kind,
+    lease::{Claim, End},
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -218,4 +221,41 @@ async fn a_service_that_stops_gives_its_tasks_up_without_a_word() {
 
     tokio::time::timeout(BOUND, running).await.expect("it stops").unwrap().unwrap();
     assert!(master.book().reports.is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_shall_end_does_what_it_has_to_its_end_and_then_ends() {
+    let (master, gate) = (Master::start().await, Gate::default());
+    let theirs = gate.clone();
+    master.change(|book| book.leases.push_back(lease()));
+    let two_slots = Claim { slots: 2, ..claim() };
+    let runner = Runner::new(master.client("node-token"), two_slots).with_grace(Duration::ZERO);
+    let handler = Do(move |_: Context| {
+        let gate = theirs.clone();
+        async move {
+            gate.stop_here().await;
+            Ok(())
+        }
+    });
+    let running = tokio::spawn(runner.run(Arc::new(handler), Cancel::new()));
+    gate.reached().await;
+
+    master.change(|book| book.wants_end = true);
+    gate.go_on.notify_one();
+
+    tokio::time::timeout(BOUND, running).await.expect("it ends").unwrap().unwrap();
+    assert_eq!(master.book().reports.len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_for_one_task_takes_one() {
+    let master = Master::start().await;
+    master.change(|book| book.leases.extend([lease(), lease()]));
+    let runner = Runner::new(master.client("node-token"), claim()).once();
+
+    let ended = tokio::time::timeout(BOUND, runner.run(Arc::new(Do(async |_| Ok(()))), Cancel::new())).await;
+
+    ended.expect("it ends").unwrap();
+    let book = master.book();
+    assert_eq!((book.reports.len(), book.leases.len()), (1, 1));
 }

@@ -131,7 +131,7 @@ async fn make_targets(
         platform.architectures.iter().copied().filter(|arch| build.architectures.contains(arch)).collect();
     let mut ids: BTreeMap<(&str, Arch), TaskId> = BTreeMap::new();
     for (&package, made) in made {
-        let first = archs.iter().copied().find(|&arch| excluded(made, arch).is_none());
+        let first = archs.iter().copied().find(|&arch| made.excluded(arch).is_none());
         for &arch in &archs {
             let mut about = About::new(Kind::Build);
             about.build = Some(build.id);
@@ -140,7 +140,7 @@ async fn make_targets(
             about.arch = Some(arch);
             let id = anima_db::task::insert(write, &about, "It waits until its order is known.").await?;
             ids.insert((package, arch), id);
-            let why = excluded(made, arch).or_else(|| noarch_elsewhere(made, arch, first));
+            let why = made.excluded(arch).or_else(|| noarch_elsewhere(made, arch, first));
             if let Some(why) = why {
                 let task = anima_db::task::get(write, id).await?;
                 anima_db::task::apply(write, &task, task::Event::Excluded, &why).await?;
@@ -167,15 +167,6 @@ async fn make_targets(
         }
     }
     Ok(())
-}
-
-/// Returns why a package is not for an architecture, as its spec says it.
-fn excluded(made: &SrcOutcome, arch: Arch) -> Option<String> {
-    let names = |list: &[String]| list.iter().any(|name| name == arch.name() || (name == "noarch" && made.is_noarch));
-    if !made.exclusive_arch.is_empty() && !names(&made.exclusive_arch) {
-        return Some(format!("ExclusiveArch of the spec has no {}: {}.", arch.name(), made.exclusive_arch.join(", ")));
-    }
-    names(&made.exclude_arch).then(|| format!("ExcludeArch of the spec has {}.", arch.name()))
 }
 
 fn noarch_elsewhere(made: &SrcOutcome, arch: Arch, first: Option<Arch>) -> Option<String> {

@@ -40,6 +40,7 @@ use operations::{OPERATIONS, Operation};
     lease::Lease,
     lease::LogSize,
     lease::Report,
+    node::DrainNode,
     node::Node,
     package::PackageDetail,
     package::PackageSummary,

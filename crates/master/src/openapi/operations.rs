@@ -155,6 +155,13 @@ pub const OPERATIONS: &[Operation] = &[
     read("/api/v1/packages", "Lists all packages that were ever pushed or built.", "[PackageSummary]"),
     read("/api/v1/packages/{package}", "Shows a package with its builds.", "PackageDetail"),
     read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]"),
+    make(
+        "/api/v1/nodes/{node}/drain",
+        "Lets a node take no more tasks; it goes on with those that it has, and its program ends then if that is wanted.",
+        "DrainNode",
+        "Node",
+    ),
+    operation("POST", "/api/v1/nodes/{node}/undrain", "Lets a node take tasks again.", None, Some("Node")),
     read("/api/v1/keys", "Lists keys with their public halves.", "[Key]"),
     make("/api/v1/keys", "Asks the Sign Server for a key.", "CreateKey", "Key"),
     read("/api/v1/tokens", "Lists tokens, without their secrets.", "[Token]"),

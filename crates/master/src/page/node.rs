@@ -1,6 +1,10 @@
 //! Nodes: who is there, and what each works on.
 
-use anima_types::{id::TaskId, node::Node};
+use anima_types::{
+    id::TaskId,
+    lease::Machine,
+    node::{self, Node},
+};
 use askama::Template;
 use axum::extract::State as Extract;
 
@@ -21,6 +25,8 @@ struct NodesPage {
 struct Row {
     name: String,
     state: State,
+    why: Option<String>,
+    machine: Option<String>,
     kinds: String,
     architectures: String,
     working: usize,
@@ -43,13 +49,26 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
     page(&NodesPage { frame, answer: answer(&nodes), rows })
 }
 
+fn machine(machine: Machine) -> String {
+    let gib = |mib: u64| mib as f64 / 1024.0;
+    format!(
+        "{}, load {:.2}, {:.1} of {:.1} GiB of memory and {:.1} GiB of disk free",
+        count(machine.cores as usize, "core"),
+        f64::from(machine.load_percent) / 100.0,
+        gib(machine.free_memory_mib),
+        gib(machine.memory_mib),
+        gib(machine.free_disk_mib)
+    )
+}
+
 fn answer(nodes: &[Node]) -> String {
-    let online = nodes.iter().filter(|node| node.is_online).count();
-    let slots: u32 = nodes.iter().filter(|node| node.is_online).map(|node| node.slots).sum();
+    let is_taking = |node: &&Node| node.state == node::State::Taking;
+    let online = nodes.iter().filter(is_taking).count();
+    let slots: u32 = nodes.iter().filter(is_taking).map(|node| node.slots).sum();
     let working: usize = nodes.iter().map(|node| node.tasks.len()).sum();
     match nodes.len() {
         0 => "No node was ever here: nothing can be built.".to_string(),
-        all => format!("{online} of {} are online and work on {working} of {slots} tasks at once.", count(all, "node")),
+        all => format!("{online} of {} take tasks and work on {working} of {slots} tasks at once.", count(all, "node")),
     }
 }
 
@@ -62,7 +81,9 @@ async fn row(app: &App, node: &Node) -> Result<Row, super::answer::PageError> {
     let share = working as f64 / f64::from(node.slots.max(1));
     Ok(Row {
         name: node.name.clone(),
-        state: presence(node.is_online, working > 0),
+        state: presence(node.state, working > 0),
+        why: node.why.clone(),
+        machine: node.machine.map(machine),
         kinds: node.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", "),
         architectures: node.architectures.iter().map(|arch| arch.name()).collect::<Vec<_>>().join(", "),
         working,

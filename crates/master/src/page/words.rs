@@ -3,7 +3,7 @@
 use anima_types::{
     Timestamp, build,
     gate::{self, Level},
-    release, task,
+    node, release, task,
 };
 
 /// Where something stands: a glyph, a colour (by its class) and a word, so that none of them is needed alone.
@@ -91,12 +91,16 @@ pub const fn verdict(is_green: bool) -> State {
     if is_green { state(GOOD, "green") } else { state(BAD, "red") }
 }
 
-/// Returns whether a node is there.
-pub const fn presence(is_online: bool, is_working: bool) -> State {
-    match (is_online, is_working) {
-        (true, true) => state(RUN, "working"),
-        (true, false) => state(GOOD, "online"),
-        (false, _) => state(BAD, "not heard of"),
+/// Returns whether a node takes tasks, and works on any.
+pub const fn presence(node: node::State, is_working: bool) -> State {
+    match (node, is_working) {
+        (node::State::Taking, true) => state(RUN, "working"),
+        (node::State::Taking, false) => state(GOOD, "online"),
+        (node::State::Draining, _) => state(RUN, "draining"),
+        (node::State::Drained, _) => state(WAIT, "drained"),
+        (node::State::Unfit, _) => state(BAD, "takes nothing"),
+        (node::State::TooOld, _) => state(BAD, "too old"),
+        (node::State::Away, _) => state(BAD, "not heard of"),
     }
 }
 

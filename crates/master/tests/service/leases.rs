@@ -2,7 +2,7 @@
 
 use crate::master::Master;
 use anima_types::{
-    lease::LEASE_SECS,
+    lease::{LEASE_SECS, PROTOCOL},
     task::{Kind, MAX_ATTEMPTS},
 };
 use axum::http::{Method, StatusCode};
@@ -174,4 +174,75 @@ async fn a_log_has_no_gaps_and_takes_the_same_piece_twice() {
 
     let path = format!("/api/v1/tasks/{}/log", lease["task"]);
     assert_eq!(master.send(Method::GET, &path, None, "".into()).await.1, b"one\ntwo\n");
+}
+
+async fn node(master: &Master) -> Value {
+    master.get("/api/v1/nodes").await[0].clone()
+}
+
+#[tokio::test]
+async fn a_drained_node_gets_nothing_until_it_is_taken_back_and_everybody_sees_why() {
+    let master = Master::open().await;
+    assert!(master.claim("sign-server", &[Kind::Sign]).await.is_some());
+    let (code, _) = master.post("/api/v1/nodes/sign-server-1/drain", "packager", json!({})).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+
+    let (code, drained) =
+        master.post("/api/v1/nodes/sign-server-1/drain", "admin", json!({ "reason": "new disk" })).await;
+    assert_eq!((code, drained["state"].as_str()), (StatusCode::OK, Some("draining")), "{drained}");
+    master.pass_secs(LEASE_SECS + 1);
+    anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+
+    assert!(master.claim("sign-server", &[Kind::Sign]).await.is_none(), "its task waits for another node");
+    let shown = node(&master).await;
+    assert_eq!(shown["state"], "drained");
+    assert!(shown["why"].as_str().unwrap().ends_with(" wanted it to take no more: new disk"), "{shown}");
+    let (code, back) = master.post("/api/v1/nodes/sign-server-1/undrain", "admin", Value::Null).await;
+    assert_eq!((code, back["state"].as_str(), &back["why"]), (StatusCode::OK, Some("taking"), &Value::Null));
+    assert!(master.claim("sign-server", &[Kind::Sign]).await.is_some());
+    let (code, _) = master.post("/api/v1/nodes/nobody/drain", "admin", json!({})).await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_node_that_shall_end_is_told_so_and_the_one_started_after_it_takes_tasks() {
+    let master = Master::open().await;
+    let claim = async |instance: &str| master.claim_as("sign-server", &[Kind::Sign], instance).await;
+    let (_, lease) = claim("old").await;
+    let drain = json!({ "then_end": true });
+    assert_eq!(master.post("/api/v1/nodes/sign-server-1/drain", "admin", drain).await.0, StatusCode::OK);
+
+    let (code, answer) = claim("old").await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("node_ends")));
+    // What it has is still its own.
+    assert_eq!(master.report(&lease, failure()).await.0, StatusCode::OK);
+
+    let (code, _) = claim("new").await;
+    assert_eq!(code, StatusCode::NO_CONTENT);
+    assert_eq!(node(&master).await["state"], "taking");
+}
+
+#[tokio::test]
+async fn a_node_that_is_too_old_or_ill_gets_nothing_and_says_why() {
+    let master = Master::open().await;
+    let ask = async |condition: Value| {
+        let claim = json!({
+            "node": "sign-server-1", "kinds": ["sign"], "architectures": [], "slots": 1, "version": "0.0.9",
+            "wait_secs": 0, "condition": condition,
+        });
+        master.post("/api/v1/leases", "sign-server", claim).await
+    };
+
+    let (code, answer) = ask(json!({})).await;
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("node_too_old")));
+    assert!(answer["message"].as_str().unwrap().contains("version 0.0.9"), "{answer}");
+    assert_eq!(node(&master).await["state"], "too_old");
+
+    let (code, _) = ask(json!({ "protocol": PROTOCOL, "problem": "its disk is too full" })).await;
+    assert_eq!(code, StatusCode::NO_CONTENT);
+    let shown = node(&master).await;
+    assert_eq!((shown["state"].as_str(), shown["why"].as_str()), (Some("unfit"), Some("its disk is too full")));
+
+    let (code, _) = ask(json!({ "protocol": PROTOCOL })).await;
+    assert_eq!(code, StatusCode::OK);
 }

@@ -11,7 +11,12 @@ use std::{
 };
 
 use anima_master::{Address, App, Config};
-use anima_types::{Arch, Timestamp, lease::Claim, platform::Platform, task::Kind};
+use anima_types::{
+    Arch, Timestamp,
+    lease::{Claim, Condition, PROTOCOL},
+    platform::Platform,
+    task::Kind,
+};
 use axum::{
     Router,
     body::Body,
@@ -159,6 +164,7 @@ impl Master {
             version: "1".into(),
             instance: instance.to_string(),
             wait_secs: 0,
+            condition: Condition { protocol: PROTOCOL, ..Condition::default() },
         };
         self.post("/api/v1/leases", role, serde_json::to_value(claim).unwrap()).await
     }
