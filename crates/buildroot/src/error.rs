@@ -16,6 +16,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A kept root is mounted already.
+    #[error("enter {name}: somebody is in it")]
+    InUse {
+        /// The root.
+        name: String,
+    },
     /// The locked list makes no sense.
     #[error("use locked list: {0}")]
     Lock(String),

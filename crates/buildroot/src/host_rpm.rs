@@ -1,4 +1,4 @@
-//! The host's rpm, at work on a root that is not the host's.
+//! The host's rpm, at work on a root that is not the host's; or the rpm of another root, in the host's place.
 //!
 //! A root without a shell or without rpm can only be filled from outside. rpm then enters the root itself for each
 //! script, and a root process leaves such a cage at will. So rpm runs in a sandbox: without a network, with the
@@ -32,7 +32,7 @@ const LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Where Enterprise Linux, and Fedora by a link, has its list of packages; the host's own default may be another.
 const DB_PATH: &str = "/var/lib/rpm";
 /// Folders of the tree around the root that something is mounted at.
-const STAGE_FOLDERS: [&str; 9] = ["usr", "layer", "packages", "proc", "dev", "sys", "run", "tmp", "etc"];
+const STAGE_FOLDERS: [&str; 10] = ["usr", "layer", "packages", "proc", "dev", "sys", "run", "tmp", "etc", "etc/rpm"];
 /// Links of the tree around the root, as every host has them.
 const STAGE_LINKS: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 /// Enough for rpm to find names before it enters the root.
@@ -43,6 +43,8 @@ const STAGE_FILES: [(&str, &str); 2] = [("etc/passwd", "root:x:0:0:root:/:/bin/s
 pub struct HostRpm {
     helper: PathBuf,
     stage: PathBuf,
+    /// A root whose programs and configuration are used; none for the host's.
+    programs: Option<PathBuf>,
 }
 
 /// One call of rpm.
@@ -74,7 +76,19 @@ impl HostRpm {
                 fs::write(&path, text).at("write", &path)?;
             }
         }
-        Ok(HostRpm { helper: helper.to_owned(), stage })
+        Ok(HostRpm { helper: helper.to_owned(), stage, programs: None })
+    }
+
+    /// Returns the rpm of a root in place of the host's: with its own macros, which say where it keeps the list of packages and
+    /// in which format.
+    pub fn of(&self, root: &Path) -> Result<HostRpm, Error> {
+        let program = root.join("usr/bin/rpm");
+        // A link of it leads somewhere in the root, not here.
+        if fs::symlink_metadata(&program).is_err() {
+            let why = "the buildroot's packages have no /usr/bin/rpm that could install them".to_owned();
+            return Err(Error::Install { package_count: 0, why, log: String::new() });
+        }
+        Ok(HostRpm { programs: Some(root.to_owned()), ..self.clone() })
     }
 
     /// Runs rpm on the root in the folder `root`. Its output goes to `log`, also what scripts say.
@@ -85,7 +99,7 @@ impl HostRpm {
 
     /// Returns the sandbox of a call, for whoever wants to follow it.
     pub fn spec(&self, root: &Path, call: &Call<'_>) -> Spec {
-        let mut spec = Spec::new(&self.stage, command(call));
+        let mut spec = Spec::new(&self.stage, command(call, self.programs.is_none()));
         spec.root_access = Access::ReadOnly;
         spec.identity = Identity::Root;
         spec.limits.wall = WALL;
@@ -93,7 +107,7 @@ impl HostRpm {
         spec.limits.memory_bytes = Some(MEMORY_BYTES);
         let bind = |source: &Path, target: PathBuf, access| Mount::Bind { source: source.to_owned(), target, access };
         spec.mounts = vec![
-            bind(Path::new("/usr"), "/usr".into(), Access::ReadOnly),
+            bind(&self.programs.as_deref().unwrap_or(Path::new("/")).join("usr"), "/usr".into(), Access::ReadOnly),
             bind(root, ROOT.into(), Access::ReadWrite),
             // Scripts expect them, and a file that is written to a /dev/null which is none stays in the layer.
             Mount::Mirror { of: "/dev".into(), target: Path::new(ROOT).join("dev") },
@@ -101,6 +115,9 @@ impl HostRpm {
             Mount::Tmpfs { target: "/tmp".into(), size_bytes: PACKAGES_BYTES, mode: 0o1777 },
             Mount::Tmpfs { target: PACKAGES.into(), size_bytes: PACKAGES_BYTES, mode: 0o755 },
         ];
+        if let Some(own) = self.programs.as_ref().map(|root| root.join("etc/rpm")).filter(|folder| folder.is_dir()) {
+            spec.mounts.push(bind(&own, "/etc/rpm".into(), Access::ReadOnly));
+        }
         let packages =
             call.packages.iter().map(|(name, path)| bind(path, Path::new(PACKAGES).join(name), Access::ReadOnly));
         spec.mounts.extend(packages);
@@ -108,10 +125,11 @@ impl HostRpm {
     }
 }
 
-fn command(call: &Call<'_>) -> Vec<String> {
+/// The host keeps its list of packages somewhere else than the root does.
+fn command(call: &Call<'_>, is_hosts: bool) -> Vec<String> {
     let mut command: Vec<String> = ["rpm", "--root", ROOT, "--noplugins"].map(str::to_owned).into();
     let mut define = |name: &str, value: &str| command.extend(["--define".to_owned(), format!("{name} {value}")]);
-    if !call.macros.contains_key("_dbpath") {
+    if is_hosts && !call.macros.contains_key("_dbpath") {
         define("_dbpath", DB_PATH);
     }
     call.macros.iter().for_each(|(name, value)| define(name, value));
@@ -141,9 +159,11 @@ mod tests {
             macros: [("_excludedocs".to_owned(), "1".to_owned())].into(),
         };
 
-        let command = command(&call).join(" ");
+        let hosts = command(&call, true).join(" ");
+        let own = command(&call, false).join(" ");
 
         let expected = "rpm --root /layer --noplugins --define _dbpath /var/lib/rpm --define _excludedocs 1 -U /packages/a-1-1.noarch";
-        assert_eq!(command, expected);
+        assert_eq!(hosts, expected);
+        assert_eq!(own, expected.replace("--define _dbpath /var/lib/rpm ", ""));
     }
 }

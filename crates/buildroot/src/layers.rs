@@ -29,6 +29,8 @@ pub(crate) struct Dirs {
     pub locks: PathBuf,
     /// What is mounted, or being made.
     pub works: PathBuf,
+    /// Roots that are kept.
+    pub kept: PathBuf,
 }
 
 /// A layer, and all below it. While a handle of it lives, it is not swept.
@@ -48,8 +50,13 @@ impl Layers {
     /// Opens the folder, and makes it when it is missing. Many processes may share it. `helper` is a program that calls
     /// [`anima_sandbox::init_main`] when its first argument says so.
     pub fn open(dir: PathBuf, helper: &Path) -> Result<Layers, Error> {
-        let dirs = Dirs { layers: dir.join("layers"), locks: dir.join("locks"), works: dir.join("work") };
-        for path in [&dirs.layers, &dirs.locks, &dirs.works] {
+        let dirs = Dirs {
+            layers: dir.join("layers"),
+            locks: dir.join("locks"),
+            works: dir.join("work"),
+            kept: dir.join("kept"),
+        };
+        for path in [&dirs.layers, &dirs.locks, &dirs.works, &dirs.kept] {
             fs::create_dir_all(path).at("make", path)?;
         }
         // What is in roots belongs to the same ids as on the host, programs that switch users among it.
@@ -84,7 +91,8 @@ impl Layers {
             if self.whole(&name).is_some() {
                 continue;
             }
-            if let Err(error) = make::layer(&self.dirs, &self.rpm, &name, input, parent) {
+            let made = self.maker(input).and_then(|(rpm, _hold)| make::layer(&self.dirs, &rpm, &name, input, parent));
+            if let Err(error) = made {
                 hold.remove()?;
                 return Err(error);
             }
@@ -92,8 +100,18 @@ impl Layers {
         }
     }
 
+    /// Returns the rpm that makes a layer, and what keeps it in its place meanwhile.
+    fn maker(&self, input: &LockInput) -> Result<(HostRpm, Option<Hold>), Error> {
+        let Some(name) = &input.made_by else { return Ok((self.rpm.clone(), None)) };
+        let hold = Hold::shared(&self.dirs.lock_of(name))?;
+        match self.whole(name) {
+            Some(_) => Ok((self.rpm.of(&self.dirs.layer(name).join(TREE))?, Some(hold))),
+            None => Err(Error::Lock(format!("layer {name}, whose rpm was to make another, is gone"))),
+        }
+    }
+
     /// Returns what is known of a layer that can be relied on. Its files are looked at once in the life of a process.
-    fn whole(&self, name: &str) -> Option<Marker> {
+    pub(crate) fn whole(&self, name: &str) -> Option<Marker> {
         let dir = self.dirs.layer(name);
         let marker = Marker::read(&dir, name)?;
         if !self.checked().contains(name) {
@@ -145,11 +163,15 @@ impl Layer {
         &self.0.dirs
     }
 
+    /// Returns the names of it and of those below it, from the top down.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let layers = std::iter::successors(Some(self), |layer| layer.0.parent.as_ref());
+        layers.map(|layer| layer.name().to_owned()).collect()
+    }
+
     /// Returns the trees to mount, from the top down.
     pub(crate) fn trees(&self) -> Vec<PathBuf> {
-        std::iter::successors(Some(self), |layer| layer.0.parent.as_ref())
-            .map(|layer| layer.0.dirs.layer(layer.name()).join(TREE))
-            .collect()
+        self.names().iter().map(|name| self.0.dirs.layer(name).join(TREE)).collect()
     }
 }
 

@@ -32,6 +32,7 @@
 mod error;
 mod hold;
 mod host_rpm;
+mod kept;
 mod layers;
 mod lock;
 mod make;
@@ -45,6 +46,7 @@ mod work;
 
 pub use error::Error;
 pub use host_rpm::{Call, HostRpm};
+pub use kept::Kept;
 pub use layers::{Layer, Layers};
 pub use lock::{LayerPackage, LockInput};
 pub use overlay::{Folders, Overlay};

@@ -36,17 +36,22 @@ pub struct LockInput {
     pub configuration: String,
     /// Macros for rpm while it installs (`_excludedocs`, `_install_langs`), by name.
     pub macros: BTreeMap<String, String>,
+    /// The layer whose own rpm makes this one, by its name ([`LockInput::layer_name`]); the host's where nothing is said.
+    pub made_by: Option<String>,
 }
 
 impl LockInput {
     /// Returns the name of the layer that this list gives on top of `parent`.
-    pub(crate) fn layer_name(&self, parent: Option<&str>) -> Result<String, Error> {
+    pub fn layer_name(&self, parent: Option<&str>) -> Result<String, Error> {
         let lines = self.checked_lines()?;
         let mut hash = Sha256::new();
         let mut line = |kind: &str, text: &str| hash.update(format!("{kind} {}:{text}\n", text.len()));
         line("recipe", RECIPE);
         line("parent", parent.unwrap_or(""));
         line("configuration", &self.configuration);
+        if let Some(layer) = &self.made_by {
+            line("rpm of", layer);
+        }
         self.macros.iter().for_each(|(name, value)| line("macro", &format!("{name} {value}")));
         lines.iter().for_each(|text| line("package", text));
         Ok(hex::encode(hash.finalize()))
@@ -152,6 +157,7 @@ mod tests {
         let one = list(&[("a-1-1.x86_64", "1")]);
         let name = |list: &LockInput, parent| list.layer_name(parent).expect("name");
         let configuration = LockInput { configuration: "el9".to_owned(), ..one.clone() };
+        let by_itself = LockInput { made_by: Some("bootstrap".to_owned()), ..one.clone() };
         let macros = LockInput { macros: [("_excludedocs".to_owned(), "1".to_owned())].into(), ..one.clone() };
 
         let names = BTreeSet::from([
@@ -159,11 +165,12 @@ mod tests {
             name(&one, Some("parent")),
             name(&configuration, None),
             name(&macros, None),
+            name(&by_itself, None),
             name(&list(&[("a-1-1.x86_64", "2")]), None),
             name(&list(&[("a-1-2.x86_64", "1")]), None),
         ]);
 
-        assert_eq!(names.len(), 6);
+        assert_eq!(names.len(), 7);
     }
 
     #[test]

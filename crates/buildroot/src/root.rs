@@ -12,13 +12,13 @@ pub struct Root {
     work: Work,
     path: PathBuf,
     /// Dropped after the mount: its layers must not be swept before.
-    _layer: Layer,
+    layer: Layer,
 }
 
 impl Root {
     pub(crate) fn mount(layer: &Layer) -> Result<Root, Error> {
         let work = Work::mount(&layer.dirs().works, &layer.trees())?;
-        Ok(Root { path: work.root(), work, _layer: layer.clone() })
+        Ok(Root { path: work.root(), work, layer: layer.clone() })
     }
 
     /// Returns where it is mounted.
@@ -35,6 +35,10 @@ impl Root {
     pub fn changed(&self) -> Result<Vec<PathBuf>, Error> {
         let upper = self.work.upper();
         tree::files(&upper).map_err(|source| Error::File { step: "read", path: upper, source })
+    }
+
+    pub(crate) fn into_parts(self) -> (Work, Layer) {
+        (self.work, self.layer)
     }
 
     /// Unmounts it and removes what was written, and tells when that was not possible.

@@ -7,7 +7,7 @@ use crate::error::At;
 use crate::hold::Hold;
 use crate::layers::{Dirs, Layers};
 use crate::marker::{self, Marker};
-use crate::{Error, work};
+use crate::{Error, kept, work};
 
 /// A layer that was used this recently is kept even when there is too much: its task may only be between two steps.
 const JUST_USED: Duration = Duration::from_secs(10 * 60);
@@ -35,7 +35,9 @@ impl Layers {
     /// ago until the rest takes no more than `keep_bytes`. What is in use stays. Sees to it that the rest outlives a loss of power.
     pub fn sweep(&self, now: SystemTime, keep_bytes: u64) -> Result<Swept, Error> {
         let mut swept = Swept { leftover_count: work::sweep(&self.dirs.works)?, ..Swept::default() };
+        let kept = kept::layers(&self.dirs)?;
         let mut layers = look(&self.dirs, &mut swept)?;
+        layers.retain(|layer| !kept.contains(&layer.name));
         layers.sort_by_key(|layer| layer.used_at);
         let mut total_bytes: u64 = layers.iter().map(|layer| layer.size_bytes).sum();
         for layer in &layers {

@@ -114,7 +114,7 @@ fn lock_of(works: &Path, name: &str) -> PathBuf {
 }
 
 /// Unmounts what a killed process left mounted; more than once if it was mounted more than once.
-fn detach(target: &Path) -> Result<(), Error> {
+pub(crate) fn detach(target: &Path) -> Result<(), Error> {
     use rustix::io::Errno;
     loop {
         match unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {

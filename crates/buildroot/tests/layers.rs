@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anima_buildroot::{Call, Error, Layer, Layers, Swept};
+use anima_buildroot::{Call, Error, Layer, Layers, LockInput, Swept};
 use common::{World, list};
 use sha2::Digest;
 
@@ -299,4 +299,101 @@ fn what_a_killed_process_left_is_removed_by_the_next_sweep() {
 
     assert!(!work.join("1-0").exists() && !work.join("1-0.lock").exists());
     assert!(alive.path().join("usr/share/base").exists());
+}
+
+#[test]
+fn a_kept_root_is_entered_with_all_that_was_written_and_keeps_its_layers_from_the_sweep() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    let root = base.mount().unwrap();
+    fs::write(root.path().join("usr/share/base"), "changed").unwrap();
+    root.keep("task-7", "about it").unwrap();
+    drop((base, layers));
+
+    // Another process, when there is too much of everything.
+    let layers = world.open();
+    assert_eq!(layers.sweep(later(), 0).unwrap(), NOTHING);
+    let kept = layers.enter_kept("task-7").unwrap().unwrap();
+    assert_eq!(fs::read_to_string(kept.path().join("usr/share/base")).unwrap(), "changed");
+    assert_eq!(kept.about(), "about it");
+    fs::write(kept.path().join("new"), "").unwrap();
+
+    let busy = layers.enter_kept("task-7").unwrap_err();
+    assert_eq!(busy.to_string(), "enter task-7: somebody is in it");
+    assert_eq!(layers.sweep_kept(later(), Duration::ZERO, 0).unwrap(), 0);
+    drop(kept);
+    // What is written in it stays for the next one.
+    assert!(layers.enter_kept("task-7").unwrap().unwrap().path().join("new").exists());
+    assert!(layers.enter_kept("task-8").unwrap().is_none());
+}
+
+#[test]
+fn kept_roots_go_when_they_are_old_and_the_oldest_when_they_are_too_much() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    for name in ["one", "two"] {
+        let root = base.mount().unwrap();
+        fs::write(root.path().join("large"), vec![1; 1 << 20]).unwrap();
+        root.keep(name, "").unwrap();
+        let json = fs::File::open(world.layers_dir().join("kept").join(name).join("kept.json")).unwrap();
+        let age = Duration::from_secs(if name == "one" { 3600 } else { 60 });
+        json.set_modified(SystemTime::now() - age).unwrap();
+    }
+    drop(base);
+    let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3000));
+
+    assert_eq!(layers.sweep_kept(SystemTime::now(), day, 10 << 20).unwrap(), 0);
+    assert_eq!(layers.sweep_kept(SystemTime::now(), day, 3 << 19).unwrap(), 1);
+    assert_eq!(layers.kept().unwrap(), ["two"]);
+    assert_eq!(layers.sweep_kept(SystemTime::now(), Duration::from_secs(30), 10 << 20).unwrap(), 1);
+    assert_eq!(layers.sweep_kept(SystemTime::now(), hour, 0).unwrap(), 0);
+    // Nothing stands on the layer any more.
+    assert_eq!(layers.sweep(later(), 0).unwrap().layer_count, 1);
+}
+
+/// A package with the host's own rpm and the macros that it reads, which say that the list of packages is elsewhere.
+fn own_rpm(world: &World) -> anima_buildroot::LayerPackage {
+    world.with_programs("own-rpm", &["rpm"], &["/usr/lib/rpm"], "%_dbpath /usr/lib/sysimage/rpm\n")
+}
+
+#[test]
+fn a_roots_own_rpm_installs_it_with_its_own_macros_where_that_is_wanted() {
+    let world = World::new();
+    let layers = world.open();
+    let base = list(&[&own_rpm(&world), &world.package("base", "")]);
+    let maker = layers.layer(&base, None).unwrap();
+    let own = LockInput { made_by: Some(maker.name().to_owned()), ..base.clone() };
+
+    let layer = layers.layer(&own, None).unwrap();
+    let top = LockInput {
+        made_by: own.made_by.clone(),
+        ..list(&[&world.package("tool", "%post -p <lua>\nposix.mkdir('/made')")])
+    };
+    let top = layers.layer(&top, Some(&layer)).unwrap();
+
+    let hosts = maker.mount().unwrap();
+    assert!(hosts.path().join("var/lib/rpm/rpmdb.sqlite").exists() && !hosts.path().join("usr/lib/sysimage").exists());
+    let root = top.mount().unwrap();
+    assert!(
+        root.path().join("usr/lib/sysimage/rpm/rpmdb.sqlite").exists(),
+        "where its own macros say"
+    );
+    assert!(!root.path().join("var/lib/rpm").exists() && root.path().join("made").is_dir());
+    assert_eq!(top.installed().len(), 3);
+}
+
+#[test]
+fn a_root_without_an_rpm_cannot_install_another() {
+    let world = World::new();
+    let layers = world.open();
+    let base = list(&[&world.package("base", "")]);
+    let maker = layers.layer(&base, None).unwrap();
+
+    let error = layers.layer(&LockInput { made_by: Some(maker.name().to_owned()), ..base.clone() }, None).unwrap_err();
+    assert!(error.to_string().contains("have no /usr/bin/rpm"), "{error}");
+
+    let error = layers.layer(&LockInput { made_by: Some("ab".repeat(32)), ..base }, None).unwrap_err();
+    assert!(error.to_string().contains("is gone"), "{error}");
 }

@@ -78,6 +78,29 @@ impl World {
         )
     }
 
+    /// Builds a package with programs of the host and the libraries and folders that they need, and a file of macros.
+    pub fn with_programs(&self, name: &str, programs: &[&str], folders: &[&str], macros: &str) -> LayerPackage {
+        let mut install =
+            "for d in bin sbin lib lib64; do mkdir -p %{buildroot}/usr/$d; ln -s usr/$d %{buildroot}/$d; done\n"
+                .to_owned();
+        for program in programs {
+            let path = format!("/usr/bin/{program}");
+            let libraries = Command::new("ldd").arg(&path).output().unwrap();
+            let libraries = String::from_utf8(libraries.stdout).unwrap();
+            let files = libraries.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':'));
+            for file in files.chain([path.as_str()]) {
+                install += &format!("mkdir -p %{{buildroot}}$(dirname {file})\ncp -L {file} %{{buildroot}}{file}\n");
+            }
+        }
+        for folder in folders {
+            install += &format!("mkdir -p %{{buildroot}}{folder}\ncp -a {folder}/. %{{buildroot}}{folder}/\n");
+        }
+        let macros = macros.replace('%', "%%");
+        install +=
+            &format!("mkdir -p %{{buildroot}}/etc/rpm\ncat > %{{buildroot}}/etc/rpm/macros <<'END'\n{macros}END\n");
+        self.build(name, "%define _build_id_links none", &install, "/bin\n/sbin\n/lib\n/lib64\n/usr\n/etc/rpm", "")
+    }
+
     fn build(&self, name: &str, preamble: &str, install: &str, files: &str, scripts: &str) -> LayerPackage {
         let spec = format!(
             "Name: {name}\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\nBuildArch: noarch\nAutoReqProv: no\n{preamble}\n%define __os_install_post %{{nil}}\n\
