@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -54,6 +54,8 @@ pub struct Wanted {
 pub struct Downloads {
     dir: PathBuf,
     http: reqwest::Client,
+    /// Whether `file://` is an address, too.
+    reads_folders: bool,
     /// What this process has verified: a machine that lost its power may have left a file that is not whole.
     verified: Mutex<BTreeSet<FileHash>>,
 }
@@ -78,12 +80,19 @@ impl Downloads {
             .user_agent(concat!("anima/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Error::Network { url: "anything".to_owned(), reason: reason(&error) })?;
-        Ok(Downloads { dir: dir.to_owned(), http, verified: Mutex::default() })
+        Ok(Downloads { dir: dir.to_owned(), http, reads_folders: false, verified: Mutex::default() })
+    }
+
+    /// Takes addresses of this machine's files, too (`file:///…`): for who is told by this machine's own user what to read,
+    /// and never for who is told by a server.
+    pub fn with_folders(mut self) -> Downloads {
+        self.reads_folders = true;
+        self
     }
 
     /// Returns where the file is on this machine; it is fetched when it is not.
     pub async fn get(&self, wanted: &Wanted, cancel: &CancellationToken) -> Result<PathBuf> {
-        check_address(&wanted.url)?;
+        self.check_address(&wanted.url)?;
         let path = self.place(&wanted.hash);
         if self.has(&path, wanted).await? {
             return Ok(path);
@@ -108,6 +117,13 @@ impl Downloads {
         Ok(paths)
     }
 
+    /// Returns where a file of this hash is, if it was fetched before.
+    pub async fn kept(&self, hash: &FileHash, size_bytes: u64) -> Result<Option<PathBuf>> {
+        let wanted = Wanted { url: String::new(), hash: hash.clone(), size_bytes: Some(size_bytes) };
+        let path = self.place(hash);
+        Ok(self.has(&path, &wanted).await?.then_some(path))
+    }
+
     /// Returns how many of the files are here already, and how many bytes the others have.
     pub fn missing(&self, wanted: &[Wanted]) -> (usize, u64) {
         let missing = wanted.iter().filter(|one| !self.place(&one.hash).exists());
@@ -116,7 +132,7 @@ impl Downloads {
 
     /// Fetches a small file whose hash nobody knows, into memory.
     pub async fn small(&self, url: &str, limit_bytes: u64, cancel: &CancellationToken) -> Result<Vec<u8>> {
-        check_address(url)?;
+        self.check_address(url)?;
         tokio::select! {
             fetched = self.fetch_small(url, limit_bytes) => fetched,
             () = cancel.cancelled() => Err(Error::Cancelled),
@@ -144,6 +160,16 @@ impl Downloads {
     /// Returns where a file is once it was fetched.
     pub(crate) fn place(&self, hash: &FileHash) -> PathBuf {
         self.dir.join(hash.algorithm.name()).join(&hash.hex[..2]).join(&hash.hex)
+    }
+
+    fn check_address(&self, url: &str) -> Result<()> {
+        let refused = |reason| Err(Error::Address { url: url.to_owned(), reason });
+        match reqwest::Url::parse(url) {
+            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(()),
+            Ok(parsed) if parsed.scheme() == "file" && self.reads_folders => Ok(()),
+            Ok(_) => refused("only http and https are read from"),
+            Err(_) => refused("it is no address"),
+        }
     }
 
     fn verified(&self) -> std::sync::MutexGuard<'_, BTreeSet<FileHash>> {
@@ -204,10 +230,19 @@ impl Downloads {
     /// Goes on with the file from its end, and verifies it when all is there.
     async fn attempt(&self, wanted: &Wanted, part: &mut File, path: &Path) -> std::result::Result<(), Failed> {
         let local = |action| move |error| Failed::Always(Error::file(action, path)(error));
-        let have = part.seek(SeekFrom::End(0)).map_err(local("read"))?;
-        if wanted.size_bytes != Some(have) || have == 0 {
-            self.receive(wanted, part, have, path).await?;
-        }
+        let have = match file_of(&wanted.url) {
+            Some(file) => {
+                copy_file(&file, part, path).await?;
+                0
+            }
+            None => {
+                let have = part.seek(SeekFrom::End(0)).map_err(local("read"))?;
+                if wanted.size_bytes != Some(have) || have == 0 {
+                    self.receive(wanted, part, have, path).await?;
+                }
+                have
+            }
+        };
         let actual = {
             let mut file = part.try_clone().map_err(local("read"))?;
             let algorithm = wanted.hash.algorithm;
@@ -290,6 +325,18 @@ impl Downloads {
     }
 
     async fn try_small(&self, url: &str, limit_bytes: u64) -> std::result::Result<Vec<u8>, Failed> {
+        if let Some(file) = file_of(url) {
+            let read = || -> std::io::Result<Vec<u8>> {
+                let mut bytes = Vec::new();
+                File::open(&file)?.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            };
+            let bytes = read().map_err(|error| Failed::Always(Error::file("read", &file)(error)))?;
+            return match bytes.len() as u64 > limit_bytes {
+                true => Err(Failed::Always(Error::TooLarge { url: url.to_owned(), limit_bytes })),
+                false => Ok(bytes),
+            };
+        }
         let response = self.http.get(url).send().await.map_err(|error| Failed::Now(reason(&error)))?;
         check_status(&response, url)?;
         let (mut bytes, mut body) = (Vec::new(), response.bytes_stream());
@@ -301,6 +348,26 @@ impl Downloads {
         }
         Ok(bytes)
     }
+}
+
+/// Returns the file of an address of this machine.
+fn file_of(url: &str) -> Option<PathBuf> {
+    let url = reqwest::Url::parse(url).ok()?;
+    (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
+}
+
+/// Copies a file of this machine over the unfinished one, from its beginning.
+async fn copy_file(from: &Path, part: &mut File, path: &Path) -> std::result::Result<(), Failed> {
+    let local = |action| move |error| Failed::Always(Error::file(action, path)(error));
+    part.set_len(0).and_then(|()| part.rewind()).map_err(local("empty"))?;
+    let mut part = part.try_clone().map_err(local("write"))?;
+    let from = from.to_owned();
+    blocking(move || {
+        let mut source = File::open(&from).map_err(Error::file("read", &from))?;
+        std::io::copy(&mut source, &mut part).map(drop).map_err(Error::file("copy", &from))
+    })
+    .await
+    .map_err(Failed::Always)
 }
 
 /// Opens the unfinished file for this task alone.
@@ -321,15 +388,6 @@ async fn lock(path: &Path) -> Result<File> {
         }
     })
     .await
-}
-
-fn check_address(url: &str) -> Result<()> {
-    let refused = |reason| Err(Error::Address { url: url.to_owned(), reason });
-    match reqwest::Url::parse(url) {
-        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(()),
-        Ok(_) => refused("only http and https are read from"),
-        Err(_) => refused("it is no address"),
-    }
 }
 
 fn check_status(response: &reqwest::Response, url: &str) -> std::result::Result<(), Failed> {

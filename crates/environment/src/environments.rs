@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use anima_buildroot::{Layer, LayerPackage, Layers, LockInput, Root};
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
 use anima_types::dist_git::Algorithm;
+use anima_types::platform::Bootstrap;
 use anima_types::work::Input;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +24,8 @@ use crate::{Downloads, Error, FileHash, Journal, Phases, Result, Wanted};
 const KEEP_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 /// Layers that are kept for later tasks: some hundred of different BuildRequires.
 const KEEP_LAYER_BYTES: u64 = 40 * 1024 * 1024 * 1024;
+/// Tells the root whose rpm makes the others from one of the same packages that is built in.
+pub(crate) const BOOTSTRAP: &str = " bootstrap";
 /// A solution that was not used for so long is solved again.
 const KEEP_SOLUTIONS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
@@ -50,6 +54,8 @@ pub struct Wishes<'a> {
     pub exclude: &'a [String],
     /// Whether documentation is left out, as in buildroots.
     pub without_docs: bool,
+    /// Whose rpm installs all this.
+    pub bootstrap: Bootstrap,
 }
 
 /// A mounted root and what is in it. Dropping it unmounts it and removes what was written.
@@ -94,6 +100,17 @@ impl Environments {
             solutions: Solutions::open(&dir.join("solutions"))?,
             layers: Arc::new(Layers::open(dir.join("roots"), helper)?),
         })
+    }
+
+    /// Reads repositories in folders of this machine, too (`file:///…`): see [`Downloads::with_folders`].
+    pub fn with_folders(mut self) -> Environments {
+        self.downloads = self.downloads.with_folders();
+        self
+    }
+
+    /// Returns the layers, for roots that are kept.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
     }
 
     /// Returns the cache of files, for what else a task needs from elsewhere.
@@ -158,16 +175,54 @@ impl Environments {
         cancel: &CancellationToken,
     ) -> Result<Environment> {
         let (mut parent, mut layers_hit) = (None, true);
+        let maker = match wishes.bootstrap {
+            Bootstrap::Host => None,
+            Bootstrap::Own => Some(self.bootstrap_input(&wishes, &solved.base.packages)?),
+        };
         for packages in layers_of(&solved) {
-            let (input, sources) = self.layer_input(&wishes, &packages)?;
+            let (mut input, sources) = self.layer_input(&wishes, &packages)?;
+            input.made_by = maker.as_ref().map(|(input, _)| input.layer_name(None)).transpose()?;
+            let _maker = match (&maker, self.find_layer_on(&input, parent.as_ref()).await?) {
+                (Some((input, sources)), None) => {
+                    Some(self.layer(input.clone(), sources.clone(), None, journal, cancel).await?)
+                }
+                _ => None,
+            };
             let (layer, is_hit) = self.layer(input, sources, parent, journal, cancel).await?;
             layers_hit &= is_hit;
             parent = Some(layer);
         }
         let layer = parent.expect("a base list without packages is refused by the platform");
+        self.mount(layer, solved.whole, layers_hit).await
+    }
+
+    /// Mounts a clean root over a layer.
+    pub(crate) async fn mount(&self, layer: Layer, lock: Lock, layers_hit: bool) -> Result<Environment> {
         let root = blocking(move || layer.mount()).await?;
-        let lock_json = solved.whole.to_json();
-        Ok(Environment { root, lock: solved.whole, lock_json, layers_hit })
+        let lock_json = lock.to_json();
+        Ok(Environment { root, lock, lock_json, layers_hit })
+    }
+
+    /// Returns a layer, if it is there.
+    pub(crate) async fn find_layer_on(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Option<Layer>> {
+        let (layers, input, parent) = (Arc::clone(&self.layers), input.clone(), parent.cloned());
+        Ok(blocking(move || layers.find(&input, parent.as_ref())).await?)
+    }
+
+    /// Makes a layer whose packages are here.
+    pub(crate) async fn make_layer(
+        &self,
+        input: LockInput,
+        parent: Option<Layer>,
+        cancel: &CancellationToken,
+    ) -> Result<Layer> {
+        let layers = Arc::clone(&self.layers);
+        let making = blocking(move || layers.layer(&input, parent.as_ref()));
+        // A layer that is half made when the task is cancelled is made to its end: the next task will want it.
+        tokio::select! {
+            layer = making => Ok(layer?),
+            () = cancel.cancelled() => Err(Error::Cancelled),
+        }
     }
 
     /// Returns a layer, and whether it was there; its packages are fetched only when it has to be made.
@@ -179,9 +234,7 @@ impl Environments {
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<(Layer, bool)> {
-        let layers = Arc::clone(&self.layers);
-        let (looked_for, above) = (input.clone(), parent.clone());
-        if let Some(layer) = blocking(move || layers.find(&looked_for, above.as_ref())).await? {
+        if let Some(layer) = self.find_layer_on(&input, parent.as_ref()).await? {
             return Ok((layer, true));
         }
         let wanted: Vec<Wanted> = sources.iter().map(|source| source.wanted.clone()).collect();
@@ -193,14 +246,14 @@ impl Environments {
         let checked = sources.into_iter().zip(paths).collect::<Vec<_>>();
         blocking(move || check_signatures(&checked)).await?;
         journal.say(format!("buildroot: installing {} packages into a new layer", wanted.len()));
-        let layers = Arc::clone(&self.layers);
-        let making = blocking(move || layers.layer(&input, parent.as_ref()));
-        // A layer that is half made when the task is cancelled is made to its end: the next task will want it.
-        let layer = tokio::select! {
-            layer = making => layer?,
-            () = cancel.cancelled() => return Err(Error::Cancelled),
-        };
-        Ok((layer, false))
+        Ok((self.make_layer(input, parent, cancel).await?, false))
+    }
+
+    /// Returns what the root is made from whose rpm makes the other layers.
+    fn bootstrap_input(&self, wishes: &Wishes<'_>, packages: &[LockedPackage]) -> Result<(LockInput, Vec<Source>)> {
+        let (mut input, sources) = self.layer_input(wishes, packages)?;
+        input.configuration += BOOTSTRAP;
+        Ok((input, sources))
     }
 
     /// Returns what the layer of these packages is made from, and the files that it takes.
@@ -211,16 +264,13 @@ impl Environments {
             sha256: package.checksum.clone(),
             path: self.downloads.place(&source.wanted.hash),
         });
-        let mut macros = BTreeMap::new();
-        if wishes.without_docs {
-            macros.insert("_excludedocs".to_owned(), "1".to_owned());
-        }
+        let macros = macros(wishes.without_docs);
         let mut configuration = format!("{} {}", wishes.platform, wishes.arch);
         // What nobody has checked is not taken for what was.
         if let Some(keys) = trust::name_of_keys(wishes.inputs) {
             configuration += &format!(" signed by {keys}");
         }
-        Ok((LockInput { packages: layer_packages.collect(), configuration, macros }, sources))
+        Ok((LockInput { packages: layer_packages.collect(), configuration, macros, made_by: None }, sources))
     }
 }
 
@@ -233,6 +283,31 @@ impl Environment {
     /// Returns the folder of the host that everything goes to that is written in the root.
     pub fn written(&self) -> PathBuf {
         self.root.written()
+    }
+
+    /// Unmounts the root and keeps what was written into it under a name: see [`anima_buildroot::Root::keep`].
+    pub async fn keep(self, name: &str, about: &str) -> Result<()> {
+        let (name, about) = (name.to_owned(), about.to_owned());
+        blocking(move || self.root.keep(&name, &about)).await?;
+        Ok(())
+    }
+
+    /// Copies the root as it is into a folder that is empty or not there.
+    pub async fn copy_to(&self, folder: &Path) -> Result<()> {
+        let (from, to) = (self.root().join("."), folder.to_owned());
+        blocking(move || {
+            std::fs::create_dir_all(&to).map_err(Error::file("make", &to))?;
+            let copied = Command::new("cp").args(["--archive", "--reflink=auto", "--"]).arg(&from).arg(&to).output();
+            let copied = copied.map_err(Error::file("copy the root to", &to))?;
+            match copied.status.success() {
+                true => Ok(()),
+                false => {
+                    let said = String::from_utf8_lossy(&copied.stderr).trim().to_owned();
+                    Err(Error::file("copy the root to", &to)(std::io::Error::other(said)))
+                }
+            }
+        })
+        .await
     }
 
     /// Unmounts the root and removes what was written into it, beside the runtime.
@@ -253,14 +328,20 @@ fn layers_of(solved: &Solved) -> Vec<Vec<LockedPackage>> {
     lists.into_iter().filter(|list| !list.is_empty()).collect()
 }
 
+/// Returns the macros that packages are installed with.
+pub(crate) fn macros(without_docs: bool) -> BTreeMap<String, String> {
+    without_docs.then(|| ("_excludedocs".to_owned(), "1".to_owned())).into_iter().collect()
+}
+
 /// Where a package comes from.
-struct Source {
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
     nevra: String,
-    wanted: Wanted,
+    pub wanted: Wanted,
     input: Input,
 }
 
-fn source(package: &LockedPackage, inputs: &[Input]) -> Result<Source> {
+pub(crate) fn source(package: &LockedPackage, inputs: &[Input]) -> Result<Source> {
     let wanted = wanted(package, inputs)?;
     let input = inputs.iter().find(|input| input.name == package.repository).cloned().unwrap_or_default();
     Ok(Source { nevra: package.nevra(), wanted, input })

@@ -77,6 +77,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Packages of a locked list are nowhere.
+    #[error("find {count} packages of the lock: {}", names.join(", "))]
+    Missing {
+        /// How many.
+        count: usize,
+        /// Some of them.
+        names: Vec<String>,
+    },
     /// The solver has no answer.
     #[error("{0}")]
     Solver(#[from] anima_solver::Error),

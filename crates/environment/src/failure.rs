@@ -35,6 +35,10 @@ impl Error {
                 log_line: None,
                 hint: None,
             },
+            Error::Missing { .. } => failure(
+                "missing_packages",
+                Some("Name a folder that has them, or the repository that the lock names.".to_owned()),
+            ),
             Error::Network { .. } => failure("unreachable", Some("Try again when the server answers.".to_owned())),
             Error::Signature { .. } => failure(
                 "bad_signature",

@@ -11,10 +11,13 @@ mod inside;
 mod journal;
 mod metadata;
 mod phases;
+mod replay;
 mod run;
 mod solve;
 mod trust;
 
+pub use anima_buildroot::{Kept, Layers};
+pub use anima_solver::Lock;
 pub use download::{Downloads, Wanted};
 pub use environments::{Environment, Environments, Swept, Wishes};
 pub use error::{Error, is_disk_full};
@@ -22,6 +25,7 @@ pub use hash::{FileHash, hash_file, sha256_of};
 pub use inside::{Inside, Kind, MAX_FOUND};
 pub use journal::Journal;
 pub use phases::Phases;
+pub use replay::Replay;
 pub use run::{MAX_CAPTURED_BYTES, blocking, capture, exit_in_words, run};
 
 /// What can be asked of an environment, or why it could not be had.

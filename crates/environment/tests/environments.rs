@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Wishes};
 use anima_rpm_file::{SigningKey, header_bytes, install_signature};
 use anima_types::Arch;
+use anima_types::platform::Bootstrap;
 use anima_types::work::{Failure, Input};
 use common::Repository;
 use tempfile::TempDir;
@@ -43,6 +44,7 @@ impl World {
             extra: &extra,
             exclude: &[],
             without_docs: true,
+            bootstrap: Bootstrap::Host,
         };
         let log = Arc::new(Mutex::new(Vec::new()));
         let sink = log.clone();

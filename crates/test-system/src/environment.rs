@@ -18,6 +18,7 @@ pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Environment, 
         extra: &[],
         exclude: &[],
         without_docs: false,
+        bootstrap: work.platform.buildroot.bootstrap,
     };
     // Its own phases are one of ours.
     Ok(job.node.environments.prepare(wishes, &job.journal, &mut Phases::new(), &job.cancel).await?)

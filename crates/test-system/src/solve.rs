@@ -75,6 +75,7 @@ fn wishes<'a>(work: &'a TestWork, extra: &'a [String]) -> Wishes<'a> {
         extra,
         exclude: &[],
         without_docs: false,
+        bootstrap: work.platform.buildroot.bootstrap,
     }
 }
 
