@@ -72,6 +72,10 @@ pub enum Command {
     Event(cmd::event::Event),
     #[command(subcommand)]
     Lookaside(cmd::lookaside::Lookaside),
+    #[command(subcommand)]
+    Local(cmd::local::Local),
+    #[command(subcommand)]
+    Buildroot(cmd::buildroot::Buildroot),
     Master(cmd::role::master::Master),
     GitService(cmd::role::git_service::GitService),
     BuildNode(cmd::role::build_node::BuildNode),

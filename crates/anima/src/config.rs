@@ -35,7 +35,7 @@ pub struct Config {
     pub mirrors: BTreeMap<String, PathBuf>,
     pub database: Database,
     pub store: Store,
-    pub build_node: Node,
+    pub build_node: BuildNode,
     pub test_node: Node,
     pub sign_server: SignServer,
     pub release_system: Node,
@@ -79,9 +79,33 @@ pub struct Node {
     /// How many tasks a build or test node does at once; as many as the machine has cores and memory for where nothing
     /// is said.
     pub slots: Option<u32>,
-    /// What each task of a build node may use at most; its share of the machine where nothing is said.
+}
+
+/// A build node.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuildNode {
+    /// The node's name; the machine's name and the role's where nothing is said.
+    pub name: Option<String>,
+    /// Where it works; the role's folder in the data folder where nothing is said.
+    pub data: Option<PathBuf>,
+    /// How many tasks it does at once; as many as the machine has cores and memory for where nothing is said.
+    pub slots: Option<u32>,
+    /// How many hours the roots of failed tasks are kept, for people to enter (`anima build shell`); 0 keeps none.
+    pub keep_hours: u64,
+    /// How much kept roots may take on the disk, all together.
+    pub keep_mib: u64,
+    /// What each task may use at most; its share of the machine where nothing is said.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+}
+
+impl Default for BuildNode {
+    fn default() -> BuildNode {
+        // A night, for who comes in the morning; and so little that no node is filled by it.
+        let (keep_hours, keep_mib) = (12, 2048);
+        BuildNode { name: None, data: None, slots: None, keep_hours, keep_mib, limits: Limits::default() }
+    }
 }
 
 /// The Sign Server.
@@ -108,7 +132,7 @@ impl Default for Config {
             mirrors: BTreeMap::new(),
             database: Database::default(),
             store: Store::default(),
-            build_node: Node::default(),
+            build_node: BuildNode::default(),
             test_node: Node::default(),
             sign_server: SignServer::default(),
             release_system: Node::default(),

@@ -13,6 +13,7 @@ mod exit;
 mod output;
 mod platforms;
 mod role;
+mod terminal;
 mod up;
 
 use std::process::ExitCode;

@@ -62,11 +62,22 @@ pub enum Error {
 pub fn load(folder: &Path) -> Result<Vec<Platform>, Error> {
     let mut files = owned(FILES);
     files.extend(read_folder(folder)?);
-    let mut templates = owned(TEMPLATES);
-    templates.extend(
-        read_folder(&folder.join("templates"))?.into_iter().map(|(name, text)| (format!("templates/{name}"), text)),
-    );
+    let templates = templates(folder)?;
     files.iter().map(|(file, text)| expand(file, text, &templates)).collect()
+}
+
+/// Returns the platform of one file, with the templates of the program and of `folder`.
+pub fn load_file(path: &Path, folder: &Path) -> Result<Platform, Error> {
+    let text = fs::read_to_string(path).map_err(|error| Error::Read { path: path.display().to_string(), error })?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    expand(&name, &text, &templates(folder)?)
+}
+
+fn templates(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
+    let mut templates = owned(TEMPLATES);
+    let own = read_folder(&folder.join("templates"))?;
+    templates.extend(own.into_iter().map(|(name, text)| (format!("templates/{name}"), text)));
+    Ok(templates)
 }
 
 fn owned(embedded: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -15,6 +15,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use crate::analysis::Analysis;
 use crate::collect::{Collected, collect};
 use crate::job::{Job, Target};
+use crate::src_task;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{Effort, RPMS, SRPMS, Workroot};
 
@@ -56,8 +57,13 @@ pub async fn make(
     let mut workroot = job.workroot(phases, target, &requires).await?;
     install(job, &workroot, &srpm).await?;
     if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
-        let mut round = 1;
-        while let Some(more) = phases.time("build", dynamic_requires(job, target, &workroot, &srpm, &requires)).await? {
+        for round in 1.. {
+            let asked = phases.time("build", dynamic_requires(job, target, &workroot, &srpm, &requires)).await;
+            let more = match asked {
+                Ok(Some(more)) => more,
+                Ok(None) => break,
+                Err(trouble) => return job.leave(workroot, Err(trouble)).await,
+            };
             if round == MAX_DYNAMIC_ROUNDS {
                 let message =
                     format!("%generate_buildrequires asks for more after {round} rounds: {}", more.join(", "));
@@ -68,12 +74,28 @@ pub async fn make(
             workroot.remove().await?;
             workroot = job.workroot(phases, target, &requires).await?;
             install(job, &workroot, &srpm).await?;
-            round += 1;
         }
     }
+    if srpm.info.changelogs.is_empty() {
+        workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
+    }
     let result = make_in(job, phases, target, &workroot, &srpm).await;
+    job.leave(workroot, result).await
+}
+
+/// Reads the spec of a source package in a root; returns what its packages provide, and whether all are noarch.
+pub async fn survey(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    srpm: SrpmFile<'_>,
+) -> Result<(Vec<String>, bool), Trouble> {
+    let srpm = read(srpm)?;
+    let workroot = job.workroot(phases, target, &[]).await?;
+    install(job, &workroot, &srpm).await?;
+    let binaries = src_task::binaries(job, target, &workroot, &srpm.spec).await;
     workroot.remove().await?;
-    result
+    binaries.map(|binaries| (binaries.provides, binaries.is_noarch))
 }
 
 async fn make_in(

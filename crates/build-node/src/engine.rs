@@ -8,18 +8,20 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anima_environment::{Environments, Journal, Phases};
+use anima_environment::{Environments, Journal, Lock, Phases, Replay};
 use anima_types::artifact::Kind;
-use anima_types::work::{BuildOutcome, SrcOutcome};
+use anima_types::work::{BuildOutcome, Failure, SrcOutcome};
 use anima_types::{Sha256, platform};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Admission, Admitted, Room};
 use crate::build_task::SrpmFile;
 use crate::job::{Job, Target};
-use crate::limits::{Limits, Machine};
+use crate::limits::{Limits, MIB, Machine};
 use crate::sources::Sources;
 use crate::trouble::Trouble;
+use crate::workroot::Workroot;
 use crate::{build_task, src_task};
 
 /// Builds, with nothing around it.
@@ -37,6 +39,8 @@ pub struct Engine {
     pub limits: platform::Limits,
     /// Tells folders of tasks apart.
     pub folder_count: AtomicU64,
+    /// What of the machine is taken.
+    pub admission: Admission,
 }
 
 /// Where artifacts go.
@@ -48,6 +52,12 @@ pub trait Artifacts: fmt::Debug + Send + Sync {
     fn keep_text<'a>(&'a self, text: String, kind: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>>;
 }
 
+/// What becomes of the root of a task that failed; without it, it is removed.
+pub trait Aftermath: fmt::Debug + Send + Sync {
+    /// Takes the root.
+    fn failed<'a>(&'a self, root: Workroot, failure: &'a Failure) -> BoxFuture<'a, Result<(), Trouble>>;
+}
+
 /// What one task brings along.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
@@ -55,15 +65,46 @@ pub struct Around<'a> {
     pub name: &'a str,
     /// The master's address, for repositories that are there.
     pub master_url: &'a str,
+    /// A locked list that its roots are made of, in place of what would be solved.
+    pub replay: Option<&'a Replay>,
     /// Where what it makes goes.
     pub artifacts: &'a dyn Artifacts,
+    /// Who takes the root if it fails.
+    pub aftermath: Option<&'a dyn Aftermath>,
     /// Its log.
     pub journal: &'a Journal,
     /// Whether to stop.
     pub cancel: &'a CancellationToken,
 }
 
+/// What an engine is made with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Makes roots.
+    pub environments: Environments,
+    /// The program that sandboxes are started with.
+    pub helper: PathBuf,
+    /// Where each task has a folder.
+    pub work: PathBuf,
+    /// How many tasks share the machine.
+    pub slots: u32,
+    /// What one task may use.
+    pub limits: platform::Limits,
+}
+
 impl Engine {
+    /// Returns an engine that has nothing to do yet.
+    pub fn new(setup: Setup) -> Result<Engine, anima_environment::Error> {
+        let Setup { environments, helper, work, slots, limits } = setup;
+        let machine = Machine::look(&work, 1).map_err(anima_environment::Error::file("look at", &work))?;
+        let memory_mib = Limits::of_node(machine, limits).memory_bytes / MIB;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let clamped = |count: u64| u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let room = Room { memory_mib: clamped(memory_mib), cores: clamped(cores as u64) };
+        let (admission, folder_count) = (Admission::new(room), AtomicU64::new(0));
+        Ok(Engine { environments, helper, work, slots, limits, folder_count, admission })
+    }
+
     /// Makes the source package of a package.
     pub async fn src(
         &self,
@@ -72,7 +113,7 @@ impl Engine {
         target: &Target<'_>,
         sources: &dyn Sources,
     ) -> Result<SrcOutcome, Trouble> {
-        let (job, _folder) = self.job(around, target)?;
+        let (job, _held) = self.job(around, target).await?;
         src_task::make(&job, phases, target, sources).await
     }
 
@@ -84,11 +125,55 @@ impl Engine {
         target: &Target<'_>,
         srpm: SrpmFile<'_>,
     ) -> Result<BuildOutcome, Trouble> {
-        let (job, _folder) = self.job(around, target)?;
+        let (job, _held) = self.job(around, target).await?;
         build_task::make(&job, phases, target, srpm).await
     }
 
-    fn job<'a>(&'a self, around: Around<'a>, target: &Target<'_>) -> Result<(Job<'a>, Folder), Trouble> {
+    /// Returns what the packages of a source package will provide, as far as its spec says it, and whether all are noarch.
+    pub async fn survey(
+        &self,
+        around: Around<'_>,
+        phases: &mut Phases,
+        target: &Target<'_>,
+        srpm: SrpmFile<'_>,
+    ) -> Result<(Vec<String>, bool), Trouble> {
+        let (job, _held) = self.job(around, target).await?;
+        build_task::survey(&job, phases, target, srpm).await
+    }
+
+    /// Returns what the build of sources needs, as far as their spec says it.
+    pub async fn requires(
+        &self,
+        around: Around<'_>,
+        phases: &mut Phases,
+        target: &Target<'_>,
+        sources: &dyn Sources,
+    ) -> Result<Vec<String>, Trouble> {
+        let (job, _held) = self.job(around, target).await?;
+        src_task::requires(&job, phases, target, sources).await
+    }
+
+    /// Returns exactly what a root with these requirements would have.
+    pub async fn lock(&self, around: Around<'_>, target: &Target<'_>, requires: &[String]) -> Result<Lock, Trouble> {
+        let (job, _held) = self.job(around, target).await?;
+        job.lock(target, requires).await
+    }
+
+    /// Makes a root with these requirements, or of the locked list.
+    pub async fn root(
+        &self,
+        around: Around<'_>,
+        phases: &mut Phases,
+        target: &Target<'_>,
+        requires: &[String],
+    ) -> Result<Workroot, Trouble> {
+        let (job, _held) = self.job(around, target).await?;
+        job.workroot(phases, target, requires).await
+    }
+
+    async fn job<'a>(&'a self, around: Around<'a>, target: &Target<'_>) -> Result<(Job<'a>, Held), Trouble> {
+        let limits = self.limits_of(target)?;
+        let admitted = self.admission.enter(&limits, self.slots, around.journal, around.cancel).await?;
         let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = self.work.join(format!("{}-{number}", around.name));
         std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
@@ -96,21 +181,29 @@ impl Engine {
             environments: &self.environments,
             helper: &self.helper,
             master_url: around.master_url,
-            limits: self.limits_of(target)?,
+            replay: around.replay,
+            limits,
             began_at: OnceLock::new(),
             artifacts: around.artifacts,
+            aftermath: around.aftermath,
             journal: around.journal.clone(),
             cancel: around.cancel.clone(),
             folder: folder.clone(),
         };
-        Ok((job, Folder(folder)))
+        Ok((job, Held { _admitted: admitted, _folder: Folder(folder) }))
     }
 
     fn limits_of(&self, target: &Target<'_>) -> Result<Limits, Trouble> {
         let machine =
             Machine::look(&self.work, self.slots).map_err(anima_environment::Error::file("look at", &self.work))?;
-        Ok(Limits::of_node(machine, self.limits).within(target.platform.limits(target.package)))
+        Ok(Limits::of_task(machine, self.limits, target.platform.limits(target.package)))
     }
+}
+
+/// What a job has while it is done.
+struct Held {
+    _folder: Folder,
+    _admitted: Admitted,
 }
 
 /// A task's folder, removed with all that is in it.

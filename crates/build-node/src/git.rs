@@ -15,7 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::sources::Sources;
+use crate::sources::{Brought, Sources};
 use crate::trouble::{Trouble, failed};
 
 /// A package's repository with all its history comes within this time, also over a slow line.
@@ -32,8 +32,10 @@ const MAX_SAID_BYTES: usize = 2000;
 /// The files of one commit.
 #[derive(Debug)]
 pub struct Commit {
-    /// Its hash.
-    pub id: String,
+    /// Which it is.
+    pub brought: Brought,
+    /// When it was made, in seconds since 1970.
+    pub time_secs: i64,
     /// In the order of git.
     pub files: Vec<CommitFile>,
     contents: PathBuf,
@@ -58,8 +60,11 @@ impl Commit {
         let git = Git::of_task(folder, cancel);
         std::fs::create_dir(&git.folder).map_err(anima_environment::Error::file("make", &git.folder))?;
         git.run(&["init", "--quiet", "--bare", "."]).await?.succeeded("init")?;
-        let id = sources.commit(&git).await?;
-        let listed = git.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", &id]).await?.succeeded("ls-tree")?;
+        let brought = sources.commit(&git).await?;
+        let shown = git.run(&["show", "--no-patch", "--format=%ct", &brought.id]).await?.succeeded("show")?;
+        let time_secs = String::from_utf8_lossy(&shown).trim().parse().unwrap_or(0);
+        let listed =
+            git.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", &brought.id]).await?.succeeded("ls-tree")?;
         let files = parse_tree(&listed).map_err(|reason| failed("bad_source", reason, None))?;
         let (objects, contents) = (folder.join("objects"), folder.join("contents"));
         let list: String = files.iter().map(|file| format!("{}\n", file.object)).collect();
@@ -67,7 +72,12 @@ impl Commit {
         git.read_objects(&objects, &contents).await?;
         let read_from = contents.clone();
         let files = blocking(move || with_offsets(files, &read_from)).await;
-        Ok(Commit { id, files: files.map_err(anima_environment::Error::file("read", &contents))?, contents })
+        Ok(Commit {
+            brought,
+            time_secs,
+            files: files.map_err(anima_environment::Error::file("read", &contents))?,
+            contents,
+        })
     }
 
     /// Returns a file by its path.
@@ -111,6 +121,45 @@ impl<'a> Git<'a> {
     /// Returns the repository in a task's folder.
     pub fn of_task(folder: &Path, cancel: &'a CancellationToken) -> Git<'a> {
         Git { folder: folder.join("git"), cancel }
+    }
+
+    /// Returns where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a commit of a tree, by nobody in particular; returns it.
+    pub async fn commit_tree(
+        &self,
+        tree: &str,
+        parent: Option<&str>,
+        message: &str,
+        time_secs: i64,
+    ) -> Result<String, Trouble> {
+        let mut arguments = vec!["commit-tree", tree, "-m", message];
+        arguments.extend(parent.iter().flat_map(|parent| ["-p", parent]));
+        let mut command = self.command(&arguments);
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "Packager").env(format!("GIT_{who}_EMAIL"), "packager@localhost");
+            command.env(format!("GIT_{who}_DATE"), format!("{time_secs} +0000"));
+        }
+        let made = self.finish(command).await?.succeeded("commit-tree")?;
+        Ok(String::from_utf8_lossy(&made).trim().to_owned())
+    }
+
+    /// Runs git on another repository, to read it.
+    pub async fn run_at(&self, repository: &Path, arguments: &[&str]) -> Result<Said, Trouble> {
+        let mut command = self.command(arguments);
+        command.env("GIT_DIR", repository);
+        self.finish(command).await
+    }
+
+    /// Runs git with a folder as this repository's work tree.
+    pub async fn run_in(&self, tree: &Path, arguments: &[&str]) -> Result<Said, Trouble> {
+        let with_tree: Vec<&str> = ["-c", "core.bare=false"].iter().chain(arguments).copied().collect();
+        let mut command = self.command(&with_tree);
+        command.env("GIT_WORK_TREE", tree).current_dir(tree);
+        self.finish(command).await
     }
 
     /// Brings what is before a commit that was brought alone.
@@ -182,6 +231,7 @@ impl<'a> Git<'a> {
             "credential.helper=",
             "protocol.version=2",
             "submodule.recurse=false",
+            "core.fsmonitor=false",
             "gc.auto=0",
             "http.lowSpeedLimit=100",
             "http.lowSpeedTime=60",

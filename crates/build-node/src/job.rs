@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use anima_environment::{Environments, Journal, Phases, Wishes};
+use anima_environment::{Environment, Environments, Journal, Lock, Phases, Replay, Wishes};
 use anima_types::artifact::Kind;
 use anima_types::work::{BuildWork, Input, SrcWork};
 use anima_types::{Arch, Sha256, platform::Platform};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Artifacts;
+use crate::engine::{Aftermath, Artifacts};
 use crate::limits::Limits;
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
@@ -52,12 +52,16 @@ pub struct Job<'a> {
     pub helper: &'a Path,
     /// The master's address, for repositories that are there.
     pub master_url: &'a str,
+    /// A locked list that its roots are made of, in place of what would be solved.
+    pub replay: Option<&'a Replay>,
     /// What it may use.
     pub limits: Limits,
     /// When its first root was there: how long packages take to come is not a build's fault.
     pub began_at: OnceLock<Instant>,
     /// Where what it makes goes.
     pub artifacts: &'a dyn Artifacts,
+    /// Who takes the root if it fails.
+    pub aftermath: Option<&'a dyn Aftermath>,
     /// The log.
     pub journal: Journal,
     /// Whether to stop.
@@ -67,35 +71,79 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Makes a root with the platform's base packages and `extra`.
+    /// Makes a root with the platform's base packages and `extra`, or of the locked list.
     pub async fn workroot(
         &self,
         phases: &mut Phases,
         target: &Target<'_>,
         extra: &[String],
     ) -> Result<Workroot, Trouble> {
+        let environment = match self.replay {
+            Some(replay) => {
+                let environments = self.environments;
+                environments.replay(replay, &target.platform.name, &self.journal, phases, &self.cancel).await?
+            }
+            None => self.solved(phases, target, extra).await?,
+        };
+        self.journal.say(format!("limits: {}", self.limits.in_words()));
+        Workroot::new(environment, target, self.limits, *self.began_at.get_or_init(Instant::now))
+    }
+
+    async fn solved(&self, phases: &mut Phases, target: &Target<'_>, extra: &[String]) -> Result<Environment, Trouble> {
+        let asked = self.asked(target);
+        let wishes = asked.wishes(target, extra);
+        Ok(self.environments.prepare(wishes, &self.journal, phases, &self.cancel).await?)
+    }
+
+    /// Returns what a root with the platform's base packages and `extra` would have, and makes none.
+    pub async fn lock(&self, target: &Target<'_>, extra: &[String]) -> Result<Lock, Trouble> {
+        let asked = self.asked(target);
+        Ok(self.environments.solve(asked.wishes(target, extra), &self.cancel).await?)
+    }
+
+    fn asked(&self, target: &Target<'_>) -> Asked {
         let Target { platform, package, arch, inputs } = *target;
         let options = platform.options(package);
         let own = options.repositories.iter().map(|repository| repository.input(arch, self.master_url));
-        let inputs: Vec<Input> = inputs.iter().cloned().chain(own).collect();
-        let exclude: Vec<String> = platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect();
-        let wishes = Wishes {
-            platform: &platform.name,
-            arch,
-            inputs: &inputs,
-            base: &platform.buildroot.packages,
-            extra,
-            exclude: &exclude,
-            without_docs: true,
-        };
-        let environment = self.environments.prepare(wishes, &self.journal, phases, &self.cancel).await?;
-        self.journal.say(format!("limits: {}", self.limits.in_words()));
-        Workroot::new(environment, target, self.limits, *self.began_at.get_or_init(Instant::now))
+        Asked {
+            inputs: inputs.iter().cloned().chain(own).collect(),
+            exclude: platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect(),
+        }
+    }
+
+    /// Leaves a root after what was done in it: it is removed, or taken over when that failed.
+    pub async fn leave<T>(&self, workroot: Workroot, result: Result<T, Trouble>) -> Result<T, Trouble> {
+        match (&result, self.aftermath) {
+            (Err(Trouble::Failed(failure)), Some(aftermath)) => aftermath.failed(workroot, failure).await?,
+            _ => workroot.remove().await?,
+        }
+        result
     }
 
     /// Keeps the list of what was in the root.
     pub async fn keep_lock(&self, workroot: &Workroot) -> Result<Sha256, Trouble> {
         let lock = workroot.environment().lock_json.clone();
         self.artifacts.keep_text(lock, Kind::Lock, LOCK_NAME).await
+    }
+}
+
+/// What a root is asked for, beside what the platform's file says.
+struct Asked {
+    inputs: Vec<Input>,
+    exclude: Vec<String>,
+}
+
+impl Asked {
+    fn wishes<'a>(&'a self, target: &Target<'a>, extra: &'a [String]) -> Wishes<'a> {
+        Wishes {
+            platform: &target.platform.name,
+            arch: target.arch,
+            inputs: &self.inputs,
+            base: &target.platform.buildroot.packages,
+            extra,
+            exclude: &self.exclude,
+            without_docs: true,
+            bootstrap: target.platform.buildroot.bootstrap,
+        }
     }
 }

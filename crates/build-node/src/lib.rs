@@ -6,16 +6,21 @@
 //!
 //! It keeps no state worth saving: its folder is a cache, and may be removed while no node runs on it.
 
+mod admission;
 mod analysis;
 mod autospec;
 mod build_task;
 mod collect;
+mod condition;
 mod engine;
+mod entry;
 mod files;
 mod git;
 mod history;
 mod job;
+pub mod kept;
 mod limits;
+pub mod local;
 mod node;
 mod sources;
 mod src_task;
@@ -26,19 +31,19 @@ mod workroot;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use anima_client::Client;
 use anima_client::lease::{Cancel, Runner};
 use anima_environment::{Environments, blocking};
-use anima_types::lease::{Claim, MAX_WAIT_SECS};
+use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use tokio_util::sync::CancellationToken;
 
 pub use analysis::Section;
+pub use entry::{Entry, Who};
 pub use sweep::Swept;
 
 /// What a node has to know.
@@ -60,6 +65,10 @@ pub struct Config {
     pub architectures: Vec<Arch>,
     /// What each task may use; its share of the machine where nothing is said.
     pub limits: anima_types::platform::Limits,
+    /// Which roots of failed tasks it keeps for people to enter.
+    pub keep: Option<kept::Keep>,
+    /// Whether it ends after one task.
+    pub takes_one: bool,
 }
 
 /// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
@@ -77,6 +86,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),
         wait_secs: MAX_WAIT_SECS,
+        condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token))?;
     let stop = Cancel::new();
@@ -87,7 +97,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
             stop.trigger();
         }
     });
-    let result = Runner::new(client, claim).run(node, stop).await;
+    let data = config.data.clone();
+    let runner = Runner::new(client, claim).with_condition(move || condition::look(&data));
+    let runner = if config.takes_one { runner.once() } else { runner };
+    let result = runner.run(node, stop).await;
     stopping.abort();
     sweeper.abort();
     Ok(result?)
@@ -108,15 +121,10 @@ fn open(config: &Config, own: &Path) -> anyhow::Result<node::Node> {
     let work = own.join("work");
     sweep::remove_leftovers(&work)?;
     let environments = Environments::open(&config.data.join("environments"), &config.helper)?;
-    let engine = engine::Engine {
-        environments,
-        helper: config.helper.clone(),
-        work,
-        slots: config.slots,
-        limits: config.limits,
-        folder_count: AtomicU64::new(0),
-    };
-    Ok(node::Node { engine, master_url: config.master_url.clone() })
+    let (helper, slots, limits) = (config.helper.clone(), config.slots, config.limits);
+    let engine = engine::Engine::new(engine::Setup { environments, helper, work, slots, limits })?;
+    let (name, master_url) = (config.name.clone(), config.master_url.clone());
+    Ok(node::Node { engine, name, keep: config.keep, master_url })
 }
 
 /// Removes what was least recently used from the caches of a node's folder, now.

@@ -8,7 +8,7 @@ use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
 use anima_types::work::Failure;
 
-const MIB: u64 = 1024 * 1024;
+pub(crate) const MIB: u64 = 1024 * 1024;
 /// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
 const BUILD_WALL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Enough for a parallel build of the largest packages, too few for a fork bomb to hurt the machine.
@@ -68,6 +68,15 @@ impl Limits {
             log_bytes: MAX_LOG_BYTES - OWN_LOG_BYTES,
         };
         all.within(said)
+    }
+
+    /// Returns what one task may use: its share of the node, or what its package says. That may be more memory than a share, up to
+    /// all that the node gives: it then waits until others have given it back ([`crate::admission`]).
+    pub fn of_task(machine: Machine, node: platform::Limits, said: platform::Limits) -> Limits {
+        let limits = Limits::of_node(machine, node).within(said);
+        let whole = Limits::of_node(Machine { slots: 1, ..machine }, node);
+        let memory_bytes = said.memory_mib.map(|mib| mib.saturating_mul(MIB).min(whole.memory_bytes));
+        Limits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits }
     }
 
     /// Returns the lower of both, each by each.
@@ -162,6 +171,16 @@ mod tests {
             less.in_words(),
             "512 MiB of memory, 102400 MiB of disk, 2 cores, 16384 processes, 255 MiB of log, 60 s"
         );
+    }
+
+    #[test]
+    fn a_package_may_have_more_memory_than_a_share_and_never_more_than_the_node() {
+        let of_task = |mib| {
+            let said = platform::Limits { memory_mib: Some(mib), ..Default::default() };
+            Limits::of_task(machine(2), platform::Limits::default(), said).memory_bytes
+        };
+
+        assert_eq!((of_task(8 * 1024), of_task(512), of_task(u64::MAX)), (8 * GIB, 512 * MIB, 10 * GIB / 10 * 9));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::build_task::SrpmFile;
-use crate::engine::{Around, Artifacts, Engine};
+use crate::engine::{Aftermath, Around, Artifacts, Engine};
+use crate::kept::{Keep, Keeper};
 use crate::sources::Pushed;
 use crate::trouble::{Trouble, failed};
 
@@ -20,6 +21,10 @@ use crate::trouble::{Trouble, failed};
 #[derive(Debug)]
 pub struct Node {
     pub(crate) engine: Engine,
+    /// Its name at the master.
+    pub(crate) name: String,
+    /// Which roots of failed tasks it keeps.
+    pub(crate) keep: Option<Keep>,
     pub(crate) master_url: String,
 }
 
@@ -31,10 +36,25 @@ impl Handler for Node {
         let _bridge = Bridge::between(&context, &cancel);
         let mut phases = Phases::new();
         let name = format!("task-{}", lease.task);
+        let package = match &lease.work {
+            Work::Src(work) => work.package.as_str(),
+            Work::Build(work) => work.package.as_str(),
+            _ => "",
+        };
+        let keeper = self.keep.map(|keep| Keeper {
+            node: &self.name,
+            task: lease.task,
+            package,
+            keep,
+            environments: &self.engine.environments,
+            journal: &journal,
+        });
         let around = Around {
             name: &name,
             master_url: &self.master_url,
+            replay: None,
             artifacts: &context,
+            aftermath: keeper.as_ref().map(|keeper| keeper as &dyn Aftermath),
             journal: &journal,
             cancel: &cancel,
         };
@@ -94,7 +114,7 @@ impl Artifacts for Context {
 }
 
 /// The last lines of a log say what is on the page as well.
-fn tell(journal: &Journal, trouble: &Trouble) {
+pub(crate) fn tell(journal: &Journal, trouble: &Trouble) {
     let Trouble::Failed(failure) = trouble else { return };
     journal.say(format!("\nFAILED ({}): {}", failure.code, failure.message));
     if let Some(hint) = &failure.hint {

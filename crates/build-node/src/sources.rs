@@ -12,13 +12,22 @@ use tokio_util::sync::CancellationToken;
 use crate::git::Git;
 use crate::trouble::{Trouble, failed};
 
+/// What was brought into a task's repository.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Brought {
+    /// The commit.
+    pub id: String,
+    /// What it is, for the log.
+    pub note: String,
+}
+
 /// The small files of a package are a commit in the task's own repository; the large ones are known by their hashes.
 pub trait Sources: fmt::Debug + Send + Sync {
     /// Says where they come from.
     fn in_words(&self) -> String;
 
     /// Brings the commit into the task's repository, which is empty, and returns it.
-    fn commit<'a>(&'a self, git: &'a Git<'_>) -> BoxFuture<'a, Result<String, Trouble>>;
+    fn commit<'a>(&'a self, git: &'a Git<'_>) -> BoxFuture<'a, Result<Brought, Trouble>>;
 
     /// Brings what is before the commit.
     fn history<'a>(&'a self, git: &'a Git<'_>, commit: &'a str) -> BoxFuture<'a, Result<(), Trouble>>;
@@ -49,13 +58,13 @@ impl<'a> From<&'a SrcWork> for Pushed<'a> {
 
 impl Sources for Pushed<'_> {
     fn in_words(&self) -> String {
-        format!("commit {} of {}", self.commit, self.git_url)
+        self.git_url.to_owned()
     }
 
-    fn commit<'a>(&'a self, git: &'a Git<'_>) -> BoxFuture<'a, Result<String, Trouble>> {
+    fn commit<'a>(&'a self, git: &'a Git<'_>) -> BoxFuture<'a, Result<Brought, Trouble>> {
         Box::pin(async move {
             git.bring(self.git_url, self.commit).await?;
-            Ok(self.commit.to_owned())
+            Ok(Brought { id: self.commit.to_owned(), note: format!("commit {}", self.commit) })
         })
     }
 

@@ -20,20 +20,36 @@ use crate::trouble::{Trouble, failed};
 use crate::workroot::{SRPMS, Workroot};
 
 /// What rpmspec is asked for: each line tells by its first word what it is, as warnings come in between.
-const QUERY: &str = "anima-arch %{ARCH}\\n[anima-provides %{PROVIDENEVRS}\\n]";
+const QUERY: &str =
+    "anima-arch %{ARCH}\\n%|CHANGELOGTIME?{anima-has-changelog \\n}:{}|[anima-provides %{PROVIDENEVRS}\\n]";
+
+/// The same for what its build needs.
+const REQUIRES_QUERY: &str = "[anima-requires %{REQUIRENEVRS}\\n]";
 
 /// The sources of a package on this machine.
-struct Brought {
+struct Taken {
     commit: Commit,
     layout: Layout,
     large: Vec<(LookasideFile, PathBuf)>,
 }
 
+/// Whether large sources are needed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Large {
+    Taken,
+    /// A spec is read without them.
+    Left,
+}
+
 /// What the spec says of the packages that it will make.
 #[derive(Debug, Default, PartialEq)]
-struct Binaries {
-    provides: Vec<String>,
-    is_noarch: bool,
+pub struct Binaries {
+    /// Names and explicit provides.
+    pub provides: Vec<String>,
+    /// Whether all of them are noarch.
+    pub is_noarch: bool,
+    /// Whether the spec says when it was changed.
+    pub has_changelog: bool,
 }
 
 /// Makes the source package, keeps it, and returns what it says of itself.
@@ -43,40 +59,70 @@ pub async fn make(
     target: &Target<'_>,
     sources: &dyn Sources,
 ) -> Result<SrcOutcome, Trouble> {
-    let brought = phases.time("sources", bring(job, target, sources)).await?;
+    let taken = phases.time("sources", bring(job, target, sources, Large::Taken)).await?;
+    let mut workroot = job.workroot(phases, target, &[]).await?;
+    let result = make_in(job, phases, target, &mut workroot, sources, taken).await;
+    job.leave(workroot, result).await
+}
+
+/// Returns what the build of sources needs, as far as their spec says it. Their large files need not be there.
+pub async fn requires(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    sources: &dyn Sources,
+) -> Result<Vec<String>, Trouble> {
+    let taken = bring(job, target, sources, Large::Left).await?;
     let workroot = job.workroot(phases, target, &[]).await?;
-    let result = make_in(job, phases, target, &workroot, sources, brought).await;
-    workroot.remove().await?;
-    result
+    let result = requires_in(job, target, &workroot, sources, taken).await;
+    job.leave(workroot, result).await
+}
+
+async fn requires_in(
+    job: &Job<'_>,
+    target: &Target<'_>,
+    workroot: &Workroot,
+    sources: &dyn Sources,
+    taken: Taken,
+) -> Result<Vec<String>, Trouble> {
+    let files = workroot.files().clone();
+    let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
+    let spec = blocking(move || put_sources(&files, &taken)).await?;
+    history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec).await?;
+    let query = ["rpmspec", "-q", "--srpm", "--target", target.arch.name(), "--queryformat", REQUIRES_QUERY, &spec];
+    let answer = rpm(job, target.package, workroot, &query, false).await?;
+    Ok(parse_requires(&answer))
 }
 
 async fn make_in(
     job: &Job<'_>,
     phases: &mut Phases,
     target: &Target<'_>,
-    workroot: &Workroot,
+    workroot: &mut Workroot,
     sources: &dyn Sources,
-    brought: Brought,
+    taken: Taken,
 ) -> Result<SrcOutcome, Trouble> {
+    let time_secs = taken.commit.time_secs;
     let files = workroot.files().clone();
-    let (spec_in_git, commit) = (brought.layout.spec.clone(), brought.commit.id.clone());
-    let spec = blocking(move || put_sources(&files, &brought)).await?;
+    let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
+    let spec = blocking(move || put_sources(&files, &taken)).await?;
     phases.time("sources", history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec)).await?;
-    let (srpm, binaries) = phases.time("build", pack(job, target, workroot, &spec)).await?;
+    let (srpm, binaries) = phases.time("build", pack(job, target, workroot, &spec, time_secs)).await?;
     phases.time("upload", keep(job, workroot, srpm, binaries)).await
 }
 
-async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources) -> Result<Brought, Trouble> {
+async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources, wanted: Large) -> Result<Taken, Trouble> {
     job.journal.say(format!("sources: {}", sources.in_words()));
     let commit = Commit::bring(sources, &job.folder, &job.cancel).await?;
+    job.journal.say(format!("sources: {}", commit.brought.note));
     let layout = dist_git::layout(target.package, commit.files.iter().map(|file| file.path.as_str()));
     let layout = layout.map_err(|error| failed("bad_source", error.to_string(), None))?;
     let listed = match &layout.list {
-        Some(list) => {
+        Some(list) if wanted == Large::Taken => {
             let parsed = dist_git::parse_list(list.form, &text(&commit, &list.path)?);
             parsed.map_err(|error| failed("bad_source", format!("{}: {error}", list.path), None))?
         }
-        None => Vec::new(),
+        _ => Vec::new(),
     };
     let mut large = Vec::new();
     for file in listed {
@@ -84,7 +130,7 @@ async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources) -> Res
         job.journal.say(format!("sources: {} has the right {}", file.name, file.algorithm));
         large.push((file, path));
     }
-    Ok(Brought { commit, layout, large })
+    Ok(Taken { commit, layout, large })
 }
 
 fn text(commit: &Commit, path: &str) -> Result<String, Trouble> {
@@ -97,8 +143,8 @@ fn text(commit: &Commit, path: &str) -> Result<String, Trouble> {
 }
 
 /// Puts all sources into the root, where rpmbuild looks for them; returns the spec's path inside.
-fn put_sources(files: &Files, brought: &Brought) -> Result<String, Trouble> {
-    let Brought { commit, layout, large } = brought;
+fn put_sources(files: &Files, taken: &Taken) -> Result<String, Trouble> {
+    let Taken { commit, layout, large } = taken;
     let large_names: BTreeSet<&str> = large.iter().map(|(file, _)| file.name.as_str()).collect();
     for file in &commit.files {
         let Some(name) = source_name(file, layout) else { continue };
@@ -132,20 +178,39 @@ fn source_name<'a>(file: &'a CommitFile, layout: &Layout) -> Option<&'a str> {
 async fn pack(
     job: &Job<'_>,
     target: &Target<'_>,
-    workroot: &Workroot,
+    workroot: &mut Workroot,
     spec: &str,
+    time_secs: i64,
 ) -> Result<(Collected, Binaries), Trouble> {
     let (package, arch) = (target.package, target.arch.name());
     rpm(job, package, workroot, &["rpmspec", "-P", "--target", arch, spec], false).await?;
-    let query = ["rpmspec", "-q", "--target", arch, "--queryformat", QUERY, spec];
-    let answer = rpm(job, package, workroot, &query, false).await?;
-    let binaries = parse_binaries(&answer);
+    let binaries = binaries(job, target, workroot, spec).await?;
+    if !binaries.has_changelog {
+        workroot.set_source_date(time_secs);
+    }
     rpm(job, package, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", arch, spec], true).await?;
     let mut packages = collect(workroot.files(), SRPMS, &job.folder, job.limits.disk_bytes).await?;
     match (packages.pop(), packages.is_empty()) {
         (Some(package), true) if package.info.is_source => Ok((package, binaries)),
         _ => Err(failed("spec", "rpmbuild did not make exactly one source package".to_owned(), None)),
     }
+}
+
+/// Asks the spec at a path inside for the packages that it will make.
+pub async fn binaries(
+    job: &Job<'_>,
+    target: &Target<'_>,
+    workroot: &Workroot,
+    spec: &str,
+) -> Result<Binaries, Trouble> {
+    let query = ["rpmspec", "-q", "--target", target.arch.name(), "--queryformat", QUERY, spec];
+    Ok(parse_binaries(&rpm(job, target.package, workroot, &query, false).await?))
+}
+
+fn parse_requires(answer: &str) -> Vec<String> {
+    let named = answer.lines().filter_map(|line| line.strip_prefix("anima-requires ")).map(str::trim);
+    let named: BTreeSet<&str> = named.filter(|name| !name.starts_with("rpmlib(")).collect();
+    named.into_iter().map(str::to_owned).collect()
 }
 
 /// Runs one of rpm's programs; what it says is in the log when it fails, or when it is wanted there.
@@ -191,10 +256,12 @@ fn spec_failure(output: &str, lines_before: u64, how: &str) -> Failure {
 
 fn parse_binaries(answer: &str) -> Binaries {
     let mut provides = BTreeSet::new();
+    let mut has_changelog = false;
     let (mut arch_count, mut noarch_count) = (0, 0);
     for line in answer.lines() {
         match line.split_once(' ') {
             Some(("anima-provides", capability)) => drop(provides.insert(capability.trim().to_owned())),
+            Some(("anima-has-changelog", _)) => has_changelog = true,
             Some(("anima-arch", arch)) => {
                 arch_count += 1;
                 noarch_count += usize::from(arch.trim() == "noarch");
@@ -202,7 +269,8 @@ fn parse_binaries(answer: &str) -> Binaries {
             _ => {}
         }
     }
-    Binaries { provides: provides.into_iter().collect(), is_noarch: arch_count > 0 && arch_count == noarch_count }
+    let is_noarch = arch_count > 0 && arch_count == noarch_count;
+    Binaries { provides: provides.into_iter().collect(), is_noarch, has_changelog }
 }
 
 async fn keep(job: &Job<'_>, workroot: &Workroot, srpm: Collected, binaries: Binaries) -> Result<SrcOutcome, Trouble> {
@@ -230,14 +298,22 @@ mod tests {
     #[test]
     fn what_the_spec_says_is_read_between_warnings() {
         let answer = "warning: line 3: Possible unexpanded macro\nanima-arch noarch\nanima-provides jq-data = 1-1\n\
-                      anima-arch x86_64\nanima-provides jq = 1-1\nanima-provides jq(x86-64) = 1-1\nanima-provides jq = 1-1\n";
+                      anima-arch x86_64\nanima-provides jq = 1-1\nanima-provides jq(x86-64) = 1-1\nanima-provides jq = 1-1\nanima-has-changelog \n";
 
         let binaries = parse_binaries(answer);
 
         assert_eq!(binaries.provides, ["jq = 1-1", "jq(x86-64) = 1-1", "jq-data = 1-1"]);
+        assert!(binaries.has_changelog && !parse_binaries("anima-arch noarch\n").has_changelog);
         assert!(
             !binaries.is_noarch && parse_binaries("anima-arch noarch\n").is_noarch && !parse_binaries("").is_noarch
         );
+    }
+
+    #[test]
+    fn what_a_build_needs_is_read_without_what_only_rpm_must_know_of() {
+        let answer = "warning: x\nanima-requires gcc\nanima-requires zlib-devel >= 1.2\nanima-requires rpmlib(X) <= 4\nanima-requires gcc\n";
+
+        assert_eq!(parse_requires(answer), ["gcc", "zlib-devel >= 1.2"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use anima_environment::{Environments, blocking};
 use anyhow::Context;
 
+use crate::kept;
 use crate::node::Node;
 
 pub use anima_environment::Swept;
@@ -30,12 +31,24 @@ pub(crate) fn once(environments: &Environments, now: SystemTime) -> anyhow::Resu
     environments.sweep_once(now).context("could not sweep the caches")
 }
 
+fn kept_once(node: &Node, now: SystemTime) {
+    match kept::sweep_once(&node.engine.environments, node.keep, now) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "{count} kept roots were removed"),
+        Err(error) => tracing::warn!("{error:#}"),
+    }
+}
+
 /// Sweeps at once, which removes the roots of a killed node, and then again and again.
 pub(crate) async fn from_time_to_time(node: Arc<Node>) {
     loop {
         let swept = {
             let node = Arc::clone(&node);
-            blocking(move || once(&node.engine.environments, SystemTime::now())).await
+            blocking(move || {
+                kept_once(&node, SystemTime::now());
+                once(&node.engine.environments, SystemTime::now())
+            })
+            .await
         };
         match swept {
             Ok(swept) if swept == Swept::default() => {}

@@ -10,6 +10,7 @@ use anima_types::Arch;
 use anima_types::platform::{PackageOptions, Platform};
 use tokio_util::sync::CancellationToken;
 
+use crate::entry::Entry;
 use crate::files::Files;
 use crate::job::Target;
 use crate::limits::{FILES, Limits};
@@ -44,6 +45,8 @@ pub struct Workroot {
     limits: Limits,
     /// When the build began.
     began_at: Instant,
+    /// What `SOURCE_DATE_EPOCH` is; rpm takes it from the changelog where nothing is said.
+    source_date_secs: Option<i64>,
 }
 
 impl Workroot {
@@ -56,7 +59,7 @@ impl Workroot {
     ) -> Result<Workroot, Trouble> {
         let macros = macros(target.platform, target.platform.options(target.package), limits);
         let files = Files::prepare(environment.root(), &macros)?;
-        Ok(Workroot { environment, files, arch: target.arch, limits, began_at })
+        Ok(Workroot { environment, files, arch: target.arch, limits, began_at, source_date_secs: None })
     }
 
     /// Returns the environment that it is made from.
@@ -91,6 +94,33 @@ impl Workroot {
         Ok(anima_environment::capture(self.spec(command, Effort::Spec, 0), helper, cancel).await?)
     }
 
+    /// Gives what is made in it a date, for a package that has no changelog to take one from.
+    pub fn set_source_date(&mut self, secs: i64) {
+        self.source_date_secs = Some(secs);
+    }
+
+    /// Returns what it is for.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// Returns how a person enters it.
+    pub fn entry(&self, helper: &Path) -> Entry {
+        let (root, helper) = (self.environment.root().to_owned(), helper.to_owned());
+        Entry { root, owner: self.files.owner(), arch: self.arch, helper }
+    }
+
+    /// Copies the root as it is into a folder.
+    pub async fn copy_to(&self, folder: &Path) -> Result<(), anima_environment::Error> {
+        self.environment.copy_to(folder).await
+    }
+
+    /// Unmounts the root and keeps what was written into it under a name.
+    pub async fn keep(self, name: &str, about: &str) -> Result<(), anima_environment::Error> {
+        drop(self.files);
+        self.environment.keep(name, about).await
+    }
+
     /// Unmounts the root and removes what was written into it.
     pub async fn remove(self) -> Result<(), Trouble> {
         drop(self.files);
@@ -99,13 +129,12 @@ impl Workroot {
 
     /// `logged_bytes` is how long the task's log is already: the limits hold for the task, whatever it runs.
     fn spec(&self, command: &[&str], effort: Effort, logged_bytes: u64) -> Spec {
-        // A machine runs its own 32-bit programs, but calls itself by its own name unless it is told otherwise.
-        let personality: &[&str] = if self.arch == Arch::I686 { &["setarch", "i686"] } else { &[] };
-        let mut spec = Spec::new(self.environment.root(), personality.iter().chain(command).copied());
+        let mut spec = Spec::new(self.environment.root(), personality(self.arch).iter().chain(command).copied());
         let (uid, gid) = self.files.owner();
         spec.identity = Identity::User { uid, gid };
         spec.cwd = TOP.into();
         spec.env = environment_variables();
+        spec.env.extend(self.source_date_secs.map(|secs| ("SOURCE_DATE_EPOCH".to_owned(), secs.to_string())));
         let left = self.limits.wall.saturating_sub(self.began_at.elapsed());
         let wall = match effort {
             Effort::Spec => SPEC_LIMIT.min(left),
@@ -126,8 +155,13 @@ impl Workroot {
     }
 }
 
+/// A machine runs its own 32-bit programs, but calls itself by its own name unless it is told otherwise.
+pub fn personality(arch: Arch) -> &'static [&'static str] {
+    if arch == Arch::I686 { &["setarch", "i686"] } else { &[] }
+}
+
 /// What mock gives to a build.
-fn environment_variables() -> BTreeMap<String, String> {
+pub fn environment_variables() -> BTreeMap<String, String> {
     [
         ("HOME", HOME),
         ("HOSTNAME", "buildhost"),

@@ -2,7 +2,9 @@
 
 mod common;
 
+use anima_build_node::Who;
 use anima_rpm_file::PackageInfo;
+use anima_types::id::TaskId;
 use anima_types::work::{BuildWork, Work};
 use common::{World, spec};
 
@@ -259,4 +261,51 @@ fn sleeping(secs: &str) -> usize {
     let processes =
         std::fs::read_dir("/proc").unwrap().filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok());
     processes.filter(|command| command == wanted.as_bytes()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_without_a_changelog_has_the_date_of_its_commit_and_comes_out_the_same_again() {
+    let world = World::new().await;
+    let text = spec("dateless", "", "").split("%changelog").next().unwrap().to_owned();
+    let commit = world.commit("dateless", &[("dateless.spec", &text)]);
+
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let source = world.src("dateless", &commit).await.unwrap();
+        let built = world.build(&source).await.unwrap();
+        made.push((source.srpm, built.packages[0].artifact));
+    }
+
+    assert_eq!(made[0], made[1]);
+    let info = package(&world.master.artifact(made[0].1));
+    assert!(info.changelogs.is_empty());
+    assert_eq!(info.build_time_secs, common::COMMITTED_AT_SECS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_of_a_failed_build_is_kept_and_a_person_enters_it() {
+    let world = World::keeping().await;
+    let helper = std::path::Path::new(env!("CARGO_BIN_EXE_anima-build-node-test-helper"));
+    let failure =
+        world.src_and_build("broken", &spec("broken", "", "%build\necho left > trace\nfalse")).await.unwrap_err();
+    assert_eq!(failure.code, "build_failed");
+    let log = world.master.log();
+    assert!(
+        log.contains("the root is kept for 1 h, on the machine of node node-1: `anima build shell 2` there enters it"),
+        "{log}"
+    );
+
+    let kept = anima_build_node::kept::enter(&world.data(), helper, TaskId(2)).unwrap().unwrap();
+    assert_eq!((kept.about.package.as_str(), kept.about.failure.as_str()), ("broken", failure.message.as_str()));
+    let command = ["sh", "-c", "id -u; find /builddir/build/BUILD -name trace | xargs cat"].map(str::to_owned);
+    let mut said = Vec::new();
+    kept.entry.run(&command, Who::Builder).unwrap().wait_with_log(&mut said).unwrap();
+
+    assert_eq!(String::from_utf8_lossy(&said), "1000\nleft\n");
+    assert!(
+        anima_build_node::kept::enter(&world.data(), helper, TaskId(1)).unwrap().is_none(),
+        "the source package was made"
+    );
+    drop(kept);
+    world.stop().await;
 }

@@ -1,11 +1,13 @@
 //! The commands: one file a noun or a role. Each takes what all commands share, does one thing, and prints it.
 
 pub mod build;
+pub mod buildroot;
 pub mod config;
 pub mod doctor;
 pub mod elevate;
 pub mod event;
 pub mod key;
+pub mod local;
 mod log;
 pub mod lookaside;
 pub mod node;
@@ -34,6 +36,7 @@ use crate::{
 pub fn run(global: &Global, command: Command) -> Result {
     match command {
         Command::Up(up) => up.run(global),
+        Command::Build(build::Build::Shell(shell)) => shell.run(global),
         Command::Build(build) => ask(global, async |ask| build.run(ask).await),
         Command::Plan(plan) => ask(global, async |ask| plan.run(ask).await),
         Command::Task(task) => ask(global, async |ask| task.run(ask).await),
@@ -53,6 +56,8 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::SignServer(role) => role.run(global),
         Command::ReleaseSystem(role) => role.run(global),
         Command::Lookaside(lookaside) => lookaside.run(global),
+        Command::Buildroot(buildroot) => buildroot.run(global),
+        Command::Local(local) => local.run(global),
         Command::Elevate(elevate) => elevate.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Config(config) => config.run(global),

@@ -1,19 +1,52 @@
 //! `anima node`: who takes tasks.
 
-use anima_types::node;
-use clap::Subcommand;
+use std::time::Duration;
+
+use anima_types::node::{self, DrainNode, State};
+use clap::{Args, Subcommand};
+use futures_util::StreamExt;
 
 use super::Ask;
 use crate::{
-    exit::Result,
+    exit::{Failure, Result},
     output::{self, or_dash},
 };
 
-/// Look at nodes: who takes tasks
+/// How long a look at a node may be late if an event was missed between two looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Look at nodes, and let one take no more tasks
 #[derive(Debug, Subcommand)]
 pub enum Node {
     /// List nodes
     List,
+    /// Show a node: whether it takes tasks, and why not
+    Show {
+        /// Its name
+        node: String,
+    },
+    /// Let a node take no more tasks; it goes on with those that it has
+    Drain(Drain),
+    /// Let a node take tasks again
+    Undrain {
+        /// Its name
+        node: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Drain {
+    /// Its name
+    node: String,
+    /// Why, for others who look
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Let its program end when its tasks are done; one that is started after that takes tasks again
+    #[arg(long)]
+    then_end: bool,
+    /// Wait until it works on nothing
+    #[arg(long)]
+    wait: bool,
 }
 
 impl Node {
@@ -25,15 +58,52 @@ impl Node {
                 row,
                 "No node was ever heard of. Start one: `anima build-node --master URL --token-file FILE`.",
             ),
+            Node::Show { node } => ask.output.show(&find(ask, &node).await?, describe),
+            Node::Drain(drain) => drain.run(ask).await,
+            Node::Undrain { node } => ask.output.show(&ask.client.undrain_node(&node).await?, describe),
         }
     }
+}
+
+impl Drain {
+    async fn run(self, ask: &Ask) -> Result {
+        let wanted = DrainNode { reason: self.reason, then_end: self.then_end };
+        let mut events = std::pin::pin!(ask.client.follow_events(None, None));
+        let mut node = ask.client.drain_node(&self.node, &wanted).await?;
+        while self.wait && !node.tasks.is_empty() {
+            let _ = tokio::time::timeout(LOOK_AGAIN, events.next()).await;
+            node = find(ask, &self.node).await?;
+        }
+        ask.output.show(&node, describe)
+    }
+}
+
+async fn find(ask: &Ask, name: &str) -> Result<node::Node> {
+    let found = ask.client.nodes().await?.into_iter().find(|node| node.name == name);
+    found.ok_or_else(|| Failure::user(format!("there is no node \"{name}\"")).hint("see `anima node list`"))
+}
+
+fn describe(node: &node::Node) -> String {
+    let [name, state, takes, architectures, slots, works_on, heard_of, version] = row(node);
+    let mut fields = vec![("node", name), ("state", state)];
+    fields.extend(node.why.as_ref().map(|why| ("why", why.clone())));
+    fields.extend([("takes", takes), ("architectures", architectures), ("slots", slots), ("works on", works_on)]);
+    fields.extend([("heard of", heard_of), ("version", version)]);
+    if let Some(machine) = node.machine {
+        let size = |mib: u64| output::size(mib * 1024 * 1024);
+        fields.push(("cores", machine.cores.to_string()));
+        fields.push(("load", format!("{:.2}", f64::from(machine.load_percent) / 100.0)));
+        fields.push(("memory", format!("{}, {} free", size(machine.memory_mib), size(machine.free_memory_mib))));
+        fields.push(("disk", format!("{} free", size(machine.free_disk_mib))));
+    }
+    output::fields(&fields)
 }
 
 fn row(node: &node::Node) -> [String; 8] {
     let join = |names: Vec<String>| or_dash(Some(names.join(", ")).filter(|text| !text.is_empty()));
     [
         node.name.clone(),
-        if node.is_online { "online" } else { "away" }.to_string(),
+        state(node),
         join(node.kinds.iter().map(|kind| kind.name().to_string()).collect()),
         join(node.architectures.iter().map(|arch| arch.name().to_string()).collect()),
         node.slots.to_string(),
@@ -41,4 +111,11 @@ fn row(node: &node::Node) -> [String; 8] {
         output::moment(node.seen_at),
         node.version.clone(),
     ]
+}
+
+fn state(node: &node::Node) -> String {
+    match node.state {
+        State::Taking if !node.tasks.is_empty() => "working".to_string(),
+        other => other.name().to_string(),
+    }
 }

@@ -16,7 +16,7 @@ use crate::system;
 const SET_LIMIT: Duration = Duration::from_secs(1500);
 const STEP_LIMIT: Duration = Duration::from_secs(900);
 
-const EXAMPLES: [&str; 7] = ["hello", "tree", "zlib", "xz", "oniguruma", "jq", "anima-motd"];
+pub const EXAMPLES: [&str; 7] = ["hello", "tree", "zlib", "xz", "oniguruma", "jq", "anima-motd"];
 
 #[tokio::test]
 async fn the_examples_are_released_once_each_though_build_node_master_and_sign_server_are_killed() {
@@ -64,7 +64,7 @@ fn push_examples(system: &System) -> (String, String) {
     (packages[0].name().to_string(), commits.swap_remove(0))
 }
 
-fn fetch_sources(examples: &Path) -> PathBuf {
+pub fn fetch_sources(examples: &Path) -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(default, PathBuf::from).join("example-sources");
     let output = Command::new(examples.join("fetch-sources")).arg(&folder).output().unwrap();

@@ -8,6 +8,7 @@ mod examples;
 mod failure;
 mod gates;
 mod kills;
+mod local;
 mod masters;
 mod pages;
 mod signatures_and_layers;

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anima_build_node::Config;
+use anima_build_node::kept::Keep;
 use anima_types::id::BuildId;
 use anima_types::lease::{End, Report};
 use anima_types::platform::{Limits, Platform};
@@ -22,6 +23,9 @@ pub use master::Master;
 
 /// No task of these tests takes longer, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// Every commit is of this moment.
+pub const COMMITTED_AT_SECS: u64 = 1_750_000_000;
 
 /// A node at work.
 pub struct World {
@@ -41,6 +45,15 @@ impl World {
 
     /// Starts a master and a node that gives its tasks so much.
     pub async fn with_limits(limits: Limits) -> World {
+        World::start(limits, None).await
+    }
+
+    /// Starts a master and a node that keeps the roots of what failed.
+    pub async fn keeping() -> World {
+        World::start(Limits::default(), Keep::of(1, 100)).await
+    }
+
+    async fn start(limits: Limits, keep: Option<Keep>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("served");
         std::fs::create_dir_all(served.join("git")).unwrap();
@@ -56,6 +69,8 @@ impl World {
             slots: 1,
             architectures: vec![Arch::X86_64],
             limits,
+            keep,
+            takes_one: false,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));
         World { folder, master, shutdown, node, platform_lines: String::new() }
@@ -175,6 +190,11 @@ impl World {
         tokio::time::timeout(LIMIT, node).await.expect("the node ends").unwrap().unwrap();
     }
 
+    /// The node's folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// The node's folder of tasks.
     pub fn tasks(&self) -> PathBuf {
         self.folder.path().join("data/build-node/work")
@@ -237,6 +257,8 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     run(Command::new("git")
         .args(arguments)
         .current_dir(folder)
+        .env("GIT_AUTHOR_DATE", format!("{COMMITTED_AT_SECS} +0000"))
+        .env("GIT_COMMITTER_DATE", format!("{COMMITTED_AT_SECS} +0000"))
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null"))
 }

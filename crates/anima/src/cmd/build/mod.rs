@@ -3,6 +3,7 @@
 mod find;
 mod logs;
 mod screen;
+mod shell;
 mod show;
 mod times;
 mod watch;
@@ -62,6 +63,7 @@ pub enum Build {
         #[arg(long, short)]
         follow: bool,
     },
+    Shell(shell::Shell),
     /// Stop a build
     Cancel {
         /// The build's id
@@ -137,6 +139,7 @@ impl Build {
             Build::Log { of: LogOf { task: Some(task), .. }, follow } => {
                 super::log::print(ask, &client.task(task).await?, follow).await
             }
+            Build::Shell(_) => unreachable!("it asks no master"),
             Build::Log { of, follow } => logs::print_all(ask, of.build, follow).await,
             Build::Cancel { id } => {
                 client.cancel_build(id).await?;

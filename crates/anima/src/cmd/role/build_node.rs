@@ -1,5 +1,6 @@
 //! `anima build-node`: builds alone.
 
+use anima_build_node::kept;
 use clap::Args;
 
 use super::{NodeArgs, default_slots, helper, own_architectures, run};
@@ -13,6 +14,9 @@ pub struct BuildNode {
     /// How many tasks it does at once [default: by cores and memory]
     #[arg(long)]
     slots: Option<u32>,
+    /// Take one task, do it, and end
+    #[arg(long)]
+    once: bool,
 }
 
 impl BuildNode {
@@ -29,6 +33,8 @@ impl BuildNode {
             slots: self.slots.or(prepared.config.build_node.slots).unwrap_or_else(default_slots),
             architectures: own_architectures()?,
             limits: prepared.config.build_node.limits,
+            takes_one: self.once,
+            keep: kept::Keep::of(prepared.config.build_node.keep_hours, prepared.config.build_node.keep_mib),
         };
         run(Some((&prepared.folder, Role::BuildNode)), async |shutdown| {
             Ok(anima_build_node::run(config, shutdown).await?)

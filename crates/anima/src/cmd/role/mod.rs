@@ -123,7 +123,7 @@ fn default_slots() -> u32 {
 }
 
 /// Returns the architectures whose programs this machine runs.
-fn own_architectures() -> Result<Vec<Arch>> {
+pub fn own_architectures() -> Result<Vec<Arch>> {
     let name = match std::env::consts::ARCH {
         "powerpc64" => "ppc64le",
         name => name,
@@ -133,7 +133,7 @@ fn own_architectures() -> Result<Vec<Arch>> {
 }
 
 /// Returns the program that makes sandboxes: this very one, even after another was installed in its place.
-fn helper() -> PathBuf {
+pub fn helper() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
@@ -154,7 +154,7 @@ fn run<F: Future<Output = Result>>(place: Option<(&Path, Role)>, body: impl FnOn
     result
 }
 
-fn end_on_signals(shutdown: &CancellationToken) -> Result {
+pub fn end_on_signals(shutdown: &CancellationToken) -> Result {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signal = tokio::signal::unix::signal(kind).context("could not wait for signals")?;
         let shutdown = shutdown.clone();

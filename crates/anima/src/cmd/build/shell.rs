@@ -1,0 +1,67 @@
+//! `anima build shell`: the root of a failed task, as its node has kept it.
+
+use anima_build_node::{Who, kept};
+use anima_types::id::TaskId;
+use clap::Args;
+
+use crate::{
+    args::Global,
+    client,
+    cmd::role::helper,
+    config::Config,
+    data::DataFolder,
+    exit::{Failure, Result},
+    role::Role,
+    terminal, up,
+};
+
+/// Enter the root of a task that failed, on the machine of the node that built it, while that keeps it
+#[derive(Args, Debug)]
+pub struct Shell {
+    /// The task's id
+    task: TaskId,
+    /// A command in place of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Be root in it, not the user that builds run as
+    #[arg(long)]
+    as_root: bool,
+    /// The node's folder [default: as the configuration has it]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<std::path::PathBuf>,
+}
+
+impl Shell {
+    pub fn run(self, global: &Global) -> Result {
+        let data = DataFolder::new(global.data.as_deref());
+        let config = Config::load(global.config.as_deref(), &data)?;
+        let folder =
+            self.folder.clone().or(config.build_node.data).unwrap_or_else(|| data.of_role(Role::BuildNode.folder()));
+        let is_root = rustix::process::geteuid().is_root();
+        let kept = match is_root && folder.join("environments").is_dir() {
+            true => kept::enter(&up::whole(&folder)?, &helper(), self.task)?,
+            false => None,
+        };
+        let Some(kept) = kept else { return Err(elsewhere(global, self.task, is_root)) };
+        eprintln!("{} for {}: {}", kept.about.package, kept.about.arch, kept.about.failure);
+        let who = if self.as_root { Who::Root } else { Who::Builder };
+        terminal::enter(&kept.entry, &self.command, who)
+    }
+}
+
+/// Says where the root is: nothing dials into a node, so it is entered where it is.
+fn elsewhere(global: &Global, task: TaskId, is_root: bool) -> Failure {
+    let failure = Failure::user(format!("no root of task {task} is kept here"));
+    let node = client::of(global).ok().and_then(|client| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(client.task(task)).ok()?.node
+    });
+    match (node, is_root) {
+        (Some(node), _) => failure.hint(format!(
+            "node {node} had the task: run `anima build shell {task}` as root on its machine, with its data folder (--data), \
+             while it keeps the root ([build_node] keep_hours, keep_mib)"
+        )),
+        (None, false) => failure.hint("only root can enter roots"),
+        (None, true) => failure.hint("a node keeps the roots of failed tasks for a time ([build_node] keep_hours, keep_mib)"),
+    }
+}

@@ -1,0 +1,73 @@
+//! How this machine is: whether it can take a task, and what it has.
+
+use std::fs;
+use std::path::Path;
+
+use anima_types::lease::{Condition, Machine};
+
+use crate::limits::KEEP_FREE_BYTES;
+
+const MIB: u64 = 1024 * 1024;
+/// What the smallest build writes, with the layers that it may need first; on less, tasks would only fail.
+const SMALLEST_BUILD_BYTES: u64 = 1024 * MIB;
+
+/// Looks at this machine; `data` is where builds write.
+pub fn look(data: &Path) -> Condition {
+    let free_disk_bytes = rustix::fs::statvfs(data).map(|disk| disk.f_bavail * disk.f_frsize);
+    let machine = machine(*free_disk_bytes.as_ref().unwrap_or(&0));
+    let problem = match free_disk_bytes {
+        Ok(free_bytes) => problem(free_bytes),
+        Err(errno) => Some(format!("its folder {} cannot be looked at: {errno}", data.display())),
+    };
+    Condition { problem, machine: Some(machine), ..Condition::default() }
+}
+
+fn problem(free_disk_bytes: u64) -> Option<String> {
+    let wanted = KEEP_FREE_BYTES + SMALLEST_BUILD_BYTES;
+    (free_disk_bytes < wanted).then(|| {
+        format!("its disk is too full: {} MiB are free, and {} have to be", free_disk_bytes / MIB, wanted / MIB)
+    })
+}
+
+fn machine(free_disk_bytes: u64) -> Machine {
+    let memory = rustix::system::sysinfo();
+    let unit = u64::from(memory.mem_unit);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // The kernel counts load in parts of 65,536.
+    let load_percent = memory.loads[0] as u64 * 100 / 65_536;
+    Machine {
+        cores: cores.try_into().unwrap_or(u32::MAX),
+        memory_mib: memory.totalram as u64 * unit / MIB,
+        free_memory_mib: free_memory_mib().unwrap_or(memory.freeram as u64 * unit / MIB),
+        free_disk_mib: free_disk_bytes / MIB,
+        load_percent: load_percent.try_into().unwrap_or(u32::MAX),
+    }
+}
+
+/// What programs could have, caches given back.
+fn free_memory_mib() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_reason_to_take_nothing() {
+        assert_eq!(problem(3 << 30), None);
+        let told = problem(512 * MIB).unwrap();
+        assert_eq!(told, "its disk is too full: 512 MiB are free, and 2048 have to be");
+    }
+
+    #[test]
+    fn this_machine_has_cores_memory_and_a_disk() {
+        let machine = look(Path::new("/")).machine.unwrap();
+
+        assert!(machine.cores > 0 && machine.memory_mib > 0 && machine.free_disk_mib > 0, "{machine:?}");
+        assert!(machine.free_memory_mib <= machine.memory_mib, "{machine:?}");
+        assert!(look(Path::new("/nonexistent")).problem.is_some());
+    }
+}

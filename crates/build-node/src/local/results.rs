@@ -1,0 +1,264 @@
+//! The folder that results are put into: one folder for each package, and a repository of them all.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anima_environment::{blocking, sha256_of};
+use anima_repodata::{Compression, PackageXml, PublishedFile, RepodataBuilder, render};
+use anima_rpm_file::PackageInfo;
+use anima_types::Sha256;
+use anima_types::artifact::Kind;
+use anyhow::Context;
+use futures_util::future::BoxFuture;
+
+use crate::engine::Artifacts;
+use crate::trouble::{Trouble, failed};
+
+/// What a package's folder says of how it came about. A folder without it is not ours to empty.
+pub const REPORT: &str = "report.json";
+/// What an earlier build left in a package's folder and a new one takes away.
+const OWN_ENDINGS: [&str; 3] = [".rpm", ".log", ".lock.json"];
+
+/// A folder of results.
+#[derive(Clone, Debug)]
+pub struct Results {
+    folder: PathBuf,
+    /// Whose folder it is made in: who builds as root for somebody else gives it to him.
+    owner: (u32, u32),
+}
+
+impl Results {
+    /// Opens the folder, and makes it when it is missing.
+    pub fn open(folder: &Path) -> anyhow::Result<Results> {
+        let owner = owner_of(folder);
+        fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+        let folder = folder.canonicalize().with_context(|| format!("could not open {}", folder.display()))?;
+        let results = Results { folder, owner };
+        results.give(&results.folder)?;
+        Ok(results)
+    }
+
+    /// Returns a package's folder, without what an earlier build left there.
+    pub fn package(&self, name: &str) -> anyhow::Result<PackageFolder> {
+        let folder = self.folder.join(name);
+        let step = || format!("could not make {}", folder.display());
+        fs::create_dir_all(&folder).with_context(step)?;
+        if folder.join(REPORT).exists() {
+            for name in fs::read_dir(&folder).with_context(step)?.flatten().map(|entry| entry.file_name()) {
+                if OWN_ENDINGS.iter().any(|ending| name.to_string_lossy().ends_with(ending)) {
+                    fs::remove_file(folder.join(&name)).with_context(step)?;
+                }
+            }
+        }
+        self.give(&folder)?;
+        Ok(PackageFolder { results: self.clone(), folder })
+    }
+
+    /// Returns where it is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns a package's folder as it is.
+    pub fn package_at(&self, folder: &Path) -> PackageFolder {
+        PackageFolder { results: self.clone(), folder: folder.to_owned() }
+    }
+
+    /// Makes the folder a repository of all packages in it.
+    pub fn index(&self) -> anyhow::Result<()> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.folder).context("could not read the results")?.flatten() {
+            if entry.path().join(REPORT).is_file() {
+                paths.extend(rpms(&entry.path()));
+            }
+        }
+        index(&self.folder, &paths)?;
+        for path in files_below(&self.folder.join("repodata")) {
+            self.give(&path)?;
+        }
+        self.give(&self.folder.join("repodata"))
+    }
+
+    fn give(&self, path: &Path) -> anyhow::Result<()> {
+        chown(path, Some(self.owner.0), Some(self.owner.1))
+            .with_context(|| format!("could not set owner of {}", path.display()))
+    }
+}
+
+/// The results of one package.
+#[derive(Clone, Debug)]
+pub struct PackageFolder {
+    results: Results,
+    folder: PathBuf,
+}
+
+impl PackageFolder {
+    /// Returns where it is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a file for a log.
+    pub fn log(&self, step: &str) -> anyhow::Result<(PathBuf, File)> {
+        let path = self.folder.join(format!("{step}.log"));
+        let file = File::create(&path).with_context(|| format!("could not write {}", path.display()))?;
+        self.results.give(&path)?;
+        Ok((path, file))
+    }
+
+    /// Writes what came of it.
+    pub fn report(&self, json: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(REPORT);
+        fs::write(&path, json).with_context(|| format!("could not write {}", path.display()))?;
+        self.results.give(&path)
+    }
+
+    /// Returns where the artifacts of one step go.
+    pub fn step<'a>(&'a self, step: &'a str) -> StepFolder<'a> {
+        StepFolder { package: self, step }
+    }
+
+    /// A package that is there already has to be the same one: noarch packages come from each architecture.
+    fn put(&self, from: &Path, name: &str) -> Result<Sha256, Trouble> {
+        let to = self.folder.join(name);
+        let step = |action: &'static str| anima_environment::Error::file(action, &to);
+        let hash = |path: &Path| File::open(path).and_then(|mut file| sha256_of(&mut file));
+        let sha256 = hash(from).map_err(anima_environment::Error::file("read", from))?;
+        if to.exists() {
+            return match hash(&to).map_err(step("read"))? == sha256 {
+                true => Ok(sha256),
+                false => Err(failed(
+                    "noarch_differs",
+                    format!("{name} was made before, with other content"),
+                    Some("A noarch package has to be the same, whatever it was built on."),
+                )),
+            };
+        }
+        copy(from, &to).map_err(step("write"))?;
+        chown(&to, Some(self.results.owner.0), Some(self.results.owner.1)).map_err(step("set owner of"))?;
+        Ok(sha256)
+    }
+}
+
+/// Where the artifacts of one step of a package go.
+#[derive(Clone, Copy, Debug)]
+pub struct StepFolder<'a> {
+    package: &'a PackageFolder,
+    step: &'a str,
+}
+
+impl Artifacts for StepFolder<'_> {
+    fn keep<'a>(&'a self, path: &'a Path, _: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
+        let (package, path, name) = (self.package.clone(), path.to_owned(), name.to_owned());
+        Box::pin(blocking(move || package.put(&path, &name)))
+    }
+
+    fn keep_text<'a>(&'a self, text: String, kind: Kind, _: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
+        let path = self.package.folder.join(format!("{}.{}.json", self.step, kind.name()));
+        let (package, path) = (self.package.clone(), path);
+        Box::pin(blocking(move || {
+            let write = || -> io::Result<Sha256> {
+                fs::write(&path, text)?;
+                chown(&path, Some(package.results.owner.0), Some(package.results.owner.1))?;
+                sha256_of(&mut File::open(&path)?)
+            };
+            Ok(write().map_err(anima_environment::Error::file("write", &path))?)
+        }))
+    }
+}
+
+/// Makes a folder a repository of these packages, which are in it.
+pub fn index(repository: &Path, packages: &[PathBuf]) -> anyhow::Result<()> {
+    let rendered = packages.iter().map(|path| xml(repository, path)).collect::<anyhow::Result<Vec<PackageXml>>>()?;
+    let builder = rendered.iter().fold(RepodataBuilder::new(Compression::Gzip), RepodataBuilder::add);
+    let revision = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    builder.finish(revision.try_into().unwrap_or(0))?.write_to(repository)?;
+    Ok(())
+}
+
+fn xml(repository: &Path, path: &Path) -> anyhow::Result<PackageXml> {
+    let unreadable = || format!("could not read {}", path.display());
+    let info = PackageInfo::read(path).with_context(unreadable)?;
+    let mut file = File::open(path).with_context(unreadable)?;
+    let size_bytes = file.metadata().with_context(unreadable)?.len();
+    let location = path.strip_prefix(repository).unwrap_or(path).to_string_lossy().into_owned();
+    let modified_at_secs = info.build_time_secs.try_into().unwrap_or(0);
+    let file = PublishedFile {
+        location,
+        sha256: sha256_of(&mut file).with_context(unreadable)?,
+        size_bytes,
+        modified_at_secs,
+    };
+    Ok(render(&info, &file))
+}
+
+/// Puts a file elsewhere, without copying its bytes where the file system can.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+}
+
+/// Returns the binary packages in a folder.
+pub fn rpms(folder: &Path) -> Vec<PathBuf> {
+    let is_binary = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.ends_with(".rpm") && !name.ends_with(".src.rpm") && !name.ends_with(".nosrc.rpm")
+    };
+    files_below(folder).into_iter().filter(is_binary).collect()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
+    let mut files = entries.unwrap_or_default();
+    files.sort();
+    files
+}
+
+/// Returns who owns the folder, or else the nearest folder above it that is there.
+fn owner_of(folder: &Path) -> (u32, u32) {
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let owners = whole.ancestors().filter_map(|path| fs::metadata(path).ok());
+    owners.map(|metadata| (metadata.uid(), metadata.gid())).next().unwrap_or((0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        files_below(folder).iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn only_what_an_earlier_build_left_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("jq");
+        fs::create_dir(&own).unwrap();
+        for name in ["jq-1-1.x86_64.rpm", "x86_64.log", "x86_64.lock.json", "notes.txt"] {
+            fs::write(own.join(name), "x").unwrap();
+        }
+        let results = Results::open(folder.path()).unwrap();
+
+        results.package("jq").unwrap();
+        assert_eq!(names(&own).len(), 4, "nothing says that it is a folder of results");
+
+        fs::write(own.join(REPORT), "{}").unwrap();
+        results.package("jq").unwrap();
+        assert_eq!(names(&own), ["notes.txt", REPORT]);
+    }
+
+    #[test]
+    fn a_noarch_package_that_comes_twice_has_to_be_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let package = Results::open(folder.path()).unwrap().package("jq").unwrap();
+        let made = folder.path().join("made");
+
+        for (content, is_taken) in [("one", true), ("one", true), ("other", false)] {
+            fs::write(&made, content).unwrap();
+            assert_eq!(package.put(&made, "jq-doc.noarch.rpm").is_ok(), is_taken);
+            fs::remove_file(&made).unwrap();
+        }
+    }
+}
