@@ -376,10 +376,7 @@ fn a_roots_own_rpm_installs_it_with_its_own_macros_where_that_is_wanted() {
     let hosts = maker.mount().unwrap();
     assert!(hosts.path().join("var/lib/rpm/rpmdb.sqlite").exists() && !hosts.path().join("usr/lib/sysimage").exists());
     let root = top.mount().unwrap();
-    assert!(
-        root.path().join("usr/lib/sysimage/rpm/rpmdb.sqlite").exists(),
-        "where its own macros say"
-    );
+    assert!(root.path().join("usr/lib/sysimage/rpm/rpmdb.sqlite").exists(), "where its own macros say");
     assert!(!root.path().join("var/lib/rpm").exists() && root.path().join("made").is_dir());
     assert_eq!(top.installed().len(), 3);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Wishes};
+use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Replay, Wishes};
 use anima_rpm_file::{SigningKey, header_bytes, install_signature};
 use anima_types::Arch;
 use anima_types::platform::Bootstrap;
@@ -212,4 +212,71 @@ async fn packages_and_index_have_to_be_signed_where_the_platform_has_keys() {
     assert_eq!(world.failure(&["base"], &[]).await.code, "bad_signature");
     world.input.gpg_keys.push(key);
     world.prepare(&["base"], &[]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_is_made_again_from_its_lock_when_the_repository_is_gone() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    repository.add("tool", "2", "Requires: base");
+    let mut world = World::new(repository).await;
+    let (first, _) = world.prepare(&["base"], &["tool"]).await.unwrap();
+    let lock = first.lock.clone();
+    first.remove().await.unwrap();
+
+    // Another machine, where files have other names.
+    world.folder = tempfile::tempdir().unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    for (number, name) in ["base-1-1", "tool-2-1"].iter().enumerate() {
+        let from = world.repository.path().join(format!("noarch/{name}.noarch.rpm"));
+        std::fs::rename(from, kept.path().join(number.to_string())).unwrap();
+    }
+    let replay = |folders: Vec<std::path::PathBuf>, inputs: Vec<Input>| {
+        let replay = Replay { lock: lock.clone(), folders, inputs, bootstrap: Bootstrap::Host };
+        let environments = world.open();
+        async move {
+            let (journal, cancel) = (Journal::nowhere(), CancellationToken::new());
+            environments.replay(&replay, "test", &journal, &mut Phases::new(), &cancel).await
+        }
+    };
+    let missing = replay(Vec::new(), Vec::new()).await.unwrap_err();
+    assert_eq!(missing.to_string(), "find 2 packages of the lock: base-1-1.noarch, tool-2-1.noarch");
+    let gone = replay(Vec::new(), vec![world.input.clone()]).await.unwrap_err();
+    assert!(matches!(gone, Error::Status { status: 404, .. }), "{gone}");
+
+    let again = replay(vec![kept.path().to_owned()], Vec::new()).await.unwrap();
+
+    assert_eq!((names(&again), again.layers_hit), (vec!["base-1".to_owned(), "tool-2".to_owned()], false));
+    assert_eq!(content(&again, "/usr/share/tool"), "2\n");
+    assert_eq!(again.lock, lock);
+    drop(again);
+    // The layer is there now: nothing else is needed.
+    assert!(replay(Vec::new(), Vec::new()).await.unwrap().layers_hit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_in_a_folder_is_read_by_who_is_told_so_by_this_machines_user() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    let mut world = World::new(repository).await;
+    world.input.url = format!("file://{}/", world.repository.path().display());
+
+    let refused = world.failure(&["base"], &[]).await;
+    assert!(refused.message.ends_with("only http and https are read from"), "{}", refused.message);
+
+    let base = ["base".to_owned()];
+    let wishes = Wishes {
+        platform: "test",
+        arch: Arch::X86_64,
+        inputs: std::slice::from_ref(&world.input),
+        base: &base,
+        extra: &[],
+        exclude: &[],
+        without_docs: true,
+        bootstrap: Bootstrap::Host,
+    };
+    let (journal, cancel) = (Journal::nowhere(), CancellationToken::new());
+    let environments = world.open().with_folders();
+    let environment = environments.prepare(wishes, &journal, &mut Phases::new(), &cancel).await.unwrap();
+    assert_eq!(names(&environment), ["base-1"]);
 }

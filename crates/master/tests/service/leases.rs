@@ -184,7 +184,7 @@ async fn node(master: &Master) -> Value {
 async fn a_drained_node_gets_nothing_until_it_is_taken_back_and_everybody_sees_why() {
     let master = Master::open().await;
     assert!(master.claim("sign-server", &[Kind::Sign]).await.is_some());
-    let (code, _) = master.post("/api/v1/nodes/sign-server-1/drain", "packager", json!({})).await;
+    let (code, _) = master.post("/api/v1/nodes/sign-server-1/drain", "build-node", json!({})).await;
     assert_eq!(code, StatusCode::FORBIDDEN);
 
     let (code, drained) =
