@@ -85,8 +85,8 @@ impl HostRpm {
         let program = root.join("usr/bin/rpm");
         // A link of it leads somewhere in the root, not here.
         if fs::symlink_metadata(&program).is_err() {
-            let why = "the buildroot's packages have no /usr/bin/rpm that could install them".to_owned();
-            return Err(Error::Install { package_count: 0, why, log: String::new() });
+            let why = "its packages have no /usr/bin/rpm, which is to install all others";
+            return Err(Error::Lock(why.to_owned()));
         }
         Ok(HostRpm { programs: Some(root.to_owned()), ..self.clone() })
     }

@@ -389,7 +389,7 @@ fn a_root_without_an_rpm_cannot_install_another() {
     let maker = layers.layer(&base, None).unwrap();
 
     let error = layers.layer(&LockInput { made_by: Some(maker.name().to_owned()), ..base.clone() }, None).unwrap_err();
-    assert!(error.to_string().contains("have no /usr/bin/rpm"), "{error}");
+    assert!(error.to_string().contains("its packages have no /usr/bin/rpm"), "{error}");
 
     let error = layers.layer(&LockInput { made_by: Some("ab".repeat(32)), ..base }, None).unwrap_err();
     assert!(error.to_string().contains("is gone"), "{error}");

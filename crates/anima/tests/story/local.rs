@@ -209,7 +209,7 @@ fn a_root_that_its_own_rpm_installed_is_the_one_that_the_hosts_makes() {
         let platform = packager.path(&format!("{bootstrap}.toml"));
         let text = format!(
             "name = \"{bootstrap}\"\ntitle = \"T\"\ndist = \".t\"\nbranch = \"t\"\narchitectures = [\"x86_64\"]\n[buildroot]\n\
-             packages = [\"bash\", \"coreutils\", \"rpm\", \"seed-release\"]\ntest_packages = []\nbootstrap = \"{bootstrap}\"\n\
+             packages = [\"bash\", \"coreutils\", \"rpm-build\", \"seed-release\", \"seed-rpm-config\"]\ntest_packages = []\nbootstrap = \"{bootstrap}\"\n\
              [[repositories]]\nname = \"seed\"\nurl = \"file://{}/seed-1/{{arch}}/\"\n",
             packager.seed.display()
         );

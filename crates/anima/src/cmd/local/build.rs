@@ -176,12 +176,10 @@ pub fn replay(args: &ReplayArgs, platform: &Platform, arch: Arch) -> Result<Opti
     if lock.arch != arch.name() {
         return Err(wrong(format!("it is for {}, not for {arch}", lock.arch)));
     }
-    if let Some(missing) = args.folders.iter().find(|folder| !folder.is_dir()) {
-        return Err(Failure::user(format!("there is no folder {}", missing.display())));
-    }
+    let folders = args.folders.iter().map(|folder| whole_folder(folder)).collect::<Result<_>>()?;
     let inputs = platform.repositories.iter().map(|repository| repository.input(arch, "")).collect();
     let bootstrap = platform.buildroot.bootstrap;
-    Ok(Some(Replay { lock, folders: args.folders.clone(), inputs, bootstrap }))
+    Ok(Some(Replay { lock, folders, inputs, bootstrap }))
 }
 
 pub fn check_architectures(arches: &[Arch], own: &[Arch], platform: &Platform) -> Result {
@@ -220,9 +218,14 @@ fn place_of(place: &str) -> Result<Place> {
     if place.starts_with("http://") || place.starts_with("https://") {
         return Ok(Place::Url(address(place).map_err(Failure::user)?));
     }
-    match Path::new(place).is_dir() {
-        true => Ok(Place::Folder(place.into())),
-        false => Err(Failure::user(format!("there is no folder {place}"))),
+    Ok(Place::Folder(whole_folder(Path::new(place))?))
+}
+
+/// Returns the whole path of a folder that has to be there.
+fn whole_folder(folder: &Path) -> Result<PathBuf> {
+    match folder.canonicalize() {
+        Ok(whole) if whole.is_dir() => Ok(whole),
+        _ => Err(Failure::user(format!("there is no folder {}", folder.display()))),
     }
 }
 
