@@ -20,6 +20,7 @@ struct NodesPage {
     frame: Frame,
     answer: String,
     rows: Vec<Row>,
+    commands: Vec<(String, &'static str)>,
 }
 
 struct Row {
@@ -46,7 +47,7 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
         rows.push(row(&app, node).await?);
     }
     let frame = Frame::new("Nodes", "nodes", "/api/v1/nodes").follow(after, "");
-    page(&NodesPage { frame, answer: answer(&nodes), rows })
+    page(&NodesPage { frame, answer: answer(&nodes), rows, commands: commands(&nodes) })
 }
 
 fn machine(machine: Machine) -> String {
@@ -70,6 +71,26 @@ fn answer(nodes: &[Node]) -> String {
         0 => "No node was ever here: nothing can be built.".to_string(),
         all => format!("{online} of {} take tasks and work on {working} of {slots} tasks at once.", count(all, "node")),
     }
+}
+
+/// What can be done with the first node that takes tasks, and with the first that was drained.
+fn commands(nodes: &[Node]) -> Vec<(String, &'static str)> {
+    let first = |wanted: &[node::State]| nodes.iter().find(|node| wanted.contains(&node.state));
+    let mut commands = Vec::new();
+    if let Some(Node { name, .. }) = first(&[node::State::Taking]) {
+        commands.push((
+            format!("anima node drain {name} --wait"),
+            "it takes no more tasks, and goes on with those that it has",
+        ));
+        commands.push((
+            format!("anima node drain {name} --then-end"),
+            "its program ends after them; one that is started then, such as a newer one, takes tasks again",
+        ));
+    }
+    if let Some(Node { name, .. }) = first(&[node::State::Draining, node::State::Drained]) {
+        commands.push((format!("anima node undrain {name}"), "it takes tasks again"));
+    }
+    commands
 }
 
 async fn row(app: &App, node: &Node) -> Result<Row, super::answer::PageError> {
