@@ -61,6 +61,8 @@ pub enum Command {
     #[command(subcommand)]
     Repo(cmd::repo::Repo),
     #[command(subcommand)]
+    Store(cmd::repo_keep::Store),
+    #[command(subcommand)]
     Platform(cmd::platform::Platform),
     #[command(subcommand)]
     Node(cmd::node::Node),

@@ -14,8 +14,9 @@ use anima_types::{
     product::{CreateProduct, Product},
     push::{Push, PushAnswer},
     release::{CommitRelease, CreateRelease, Release},
-    repository::{Repository, RepositoryPackage, Snapshot},
+    repository::{Attachment, Repository, RepositoryPackage, Snapshot},
     repository_diff::{self, RepositoryDiff},
+    retention::{Collection, Pin, RepositorySettings},
     task::Task,
     token::{CreateToken, CreatedToken, Token, Whoami},
     why::Why,
@@ -164,6 +165,64 @@ impl Client {
     /// Compares two snapshots.
     pub async fn repository_diff(&self, wanted: &repository_diff::Query) -> Result<RepositoryDiff, Error> {
         self.get("api/v1/repository-diff", wanted).await
+    }
+
+    /// Returns how a repository is kept.
+    pub async fn repository_settings(&self, repository: RepositoryId) -> Result<RepositorySettings, Error> {
+        self.get(&format!("api/v1/repositories/{repository}/settings"), NONE).await
+    }
+
+    /// Says how a repository's metadata is packed and which of its snapshots stay.
+    pub async fn set_repository(
+        &self,
+        repository: RepositoryId,
+        wanted: &RepositorySettings,
+    ) -> Result<RepositorySettings, Error> {
+        let call = self.call(Method::PUT, &format!("api/v1/repositories/{repository}/settings"));
+        self.json(call.json(wanted)).await
+    }
+
+    /// Lets a snapshot stay whatever the rule says.
+    pub async fn pin(&self, repository: RepositoryId, number: i64, reason: &str) -> Result<(), Error> {
+        let call = self.call(Method::PUT, &format!("api/v1/repositories/{repository}/snapshots/{number}/pin"));
+        self.send(call.json(&Pin { reason: reason.to_string() })).await.map(drop)
+    }
+
+    /// Lets a snapshot go when its rule says so.
+    pub async fn unpin(&self, repository: RepositoryId, number: i64) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/repositories/{repository}/snapshots/{number}/pin")).await
+    }
+
+    /// Returns what a repository has beside the metadata of its packages.
+    pub async fn attachments(&self, repository: RepositoryId) -> Result<Vec<Attachment>, Error> {
+        self.get(&format!("api/v1/repositories/{repository}/attachments"), NONE).await
+    }
+
+    /// Gives a repository metadata of a kind from its next snapshot on: an open file and its name.
+    pub async fn attach(
+        &self,
+        repository: RepositoryId,
+        kind: &str,
+        name: &str,
+        content: Vec<u8>,
+    ) -> Result<Attachment, Error> {
+        let path = format!("api/v1/repositories/{repository}/attachments/{}", segment(kind));
+        self.json(self.call(Method::PUT, &path).query(&[("name", name)]).body(content)).await
+    }
+
+    /// Takes such metadata away from the next snapshot on.
+    pub async fn detach(&self, repository: RepositoryId, kind: &str) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/repositories/{repository}/attachments/{}", segment(kind))).await
+    }
+
+    /// Says what would be dropped, and why.
+    pub async fn garbage(&self) -> Result<Collection, Error> {
+        self.get("api/v1/store/garbage", NONE).await
+    }
+
+    /// Drops what nothing names.
+    pub async fn collect(&self) -> Result<Collection, Error> {
+        self.json(self.call(Method::POST, "api/v1/store/collect")).await
     }
 
     /// Returns the packages that users see in a repository.

@@ -1,6 +1,6 @@
 //! Files that come from the master, or from wherever a lease says, onto this machine's disk.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Range, path::Path, time::Duration};
 
 use anima_types::{Sha256, id::TaskId, work::FileRef};
 use bytes::Bytes;
@@ -62,6 +62,29 @@ impl Client {
             let what = call.what.clone();
             let response = self.send(call).await?;
             self.read(&what, response, max_bytes).await
+        });
+        tokio::select! {
+            result = fetched => result,
+            () = cancel.cancelled() => Err(Error::LeaseLost { what: format!("fetch {url}") }),
+        }
+    }
+
+    /// Fetches bytes of any address into memory: exactly those of the range.
+    pub async fn fetch_range(&self, url: &str, range: Range<u64>, cancel: &Cancel) -> Result<Bytes, Error> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let length = range.end - range.start;
+        let fetched = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || async {
+            let call = self.foreign_call(url);
+            let what = call.what.clone();
+            let response = self.send(call.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1))).await?;
+            let is_part = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
+            let bytes = if is_part { self.read(&what, response, length).await? } else { Bytes::new() };
+            match is_part && bytes.len() as u64 == length {
+                true => Ok(bytes),
+                false => Err(Error::Answer { what, reason: "it is not the part that was asked for".to_string() }),
+            }
         });
         tokio::select! {
             result = fetched => result,

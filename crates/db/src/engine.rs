@@ -131,6 +131,8 @@ impl Address {
             one(3, "task queue", include_str!("../migrations/0003_task_queue.sql")),
             one(4, "gates", include_str!("../migrations/0004_gates.sql")),
             one(5, "node life", include_str!("../migrations/0005_node_life.sql")),
+            one(6, "publishing", include_str!("../migrations/0006_publishing.sql")),
+            one(7, "retention", include_str!("../migrations/0007_retention.sql")),
         ])
     }
 

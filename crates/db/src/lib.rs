@@ -18,6 +18,7 @@ mod row;
 pub mod artifact;
 pub mod build;
 pub mod event;
+pub mod garbage;
 pub mod key;
 pub mod lease;
 pub mod node;

@@ -3,7 +3,7 @@
 use anima_types::{
     Arch,
     id::RepositoryId,
-    repository::{Kind, Repository},
+    repository::{Attachment, Compression, Kind, Repository},
 };
 use sqlx::any::AnyRow;
 
@@ -104,6 +104,74 @@ pub async fn holding_source(connection: &mut Connection, source: &str) -> Result
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok(format!("{}/{}", row.text("product")?, row.text("path")?))).collect()
+}
+
+/// Returns how a repository's metadata is packed.
+pub async fn compression(connection: &mut Connection, id: RepositoryId) -> Result<Compression> {
+    let row =
+        sqlx::query("SELECT compression FROM repository WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    row.ok_or_else(|| Error::missing("repository", id))?.word("compression", Compression::from_name)
+}
+
+/// Writes how a repository's metadata is packed from its next snapshot on.
+pub async fn set_compression(write: &mut Write, id: RepositoryId, compression: Compression) -> Result<()> {
+    sqlx::query("UPDATE repository SET compression = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(compression.name())
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes metadata that a repository has beside that of its packages, in place of what it had of that kind. The artifact
+/// has to be there.
+pub async fn set_attachment(write: &mut Write, id: RepositoryId, attachment: &Attachment) -> Result<()> {
+    remove_attachment(write, id, &attachment.kind).await?;
+    sqlx::query(
+        "INSERT INTO repository_attachment
+             (repository_id, kind, path, sha256, size_bytes, open_sha256, open_size_bytes, changed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(id.0)
+    .bind(&attachment.kind)
+    .bind(&attachment.path)
+    .bind(attachment.sha256.to_string())
+    .bind(i64::try_from(attachment.size_bytes).unwrap_or(i64::MAX))
+    .bind(attachment.open_sha256.to_string())
+    .bind(i64::try_from(attachment.open_size_bytes).unwrap_or(i64::MAX))
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Takes metadata of a kind away from a repository; returns whether there was any.
+pub async fn remove_attachment(write: &mut Write, id: RepositoryId, kind: &str) -> Result<bool> {
+    let removed = sqlx::query("DELETE FROM repository_attachment WHERE repository_id = $1 AND kind = $2")
+        .bind(id.0)
+        .bind(kind)
+        .execute(&mut **write)
+        .await?;
+    Ok(removed.rows_affected() > 0)
+}
+
+/// Returns what a repository has beside the metadata of its packages.
+pub async fn attachments(connection: &mut Connection, id: RepositoryId) -> Result<Vec<Attachment>> {
+    let rows = sqlx::query("SELECT * FROM repository_attachment WHERE repository_id = $1 ORDER BY kind")
+        .bind(id.0)
+        .fetch_all(connection)
+        .await?;
+    let attachment = |row: &AnyRow| {
+        Ok(Attachment {
+            kind: row.text("kind")?,
+            path: row.text("path")?,
+            sha256: row.parsed("sha256")?,
+            size_bytes: row.int("size_bytes")?.unsigned_abs(),
+            open_sha256: row.parsed("open_sha256")?,
+            open_size_bytes: row.int("open_size_bytes")?.unsigned_abs(),
+        })
+    };
+    rows.iter().map(attachment).collect()
 }
 
 fn from_row(row: &AnyRow) -> Result<Repository> {

@@ -87,7 +87,7 @@ fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T>
     serde_json::from_str(text).map_err(|error| Error::Column { column, reason: error.to_string() })
 }
 
-fn parse<T: FromStr<Err: ToString>>(column: &'static str, text: &str) -> Result<T> {
+pub(crate) fn parse<T: FromStr<Err: ToString>>(column: &'static str, text: &str) -> Result<T> {
     text.parse().map_err(|error: T::Err| Error::Column { column, reason: error.to_string() })
 }
 

@@ -4,12 +4,10 @@
 //! as much as changed, not as much as there is. After a release was taken back, the next snapshot is made from an
 //! older one; that is why a snapshot knows its base.
 
-use std::collections::BTreeSet;
-
 use anima_types::{
-    Sha256,
+    Nevra, Sha256,
     id::{ReleaseId, RepositoryId},
-    repository::Snapshot,
+    repository::{RepositoryPackage, Snapshot},
 };
 use sqlx::any::AnyRow;
 
@@ -28,10 +26,14 @@ pub struct NewSnapshot {
     pub base: i64,
     /// The release that makes it.
     pub release: ReleaseId,
-    /// All packages in it.
-    pub packages: BTreeSet<Sha256>,
+    /// The packages that come to what the base has.
+    pub added: Vec<Sha256>,
+    /// The packages of the base that go.
+    pub removed: Vec<Sha256>,
     /// The files of its metadata: path under the repository, and artifact.
     pub files: Vec<(String, Sha256)>,
+    /// How the first of these are laid out, where that is known.
+    pub layout: Option<Sha256>,
 }
 
 /// Writes a snapshot and returns its number. Users do not see it by that.
@@ -42,38 +44,29 @@ pub async fn insert(write: &mut Write, new: &NewSnapshot) -> Result<i64> {
         .fetch_one(&mut **write)
         .await?;
     let number = newest + 1;
+    if newest != new.base {
+        go_back(write, new.repository, new.base, number).await?;
+    }
+    let difference = change(write, new, number).await?;
+    let base_count: Option<i64> =
+        sqlx::query_scalar("SELECT package_count FROM snapshot WHERE repository_id = $1 AND number = $2")
+            .bind(repository)
+            .bind(new.base)
+            .fetch_optional(&mut **write)
+            .await?;
     sqlx::query(
-        "INSERT INTO snapshot (repository_id, number, base, release_id, package_count, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO snapshot (repository_id, number, base, release_id, package_count, created_at, layout)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(repository)
     .bind(number)
     .bind(new.base)
     .bind(new.release.0)
-    .bind(i64::try_from(new.packages.len()).unwrap_or(i64::MAX))
+    .bind(base_count.unwrap_or(0) + difference)
     .bind(write.now.0)
+    .bind(new.layout.map(|layout| layout.to_string()))
     .execute(&mut **write)
     .await?;
-    let before: BTreeSet<Sha256> =
-        packages(write, new.repository, newest).await?.into_iter().map(|package| package.sha256).collect();
-    for gone in before.difference(&new.packages) {
-        sqlx::query(
-            "UPDATE snapshot_package SET until = $3 WHERE repository_id = $1 AND sha256 = $2 AND until IS NULL",
-        )
-        .bind(repository)
-        .bind(gone.to_string())
-        .bind(number)
-        .execute(&mut **write)
-        .await?;
-    }
-    for come in new.packages.difference(&before) {
-        sqlx::query("INSERT INTO snapshot_package (repository_id, sha256, since) VALUES ($1, $2, $3)")
-            .bind(repository)
-            .bind(come.to_string())
-            .bind(number)
-            .execute(&mut **write)
-            .await?;
-    }
     for (path, sha256) in &new.files {
         sqlx::query("INSERT INTO snapshot_file (repository_id, number, path, sha256) VALUES ($1, $2, $3, $4)")
             .bind(repository)
@@ -84,6 +77,143 @@ pub async fn insert(write: &mut Write, new: &NewSnapshot) -> Result<i64> {
             .await?;
     }
     Ok(number)
+}
+
+/// Lets the snapshot `number`, which comes next, have what `base` had: releases since then were taken back.
+async fn go_back(write: &mut Write, repository: RepositoryId, base: i64, number: i64) -> Result<()> {
+    sqlx::query("UPDATE snapshot_package SET until = $3 WHERE repository_id = $1 AND until IS NULL AND since > $2")
+        .bind(repository.0)
+        .bind(base)
+        .bind(number)
+        .execute(&mut **write)
+        .await?;
+    sqlx::query(
+        "INSERT INTO snapshot_package (repository_id, sha256, since)
+         SELECT repository_id, sha256, $3 FROM snapshot_package
+         WHERE repository_id = $1 AND since <= $2 AND until > $2",
+    )
+    .bind(repository.0)
+    .bind(base)
+    .bind(number)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Writes what comes and goes; returns how many packages there are more than before.
+async fn change(write: &mut Write, new: &NewSnapshot, number: i64) -> Result<i64> {
+    let mut difference = 0;
+    for gone in &new.removed {
+        let updated = sqlx::query(
+            "UPDATE snapshot_package SET until = $3 WHERE repository_id = $1 AND sha256 = $2 AND until IS NULL",
+        )
+        .bind(new.repository.0)
+        .bind(gone.to_string())
+        .bind(number)
+        .execute(&mut **write)
+        .await?;
+        difference -= i64::try_from(updated.rows_affected()).unwrap_or(0);
+    }
+    for come in &new.added {
+        let there: Option<i64> = sqlx::query_scalar(
+            "SELECT since FROM snapshot_package WHERE repository_id = $1 AND sha256 = $2 AND until IS NULL",
+        )
+        .bind(new.repository.0)
+        .bind(come.to_string())
+        .fetch_optional(&mut **write)
+        .await?;
+        if there.is_none() {
+            sqlx::query("INSERT INTO snapshot_package (repository_id, sha256, since) VALUES ($1, $2, $3)")
+                .bind(new.repository.0)
+                .bind(come.to_string())
+                .bind(number)
+                .execute(&mut **write)
+                .await?;
+            difference += 1;
+        }
+    }
+    Ok(difference)
+}
+
+/// Returns what a plan has to know of all packages of a snapshot; 0 has none.
+pub async fn listed(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+) -> Result<Vec<RepositoryPackage>> {
+    let rows = sqlx::query(
+        "SELECT package.sha256, package.nevra, package.source FROM snapshot_package
+         JOIN package ON package.sha256 = snapshot_package.sha256
+         WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)
+         ORDER BY package.name, package.nevra",
+    )
+    .bind(repository.0)
+    .bind(number)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(listed_row).collect()
+}
+
+/// Returns the packages of a snapshot that have this NEVRA.
+pub async fn of_nevra(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+    nevra: &Nevra,
+) -> Result<Vec<RepositoryPackage>> {
+    // Indices: package_nevra, snapshot_package_sha256.
+    let rows = sqlx::query(
+        "SELECT package.sha256, package.nevra, package.source FROM package
+         JOIN snapshot_package ON snapshot_package.sha256 = package.sha256
+         WHERE package.nevra = $3 AND repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)",
+    )
+    .bind(repository.0)
+    .bind(number)
+    .bind(nevra.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(listed_row).collect()
+}
+
+fn listed_row(row: &AnyRow) -> Result<RepositoryPackage> {
+    Ok(RepositoryPackage { nevra: row.parsed("nevra")?, artifact: row.parsed("sha256")?, source: row.text("source")? })
+}
+
+/// How the metadata of a snapshot is laid out, and its files.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Metadata {
+    /// The layout.
+    pub layout: Sha256,
+    /// The files: path under the repository, and artifact.
+    pub files: Vec<(String, Sha256)>,
+}
+
+/// Returns the metadata of a snapshot, where its layout is known.
+pub async fn metadata(connection: &mut Connection, repository: RepositoryId, number: i64) -> Result<Option<Metadata>> {
+    let layout: Option<Option<String>> =
+        sqlx::query_scalar("SELECT layout FROM snapshot WHERE repository_id = $1 AND number = $2")
+            .bind(repository.0)
+            .bind(number)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some(layout) = layout.flatten() else { return Ok(None) };
+    let files = files(connection, repository, number).await?;
+    Ok(Some(Metadata { layout: crate::row::parse("layout", &layout)?, files }))
+}
+
+/// Returns the files of a snapshot's metadata: path under the repository, and artifact.
+pub async fn files(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+) -> Result<Vec<(String, Sha256)>> {
+    let rows =
+        sqlx::query("SELECT path, sha256 FROM snapshot_file WHERE repository_id = $1 AND number = $2 ORDER BY path")
+            .bind(repository.0)
+            .bind(number)
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(|row| Ok((row.text("path")?, row.parsed("sha256")?))).collect()
 }
 
 /// Returns all packages of a snapshot; 0 has none.
@@ -227,15 +357,23 @@ pub async fn list(connection: &mut Connection, repository: RepositoryId, limit: 
     let mut snapshots = Vec::new();
     for row in &rows {
         let (number, base) = (row.int("number")?, row.int("base")?);
+        // Against a base that was dropped, everything would be new.
+        let is_comparable = base == 0 || exists(connection, repository, base).await?;
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        if is_comparable {
+            added = difference(connection, repository, number, base).await?;
+            removed = difference(connection, repository, base, number).await?;
+        }
         snapshots.push(Snapshot {
             repository,
             number,
             release: ReleaseId(row.int("release_id")?),
             created_at: row.time("created_at")?,
             package_count: row.int("package_count")?,
-            added: difference(connection, repository, number, base).await?,
-            removed: difference(connection, repository, base, number).await?,
+            added,
+            removed,
             is_current: row.int("current")? == number,
+            pin: row.maybe_text("pin")?,
         });
     }
     Ok(snapshots)

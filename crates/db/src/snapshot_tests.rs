@@ -51,12 +51,16 @@ async fn package(write: &mut Write, byte: u8, nevra: &str) -> Sha256 {
 }
 
 async fn snapshot(write: &mut Write, world: &World, base: i64, packages: &[Sha256]) -> i64 {
+    let before = listed(write, world.repository, base).await.unwrap();
+    let before: Vec<Sha256> = before.into_iter().map(|package| package.artifact).collect();
     let new = NewSnapshot {
         repository: world.repository,
         base,
         release: world.release,
-        packages: packages.iter().copied().collect(),
+        added: packages.to_vec(),
+        removed: before.into_iter().filter(|package| !packages.contains(package)).collect(),
         files: vec![("repodata/repomd.xml".into(), packages[0])],
+        layout: Some(packages[0]),
     };
     let number = insert(write, &new).await.unwrap();
     repository::set_current(write, world.repository, base, number).await.unwrap();
@@ -90,6 +94,10 @@ async fn an_older_snapshot_keeps_its_packages_for_ever() {
     let repomd = find_file(&mut write, world.repository, 1, "repodata/repomd.xml").await.unwrap();
     assert_eq!(repomd, Some(old));
     assert_eq!(repository::get(&mut write, world.repository).await.unwrap().package_count, 2);
+    let of_nevra = of_nevra(&mut write, world.repository, 2, &"jq-1.7-1.x86_64".parse().unwrap()).await.unwrap();
+    assert_eq!(of_nevra.iter().map(|package| package.artifact).collect::<Vec<_>>(), [new]);
+    let metadata = metadata(&mut write, world.repository, 1).await.unwrap().unwrap();
+    assert_eq!(metadata, Metadata { layout: old, files: vec![("repodata/repomd.xml".into(), old)] });
 }
 
 #[tokio::test]
@@ -112,6 +120,7 @@ async fn a_snapshot_after_a_revert_is_compared_with_what_users_saw() {
     assert_eq!(list.iter().map(|snapshot| snapshot.number).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!((list[0].added.clone(), list[0].removed.clone()), (vec!["jq-1.7-2.x86_64".to_string()], vec![]));
     assert!(list[0].is_current && !list[1].is_current);
+    assert_eq!(list.iter().map(|snapshot| snapshot.package_count).collect::<Vec<_>>(), [2, 1, 1]);
     assert_eq!(of_release(&mut write, world.release).await.unwrap().len(), 3);
     assert_eq!(repository::holding_source(&mut write, "jq").await.unwrap(), ["seed-1/BaseOS/x86_64"]);
     assert_eq!(repository::holding_source(&mut write, "xz").await.unwrap(), [""; 0]);

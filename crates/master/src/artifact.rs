@@ -1,10 +1,12 @@
 //! Artifacts: uploaded by the holder of a lease, read by everybody, known by their SHA-256.
 
+use anima_store::Piece;
 use anima_types::{
     Sha256,
     artifact::{Artifact, Kind, UploadQuery},
     id::TaskId,
     permission::Permission,
+    splice::{Splice, SplicePiece},
     work::uploads,
 };
 use axum::{
@@ -26,6 +28,8 @@ use crate::{
 const MAX_PACKAGE_BYTES: u64 = 16 << 30;
 /// Locks, metadata: those of 100,000 packages have some 200 MB.
 const MAX_OTHER_BYTES: u64 = 2 << 30;
+/// The new bytes of a splice at most: where more is new, the file is uploaded.
+const MAX_SPLICE_BYTES: usize = 256 << 20;
 /// A file's name at most, as file systems have it.
 const MAX_NAME_BYTES: usize = 255;
 
@@ -33,6 +37,7 @@ const MAX_NAME_BYTES: usize = 255;
 pub fn routes() -> Vec<Route> {
     vec![
         Route::put("/api/v1/tasks/{task}/artifacts/{sha256}", Permission::HoldLease, upload),
+        Route::post("/api/v1/tasks/{task}/splices", Permission::HoldLease, splice),
         Route::get("/api/v1/artifacts/{sha256}", Permission::Read, download),
         Route::get("/api/v1/artifacts/{sha256}/header", Permission::Read, header_of),
     ]
@@ -65,6 +70,44 @@ async fn upload(
     if let Some(package) = &package {
         anima_db::package::insert(&mut write, package).await?;
     }
+    anima_db::artifact::link(&mut write, task, sha256, query.kind, &query.name).await?;
+    write.commit().await?;
+    let UploadQuery { kind, name } = query;
+    Ok(Json(Artifact { sha256, kind, name, size_bytes: stored.size_bytes, signed: None }))
+}
+
+/// Makes an artifact out of pieces of one that is there. Packages are not made so: their headers have to be read.
+async fn splice(
+    State(app): State<App>,
+    Path(task): Path<TaskId>,
+    caller: Caller,
+    body: Body,
+) -> ApiResult<Json<Artifact>> {
+    let mut read = app.db.read().await?;
+    let row = lease::held(&mut read, &caller, task).await?;
+    drop(read);
+    let bad = |reason: String| ApiError::unprocessable("bad_splice", format!("the splice cannot be read: {reason}"));
+    let body = axum::body::to_bytes(body, MAX_SPLICE_BYTES).await.map_err(|error| bad(error.to_string()))?;
+    let (Splice { base, pieces, kind, name }, mut at) = Splice::decode(&body).map_err(bad)?;
+    if matches!(kind, Kind::Rpm | Kind::Srpm) {
+        return Err(ApiError::unprocessable("wrong_kind", "packages are uploaded as they are"));
+    }
+    let query = UploadQuery { kind, name };
+    check(&query, row.about.kind)?;
+    let piece = |piece| match piece {
+        SplicePiece::Old(start, length) => Piece::Old(start..start.saturating_add(length)),
+        SplicePiece::New(length) => {
+            // Decoding has seen that there are so many.
+            let start = at;
+            at += length as usize;
+            Piece::New(body.slice(start..at))
+        }
+    };
+    let stored = app.store.splice(base, pieces.into_iter().map(piece).collect(), MAX_OTHER_BYTES).await?;
+    let sha256 = stored.sha256;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    lease::held(&mut write, &caller, task).await?;
+    anima_db::artifact::insert(&mut write, sha256, stored.size_bytes).await?;
     anima_db::artifact::link(&mut write, task, sha256, query.kind, &query.name).await?;
     write.commit().await?;
     let UploadQuery { kind, name } = query;

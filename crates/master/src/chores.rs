@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::lease::expire_once;
 
-use crate::{app::App, build, error::ApiResult, lease, release};
+use crate::{app::App, build, error::ApiResult, garbage, lease, release};
 
 /// Leases end at most this late.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -16,6 +16,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 const SHARED_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Builds that another master began to gather pushes for are closed at most this late.
 const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
+/// Garbage is of no hurry: what goes has been of no use for a day at least.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 /// What failed by the database's fault is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -59,7 +61,7 @@ pub async fn close_gathered_once(app: &App, now: Timestamp) -> ApiResult<Option<
 
 /// Runs all chores until `shutdown`.
 pub async fn run(app: App, shutdown: CancellationToken) {
-    let all = async { tokio::join!(advance(&app), gather(&app), expire(&app), retry(&app), look(&app)) };
+    let all = async { tokio::join!(advance(&app), gather(&app), expire(&app), retry(&app), look(&app), collect(&app)) };
     tokio::select! {
         _ = all => {}
         () = shutdown.cancelled() => {}
@@ -109,6 +111,15 @@ async fn look(app: &App) {
     while app.db.is_shared() {
         tokio::time::sleep(SHARED_LOOK_INTERVAL).await;
         app.everything_is_due();
+    }
+}
+
+async fn collect(app: &App) {
+    loop {
+        tokio::time::sleep(COLLECT_INTERVAL).await;
+        if let Err(error) = garbage::collect_once(app, app.now(), "anima", false).await {
+            tracing::error!("garbage could not be collected: {}", error.body.message);
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl From<anima_store::Error> for ApiError {
             }
             Error::TooLong { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", error.to_string()),
             Error::Interrupted { .. } => ApiError::new(StatusCode::BAD_REQUEST, "interrupted", error.to_string()),
+            Error::NoSuchPiece { .. } => ApiError::unprocessable("no_such_piece", error.to_string()),
             Error::LogGap { .. } => ApiError::conflict(LOG_GAP, error.to_string()),
             Error::LogDiffers { .. } => ApiError::conflict("log_differs", error.to_string()),
             Error::LogFull { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, LOG_FULL, error.to_string()),

@@ -15,6 +15,7 @@ pub mod chores;
 pub mod error;
 mod event;
 mod file;
+pub mod garbage;
 mod git;
 mod health;
 mod key;
@@ -34,6 +35,7 @@ mod repo_files;
 mod report;
 mod repository;
 mod repository_diff;
+mod repository_settings;
 mod route;
 mod serve;
 mod signing;
@@ -87,6 +89,8 @@ pub fn routes() -> Vec<Route> {
         product::routes(),
         repository::routes(),
         repository_diff::routes(),
+        repository_settings::routes(),
+        garbage::routes(),
         platform::routes(),
         package::routes(),
         node::routes(),

@@ -13,7 +13,7 @@ use anima_types::{
     Sha256, artifact,
     id::KeyId,
     task::{Event, Kind},
-    work::{Failure, Outcome, PhaseTime, SignOutcome, Signature, Verdict},
+    work::{Failure, Outcome, PhaseTime, PublishOutcome, PublishedRepository, SignOutcome, Signature, Verdict},
 };
 
 use crate::{
@@ -69,9 +69,12 @@ pub async fn accept(app: &App, task: &Task, outcome: Outcome) -> ApiResult<Accep
             Ok(Accepted::succeeded(why, Outcome::Plan(made)))
         }
         (Kind::Publish, Outcome::Publish(made)) => {
-            let files =
-                made.repositories.iter().flat_map(|one| one.files.iter().map(|file| file.sha256).chain([one.repomd]));
-            uploaded(app, task, files.collect::<Vec<_>>()).await?;
+            let kept = attached(app, &made).await?;
+            let of_one = |one: &PublishedRepository| {
+                let files = one.files.iter().map(|file| file.sha256).chain([one.repomd]).chain(one.layout);
+                files.filter(|sha256| !kept.contains(sha256)).collect::<Vec<_>>()
+            };
+            uploaded(app, task, made.repositories.iter().flat_map(of_one).collect::<Vec<_>>()).await?;
             let why = format!("The metadata of {} repositories is made.", made.repositories.len());
             Ok(Accepted::succeeded(why, Outcome::Publish(made)))
         }
@@ -95,6 +98,17 @@ async fn uploaded(app: &App, task: &Task, wanted: impl IntoIterator<Item = Sha25
             Err(ApiError::unprocessable("missing_artifact", message))
         }
     }
+}
+
+/// Returns what the repositories have beside the metadata of their packages: it is in the store, and not uploaded again.
+async fn attached(app: &App, made: &PublishOutcome) -> ApiResult<BTreeSet<Sha256>> {
+    let mut read = app.db.read().await?;
+    let mut kept = BTreeSet::new();
+    for one in &made.repositories {
+        let attachments = anima_db::repository::attachments(&mut read, one.repository).await?;
+        kept.extend(attachments.into_iter().map(|attachment| attachment.sha256));
+    }
+    Ok(kept)
 }
 
 /// Red verdicts fail the task, so that it can be tried again like any other.

@@ -59,11 +59,5 @@ async fn packages(State(app): State<App>, Path(id): Path<RepositoryId>) -> ApiRe
 pub async fn current_packages(app: &App, id: RepositoryId) -> ApiResult<Vec<RepositoryPackage>> {
     let mut read = app.db.read().await?;
     let repository = anima_db::repository::get(&mut read, id).await?;
-    let packages = anima_db::snapshot::packages(&mut read, id, repository.current).await?;
-    let listed = |package: anima_db::package::Package| RepositoryPackage {
-        nevra: package.nevra,
-        artifact: package.sha256,
-        source: package.source,
-    };
-    Ok(packages.into_iter().map(listed).collect())
+    Ok(anima_db::snapshot::listed(&mut read, id, repository.current).await?)
 }

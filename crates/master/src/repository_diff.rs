@@ -1,5 +1,7 @@
 //! Compares two snapshots: which packages came, went and changed, and what of the changed ones is different.
 
+mod metadata;
+
 use std::collections::BTreeMap;
 
 use anima_db::{Connection, package::Package};
@@ -44,10 +46,17 @@ pub async fn compare(app: &App, wanted: &Wanted) -> ApiResult<RepositoryDiff> {
     let (old_at, new_at) = ((old.repository, old.number), (new.repository, new.number));
     let gone = anima_db::snapshot::only_in(&mut read, old_at, new_at).await?;
     let come = anima_db::snapshot::only_in(&mut read, new_at, old_at).await?;
+    let old_files = anima_db::snapshot::files(&mut read, old.repository, old.number).await?;
+    let new_files = anima_db::snapshot::files(&mut read, new.repository, new.number).await?;
     drop(read);
-    let pairs = pairs(gone, come);
+    let (pairs, store) = (pairs(gone, come), app.store.clone());
     // Reading the metadata of a thousand packages takes a second; others want to be answered meanwhile.
-    let told = tokio::task::spawn_blocking(move || tell(old.address, new.address, pairs));
+    let told = tokio::task::spawn_blocking(move || {
+        let diff = tell(old.address, new.address, pairs)?;
+        let path = |sha256| store.path(sha256);
+        let metadata = metadata::changes(&old_files, &new_files, &path).map_err(ApiError::internal)?;
+        Ok(RepositoryDiff { metadata, ..diff })
+    });
     told.await.map_err(ApiError::internal)?
 }
 
@@ -110,6 +119,7 @@ fn tell(old: String, new: String, pairs: Pairs) -> ApiResult<RepositoryDiff> {
         removed: names(&pairs.removed),
         changed: changed.collect::<ApiResult<_>>()?,
         unread_count,
+        metadata: Vec::new(),
     })
 }
 

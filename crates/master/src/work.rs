@@ -7,21 +7,23 @@ use anima_db::{
     package::Package,
     task::{Subject, Task},
 };
+use anima_repodata::Part;
 use anima_types::{
     Arch, Sha256,
-    id::{BuildId, ReleaseId},
+    id::{BuildId, ReleaseId, RepositoryId},
     platform::Platform,
     repository::{self, RepositoryPackage},
     task::{Kind, Status},
     work::{
-        BuildWork, FileRef, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishRepository, PublishWork,
-        SignForm, SignItem, SignWork, SrcOutcome, SrcWork, TestPackage, TestWork, Work,
+        BuildWork, FileRef, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange, PublishRepository,
+        PublishWork, RemovedPackage, SignForm, SignItem, SignWork, SrcOutcome, SrcWork, TestPackage, TestWork, Work,
     },
 };
 
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    package_file::location,
     release,
 };
 
@@ -138,8 +140,8 @@ async fn plan(app: &App, write: &mut Write, task: &Task) -> ApiResult<PlanWork> 
     let (mut repositories, mut base) = (Vec::new(), BTreeMap::new());
     for repository in anima_db::repository::list(write, Some(&row.product)).await? {
         base.insert(repository.id, repository.current);
-        let packages = anima_db::snapshot::packages(write, repository.id, repository.current).await?;
-        repositories.push(PlanRepository { packages: packages.into_iter().map(listed).collect(), repository });
+        let packages = anima_db::snapshot::listed(write, repository.id, repository.current).await?;
+        repositories.push(PlanRepository { packages, repository });
     }
     anima_db::release::set_base(write, id, &base).await?;
     Ok(PlanWork { release: id, packages, repositories, gates: product.product.gates })
@@ -173,11 +175,42 @@ fn listed(package: Package) -> RepositoryPackage {
 async fn publish(app: &App, write: &mut Write, task: &Task) -> ApiResult<PublishWork> {
     let id = release_of(task)?;
     let row = anima_db::release::get(write, id).await?;
-    let repositories = release::changed_repositories(write, &row).await?;
-    let address = |repository| app.url(&format!("api/v1/releases/{id}/repositories/{repository}/packages"));
-    let repositories =
-        repositories.into_iter().map(|repository| PublishRepository { repository, packages_url: address(repository) });
-    Ok(PublishWork { release: id, revision: write.now.epoch_secs(), repositories: repositories.collect() })
+    let mut repositories = Vec::new();
+    for repository in release::changed_repositories(write, &row).await? {
+        let address = app.url(&format!("api/v1/releases/{id}/repositories/{repository}"));
+        repositories.push(PublishRepository {
+            repository,
+            packages_url: format!("{address}/packages"),
+            compression: anima_db::repository::compression(write, repository).await?,
+            change: publish_change(app, write, &row, repository, format!("{address}/added")).await?,
+            attachments: anima_db::repository::attachments(write, repository).await?,
+        });
+    }
+    Ok(PublishWork { release: id, revision: write.now.epoch_secs(), repositories })
+}
+
+/// Returns what is different from the last state, where the Release System can build upon that state's metadata.
+async fn publish_change(
+    app: &App,
+    write: &mut Write,
+    row: &anima_db::release::Release,
+    repository: RepositoryId,
+    added_url: String,
+) -> ApiResult<Option<PublishChange>> {
+    let base = row.base.get(&repository).copied().unwrap_or(0);
+    let Some(metadata) = anima_db::snapshot::metadata(write, repository, base).await? else { return Ok(None) };
+    let mut files = Vec::new();
+    for part in Part::ALL {
+        let end = format!("-{}", part.file_name());
+        let Some((_, sha256)) = metadata.files.iter().find(|(path, _)| path.contains(&end)) else { return Ok(None) };
+        files.push(file(app, write, *sha256).await?);
+    }
+    let change = release::change(write, row, repository).await?;
+    let removed = change.removed.into_iter();
+    let removed = removed
+        .map(|package| RemovedPackage { location: location(&package.nevra), sha256: package.artifact })
+        .collect();
+    Ok(Some(PublishChange { layout: file(app, write, metadata.layout).await?, files, added_url, removed }))
 }
 
 /// Returns the packages that succeeded tasks of a target made, with their tasks; what is noarch is for every target.

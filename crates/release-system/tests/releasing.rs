@@ -14,16 +14,17 @@ use std::{
 };
 
 use anima_release_system::{Config, run};
-use anima_repodata::{PackageXml, PublishedFile, Repository, render};
+use anima_repodata::{PackageXml, PublishedFile, Repomd, Repository, render};
 use anima_rpm_file::PackageInfo;
 use anima_types::{
-    Arch, Sha256, Timestamp, artifact,
+    Arch, Sha256, Timestamp,
+    artifact::{self, Artifact},
     id::{ReleaseId, RepositoryId},
     lease::{End, Lease},
-    repository::{self, RepositoryPackage},
+    repository::{self, Attachment, Compression, RepositoryPackage},
     work::{
-        Failure, Outcome, PlanPackage, PlanRepository, PlanWork, PublishOutcome, PublishRepository, PublishWork,
-        SignWork, Work,
+        Failure, FileRef, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange, PublishOutcome,
+        PublishRepository, PublishWork, RemovedPackage, SignWork, Work,
     },
 };
 use master::{BOUND, Master, SECRET, TASK};
@@ -80,15 +81,36 @@ impl System {
             book.files.insert("packages".to_string(), bytes.into());
         });
         let packages_url = self.master.url("files/packages");
-        let repositories = vec![PublishRepository { repository: RepositoryId(3), packages_url }];
-        Work::Publish(PublishWork { release: ReleaseId(7), revision: REVISION, repositories })
+        publish_work(PublishRepository {
+            repository: RepositoryId(3),
+            packages_url,
+            compression: Compression::Gzip,
+            change: None,
+            attachments: Vec::new(),
+        })
     }
 
     async fn published(&self, list: &[PackageXml]) -> PublishOutcome {
-        match self.done(self.publish(&list)).await {
+        self.made(self.publish(&list)).await
+    }
+
+    async fn made(&self, work: Work) -> PublishOutcome {
+        match self.done(work).await {
             End::Succeeded(Outcome::Publish(outcome)) => outcome,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Serves what the last task uploaded, and returns how it is asked for, by its name.
+    fn keep(&self) -> BTreeMap<String, FileRef> {
+        let artifacts = self.master.book().artifacts.clone();
+        let kept = artifacts.into_iter().map(|(Artifact { sha256, name, size_bytes, .. }, bytes)| {
+            self.master.change(|book| drop(book.files.insert(sha256.to_string(), bytes)));
+            let url = self.master.url(&format!("files/{sha256}"));
+            let plain = name.rsplit('-').next().unwrap().to_string();
+            (plain, FileRef { sha256, name, url, size_bytes })
+        });
+        kept.collect()
     }
 
     fn log(&self) -> String {
@@ -103,6 +125,10 @@ impl System {
         assert_eq!(Sha256(sha2::Sha256::digest(bytes).into()), sha256);
         bytes.to_vec()
     }
+}
+
+fn publish_work(repository: PublishRepository) -> Work {
+    Work::Publish(PublishWork { release: ReleaseId(7), revision: REVISION, repositories: vec![repository] })
 }
 
 fn config(master: &Master) -> Config {
@@ -199,6 +225,84 @@ async fn the_same_packages_in_another_order_give_the_same_files() {
     let second = system.published(&reversed).await;
 
     assert_eq!(first, second);
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_the_last_state_gives_the_same_files_as_all_packages_do() {
+    let system = System::start().await;
+    let all = fragments();
+    let (first, last) = (&all[0], &all[all.len() - 1]);
+    system.published(&all[..all.len() - 1]).await;
+    let kept = system.keep();
+    let anew = system.published(&all[1..]).await;
+    system.keep();
+    system.master.change(|book| drop(book.files.insert("added".into(), serde_json::to_vec(&[last]).unwrap().into())));
+    let file = |name: &str| kept[name].clone();
+    let mut work = PublishRepository {
+        repository: RepositoryId(3),
+        packages_url: system.master.url("files/none"),
+        compression: Compression::Gzip,
+        change: Some(PublishChange {
+            layout: file("layout.json"),
+            files: ["primary.xml.gz", "filelists.xml.gz", "other.xml.gz"].map(file).to_vec(),
+            added_url: system.master.url("files/added"),
+            removed: vec![RemovedPackage { location: first.location.clone(), sha256: first.sha256 }],
+        }),
+        attachments: Vec::new(),
+    };
+
+    let changed = system.made(publish_work(work.clone())).await;
+
+    assert_eq!(changed, anew);
+    assert!(system.log().contains("made out of the last state's"), "{}", system.log());
+
+    // What is not what it should be is made anew, and says why.
+    work.packages_url = system.publish(&&all[1..]).packages_url();
+    let change = work.change.as_mut().unwrap();
+    change.removed[0].sha256 = last.sha256;
+    let changed = system.made(publish_work(work.clone())).await;
+    assert_eq!(changed, anew);
+    assert!(system.log().contains("is made anew: could not read the old metadata"), "{}", system.log());
+    system.stop().await;
+}
+
+trait PackagesUrl {
+    fn packages_url(self) -> String;
+}
+
+impl PackagesUrl for Work {
+    fn packages_url(self) -> String {
+        match self {
+            Work::Publish(work) => work.repositories[0].packages_url.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn metadata_beside_the_packages_is_named_in_the_index_and_not_moved() {
+    let system = System::start().await;
+    let attachment = Attachment {
+        kind: "updateinfo".into(),
+        path: "repodata/ab-updateinfo.xml.gz".into(),
+        sha256: Sha256([1; 32]),
+        size_bytes: 5,
+        open_sha256: Sha256([2; 32]),
+        open_size_bytes: 9,
+    };
+    let Work::Publish(mut work) = system.publish(&fragments()) else { unreachable!() };
+    work.repositories[0].compression = Compression::Zstd;
+    work.repositories[0].attachments.push(attachment.clone());
+
+    let outcome = system.made(Work::Publish(work)).await;
+
+    let made = &outcome.repositories[0];
+    let repomd = Repomd::parse(&system.uploaded(made.repomd)).unwrap();
+    let record = repomd.record("updateinfo").unwrap();
+    assert_eq!((&record.location, record.open_size_bytes), (&attachment.path, Some(9)));
+    assert_eq!(made.files.iter().filter(|file| file.path.ends_with(".xml.zst")).count(), 3);
+    assert_eq!(made.files.last().unwrap().sha256, attachment.sha256);
     system.stop().await;
 }
 

@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use flate2::{GzBuilder, bufread::MultiGzDecoder, write::GzEncoder};
-use serde::{Deserialize, Serialize};
+use anima_types::repository::Compression;
+use flate2::{GzBuilder, bufread::MultiGzDecoder};
 
 /// The most that a metadata file may unpack to: the largest known, Fedora's filelists, has 0.8 GB.
 pub const MAX_OPEN_BYTES: u64 = 2 << 30;
@@ -14,68 +14,36 @@ const MAX_XZ_MEMORY: u64 = 128 << 20;
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 10;
 
-/// How new metadata is packed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// What every client reads.
-    Gzip,
-    /// Smaller and faster; for EL 9 and later.
-    Zstd,
-}
-
-impl Compression {
-    /// Returns the end of a file's name.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Compression::Gzip => ".gz",
-            Compression::Zstd => ".zst",
+/// Packs bytes into one gzip member or zstd frame, which depends on nothing but the bytes.
+pub(crate) fn pack(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    match compression {
+        Compression::Gzip => {
+            let level = flate2::Compression::new(GZIP_LEVEL);
+            let mut encoder = GzBuilder::new().mtime(0).write(Vec::with_capacity(bytes.len() / 4), level);
+            encoder.write_all(bytes)?;
+            encoder.finish()
         }
-    }
-
-    /// Returns a writer whose output depends on nothing but its input.
-    pub(crate) fn encoder<W: Write>(self, writer: W) -> io::Result<Encoder<W>> {
-        match self {
-            Compression::Gzip => {
-                Ok(Encoder::Gzip(GzBuilder::new().mtime(0).write(writer, flate2::Compression::new(GZIP_LEVEL))))
-            }
-            Compression::Zstd => {
-                let mut encoder = zstd::Encoder::new(writer, ZSTD_LEVEL)?;
-                encoder.include_checksum(true)?;
-                Ok(Encoder::Zstd(encoder))
-            }
+        Compression::Zstd => {
+            let mut encoder = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+            encoder.include_checksum(true)?;
+            encoder.compress(bytes)
         }
     }
 }
 
-pub(crate) enum Encoder<W: Write> {
-    Gzip(GzEncoder<W>),
-    Zstd(zstd::Encoder<'static, W>),
+/// Returns what one frame unpacks to; more than `max_bytes` is an error.
+pub(crate) fn unpack(compression: Compression, packed: &[u8], max_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(max_bytes.min(MAX_OPEN_BYTES)).unwrap_or_default());
+    open(compression.suffix(), packed, max_bytes)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-impl<W: Write> Encoder<W> {
-    pub(crate) fn finish(self) -> io::Result<W> {
-        match self {
-            Encoder::Gzip(encoder) => encoder.finish(),
-            Encoder::Zstd(encoder) => encoder.finish(),
-        }
-    }
-}
-
-impl<W: Write> Write for Encoder<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Encoder::Gzip(encoder) => encoder.write(bytes),
-            Encoder::Zstd(encoder) => encoder.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Encoder::Gzip(encoder) => encoder.flush(),
-            Encoder::Zstd(encoder) => encoder.flush(),
-        }
-    }
+/// Returns what a file in memory, whose name says how it is packed, unpacks to; more than `max_bytes` is an error.
+pub fn unpacked(name: &str, packed: &[u8], max_bytes: u64) -> crate::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(name, packed, max_bytes).and_then(|mut reader| reader.read_to_end(&mut bytes));
+    read.map_err(|source| crate::Error::Stream { action: "unpack", name: name.to_string(), source })?;
+    Ok(bytes)
 }
 
 /// Returns a reader of what `name`, by its suffix, unpacks to; it fails after `max_bytes`.

@@ -20,8 +20,22 @@ const NAME: &str = "repomd.xml";
 pub struct Repomd {
     /// A number or text that changes with the content.
     pub revision: String,
+    /// What the repository is for, as its makers tag it.
+    pub tags: Vec<Extra>,
     /// The files, in the order of the index.
     pub records: Vec<Record>,
+}
+
+/// An element of the index that is kept as it is: a tag (`distro`, `content`, `repo`), or what a file's record says beside
+/// the rest (`database_version`, `header-size`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Extra {
+    /// The element's name.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: Vec<(String, String)>,
+    /// Its text.
+    pub text: String,
 }
 
 /// One file of the metadata.
@@ -41,6 +55,8 @@ pub struct Record {
     pub open_size_bytes: Option<u64>,
     /// When it was made, in seconds since 1970.
     pub timestamp_secs: i64,
+    /// What else the index says of it.
+    pub extras: Vec<Extra>,
 }
 
 /// A digest and its kind, as the index names them.
@@ -88,6 +104,7 @@ impl Repomd {
                         return Err(document.error("it names too many files"));
                     }
                 }
+                Node::Start(element) if element.name == "tags" => tags(&mut document, &mut repomd)?,
                 Node::Start(_) => document.skip()?,
                 Node::Text(_) => {}
                 Node::End | Node::Eof => return Ok(repomd),
@@ -109,6 +126,11 @@ impl Repomd {
         ));
         let mut line = |line: std::fmt::Arguments<'_>| out.write_fmt(line).expect("writing into a string never fails");
         line(format_args!("  <revision>{}</revision>\n", text(&self.revision)));
+        if !self.tags.is_empty() {
+            line(format_args!("  <tags>\n"));
+            self.tags.iter().for_each(|tag| line(format_args!("    {}", tag.to_xml())));
+            line(format_args!("  </tags>\n"));
+        }
         for record in &self.records {
             line(format_args!("  <data type=\"{}\">\n", attribute(&record.kind)));
             for (name, checksum) in
@@ -125,10 +147,39 @@ impl Repomd {
                     line(format_args!("    <{name}>{size}</{name}>\n"));
                 }
             }
+            record.extras.iter().for_each(|extra| line(format_args!("    {}", extra.to_xml())));
             line(format_args!("  </data>\n"));
         }
         line(format_args!("</repomd>\n"));
         out.into_bytes()
+    }
+}
+
+impl Extra {
+    fn read(document: &mut Document<&[u8]>, element: Element) -> Result<Extra> {
+        let Element { full_name, attributes, .. } = element;
+        Ok(Extra { name: full_name, attributes, text: document.read_text()? })
+    }
+
+    fn to_xml(&self) -> String {
+        let attributes = self.attributes.iter().map(|(name, value)| format!(" {name}=\"{}\"", attribute(value)));
+        format!("<{0}{1}>{2}</{0}>\n", self.name, attributes.collect::<String>(), text(&self.text))
+    }
+}
+
+fn tags(document: &mut Document<&[u8]>, repomd: &mut Repomd) -> Result<()> {
+    loop {
+        match document.next()? {
+            Node::Start(element) => {
+                let tag = Extra::read(document, element)?;
+                repomd.tags.push(tag);
+                if repomd.tags.len() > MAX_RECORDS {
+                    return Err(document.error("it has too many tags"));
+                }
+            }
+            Node::Text(_) => {}
+            Node::End | Node::Eof => return Ok(()),
+        }
     }
 }
 
@@ -148,6 +199,7 @@ fn record(document: &mut Document<&[u8]>, data: &Element) -> Result<Record> {
     let kind = data.get("type").ok_or_else(|| document.error("<data> has no type"))?.to_string();
     let (mut location, mut sums, mut open_sum) = (None, None, None);
     let (mut size_bytes, mut open_size_bytes, mut timestamp_secs) = (None, None, 0);
+    let mut extras = Vec::new();
     loop {
         match document.next()? {
             Node::Start(element) => match element.name.as_str() {
@@ -161,7 +213,8 @@ fn record(document: &mut Document<&[u8]>, data: &Element) -> Result<Record> {
                 "open-size" => open_size_bytes = Some(number(document)?),
                 // Some writers add a fraction of a second.
                 "timestamp" => timestamp_secs = document.read_text()?.trim().parse::<f64>().unwrap_or(0.0) as i64,
-                _ => document.skip()?,
+                _ if extras.len() < MAX_RECORDS => extras.push(Extra::read(document, element)?),
+                _ => return Err(document.error(format!("\"{kind}\" has too many fields"))),
             },
             Node::Text(_) => {}
             Node::End | Node::Eof => break,
@@ -170,7 +223,16 @@ fn record(document: &mut Document<&[u8]>, data: &Element) -> Result<Record> {
     let location = location.ok_or_else(|| document.error(format!("\"{kind}\" has no location")))?;
     check_location(&location)?;
     let checksum = sums.ok_or_else(|| document.error(format!("\"{kind}\" has no checksum")))?;
-    Ok(Record { kind, location, checksum, size_bytes, open_checksum: open_sum, open_size_bytes, timestamp_secs })
+    Ok(Record {
+        kind,
+        location,
+        checksum,
+        size_bytes,
+        open_checksum: open_sum,
+        open_size_bytes,
+        timestamp_secs,
+        extras,
+    })
 }
 
 fn checksum(document: &mut Document<&[u8]>, element: &Element) -> Result<Checksum> {

@@ -73,7 +73,9 @@ pub(crate) enum Node {
 /// An element's name without its prefix, and its attributes with theirs.
 pub(crate) struct Element {
     pub(crate) name: String,
-    attributes: Vec<(String, String)>,
+    /// The name with its prefix.
+    pub(crate) full_name: String,
+    pub(crate) attributes: Vec<(String, String)>,
 }
 
 impl Element {
@@ -111,7 +113,7 @@ impl<R: BufRead> Document<R> {
         self.depth
     }
 
-    /// Returns the next node; comments and instructions are passed over, a document type is refused.
+    /// Returns the next node; comments and instructions are passed over, a document type that defines something is refused.
     pub(crate) fn next(&mut self) -> Result<Node> {
         loop {
             self.buffer.clear();
@@ -156,7 +158,9 @@ impl<R: BufRead> Document<R> {
                 },
                 Err(error) => Err(self.error(error)),
             },
-            Event::DocType(_) => Err(self.error("it has a document type")),
+            // One that is only named, as that of comps.xml, is never looked for; one that defines something is a trap.
+            Event::DocType(kind) if !kind.contains('[') => Ok(None),
+            Event::DocType(_) => Err(self.error("its document type defines something")),
             Event::Eof if self.depth > 0 => Err(self.error("it ends too early")),
             Event::Eof => Ok(Some(Node::Eof)),
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) => Ok(None),
@@ -195,7 +199,8 @@ fn element(start: &BytesStart<'_>) -> std::result::Result<Element, String> {
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| error.to_string())?;
         attributes.push((attribute.key.into_inner().to_string(), value.into_owned()));
     }
-    Ok(Element { name: start.local_name().into_inner().to_string(), attributes })
+    let (name, full_name) = (start.local_name().into_inner().to_string(), start.name().into_inner().to_string());
+    Ok(Element { name, full_name, attributes })
 }
 
 /// A reader that fails when too much is read before it is told to go on.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What is read, hashed and written at once.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 const TEMPORARY_DIR: &str = "tmp";
 
 /// The artifacts in one local folder. Clones share it.
@@ -143,13 +143,25 @@ impl Store {
     }
 
     async fn begin(&self, max_bytes: u64) -> Result<Upload, Error> {
-        let temporary_dir = self.dir.join(TEMPORARY_DIR);
-        blocking(move || Upload::begin(&temporary_dir, max_bytes)).await
+        let store = self.clone();
+        blocking(move || store.begin_now(max_bytes)).await
     }
 
     async fn finish(&self, upload: Upload, expected: Option<Sha256>) -> Result<Stored, Error> {
-        let dir = self.dir.clone();
-        blocking(move || upload.finish(expected, |sha256| place(&dir, sha256))).await
+        let store = self.clone();
+        blocking(move || store.finish_now(upload, expected)).await
+    }
+
+    pub(crate) fn temporary_dir(&self) -> PathBuf {
+        self.dir.join(TEMPORARY_DIR)
+    }
+
+    pub(crate) fn begin_now(&self, max_bytes: u64) -> Result<Upload, Error> {
+        Upload::begin(&self.temporary_dir(), max_bytes)
+    }
+
+    pub(crate) fn finish_now(&self, upload: Upload, expected: Option<Sha256>) -> Result<Stored, Error> {
+        upload.finish(expected, |sha256| place(&self.dir, sha256))
     }
 }
 
@@ -166,7 +178,7 @@ fn interrupted(upload: &Upload, error: impl std::fmt::Display) -> Error {
     Error::Interrupted { received_bytes: upload.written_bytes(), reason: error.to_string() }
 }
 
-fn missing_or_io(sha256: Sha256, error: io::Error) -> Error {
+pub(crate) fn missing_or_io(sha256: Sha256, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound(sha256),
         _ => Error::io(format!("read artifact {sha256}"), error),

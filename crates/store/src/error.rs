@@ -32,6 +32,18 @@ pub enum Error {
         /// The bound.
         max_bytes: u64,
     },
+    /// A piece is to be taken from where the old artifact has nothing.
+    #[error("could not take bytes {start} to {end} of artifact {base}: it has {size_bytes}")]
+    NoSuchPiece {
+        /// The old artifact.
+        base: Sha256,
+        /// The piece's first byte.
+        start: u64,
+        /// The first byte after it.
+        end: u64,
+        /// What the old artifact has.
+        size_bytes: u64,
+    },
     /// Whoever sent the bytes stopped in the middle.
     #[error("could not store artifact: its sender stopped after {received_bytes} bytes: {reason}")]
     Interrupted {

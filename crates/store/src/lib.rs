@@ -15,10 +15,13 @@
 
 mod blob;
 mod error;
+mod garbage;
 mod log;
+mod splice;
 mod upload;
 
 pub use blob::Store;
 pub use error::Error;
 pub use log::{LOG_READ_BYTES, LogStore};
+pub use splice::Piece;
 pub use upload::Stored;

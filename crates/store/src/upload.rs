@@ -80,7 +80,7 @@ fn write_to(file: &mut File, bytes: &[u8]) -> Result<(), Error> {
 
 /// Syncs the file, then its name: after a power cut it is there whole or not at all. Returns whether it is new.
 fn persist(file: NamedTempFile, place: &Path) -> io::Result<bool> {
-    if place.exists() {
+    if is_there(place) {
         return Ok(false);
     }
     file.as_file().set_permissions(Permissions::from_mode(MODE))?;
@@ -95,6 +95,13 @@ fn persist(file: NamedTempFile, place: &Path) -> io::Result<bool> {
     };
     sync_dir(dir)?;
     Ok(is_new)
+}
+
+/// Returns whether the artifact is there, and if so makes it young, so that it is not collected as garbage before a row
+/// names it. What is taken away at this moment is not there.
+fn is_there(place: &Path) -> bool {
+    let touched = File::open(place).and_then(|file| file.set_modified(std::time::SystemTime::now()));
+    touched.is_ok() && place.exists()
 }
 
 fn make_dir(dir: &Path) -> io::Result<()> {

@@ -9,6 +9,7 @@
 mod browser;
 mod cluster;
 mod command;
+pub mod corpus;
 mod postgres;
 mod proxy;
 mod root;

@@ -29,6 +29,8 @@ pub mod push;
 pub mod release;
 pub mod repository;
 pub mod repository_diff;
+pub mod retention;
+pub mod splice;
 pub mod task;
 pub mod time;
 pub mod token;

@@ -36,6 +36,40 @@ impl Kind {
     }
 }
 
+/// How a repository's metadata is packed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// What every client reads.
+    #[default]
+    Gzip,
+    /// Smaller; for clients of Enterprise Linux 9 and later.
+    Zstd,
+}
+
+impl Compression {
+    /// Returns the word that is kept in the database and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// Returns the compression of that name.
+    pub fn from_name(name: &str) -> Option<Compression> {
+        [Compression::Gzip, Compression::Zstd].into_iter().find(|compression| compression.name() == name)
+    }
+
+    /// Returns the end of a file's name.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Compression::Gzip => ".gz",
+            Compression::Zstd => ".zst",
+        }
+    }
+}
+
 /// A repository as the API shows it. Users reach it at `/repos/{product}/{path}/`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Repository {
@@ -53,6 +87,25 @@ pub struct Repository {
     pub current: i64,
     /// How many packages users see.
     pub package_count: i64,
+}
+
+/// Metadata that a repository has beside that of its packages, packed and in the store.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Attachment {
+    /// The index's word for it: `updateinfo`, `group`, `modules`, `productid`, or any other.
+    pub kind: String,
+    /// Where it lies in the repository, such as `repodata/…-updateinfo.xml.gz`.
+    pub path: String,
+    /// The packed file.
+    #[schema(value_type = String)]
+    pub sha256: Sha256,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What it unpacks to.
+    #[schema(value_type = String)]
+    pub open_sha256: Sha256,
+    /// The size of that.
+    pub open_size_bytes: u64,
 }
 
 /// One immutable state of a repository.
@@ -75,6 +128,9 @@ pub struct Snapshot {
     pub removed: Vec<String>,
     /// Whether users see it now.
     pub is_current: bool,
+    /// Why it stays whatever the rule says, where somebody wants that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
 }
 
 /// A package in a repository.

@@ -29,6 +29,22 @@ pub struct RepositoryDiff {
     pub changed: Vec<PackageChange>,
     /// How many of `changed` were not looked into, as there are too many.
     pub unread_count: usize,
+    /// What the metadata beside that of the packages says differently: advisories, groups, modules.
+    #[serde(default)]
+    pub metadata: Vec<MetadataChange>,
+}
+
+/// What one file of metadata says differently.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetadataChange {
+    /// `updateinfo` (advisories), `group`, `modules`; of any other kind only that it changed is told.
+    pub what: String,
+    /// What came: an advisory's id, `group core`, `modulemd jq:1.7:9:abc:x86_64`.
+    pub added: Vec<String>,
+    /// What went.
+    pub removed: Vec<String>,
+    /// What says something else.
+    pub changed: Vec<String>,
 }
 
 /// A package that is in both states and not the same.

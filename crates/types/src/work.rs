@@ -241,8 +241,40 @@ pub struct PublishWork {
 pub struct PublishRepository {
     /// The repository.
     pub repository: RepositoryId,
-    /// Where the packages' metadata is: a JSON list of `anima_repodata::PackageXml`, in no special order.
+    /// Where the metadata of all its packages is: a JSON list of `anima_repodata::PackageXml`, in no special order.
     pub packages_url: String,
+    /// How the metadata is packed.
+    #[serde(default)]
+    pub compression: repository::Compression,
+    /// What is different from the last state, where that can be told: then nothing else has to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<PublishChange>,
+    /// What the index names beside the packages, as it is in the store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<repository::Attachment>,
+}
+
+/// What is different from a repository's last state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishChange {
+    /// How the last state's files are laid out (`anima_repodata::Layout`).
+    pub layout: FileRef,
+    /// The last state's `primary`, `filelists` and `other`.
+    pub files: Vec<FileRef>,
+    /// Where the metadata of the packages is that come: a list as that of all packages.
+    pub added_url: String,
+    /// The packages that go.
+    pub removed: Vec<RemovedPackage>,
+}
+
+/// A package that goes.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RemovedPackage {
+    /// Where it lies in the repository.
+    pub location: String,
+    /// The package.
+    #[schema(value_type = String)]
+    pub sha256: Sha256,
 }
 
 /// What a task's work gave.
@@ -402,6 +434,10 @@ pub struct PublishedRepository {
     pub repomd: Sha256,
     /// The files that it names, such as `repodata/…-primary.xml.gz`.
     pub files: Vec<PublishedFile>,
+    /// How they are laid out (`anima_repodata::Layout`), so that the next state can be made of this one's pieces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub layout: Option<Sha256>,
 }
 
 /// One file of a repository's metadata.

@@ -1,6 +1,7 @@
-//! Developer commands: `cargo xtask tidy | check | sim | bench`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | sim | interop | bench`. Nothing here is part of the product.
 
 mod bench;
+mod interop;
 mod tidy;
 
 use std::process::Command;
@@ -21,10 +22,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs the long forms of tests, and those whose peers cannot be installed beside others; takes some minutes.
+    Interop,
     /// Measures the release build beside its peers; needs root and a machine with nothing else to do.
     Bench {
         /// What to measure.
         name: bench::Bench,
+        /// Only these of its cases; all if there are none. Only `repodata` has several.
+        #[arg(value_name = "CASE")]
+        cases: Vec<String>,
         /// Print one JSON object a line.
         #[arg(long)]
         json: bool,
@@ -39,7 +45,8 @@ fn main() -> Result<()> {
             let program = ["run", "--release", "--quiet", "--locked", "--package", "anima-simulation", "--"];
             cargo(&program.into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>())
         }
-        Task::Bench { name, json } => bench::run(name, json),
+        Task::Interop => interop::run(),
+        Task::Bench { name, cases, json } => bench::run(name, &cases, json),
     }
 }
 

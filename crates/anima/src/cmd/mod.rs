@@ -17,6 +17,9 @@ pub mod platform;
 pub mod product;
 pub mod release;
 pub mod repo;
+mod repo_export;
+mod repo_index;
+pub mod repo_keep;
 pub mod role;
 pub mod task;
 pub mod token;
@@ -43,7 +46,8 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Package(package) => ask(global, async |ask| package.run(ask).await),
         Command::Release(release) => ask(global, async |ask| release.run(ask).await),
         Command::Product(product) => ask(global, async |ask| product.run(ask).await),
-        Command::Repo(repo) => ask(global, async |ask| repo.run(ask).await),
+        Command::Repo(repo) => repo.run(global),
+        Command::Store(store) => ask(global, async |ask| store.run(ask).await),
         Command::Platform(platform) => ask(global, async |ask| platform.run(ask).await),
         Command::Node(node) => ask(global, async |ask| node.run(ask).await),
         Command::Key(key) => ask(global, async |ask| key.run(ask).await),

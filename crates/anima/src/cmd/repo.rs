@@ -1,5 +1,7 @@
 //! `anima repo`: the repositories that users install from.
 
+use std::path::PathBuf;
+
 use anima_types::{
     id::RepositoryId,
     repository::{Repository, RepositoryPackage, Snapshot},
@@ -8,10 +10,16 @@ use anima_types::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::Ask;
+use super::{
+    Ask, ask,
+    repo_export::Export,
+    repo_index::Index,
+    repo_keep::{self, Set},
+};
 use crate::{
+    args::Global,
     exit::{Failure, Result},
-    output,
+    output::{self, Output},
 };
 
 /// Look at repositories and their snapshots
@@ -27,6 +35,41 @@ pub enum Repo {
     Show {
         /// Its id, or its address: `PRODUCT/BaseOS/x86_64`
         repository: String,
+    },
+    /// Make or update the metadata of a folder of packages; the next run costs what changed
+    Index(Index),
+    /// Copy a repository to a folder that any web server can serve; the next time costs what changed
+    Export(Export),
+    /// Say how a repository's metadata is packed and which of its snapshots stay
+    Set(Set),
+    /// Let a snapshot stay, whatever the rule says
+    Pin {
+        /// `PRODUCT/BaseOS/x86_64@3`
+        snapshot: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a snapshot go when its rule says so
+    Unpin {
+        /// `PRODUCT/BaseOS/x86_64@3`
+        snapshot: String,
+    },
+    /// Give a repository other metadata from its next release on: advisories, groups, modules
+    Attach {
+        /// Its id, or its address: `PRODUCT/BaseOS/x86_64`
+        repository: String,
+        /// `updateinfo`, `group`, `modules`, `productid`, or any other word of an index
+        kind: String,
+        /// The open file, such as `updateinfo.xml`
+        file: PathBuf,
+    },
+    /// Take such metadata away from the next release on
+    Detach {
+        /// Its id, or its address: `PRODUCT/BaseOS/x86_64`
+        repository: String,
+        /// `updateinfo`, `group`, `modules`, `productid`, or any other word of an index
+        kind: String,
     },
     /// Compare two snapshots: packages, versions, dependencies and files
     Diff {
@@ -49,8 +92,16 @@ struct Shown {
 }
 
 impl Repo {
-    pub async fn run(self, ask: &Ask) -> Result {
+    pub fn run(self, global: &Global) -> Result {
         match self {
+            Repo::Index(index) => index.run(Output::new(global.json)),
+            other => ask(global, async |ask| other.ask(ask).await),
+        }
+    }
+
+    async fn ask(self, ask: &Ask) -> Result {
+        match self {
+            Repo::Index(_) => unreachable!("it needs no server"),
             Repo::List { product } => ask.output.list(
                 &ask.client.repositories(product.as_deref()).await?,
                 ["repository", "address", "kind", "snapshot", "packages"],
@@ -64,6 +115,12 @@ impl Repo {
                 let snapshots = ask.client.snapshots(id).await?;
                 ask.output.show(&Shown { repository, packages, snapshots }, describe)
             }
+            Repo::Export(export) => export.run(ask).await,
+            Repo::Set(set) => set.run(ask).await,
+            Repo::Pin { snapshot, reason } => repo_keep::pin(ask, &snapshot, Some(&reason)).await,
+            Repo::Unpin { snapshot } => repo_keep::pin(ask, &snapshot, None).await,
+            Repo::Attach { repository, kind, file } => repo_keep::attach(ask, &repository, &kind, &file).await,
+            Repo::Detach { repository, kind } => repo_keep::detach(ask, &repository, &kind).await,
             Repo::Diff { old, new, full } => {
                 let new = beside(&old, new);
                 let diff = ask.client.repository_diff(&Query { old, new }).await?;
@@ -99,6 +156,12 @@ fn compared(diff: &RepositoryDiff, full: bool) -> String {
             lines.extend(change.contents.iter().flat_map(contents));
         }
     }
+    for change in &diff.metadata {
+        let named = |sign: &str, names: &[String]| {
+            names.iter().map(|name| format!("{sign} {}: {name}", change.what)).collect::<Vec<_>>()
+        };
+        lines.extend([named("+", &change.added), named("-", &change.removed), named("~", &change.changed)].concat());
+    }
     if diff.unread_count > 0 {
         lines.push(format!(
             "{} of the changed packages were not looked into, as there are too many.",
@@ -124,7 +187,7 @@ fn contents(content: &ContentChange) -> impl Iterator<Item = String> {
     added.chain(content.removed.iter().map(|line| format!("    - {} {line}", content.what)))
 }
 
-async fn find(ask: &Ask, wanted: &str) -> Result<Repository> {
+pub async fn find(ask: &Ask, wanted: &str) -> Result<Repository> {
     if let Ok(id) = wanted.parse::<RepositoryId>() {
         return Ok(ask.client.repository(id).await?);
     }
@@ -178,7 +241,7 @@ fn describe(shown: &Shown) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anima_types::repository_diff::Kind;
+    use anima_types::repository_diff::{Kind, MetadataChange};
 
     #[test]
     fn a_number_alone_is_a_snapshot_of_the_same_repository() {
@@ -205,10 +268,17 @@ mod tests {
             removed: Vec::new(),
             changed: vec![change],
             unread_count: 0,
+            metadata: vec![MetadataChange {
+                what: "updateinfo".into(),
+                added: vec!["SEED-2026:0001".into()],
+                removed: Vec::new(),
+                changed: Vec::new(),
+            }],
         };
 
         let short = "p/x@1 -> p/x@2: 1 added, 0 removed, 1 changed\n+ xz-1-1.x86_64\n~ jq.x86_64 1-1 -> 2-1, upgrade (files +1 -0)";
-        assert_eq!(compared(&diff, false), short);
-        assert_eq!(compared(&diff, true), format!("{short}\n    + files /a"));
+        let advisory = "+ updateinfo: SEED-2026:0001";
+        assert_eq!(compared(&diff, false), format!("{short}\n{advisory}"));
+        assert_eq!(compared(&diff, true), format!("{short}\n    + files /a\n{advisory}"));
     }
 }

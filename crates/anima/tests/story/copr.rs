@@ -47,7 +47,7 @@ async fn dnf_copr_enables_searches_lists_and_removes_a_product_and_installs_from
     assert!(enabled.contains(&format!("{host}/anima/seed-1")), "{enabled}");
     assert!(file.lines().filter(|line| line.starts_with('[')).count() >= 2, "{file}");
     for check in ["\ngpgcheck=1\n", "\nrepo_gpgcheck=1\n"] {
-        assert_eq!(file.matches(check).count(), file.matches("\nbaseurl=").count(), "{file}");
+        assert_eq!(file.matches(check).count(), file.matches("\nmetalink=").count(), "{file}");
     }
     assert_eq!(fs::read_to_string(root.path("root/usr/share/acorn/version")).unwrap(), "1\n");
     assert!(!left.contains("anima/seed-1"), "{left}");

@@ -101,7 +101,7 @@ impl Mirror {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains("repo_gpgcheck=1") && text.contains("gpgcheck=1"), "{text}");
         let mut is_first = true;
-        let lines = text.lines().map(|line| match line.starts_with("baseurl=") && std::mem::take(&mut is_first) {
+        let lines = text.lines().map(|line| match line.starts_with("metalink=") && std::mem::take(&mut is_first) {
             true => format!("baseurl=file://{}/", self.folder.path().display()),
             false => line.to_string(),
         });
@@ -156,8 +156,8 @@ fn primary_of(base: &str) -> String {
 fn base_url(master_url: &str) -> String {
     let file = Command::new("curl").args(["-sSf", &format!("{master_url}/repos/seed-1/seed-1.repo")]).output().unwrap();
     let text = String::from_utf8(file.stdout).unwrap();
-    let base = text.lines().find_map(|line| line.strip_prefix("baseurl=")).expect("it has a base address");
-    let base = base.replace("$basearch", std::env::consts::ARCH);
+    let base = text.lines().find_map(|line| line.strip_prefix("metalink=")).expect("it has an address");
+    let base = base.trim_end_matches("metalink.xml").replace("$basearch", std::env::consts::ARCH);
     format!("{}/", base.trim_end_matches('/'))
 }
 

@@ -54,6 +54,11 @@ impl Holder {
         self.client.json(call).await
     }
 
+    pub(crate) async fn splice(&self, body: Bytes) -> Result<Artifact, Error> {
+        let call = self.client.call(Method::POST, &format!("api/v1/tasks/{}/splices", self.task));
+        self.client.json(call.body(body).limited(UPLOAD_TIMEOUT)).await
+    }
+
     pub(crate) async fn report(&self, report: &Report) -> Result<(), Error> {
         let call = self.client.call(Method::POST, &format!("api/v1/tasks/{}/report", self.task));
         self.client.send(call.json(report).limited(CALL_TIMEOUT)).await.map(drop)

@@ -6,6 +6,7 @@ use anima_types::{
     artifact::{Artifact, Kind},
     id::TaskId,
     lease::{End, Lease, MAX_HEARTBEAT_WAIT_SECS, Report},
+    splice::Splice,
     work::{Failure, Outcome, PhaseTime},
 };
 use bytes::Bytes;
@@ -60,6 +61,11 @@ impl Context {
     /// Uploads what is in memory as an artifact of the task.
     pub async fn upload_bytes(&self, bytes: impl Into<Bytes>, kind: Kind, name: &str) -> Result<Artifact, Error> {
         upload::bytes(&self.holder, &self.cancel, bytes.into(), kind, name).await
+    }
+
+    /// Makes an artifact of the task out of pieces of one that the master has and of new bytes, which are all that travels.
+    pub async fn splice(&self, splice: &Splice, new_bytes: &[u8]) -> Result<Artifact, Error> {
+        upload::splice(&self.holder, &self.cancel, splice, new_bytes).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::{io::Read, path::Path, time::Duration};
 use anima_types::{
     Sha256,
     artifact::{Artifact, Kind, UploadQuery},
+    splice::Splice,
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256 as Hasher};
@@ -48,6 +49,18 @@ pub(super) async fn bytes(
     upload(holder, cancel, Source::Bytes(bytes), sha256, size_bytes, UploadQuery { kind, name: name.to_string() }).await
 }
 
+pub(super) async fn splice(
+    holder: &Holder,
+    cancel: &Cancel,
+    splice: &Splice,
+    new_bytes: &[u8],
+) -> Result<Artifact, Error> {
+    let broken = |error: serde_json::Error| Error::Answer { what: splice.name.clone(), reason: error.to_string() };
+    let body = Bytes::from(splice.encode(new_bytes).map_err(broken)?);
+    let spliced = patiently(PATIENCE, LONGEST_WAIT, is_worth_it, || holder.splice(body.clone()));
+    unless_lost(cancel, &splice.name, spliced).await
+}
+
 async fn upload(
     holder: &Holder,
     cancel: &Cancel,
@@ -56,11 +69,20 @@ async fn upload(
     size_bytes: u64,
     query: UploadQuery,
 ) -> Result<Artifact, Error> {
-    let lost = || Error::LeaseLost { what: format!("upload {}", query.name) };
     let uploaded = patiently(PATIENCE, LONGEST_WAIT, is_worth_it, || async {
         let body = body(&source).await?;
         holder.put_artifact(sha256, &query, size_bytes, body).await
     });
+    unless_lost(cancel, &query.name, uploaded).await
+}
+
+/// Waits for an upload, and gives it up when the lease is lost.
+async fn unless_lost(
+    cancel: &Cancel,
+    name: &str,
+    uploaded: impl Future<Output = Result<Artifact, Error>>,
+) -> Result<Artifact, Error> {
+    let lost = || Error::LeaseLost { what: format!("upload {name}") };
     let result = tokio::select! {
         result = uploaded => result,
         () = cancel.cancelled() => return Err(lost()),

@@ -19,6 +19,7 @@ use anima_types::{
     lease::{
         Claim, Condition, Heartbeat, HeartbeatQuery, LOG_GAP, Lease, LogQuery, LogSize, NODE_ENDS, Report, STALE_LEASE,
     },
+    splice::{Splice, SplicePiece},
     task,
     work::{Outcome, PhaseTime, SignOutcome, SignWork, Work},
 };
@@ -31,6 +32,7 @@ use axum::{
     routing::{get, post, put},
 };
 use futures_util::StreamExt;
+use sha2::Digest;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
 /// Nothing in these tests takes so long unless it is broken.
@@ -218,6 +220,7 @@ fn routes(shared: Shared) -> Router {
         .route("/api/v1/tasks/{task}/heartbeat", post(heartbeat))
         .route("/api/v1/tasks/{task}/log", put(append))
         .route("/api/v1/tasks/{task}/artifacts/{sha256}", put(upload))
+        .route("/api/v1/tasks/{task}/splices", post(splice))
         .route("/api/v1/tasks/{task}/report", post(report))
         .route("/api/v1/tasks/{task}/log/stream", get(stream))
         .route("/api/v1/events", get(stream))
@@ -332,6 +335,30 @@ async fn upload(
     Json(artifact).into_response()
 }
 
+/// Puts pieces of a file that is served together with new bytes.
+async fn splice(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Some(refused) = not_held(&shared, &headers) {
+        return refused;
+    }
+    let (splice, mut at) = Splice::decode(&body).unwrap();
+    let old = shared.book().files[&splice.base.to_string()].clone();
+    let mut bytes = Vec::new();
+    for piece in splice.pieces {
+        match piece {
+            SplicePiece::Old(start, length) => bytes.extend_from_slice(&old[start as usize..(start + length) as usize]),
+            SplicePiece::New(length) => {
+                bytes.extend_from_slice(&body[at..at + length as usize]);
+                at += length as usize;
+            }
+        }
+    }
+    let (sha256, size_bytes) = (Sha256(sha2::Sha256::digest(&bytes).into()), bytes.len() as u64);
+    let artifact = Artifact { sha256, kind: splice.kind, name: splice.name, size_bytes, signed: None };
+    shared.book().artifacts.push((artifact.clone(), bytes.into()));
+    shared.told();
+    Json(artifact).into_response()
+}
+
 async fn report(State(shared): State<Shared>, headers: HeaderMap, Json(report): Json<Report>) -> Response {
     if let Some(refused) = not_held(&shared, &headers) {
         return refused;
@@ -341,10 +368,16 @@ async fn report(State(shared): State<Shared>, headers: HeaderMap, Json(report): 
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn file(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
-    match shared.book().files.get(&name) {
-        Some(bytes) => bytes.clone().into_response(),
-        None => refused(StatusCode::NOT_FOUND, "not_found"),
+async fn file(State(shared): State<Shared>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let range = headers.get("range").map(|range| range.to_str().unwrap().trim_start_matches("bytes="));
+    let range = range.map(|range| range.split_once('-').unwrap());
+    match (shared.book().files.get(&name), range) {
+        (Some(bytes), Some((first, last))) => {
+            let part = bytes.slice(first.parse::<usize>().unwrap()..=last.parse::<usize>().unwrap());
+            (StatusCode::PARTIAL_CONTENT, part).into_response()
+        }
+        (Some(bytes), None) => bytes.clone().into_response(),
+        (None, _) => refused(StatusCode::NOT_FOUND, "not_found"),
     }
 }
 

@@ -5,7 +5,7 @@ mod operations;
 
 use anima_types::{
     artifact, build, build_plan, error, event, key, lease, node, package, permission::Permission, platform, product,
-    push, release, repository, repository_diff, task, token, why,
+    push, release, repository, repository_diff, retention, splice, task, token, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -52,10 +52,15 @@ use operations::{OPERATIONS, Operation};
     release::CommitRelease,
     release::CreateRelease,
     release::Release,
+    repository::Attachment,
     repository::Repository,
     repository::RepositoryPackage,
     repository::Snapshot,
     repository_diff::RepositoryDiff,
+    retention::Collection,
+    retention::Pin,
+    retention::RepositorySettings,
+    splice::Splice,
     task::Task,
     token::CreateToken,
     token::CreatedToken,

@@ -17,8 +17,9 @@ use anima_types::{
 };
 
 use super::{
+    change,
     decide::{Decider, commit, waits_for},
-    is_current, packages_after, replan,
+    is_current, replan,
 };
 use crate::{
     app::App,
@@ -145,12 +146,20 @@ async fn show(
 ) -> ApiResult<()> {
     let repository = published.repository;
     let base = row.base.get(&repository).copied().unwrap_or(0);
-    let packages = packages_after(write, row, repository).await?.into_iter().map(|package| package.sha256).collect();
+    let change = change(write, row, repository).await?;
     let mut files: Vec<_> = published.files.iter().map(|file| (file.path.clone(), file.sha256)).collect();
     files.push(("repodata/repomd.xml".to_string(), published.repomd));
     files.push(("repodata/repomd.xml.asc".to_string(), signature));
-    let number =
-        anima_db::snapshot::insert(write, &NewSnapshot { repository, base, release: row.id, packages, files }).await?;
+    let new = NewSnapshot {
+        repository,
+        base,
+        release: row.id,
+        added: change.added.into_iter().collect(),
+        removed: change.removed.into_iter().map(|package| package.artifact).collect(),
+        files,
+        layout: published.layout,
+    };
+    let number = anima_db::snapshot::insert(write, &new).await?;
     anima_db::repository::set_current(write, repository, base, number).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The API's releases.
 
+use anima_db::package::Package;
 use anima_repodata::PackageXml;
 use anima_types::{
     build,
@@ -10,7 +11,7 @@ use anima_types::{
 use axum::{body::Bytes, extract::State, http::StatusCode};
 
 use super::{
-    begin,
+    begin, change,
     decide::{Decider, commit},
     packages_after, replan_as, revert, view,
 };
@@ -36,6 +37,7 @@ pub fn routes() -> Vec<Route> {
         Route::post("/api/v1/releases/{release}/revert", Permission::Release, take_back),
         Route::post("/api/v1/releases/{release}/replan", Permission::Release, plan_again),
         Route::get("/api/v1/releases/{release}/repositories/{repository}/packages", Permission::Read, packages),
+        Route::get("/api/v1/releases/{release}/repositories/{repository}/added", Permission::Read, added),
     ]
 }
 
@@ -141,7 +143,21 @@ async fn packages(
 ) -> ApiResult<Json<Vec<PackageXml>>> {
     let mut read = app.db.read().await?;
     let row = anima_db::release::get(&mut read, id).await?;
-    let packages = packages_after(&mut read, &row, repository).await?;
+    listed(packages_after(&mut read, &row, repository).await?)
+}
+
+/// What comes to the last state: all that the Release System needs where that state's metadata can be built upon.
+async fn added(
+    State(app): State<App>,
+    Path((id, repository)): Path<(ReleaseId, RepositoryId)>,
+) -> ApiResult<Json<Vec<PackageXml>>> {
+    let mut read = app.db.read().await?;
+    let row = anima_db::release::get(&mut read, id).await?;
+    let change = change(&mut read, &row, repository).await?;
+    listed(super::packages(&mut read, change.added).await?)
+}
+
+fn listed(packages: Vec<Package>) -> ApiResult<Json<Vec<PackageXml>>> {
     let xml = packages.iter().map(|package| serde_json::from_str(&package.xml).map_err(ApiError::internal));
     Ok(Json(xml.collect::<ApiResult<_>>()?))
 }

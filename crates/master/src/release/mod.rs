@@ -14,9 +14,10 @@ use anima_db::{
     task::{About, Task},
 };
 use anima_types::{
+    Nevra, Sha256,
     id::{BuildId, ReleaseId, RepositoryId},
     release::{self, Event},
-    repository::Repository,
+    repository::{Repository, RepositoryPackage},
     task::{self, Kind},
 };
 
@@ -98,28 +99,60 @@ pub async fn changed_repositories(connection: &mut Connection, row: &Release) ->
     Ok(changed.map(|repository| repository.id).collect())
 }
 
-/// Returns what a repository holds after the release: what it held when the plan was made, without what is replaced,
-/// and with what comes.
+/// What a release changes in one repository.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Change {
+    /// What comes to what was there when the plan was made.
+    pub added: BTreeSet<Sha256>,
+    /// What goes.
+    pub removed: Vec<RepositoryPackage>,
+}
+
+/// Returns what a release changes in a repository, without looking at what stays.
+pub async fn change(connection: &mut Connection, row: &Release, repository: RepositoryId) -> ApiResult<Change> {
+    let base = row.base.get(&repository).copied().unwrap_or(0);
+    let entries = || row.plan.iter().filter(|entry| entry.repository == repository);
+    let coming: BTreeMap<&Nevra, Sha256> = entries().map(|entry| (&entry.nevra, entry.artifact)).collect();
+    let mut change = Change { added: coming.values().copied().collect(), removed: Vec::new() };
+    // The same NEVRA again takes the place of the one that is there.
+    let nevras: BTreeSet<&Nevra> = entries().flat_map(|entry| &entry.replaces).chain(coming.keys().copied()).collect();
+    let wanted = change.added.clone();
+    for nevra in nevras {
+        for package in anima_db::snapshot::of_nevra(connection, repository, base, nevra).await? {
+            match wanted.contains(&package.artifact) {
+                true => drop(change.added.remove(&package.artifact)),
+                false => change.removed.push(package),
+            }
+        }
+    }
+    Ok(change)
+}
+
+/// Returns all that a repository holds after the release.
 pub async fn packages_after(
     connection: &mut Connection,
     row: &Release,
     repository: RepositoryId,
 ) -> ApiResult<Vec<Package>> {
     let base = row.base.get(&repository).copied().unwrap_or(0);
-    let entries: Vec<_> = row.plan.iter().filter(|entry| entry.repository == repository).collect();
-    let gone: BTreeSet<_> = entries.iter().flat_map(|entry| &entry.replaces).collect();
-    let before = anima_db::snapshot::packages(connection, repository, base).await?;
-    let mut after: BTreeMap<_, Package> = before
-        .into_iter()
-        .filter(|package| !gone.contains(&package.nevra))
-        .map(|package| (package.sha256, package))
-        .collect();
-    for entry in entries {
-        // The same NEVRA again takes the place of the one that is there.
-        after.retain(|_, package| package.nevra != entry.nevra);
-        after.insert(entry.artifact, anima_db::package::get(connection, entry.artifact).await?);
+    let change = change(connection, row, repository).await?;
+    let removed: BTreeSet<Sha256> = change.removed.iter().map(|package| package.artifact).collect();
+    let mut after = anima_db::snapshot::packages(connection, repository, base).await?;
+    after.retain(|package| !removed.contains(&package.sha256));
+    after.extend(packages(connection, change.added).await?);
+    Ok(after)
+}
+
+/// Returns packages by their hashes.
+pub async fn packages(
+    connection: &mut Connection,
+    wanted: impl IntoIterator<Item = Sha256>,
+) -> ApiResult<Vec<Package>> {
+    let mut packages = Vec::new();
+    for sha256 in wanted {
+        packages.push(anima_db::package::get(connection, sha256).await?);
     }
-    Ok(after.into_values().collect())
+    Ok(packages)
 }
 
 /// Returns whether users still see what the plan was made from.
@@ -136,6 +169,11 @@ pub async fn revert(write: &mut Write, row: &Release, who: &str) -> ApiResult<()
         return Err(ApiError::conflict("not_newest", message).hint("Take the later release back first."));
     }
     for snapshot in &made {
+        if snapshot.base > 0 && !anima_db::snapshot::exists(write, snapshot.repository, snapshot.base).await? {
+            let message =
+                format!("{}@{}, which users saw before, was dropped by its rule", snapshot.path, snapshot.base);
+            return Err(ApiError::conflict("snapshot_dropped", message).hint("Release what they shall have instead."));
+        }
         anima_db::repository::set_current(write, snapshot.repository, snapshot.number, snapshot.base).await?;
     }
     let summary = format!("{who} took it back: users see again what they saw before.");

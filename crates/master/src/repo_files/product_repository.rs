@@ -128,10 +128,12 @@ async fn public_key(connection: &mut Connection, product: &Product) -> ApiResult
 /// Returns a product's configuration for `dnf`, whose sections have these ids ([dnf.conf(5)](https://dnf.readthedocs.io/en/latest/conf_ref.html)).
 pub fn config(app: &App, product: &Product, repositories: &[Repository], id: &dyn Fn(&str) -> String) -> String {
     let name = &product.product.name;
-    let address = |path: &str| app.url(&format!("repos/{name}/{path}/"));
+    // Not the address itself: the metalink leads to one snapshot, where the index and its signature belong together
+    // whatever is released meanwhile.
+    let address = |path: &str| app.url(&format!("repos/{name}/{path}/{}", metalink::METALINK));
     let section = |id: String, title: &str, path: &str, enabled: bool| {
         format!(
-            "[{id}]\nname={} {title}\nbaseurl={}\nenabled={}\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey={}\nmetadata_expire=60\n",
+            "[{id}]\nname={} {title}\nmetalink={}\nenabled={}\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey={}\nmetadata_expire=60\n",
             product.product.title,
             address(path),
             i32::from(enabled),

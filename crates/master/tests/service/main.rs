@@ -1,7 +1,10 @@
 //! The Master Service through its own router.
 
+mod dnf_loop;
 mod files;
+mod garbage;
 mod gates;
+mod killed_release;
 mod leases;
 mod master;
 mod one_switch;

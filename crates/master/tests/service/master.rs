@@ -55,18 +55,31 @@ fn database(folder: &Path) -> Address {
 impl Master {
     /// Opens a service with one platform, whose product releases by itself.
     pub async fn open() -> Master {
-        Master::open_in(tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(START.0))).await
+        Master::open_at("http://master.example").await
+    }
+
+    /// The same, and it calls itself by this address.
+    pub async fn open_at(public_url: &str) -> Master {
+        let clock = Arc::new(AtomicI64::new(START.0));
+        Master::open_in(tempfile::tempdir().unwrap(), clock, public_url.to_string()).await
+    }
+
+    /// Answers over the network, until the runtime ends.
+    pub fn listen(&self, listener: tokio::net::TcpListener) {
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
     }
 
     /// Ends it as a kill would, and opens it again on the same folder.
     pub async fn restart(self) -> Master {
         let Master { app, router, micros, folder } = self;
+        let public_url = app.config.public_url.clone();
         app.db.close().await;
         drop((app, router));
-        Master::open_in(folder, micros).await
+        Master::open_in(folder, micros, public_url).await
     }
 
-    async fn open_in(folder: TempDir, micros: Arc<AtomicI64>) -> Master {
+    async fn open_in(folder: TempDir, micros: Arc<AtomicI64>, public_url: String) -> Master {
         let platform = Platform::parse(
             "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
              [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
@@ -76,7 +89,7 @@ impl Master {
             data: folder.path().join("data"),
             database: database(folder.path()),
             artifacts: folder.path().join("data/artifacts"),
-            public_url: "http://master.example".into(),
+            public_url,
             git_url: "http://git.example".into(),
             platforms: vec![platform.unwrap()],
             mirrors: BTreeMap::from([("base".to_string(), folder.path().join("mirror"))]),
@@ -138,6 +151,12 @@ impl Master {
         let (status, answer) = self.json(Method::GET, path, None, Value::Null).await;
         assert_eq!(status, StatusCode::OK, "{path}: {answer}");
         answer
+    }
+
+    pub async fn get_text(&self, path: &str) -> String {
+        let (status, bytes) = self.send(Method::GET, path, None, Body::empty()).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        String::from_utf8(bytes).unwrap()
     }
 
     pub async fn post(&self, path: &str, role: &str, body: Value) -> (StatusCode, Value) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use anima_db::{package::Package, snapshot::NewSnapshot};
 use anima_repodata::{Compression, PackageXml, Repodata, RepodataBuilder, Repomd};
+use anima_rpm_file::SigningKey;
 use anima_types::{
     Nevra, Sha256,
     id::{ReleaseId, RepositoryId},
@@ -20,26 +21,31 @@ use crate::master::Master;
 /// Releases; every third is taken back.
 const RELEASES: i64 = 30;
 /// The two repositories of the test's product that are followed.
-const PATHS: [&str; 2] = ["BaseOS/x86_64", "source"];
+pub const PATHS: [&str; 2] = ["BaseOS/x86_64", "source"];
 
-struct Files {
-    bytes: Vec<u8>,
-    fragment: PackageXml,
+pub struct Files {
+    pub bytes: Vec<u8>,
+    pub fragment: PackageXml,
 }
 
 /// A package of a version; its file is a stand-in, as nobody opens it here.
-fn made(version: i64) -> Files {
+pub fn made(version: i64) -> Files {
     let nevra: Nevra = format!("jq-{version}-1.x86_64").parse().unwrap();
     let bytes = format!("package {version}").into_bytes();
     let sha256 = hash(&bytes);
     let location = format!("Packages/{}", nevra.file_name());
     let primary = format!(
         "<package type=\"rpm\"><name>jq</name><arch>x86_64</arch><version epoch=\"0\" ver=\"{version}\" rel=\"1\"/>\
-         <checksum type=\"sha256\" pkgid=\"YES\">{sha256}</checksum><location href=\"{location}\"/>\
-         <format><license>L</license></format></package>"
+         <checksum type=\"sha256\" pkgid=\"YES\">{sha256}</checksum><size package=\"{}\" installed=\"1\" archive=\"1\"/>\
+         <location href=\"{location}\"/>\
+         <format><license>L</license></format></package>",
+        bytes.len()
     );
-    let filelists = format!("<package pkgid=\"{sha256}\" name=\"jq\"><file>/usr/share/{version}</file></package>");
-    let other = format!("<package pkgid=\"{sha256}\" name=\"jq\"></package>");
+    let head = format!(
+        "<package pkgid=\"{sha256}\" name=\"jq\" arch=\"x86_64\"><version epoch=\"0\" ver=\"{version}\" rel=\"1\"/>"
+    );
+    let filelists = format!("{head}<file>/usr/share/{version}</file></package>");
+    let other = format!("{head}</package>");
     Files { bytes, fragment: PackageXml { nevra, sha256, location, primary, filelists, other } }
 }
 
@@ -53,12 +59,14 @@ async fn keep(master: &Master, write: &mut anima_db::Write, bytes: &[u8]) -> Sha
     stored.sha256
 }
 
-struct Product {
-    repositories: Vec<RepositoryId>,
+pub struct Product {
+    pub repositories: Vec<RepositoryId>,
     release: ReleaseId,
+    /// Signs the index, where the test wants that.
+    pub key: Option<SigningKey>,
 }
 
-async fn product(master: &Master) -> Product {
+pub async fn product(master: &Master) -> Product {
     let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
     let new = anima_db::build::NewBuild {
         owner: "ann".into(),
@@ -74,11 +82,11 @@ async fn product(master: &Master) -> Product {
     let all = anima_db::repository::list(&mut write, Some("p1")).await.unwrap();
     let repositories = all.into_iter().filter(|one| PATHS.contains(&one.path.as_str())).map(|one| one.id).collect();
     write.commit().await.unwrap();
-    Product { repositories, release }
+    Product { repositories, release, key: None }
 }
 
 /// Makes snapshot `number` of both repositories and shows it in one transaction.
-async fn publish(master: &Master, product: &Product, from: i64, number: i64) {
+pub async fn publish(master: &Master, product: &Product, from: i64, number: i64) {
     let Files { bytes, fragment } = made(number);
     let Repodata { repomd_xml, files, .. } =
         RepodataBuilder::new(Compression::Gzip).add(&fragment).finish(number).unwrap();
@@ -95,12 +103,24 @@ async fn publish(master: &Master, product: &Product, from: i64, number: i64) {
     };
     anima_db::package::insert(&mut write, &package).await.unwrap();
     let mut listed = vec![("repodata/repomd.xml".to_string(), keep(master, &mut write, &repomd_xml).await)];
+    if let Some(key) = &product.key {
+        let signature = key.sign_armoured(&repomd_xml, 1_700_000_000).unwrap();
+        listed.push(("repodata/repomd.xml.asc".to_string(), keep(master, &mut write, signature.as_bytes()).await));
+    }
     for file in files {
         listed.push((file.name, keep(master, &mut write, &file.bytes).await));
     }
     for &repository in &product.repositories {
-        let (packages, files) = (BTreeSet::from([sha256]), listed.clone());
-        let new = NewSnapshot { repository, base: from, release: product.release, packages, files };
+        let before = anima_db::snapshot::listed(&mut write, repository, from).await.unwrap();
+        let new = NewSnapshot {
+            repository,
+            base: from,
+            release: product.release,
+            added: vec![sha256],
+            removed: before.into_iter().map(|package| package.artifact).collect(),
+            files: listed.clone(),
+            layout: None,
+        };
         assert_eq!(anima_db::snapshot::insert(&mut write, &new).await.unwrap(), number);
         anima_db::repository::set_current(&mut write, repository, from, number).await.unwrap();
     }
@@ -108,7 +128,7 @@ async fn publish(master: &Master, product: &Product, from: i64, number: i64) {
 }
 
 /// Shows an older snapshot again, as taking a release back does.
-async fn take_back(master: &Master, product: &Product, from: i64, to: i64) {
+pub async fn take_back(master: &Master, product: &Product, from: i64, to: i64) {
     let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
     for &repository in &product.repositories {
         anima_db::repository::set_current(&mut write, repository, from, to).await.unwrap();

@@ -1,7 +1,7 @@
 //! The pages as a browser asks for them: each says what it must, whatever it is about is escaped, and what is not there
 //! is said in words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::master::Master;
 use anima_db::{
@@ -148,8 +148,8 @@ async fn released(write: &mut anima_db::Write, build: BuildId, repository: Repos
     anima_db::release::set_plan(write, id, &[entry], &answers, &BTreeMap::new()).await.unwrap();
     let row = anima_db::release::get(write, id).await.unwrap();
     anima_db::release::apply(write, &row, release::Event::PlanMade, "It waits for a decision.").await.unwrap();
-    let packages = BTreeSet::from([hash(b'1')]);
-    let new = NewSnapshot { repository, base: 0, release: id, packages, files: Vec::new() };
+    let (added, removed, files) = (vec![hash(b'1')], Vec::new(), Vec::new());
+    let new = NewSnapshot { repository, base: 0, release: id, added, removed, files, layout: None };
     let number = anima_db::snapshot::insert(write, &new).await.unwrap();
     anima_db::repository::set_current(write, repository, 0, number).await.unwrap();
     id

@@ -8,6 +8,7 @@ mod mock;
 mod pipeline;
 mod plan;
 mod processes;
+mod repodata;
 
 use std::{path::PathBuf, process::Command};
 
@@ -30,6 +31,9 @@ pub enum Bench {
     Pipeline,
     /// The plan of a mass rebuild of 16,000 synthetic source packages.
     Plan,
+    /// Repository metadata, anew and with one package more, beside createrepo_c: `full-2000`, `full-10000`, `update-10000`,
+    /// `update-100000`.
+    Repodata,
 }
 
 /// One measured figure.
@@ -43,7 +47,7 @@ struct Figure {
 }
 
 /// Runs a bench on the release build.
-pub fn run(bench: Bench, json: bool) -> Result<()> {
+pub fn run(bench: Bench, cases: &[String], json: bool) -> Result<()> {
     let program = release_build()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let figures = runtime.block_on(async {
@@ -53,6 +57,7 @@ pub fn run(bench: Bench, json: bool) -> Result<()> {
             Bench::Idle => idle::measure(&program).await,
             Bench::Pipeline => pipeline::measure(&program).await,
             Bench::Plan => plan::measure(),
+            Bench::Repodata => repodata::measure(&program, cases),
         }
     })?;
     for figure in figures {

@@ -1,0 +1,206 @@
+//! What nothing names any more: snapshots that go by their rule, artifacts of builds that came to nothing. Deciding is
+//! the master's; here is who names what.
+
+use std::collections::BTreeSet;
+
+use anima_types::{
+    Sha256, Timestamp,
+    id::RepositoryId,
+    retention::{DroppedArtifact, SnapshotFacts, SnapshotRule},
+};
+
+use crate::{Connection, Error, Result, Write, row::Columns};
+
+/// Writes which snapshots of a repository stay.
+pub async fn set_rule(write: &mut Write, id: RepositoryId, rule: Option<SnapshotRule>) -> Result<()> {
+    sqlx::query("UPDATE repository SET keep = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(rule.map(|rule| crate::row::to_json("keep", &rule)).transpose()?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Returns which snapshots of a repository stay.
+pub async fn rule(connection: &mut Connection, id: RepositoryId) -> Result<Option<SnapshotRule>> {
+    let row = sqlx::query("SELECT keep FROM repository WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    row.ok_or_else(|| Error::missing("repository", id))?.maybe_json("keep")
+}
+
+/// Says why a snapshot stays whatever the rule says, or that nobody wants that any more.
+pub async fn set_pin(write: &mut Write, id: RepositoryId, number: i64, reason: Option<&str>) -> Result<()> {
+    let updated = sqlx::query("UPDATE snapshot SET pin = $3 WHERE repository_id = $1 AND number = $2")
+        .bind(id.0)
+        .bind(number)
+        .bind(reason)
+        .execute(&mut **write)
+        .await?;
+    match updated.rows_affected() {
+        0 => Err(Error::missing("snapshot", number)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns what is to be known of each snapshot of a repository.
+pub async fn snapshots(connection: &mut Connection, id: RepositoryId) -> Result<Vec<SnapshotFacts>> {
+    let rows =
+        sqlx::query("SELECT number, base, created_at, pin FROM snapshot WHERE repository_id = $1 ORDER BY number")
+            .bind(id.0)
+            .fetch_all(connection)
+            .await?;
+    let facts = rows.iter().map(|row| {
+        Ok(SnapshotFacts {
+            number: row.int("number")?,
+            base: row.int("base")?,
+            created_at: row.time("created_at")?,
+            pin: row.maybe_text("pin")?,
+        })
+    });
+    facts.collect()
+}
+
+/// Drops a snapshot. Its packages stay in those that have them, and are in no other by that.
+pub async fn drop_snapshot(write: &mut Write, id: RepositoryId, number: i64) -> Result<()> {
+    for sql in [
+        "DELETE FROM snapshot_file WHERE repository_id = $1 AND number = $2",
+        "DELETE FROM snapshot WHERE repository_id = $1 AND number = $2",
+    ] {
+        sqlx::query(sql).bind(id.0).bind(number).execute(&mut **write).await?;
+    }
+    // A range of snapshots that are all gone says nothing any more. One without an end goes on in those to come.
+    sqlx::query(
+        "DELETE FROM snapshot_package
+         WHERE repository_id = $1 AND until IS NOT NULL AND since <= $2 AND until > $2
+           AND NOT EXISTS (
+               SELECT 1 FROM snapshot
+               WHERE snapshot.repository_id = snapshot_package.repository_id
+                 AND snapshot.number >= snapshot_package.since AND snapshot.number < snapshot_package.until)",
+    )
+    .bind(id.0)
+    .bind(number)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what tasks of builds made that came to nothing and ended before a moment; returns what, with the reason.
+pub async fn unlink_failed_builds(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
+    let rows = sqlx::query(
+        "SELECT task_artifact.task_id, task_artifact.sha256, build.id AS build_id, build.status FROM build
+         JOIN task ON task.build_id = build.id
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         WHERE build.status IN ('failed', 'cancelled') AND build.ended_at < $1
+           AND NOT EXISTS (SELECT 1 FROM release_plan WHERE release_plan.build_id = build.id)",
+    )
+    .bind(before.0)
+    .fetch_all(&mut **write)
+    .await?;
+    let mut forgotten = Vec::new();
+    for row in &rows {
+        let why = format!(
+            "build {} {}",
+            row.int("build_id")?,
+            match row.text("status")?.as_str() {
+                "failed" => "failed",
+                _ => "was cancelled",
+            }
+        );
+        forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
+    }
+    Ok(forgotten)
+}
+
+/// Forgets the metadata and signatures that releases made which ended before a moment; what snapshots have of it stays by
+/// that. Returns what, with the reason.
+pub async fn unlink_ended_releases(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
+    let rows = sqlx::query(
+        "SELECT task_artifact.task_id, task_artifact.sha256, task.release_id FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN release_plan ON release_plan.id = task.release_id
+         WHERE task.ended_at < $1 AND task_artifact.kind IN ('repodata', 'signature')
+           AND release_plan.status IN ('released', 'reverted', 'failed', 'abandoned')",
+    )
+    .bind(before.0)
+    .fetch_all(&mut **write)
+    .await?;
+    let mut forgotten = Vec::new();
+    for row in &rows {
+        let why = format!("release {} made it, and no snapshot has it", row.int("release_id")?);
+        forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
+    }
+    Ok(forgotten)
+}
+
+async fn unlink(write: &mut Write, task: i64, sha256: Sha256, why: String) -> Result<(Sha256, String)> {
+    sqlx::query("DELETE FROM task_artifact WHERE task_id = $1 AND sha256 = $2")
+        .bind(task)
+        .bind(sha256.to_string())
+        .execute(&mut **write)
+        .await?;
+    Ok((sha256, why))
+}
+
+/// Drops the rows of artifacts that nothing names: no task, no snapshot, no repository, and no package that is itself
+/// named. At most `limit` of them, made before a moment and not in `wanted`. Returns what they were.
+pub async fn drop_unnamed(
+    write: &mut Write,
+    before: Timestamp,
+    wanted: &BTreeSet<Sha256>,
+    limit: u32,
+) -> Result<Vec<DroppedArtifact>> {
+    // A signed package stays with the unsigned one that is still some build's: it is released later.
+    let rows = sqlx::query(
+        "SELECT artifact.sha256, artifact.size_bytes, COALESCE(package.file_name, '') AS name FROM artifact
+         LEFT JOIN package ON package.sha256 = artifact.sha256
+         WHERE artifact.created_at < $1
+           AND NOT EXISTS (SELECT 1 FROM task_artifact WHERE task_artifact.sha256 = artifact.sha256)
+           AND NOT EXISTS (SELECT 1 FROM snapshot_file WHERE snapshot_file.sha256 = artifact.sha256)
+           AND NOT EXISTS (SELECT 1 FROM snapshot WHERE snapshot.layout = artifact.sha256)
+           AND NOT EXISTS (SELECT 1 FROM snapshot_package WHERE snapshot_package.sha256 = artifact.sha256)
+           AND NOT EXISTS (SELECT 1 FROM repository_attachment WHERE repository_attachment.sha256 = artifact.sha256)
+           AND NOT EXISTS (
+               SELECT 1 FROM signed_package
+               JOIN task_artifact ON task_artifact.sha256 = signed_package.sha256
+               WHERE signed_package.signed = artifact.sha256)
+         ORDER BY artifact.size_bytes DESC
+         LIMIT $2",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .fetch_all(&mut **write)
+    .await?;
+    let mut dropped = Vec::new();
+    for row in &rows {
+        let sha256: Sha256 = row.parsed("sha256")?;
+        if wanted.contains(&sha256) {
+            continue;
+        }
+        for sql in [
+            "DELETE FROM signed_package WHERE sha256 = $1 OR signed = $1",
+            "DELETE FROM package WHERE sha256 = $1",
+            "DELETE FROM artifact WHERE sha256 = $1",
+        ] {
+            sqlx::query(sql).bind(sha256.to_string()).execute(&mut **write).await?;
+        }
+        dropped.push(DroppedArtifact {
+            sha256,
+            name: row.text("name")?,
+            size_bytes: row.int("size_bytes")?.unsigned_abs(),
+            reason: "nothing names it any more".to_string(),
+        });
+    }
+    Ok(dropped)
+}
+
+/// Returns which of these artifacts have a row.
+pub async fn known(connection: &mut Connection, wanted: &[Sha256]) -> Result<BTreeSet<Sha256>> {
+    let mut known = BTreeSet::new();
+    for sha256 in wanted {
+        let found: Option<i64> = sqlx::query_scalar("SELECT size_bytes FROM artifact WHERE sha256 = $1")
+            .bind(sha256.to_string())
+            .fetch_optional(&mut *connection)
+            .await?;
+        known.extend(found.map(|_| *sha256));
+    }
+    Ok(known)
+}

@@ -1,0 +1,191 @@
+//! Retention: which snapshots and artifacts go, and why. Nothing goes that something names: a snapshot that stays, a build
+//! or release that may go on, a repository, a platform's file. A dry run does the same and takes it back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
+
+use anima_db::{Write, event::NewEvent};
+use anima_types::{
+    Sha256, Timestamp,
+    permission::Permission,
+    release::Status,
+    repository::Repository,
+    retention::{
+        Collection, DroppedArtifact, FAILED_BUILD_DAYS, Fate, MAX_NAMED, STRAY_FILE_DAYS, SnapshotFate,
+        UNUSED_METADATA_DAYS, decide,
+    },
+};
+use axum::extract::State;
+
+use crate::{
+    app::App,
+    auth::Caller,
+    error::{ApiResult, Json},
+    route::Route,
+};
+
+const DAY_SECS: i64 = 86_400;
+/// Artifacts that one pass drops at most: others wait for it no longer than some seconds.
+const MAX_ARTIFACTS: u32 = 5_000;
+/// Releases that are looked at for what they still need: more are never open at once.
+const MAX_RELEASES: u32 = 10_000;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/store/garbage", Permission::Configure, preview),
+        Route::post("/api/v1/store/collect", Permission::Configure, collect),
+    ]
+}
+
+async fn preview(State(app): State<App>) -> ApiResult<Json<Collection>> {
+    Ok(Json(collect_once(&app, app.now(), "anima", true).await?))
+}
+
+async fn collect(State(app): State<App>, caller: Caller) -> ApiResult<Json<Collection>> {
+    Ok(Json(collect_once(&app, app.now(), &caller.name, false).await?))
+}
+
+/// Drops what may go, or says what would go. What is left over for its number goes with the next pass.
+pub async fn collect_once(app: &App, now: Timestamp, actor: &str, is_dry_run: bool) -> ApiResult<Collection> {
+    let mut write = app.db.write(now, actor).await?;
+    let mut collection = Collection { is_dry_run, ..Collection::default() };
+    drop_snapshots(app, &mut write, &mut collection).await?;
+    let days_ago = |days: i64| now.plus_secs(-days * DAY_SECS);
+    let mut reasons: BTreeMap<Sha256, String> = BTreeMap::new();
+    reasons.extend(anima_db::garbage::unlink_failed_builds(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
+    reasons.extend(anima_db::garbage::unlink_ended_releases(&mut write, days_ago(UNUSED_METADATA_DAYS)).await?);
+    let wanted = wanted_by_releases(&mut write).await?;
+    let before = days_ago(STRAY_FILE_DAYS);
+    let mut dropped = anima_db::garbage::drop_unnamed(&mut write, before, &wanted, MAX_ARTIFACTS).await?;
+    for artifact in &mut dropped {
+        if let Some(reason) = reasons.remove(&artifact.sha256) {
+            artifact.reason = reason;
+        }
+    }
+    if is_dry_run {
+        drop(write);
+    } else {
+        record(&mut write, &collection, &dropped).await?;
+        write.commit().await?;
+        remove_files(app, &dropped).await?;
+    }
+    dropped.extend(strays(app, is_dry_run).await?);
+    collection.artifact_count = dropped.len();
+    collection.size_bytes = dropped.iter().map(|artifact| artifact.size_bytes).sum();
+    dropped.sort_by_key(|artifact| std::cmp::Reverse(artifact.size_bytes));
+    dropped.truncate(MAX_NAMED);
+    collection.artifacts = dropped;
+    Ok(collection)
+}
+
+async fn drop_snapshots(app: &App, write: &mut Write, collection: &mut Collection) -> ApiResult<()> {
+    let open = anima_db::release::list_open(write).await?;
+    for repository in anima_db::repository::list(write, None).await? {
+        let rule = anima_db::garbage::rule(write, repository.id).await?;
+        let snapshots = anima_db::garbage::snapshots(write, repository.id).await?;
+        let mut in_use = named_by_platforms(app, &repository);
+        for release in &open {
+            let base = release.base.get(&repository.id);
+            in_use.extend(base.map(|number| (*number, format!("release {} is planned upon it", release.id))));
+        }
+        for (number, fate) in decide(&snapshots, rule, repository.current, &in_use, write.now) {
+            let address = format!("{}/{}@{number}", repository.product, repository.path);
+            match fate {
+                Fate::Kept(reason) => collection.kept_snapshots.push(SnapshotFate { address, reason }),
+                Fate::Dropped(reason) => {
+                    anima_db::garbage::drop_snapshot(write, repository.id, number).await?;
+                    collection.snapshots.push(SnapshotFate { address, reason });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the snapshots of a repository that platforms' files build upon: `{master}/repos/PRODUCT/PATH@N/`.
+fn named_by_platforms(app: &App, repository: &Repository) -> Vec<(i64, String)> {
+    let place = format!("/repos/{}/{}", repository.product, repository.path);
+    let mut named = Vec::new();
+    for platform in &app.config.platforms {
+        for (input, arch) in
+            platform.repositories.iter().flat_map(|input| platform.architectures.iter().map(move |arch| (input, arch)))
+        {
+            let url = input.url_for(*arch, &app.config.public_url);
+            let number = url.split_once(&place).and_then(|(_, rest)| {
+                let rest = rest.strip_prefix('@').or_else(|| rest.strip_prefix("/@"))?;
+                rest.split('/').next()?.parse().ok()
+            });
+            named.extend(number.map(|number| (number, format!("platform {} builds upon it", platform.name))));
+        }
+    }
+    named
+}
+
+/// Returns what releases name that may still go out.
+async fn wanted_by_releases(write: &mut Write) -> ApiResult<BTreeSet<Sha256>> {
+    let mut wanted = BTreeSet::new();
+    for release in anima_db::release::list(write, None, MAX_RELEASES).await? {
+        if matches!(release.status, Status::Released | Status::Reverted | Status::Abandoned) {
+            continue;
+        }
+        wanted.extend(release.plan.iter().map(|entry| entry.artifact));
+        for repository in release.published.iter().flat_map(|published| &published.repositories) {
+            wanted.insert(repository.repomd);
+            wanted.extend(repository.layout);
+            wanted.extend(repository.files.iter().map(|file| file.sha256));
+        }
+    }
+    Ok(wanted)
+}
+
+async fn record(write: &mut Write, collection: &Collection, dropped: &[DroppedArtifact]) -> ApiResult<()> {
+    for snapshot in &collection.snapshots {
+        let message = format!("Snapshot {} was dropped: {}.", snapshot.address, snapshot.reason);
+        let event = NewEvent { noun: "snapshot", verb: "dropped", message, ..NewEvent::default() };
+        anima_db::event::record(write, event).await?;
+    }
+    if !dropped.is_empty() {
+        let size_bytes: u64 = dropped.iter().map(|artifact| artifact.size_bytes).sum();
+        let message = format!("{} artifacts with {size_bytes} bytes were dropped: nothing names them.", dropped.len());
+        let event = NewEvent { noun: "store", verb: "collected", message, ..NewEvent::default() };
+        anima_db::event::record(write, event).await?;
+    }
+    Ok(())
+}
+
+/// The rows are gone; a file that somebody stores again meanwhile stays.
+async fn remove_files(app: &App, dropped: &[DroppedArtifact]) -> ApiResult<()> {
+    let before = a_day_ago();
+    for artifact in dropped {
+        app.store.remove(artifact.sha256, before).await?;
+    }
+    Ok(())
+}
+
+/// Files that no row names: the metadata of builds' own repositories, what uploads left whose task was taken away.
+async fn strays(app: &App, is_dry_run: bool) -> ApiResult<Vec<DroppedArtifact>> {
+    let before = a_day_ago();
+    let mut strays = Vec::new();
+    for first_byte in 0..=u8::MAX {
+        let there = app.store.list(first_byte, before).await?;
+        let mut read = app.db.read().await?;
+        let known =
+            anima_db::garbage::known(&mut read, &there.iter().map(|(sha256, _)| *sha256).collect::<Vec<_>>()).await?;
+        drop(read);
+        for (sha256, size_bytes) in there.into_iter().filter(|(sha256, _)| !known.contains(sha256)) {
+            if is_dry_run || app.store.remove(sha256, before).await? {
+                let reason = "no task made it, or the task is gone".to_string();
+                strays.push(DroppedArtifact { sha256, name: String::new(), size_bytes, reason });
+            }
+        }
+    }
+    Ok(strays)
+}
+
+/// By the clock of the disk: it says when a file was stored.
+fn a_day_ago() -> SystemTime {
+    SystemTime::now() - Duration::from_secs(STRAY_FILE_DAYS.unsigned_abs() * DAY_SECS.unsigned_abs())
+}
