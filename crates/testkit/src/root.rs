@@ -1,6 +1,10 @@
 //! A fresh root that the real `dnf` installs into, as a user's machine would.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Result;
 use tempfile::TempDir;
@@ -38,6 +42,22 @@ impl Root {
         );
         fs::write(root.path("dnf.conf"), config)?;
         Ok(root)
+    }
+
+    /// Takes the product's first repository from a folder instead, with the same checks.
+    pub fn take_from(&self, product: &str, folder: &Path) -> Result<()> {
+        let file = self.path("repos/product.repo");
+        let text = fs::read_to_string(&file)?;
+        anyhow::ensure!(
+            text.contains("repo_gpgcheck=1") && text.contains("gpgcheck=1"),
+            "{product} is not checked: {text}"
+        );
+        let mut is_first = true;
+        let lines = text.lines().map(|line| match line.starts_with("metalink=") && std::mem::take(&mut is_first) {
+            true => format!("baseurl=file://{}/", folder.display()),
+            false => line.to_string(),
+        });
+        Ok(fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?)
     }
 
     /// Runs dnf on the root; an error has all that it said.

@@ -75,6 +75,8 @@ async fn an_update_reaches_users_and_a_release_that_is_taken_back_gives_them_wha
     system.released(build, BUILD_LIMIT).await.unwrap();
     let root = Root::new(system.master_url(), "seed-1").unwrap();
     root.dnf(&["install", "acorn"]).unwrap();
+    let mirror = tempfile::tempdir_in(system.data()).unwrap();
+    let first_export = export(&system, mirror.path());
 
     let spec = fs::read_to_string(package.path("acorn.spec")).unwrap();
     package.write("acorn.spec", spec.replace("Version: 1", "Version: 2").as_bytes()).unwrap();
@@ -83,13 +85,37 @@ async fn an_update_reaches_users_and_a_release_that_is_taken_back_gives_them_wha
     let detail = system.released(build, BUILD_LIMIT).await.unwrap();
     root.dnf(&["--refresh", "upgrade", "acorn"]).unwrap();
     let updated = version_in(&root);
+    let second_export = export(&system, mirror.path());
+    let from_mirror = Root::new(system.master_url(), "seed-1").unwrap();
+    from_mirror.take_from("seed-1", mirror.path()).unwrap();
+    from_mirror.dnf(&["install", "acorn"]).unwrap();
     let reverted = system.anima(&["release", "revert", &detail.build.releases[0].to_string()]).unwrap();
     root.dnf(&["--refresh", "distro-sync", "acorn"]).unwrap();
 
     assert!(reverted.status.success(), "{}", said(&reverted));
     assert_eq!((updated.as_str(), version_in(&root).as_str()), ("2\n", "1\n"));
+    assert_eq!(version_in(&from_mirror), "2\n");
+    // On one file system nothing is copied; the second time only what the release changed is linked.
+    assert_eq!(
+        (&first_export["linked_count"], &first_export["copied_count"]),
+        (&first_export["file_count"], &0.into())
+    );
+    assert_eq!(second_export["linked_count"], 4, "three files and the new package: {second_export}");
 }
 
 fn version_in(root: &Root) -> String {
     fs::read_to_string(root.path("root/usr/share/acorn/version")).unwrap()
+}
+
+/// Exports the product's main repository to a folder on the master's file system.
+fn export(system: &anima_testkit::System, folder: &std::path::Path) -> serde_json::Value {
+    let artifacts = system.data().join("master/artifacts");
+    let repositories = system.anima(&["--json", "repo", "list", "--product", "seed-1"]).unwrap();
+    let repositories: serde_json::Value = serde_json::from_slice(&repositories.stdout).unwrap();
+    let main = repositories.as_array().unwrap().iter().find(|one| one["kind"] == "binary").unwrap();
+    let address = format!("seed-1/{}", main["path"].as_str().unwrap());
+    let (folder, artifacts) = (folder.to_str().unwrap(), artifacts.to_str().unwrap());
+    let output = system.anima(&["--json", "repo", "export", &address, folder, "--artifacts", artifacts]).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
 }

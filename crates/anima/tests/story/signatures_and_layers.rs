@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use anima_testkit::{Root, SourcePackage};
 use anima_types::{build::BuildDetail, task, work::Outcome};
 
-use crate::{BUILD_LIMIT, system};
+use crate::{BUILD_LIMIT, said, system};
 
 #[tokio::test]
 async fn a_second_build_with_the_same_dependencies_mounts_layers_that_are_there() {
@@ -42,7 +42,7 @@ async fn an_edited_repomd_and_an_unsigned_package_are_refused_by_dnf() {
     system.released(build, BUILD_LIMIT).await.unwrap();
 
     // A mirror of the released repository that somebody has their hands in.
-    let mirror = Mirror::of(system.master_url());
+    let mirror = Mirror::of(&system);
     let good = mirror.root(system.master_url());
     good.dnf(&["install", "story-signed"]).unwrap();
 
@@ -53,37 +53,30 @@ async fn an_edited_repomd_and_an_unsigned_package_are_refused_by_dnf() {
     mirror.replace_by_unsigned(&system, &mirror.root(system.master_url()));
 }
 
-/// The product's binary repository, copied to a folder by what its own metadata says.
+/// The product's binary repository, exported to a folder.
 struct Mirror {
     folder: tempfile::TempDir,
 }
 
 impl Mirror {
-    fn of(master_url: &str) -> Mirror {
+    fn of(system: &anima_testkit::System) -> Mirror {
         let mirror = Mirror { folder: tempfile::tempdir().unwrap() };
-        let base = base_url(master_url);
-        for name in ["repodata/repomd.xml", "repodata/repomd.xml.asc"] {
-            mirror.fetch(&base, name);
-        }
-        let repomd = fs::read_to_string(mirror.folder.path().join("repodata/repomd.xml")).unwrap();
-        for href in hrefs(&repomd) {
-            mirror.fetch(&base, &href);
-        }
-        let primary = fs::read_dir(mirror.folder.path().join("repodata")).unwrap();
-        let primary =
-            primary.map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().contains("primary"));
-        let text = Command::new("zcat").arg(primary.unwrap()).output().unwrap();
-        for href in hrefs(&String::from_utf8(text.stdout).unwrap()) {
-            mirror.fetch(&base, &href);
-        }
-        mirror
-    }
+        let base = base_url(system.master_url());
+        let repository = base.split_once("/repos/").unwrap().1.trim_end_matches('/');
+        let folder = mirror.folder.path().to_str().unwrap();
+        let export = |arguments: &[&str]| -> serde_json::Value {
+            let output =
+                system.anima(&[&["--json", "repo", "export", repository, folder], arguments].concat()).unwrap();
+            assert!(output.status.success(), "{}", said(&output));
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
 
-    fn fetch(&self, base: &str, name: &str) {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let status = Command::new("curl").args(["-sSf", "-o"]).arg(path).arg(format!("{base}{name}")).status().unwrap();
-        assert!(status.success(), "{base}{name}");
+        let first = export(&[]);
+        let again = export(&[]);
+
+        assert!(first["copied_count"].as_u64() >= Some(4), "three files and a package: {first}");
+        assert_eq!((&again["copied_count"], &again["file_count"]), (&0.into(), &first["file_count"]));
+        mirror
     }
 
     fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
@@ -97,15 +90,7 @@ impl Mirror {
     /// A user's root that takes the product from this mirror, with the checks that the product's file asks for.
     fn root(&self, master_url: &str) -> Root {
         let root = Root::new(master_url, "seed-1").unwrap();
-        let file = root.path("repos/product.repo");
-        let text = fs::read_to_string(&file).unwrap();
-        assert!(text.contains("repo_gpgcheck=1") && text.contains("gpgcheck=1"), "{text}");
-        let mut is_first = true;
-        let lines = text.lines().map(|line| match line.starts_with("metalink=") && std::mem::take(&mut is_first) {
-            true => format!("baseurl=file://{}/", self.folder.path().display()),
-            false => line.to_string(),
-        });
-        fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        root.take_from("seed-1", self.folder.path()).unwrap();
         root
     }
 

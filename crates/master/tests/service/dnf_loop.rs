@@ -125,7 +125,7 @@ async fn dnf_that_checks_signatures_reads_whole_states_while_they_are_switched()
 }
 
 /// Makes the product's key, as the Sign Server would.
-pub async fn key(master: &Master) -> SigningKey {
+async fn key(master: &Master) -> SigningKey {
     let key = SigningKey::generate_ed25519("P 1 <p1@example.org>", 1_600_000_000).unwrap();
     let mut write = master.app.db.write(master.app.now(), "sign").await.unwrap();
     let id = anima_db::product::get(&mut write, "p1").await.unwrap().key.unwrap();

@@ -86,7 +86,7 @@ async fn a_rule_drops_old_snapshots_with_what_only_they_had_and_a_dry_run_says_s
         master.json(Method::PUT, &pin, Some(&master.token("admin")), json!({ "reason": "the lab" })).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(collect(&master, false).await.snapshots, [], "without a rule nothing goes");
-    keep(&master, &product, 2, 35).await;
+    keep(&master, &product, 2, 45).await;
     age(&master).await;
     let before = whole(&master, PATHS[0], 6).await;
 

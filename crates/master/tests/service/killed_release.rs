@@ -24,7 +24,7 @@ use axum::{
 use serde_json::{Value, json};
 use sha2::Digest;
 
-use crate::{dnf_loop::key, master::Master, one_switch::made};
+use crate::{master::Master, one_switch::made};
 
 /// Steps of one future at most: a switch of three repositories takes some hundred.
 const MAX_POLLS: usize = 5_000;
@@ -175,6 +175,16 @@ async fn upload(master: &Master, lease: &Value, bytes: &[u8]) -> Sha256 {
     sha256
 }
 
+/// The Sign Server makes the product's key.
+async fn make_key(master: &Master) -> SigningKey {
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.expect("a key is wanted");
+    let key = SigningKey::generate_ed25519("P 1 <p1@example.org>", 1_600_000_000).unwrap();
+    let made = json!({ "fingerprint": key.fingerprint(), "public_key": key.to_armoured_public().unwrap() });
+    let (status, answer) = master.report(&lease, json!({ "succeeded": { "sign": { "key": made } } })).await;
+    assert!(status.is_success(), "{answer}");
+    key
+}
+
 /// What the Sign Server does, likewise.
 async fn sign(mut master: Master, key: &SigningKey) -> Master {
     let lease = master.claim("sign-server", &[Kind::Sign]).await.expect("a task is ready");
@@ -195,7 +205,7 @@ async fn sign(mut master: Master, key: &SigningKey) -> Master {
 #[tokio::test]
 async fn a_master_that_is_killed_at_any_instant_of_a_release_shows_all_of_it_or_nothing() {
     let master = Master::open().await;
-    let key = key(&master).await;
+    let key = make_key(&master).await;
     let release = planned(&master).await;
 
     let master = advance_killed_everywhere(master, release, Status::Publishing).await;
