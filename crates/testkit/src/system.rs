@@ -50,6 +50,12 @@ impl System {
         System::start_in("", more_configuration, program, &[], None).await
     }
 
+    /// Starts these roles and no others.
+    pub async fn start_some(program: &Path, roles: &[&str]) -> Result<System> {
+        let arguments: Vec<&str> = roles.iter().flat_map(|role| ["--role", role]).collect();
+        System::start_in("", "", program, &arguments, None).await
+    }
+
     /// Starts some of the roles, as the arguments of `anima up` say, with more lines at the beginning of the
     /// configuration file and, where nothing is shared, with the tokens of another system.
     pub(crate) async fn start_roles(

@@ -11,6 +11,7 @@ use anima_types::{
     build::{self, Event, MAX_PACKAGES, Source, Status},
     id::BuildId,
     platform::Platform,
+    retention::FAILED_BUILD_DAYS,
     task::Kind,
 };
 
@@ -93,6 +94,12 @@ pub fn check_packages<'a>(packages: impl Iterator<Item = &'a str>) -> ApiResult<
 pub async fn reopen(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
     let row = anima_db::build::get(write, id).await?;
     if matches!(row.status, Status::Failed | Status::Cancelled) {
+        let keeps_secs = (FAILED_BUILD_DAYS * 86_400) as f64;
+        if row.ended_at.is_some_and(|ended_at| write.now.secs_since(ended_at) > keeps_secs) {
+            let message =
+                format!("build {id} ended more than {FAILED_BUILD_DAYS} days ago: what its tasks made is dropped");
+            return Err(ApiError::conflict("too_old", message).hint("Make a new build of the same packages."));
+        }
         anima_db::build::apply(write, &row, Event::Restarted, &format!("Restarted by {who}.")).await?;
     }
     Ok(())

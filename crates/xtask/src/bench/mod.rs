@@ -8,6 +8,7 @@ mod mock;
 mod pipeline;
 mod plan;
 mod processes;
+mod publish;
 mod repodata;
 
 use std::{path::PathBuf, process::Command};
@@ -32,7 +33,7 @@ pub enum Bench {
     /// The plan of a mass rebuild of 16,000 synthetic source packages.
     Plan,
     /// Repository metadata, anew and with one package more, beside createrepo_c: `full-2000`, `full-10000`, `update-10000`,
-    /// `update-100000`.
+    /// `update-100000`, `publish-10000` (through the whole system).
     Repodata,
 }
 
@@ -57,7 +58,7 @@ pub fn run(bench: Bench, cases: &[String], json: bool) -> Result<()> {
             Bench::Idle => idle::measure(&program).await,
             Bench::Pipeline => pipeline::measure(&program).await,
             Bench::Plan => plan::measure(),
-            Bench::Repodata => repodata::measure(&program, cases),
+            Bench::Repodata => repodata::measure(&program, cases).await,
         }
     })?;
     for figure in figures {

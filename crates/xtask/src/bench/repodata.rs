@@ -12,26 +12,32 @@ use anima_testkit::corpus;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::{Figure, median, rounded};
+use super::{Figure, median, publish, rounded};
 use crate::tidy;
 
 const RUNS: usize = 3;
 /// The form of createrepo_c that does the same as we: no databases, which are twice as much work.
 const PEER_OPTIONS: [&str; 3] = ["--quiet", "--no-database", "--general-compress-type=gz"];
-const CASES: [(&str, u32); 4] =
-    [("full-2000", 2_000), ("full-10000", 10_000), ("update-10000", 10_000), ("update-100000", 100_000)];
+const CASES: [(&str, u32); 6] = [
+    ("full-2000", 2_000),
+    ("full-10000", 10_000),
+    ("update-10000", 10_000),
+    ("update-100000", 100_000),
+    ("publish-1000", 1_000),
+    ("publish-10000", 10_000),
+];
 
-pub fn measure(program: &Path, wanted: &[String]) -> Result<Vec<Figure>> {
+pub async fn measure(program: &Path, wanted: &[String]) -> Result<Vec<Figure>> {
     if let Some(unknown) = wanted.iter().find(|name| !CASES.iter().any(|(case, _)| case == name)) {
         bail!("there is no case {unknown}: {}", CASES.map(|(case, _)| case).join(", "));
     }
     let is_wanted = |case: &str| wanted.is_empty() || wanted.iter().any(|name| name == case);
     let mut figures = Vec::new();
     for (case, count) in CASES.into_iter().filter(|(case, _)| is_wanted(case)) {
-        let folders = Folders::of(count)?;
-        let values = match case.starts_with("full") {
-            true => full(program, &folders),
-            false => update(program, &folders, count),
+        let values = match case.split('-').next() {
+            Some("full") => full(program, &Folders::of(count)?),
+            Some("update") => update(program, &Folders::of(count)?, count),
+            _ => published(program, count).await,
         };
         figures.push(Figure { bench: "repodata", case, values: values.with_context(|| format!("case {case}"))? });
     }
@@ -96,6 +102,23 @@ fn update(program: &Path, folders: &Folders, count: u32) -> Result<serde_json::V
     }
     compare(folders)?;
     Ok(values(ours, peers, "createrepo_c --update"))
+}
+
+/// The same through the whole system, beside `createrepo_c --update` of as many packages in the same run.
+async fn published(program: &Path, count: u32) -> Result<serde_json::Value> {
+    let mut values = publish::measure(program, &tidy::root().join("target/corpus"), count).await?;
+    let folders = Folders::of(count)?;
+    createrepo(&folders.peers(), &[])?;
+    let mut peers = Vec::new();
+    for run in 0..RUNS as u32 {
+        corpus::package(&folders.peers(), count + run)?;
+        peers.push(createrepo(&folders.peers(), &["--update"])?.secs);
+    }
+    let (ours, peer) = (values["ours_s"].as_f64().unwrap_or(f64::NAN), median(peers));
+    values["peer"] = json!(format!("{} (createrepo_c --update {})", version(), PEER_OPTIONS.join(" ")));
+    values["peer_s"] = json!(rounded(peer));
+    values["ratio"] = json!((peer / ours * 10.0).round() / 10.0);
+    Ok(values)
 }
 
 fn values(ours: Vec<Run>, peers: Vec<Run>, peer: &str) -> serde_json::Value {
