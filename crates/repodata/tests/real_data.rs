@@ -48,13 +48,13 @@ fn every_package_says_the_same_after_it_was_read_and_written() {
 
 #[test]
 fn indexes_groups_and_modules_lose_nothing() {
-    for name in ["el-baseos-x86_64", "el-appstream-x86_64"] {
+    for (name, group) in [("el-baseos-x86_64", "group_gz"), ("el-appstream-x86_64", "group")] {
         let index = Repomd::parse(&fs::read(repository(name).join("repodata/repomd.xml")).unwrap()).unwrap();
         assert_eq!(Repomd::parse(&index.to_xml()).unwrap(), index, "{name}");
         let names: Vec<_> = index.tags.iter().map(|tag| tag.name.as_str()).collect();
         assert_eq!(names, if name.contains("appstream") { &["distro"][..] } else { &[] });
 
-        let comps = Items::parse(&content(name, "group"), "comps.xml").unwrap();
+        let comps = Items::parse(&content(name, group), "comps.xml").unwrap();
         assert!(comps.items.len() > 20, "{name}");
         assert_eq!(Items::parse(&comps.to_xml(), "comps.xml").unwrap(), comps, "{name}");
         assert!(comps.diff(&comps).is_empty());
