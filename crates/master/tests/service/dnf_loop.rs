@@ -33,7 +33,9 @@ struct Machine {
 impl Machine {
     fn new(repo_file: &[u8]) -> Machine {
         let machine = Machine { folder: tempfile::tempdir().unwrap() };
-        std::fs::create_dir(machine.path("repos")).unwrap();
+        for folder in ["repos", "log", "root"] {
+            std::fs::create_dir(machine.path(folder)).unwrap();
+        }
         std::fs::write(machine.path("repos/p1.repo"), repo_file).unwrap();
         machine
     }

@@ -104,7 +104,7 @@ async fn a_rule_drops_old_snapshots_with_what_only_they_had_and_a_dry_run_says_s
     assert!(!master.app.store.contains(made(1).fragment.sha256).await.unwrap(), "nobody has its package any more");
     assert!(master.app.store.contains(made(2).fragment.sha256).await.unwrap(), "a pinned snapshot has it");
     assert_eq!(collect(&master, false).await.artifact_count, 0, "twice is once");
-    let events = master.get("/api/v1/events?limit=500").await.to_string();
+    let events = master.get("/api/v1/events/list?limit=500").await.to_string();
     assert!(events.contains("Snapshot p1/source@1 was dropped: "), "{events}");
 }
 
