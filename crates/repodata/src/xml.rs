@@ -129,7 +129,7 @@ impl<R: BufRead> Document<R> {
     fn step(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Node>> {
         let event = match self.reader.read_event_into(buffer) {
             Ok(event) => event,
-            Err(quick_xml::Error::Io(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(quick_xml::Error::Io(error)) if error.kind() == io::ErrorKind::QuotaExceeded => {
                 let (name, what) = (self.name.clone(), "one package, or the whole,");
                 return Err(Error::TooLarge { name, what, limit_bytes: MAX_PACKAGE_BYTES });
             }
@@ -222,7 +222,7 @@ impl<R: BufRead> Read for Metered<R> {
 impl<R: BufRead> BufRead for Metered<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self.left {
-            0 => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")),
+            0 => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "it is too large")),
             _ => self.reader.fill_buf(),
         }
     }
