@@ -240,7 +240,9 @@ fn renew(
         })
         .collect::<Result<Vec<_>>>()?;
     let mut listed = state.packages;
-    removed.iter().for_each(|gone| drop(listed.remove(&gone.location)));
+    for gone in &removed {
+        listed.remove(&gone.location);
+    }
     for (location, package) in added.iter().zip(&packages) {
         listed.insert(location.clone(), (seen[location].clone(), package.sha256));
     }
