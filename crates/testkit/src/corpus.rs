@@ -176,7 +176,7 @@ impl Described {
 
     fn dependencies(&mut self, builder: &mut PackageBuilder) {
         let random = &mut self.random;
-        let is_library = self.number % 3 == 0 && self.arch != "noarch";
+        let is_library = self.number.is_multiple_of(3) && self.arch != "noarch";
         for number in 0..if is_library { random.around(2.0, 0.9, 200.0) } else { 0 } {
             builder.provides(Dependency::any(format!("lib{}{number}.so.1()(64bit)", self.name)));
         }
@@ -233,7 +233,7 @@ impl Described {
             return Ok(()); // a package of dependencies alone
         }
         let name = &self.name;
-        let count = random.around(if self.number % 3 == 0 { 9.0 } else { 30.0 }, 1.5, MAX_FILES);
+        let count = random.around(if self.number.is_multiple_of(3) { 9.0 } else { 30.0 }, 1.5, MAX_FILES);
         let folders: Vec<String> = (0..=count / 12)
             .map(|number| {
                 format!("/usr/share/{name}/{}{number}/{}", random.pick(&WORDS[..20]), random.pick(&LANGUAGES))
@@ -242,7 +242,7 @@ impl Described {
         for folder in &folders {
             builder.with_dir_entry(FileOptions::dir(folder))?;
         }
-        if self.number % 3 == 0 {
+        if self.number.is_multiple_of(3) {
             builder
                 .with_file_contents(vec![7; 2_000], FileOptions::new(format!("/usr/bin/{name}")).permissions(0o755))?;
             builder.with_file_contents("a=1\n", FileOptions::new(format!("/etc/{name}.conf")))?;

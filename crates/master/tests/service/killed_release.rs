@@ -115,7 +115,7 @@ async fn advance_killed_everywhere(
         }
         *kill_count += 1;
         // Opening anew costs more than the rest: now and then is enough to see that nothing in memory matters.
-        if polls_left % 25 == 0 {
+        if polls_left.is_multiple_of(25) {
             master = master.restart().await;
         }
     }
