@@ -18,7 +18,7 @@ use anima_client::{
 use anima_testkit::{Root, SourcePackage, System, corpus};
 use anima_types::{
     Arch, artifact,
-    lease::{Claim, Lease},
+    lease::{Claim, Condition, Lease},
     release::{CommitRelease, Status},
     task,
     work::{BuildOutcome, BuiltPackage, Check, Outcome, PhaseTime, SrcOutcome, TestOutcome, Verdict, Work},
@@ -109,6 +109,7 @@ impl Nodes {
                 version: "0".to_string(),
                 instance: String::new(),
                 wait_secs: 10,
+                condition: Condition::default(),
             };
             let client = Client::new(system.master_url(), Some(system.token(role)?))?;
             let handler = Arc::new(Node { next: nodes.next.clone() });
