@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anima_types::platform::Limits;
+use anima_types::{Arch, platform::Limits};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -79,6 +79,11 @@ pub struct Node {
     /// How many tasks a build or test node does at once; as many as the machine has cores and memory for where nothing
     /// is said.
     pub slots: Option<u32>,
+    /// Architectures that a test node emulates where no other node runs them; all that there is an emulator for where nothing
+    /// is said.
+    pub emulate: Option<Vec<Arch>>,
+    /// The folder of QEMU's emulators (`qemu-aarch64-static`); `/usr/bin` where nothing is said.
+    pub emulators: Option<PathBuf>,
 }
 
 /// A build node.
@@ -95,6 +100,10 @@ pub struct BuildNode {
     pub keep_hours: u64,
     /// How much kept roots may take on the disk, all together.
     pub keep_mib: u64,
+    /// Architectures that it emulates where no other node runs them; all that there is an emulator for where nothing is said.
+    pub emulate: Option<Vec<Arch>>,
+    /// The folder of QEMU's emulators (`qemu-aarch64-static`); `/usr/bin` where nothing is said.
+    pub emulators: Option<PathBuf>,
     /// What each task may use at most; its share of the machine where nothing is said.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
@@ -104,7 +113,16 @@ impl Default for BuildNode {
     fn default() -> BuildNode {
         // A night, for who comes in the morning; and so little that no node is filled by it.
         let (keep_hours, keep_mib) = (12, 2048);
-        BuildNode { name: None, data: None, slots: None, keep_hours, keep_mib, limits: Limits::default() }
+        BuildNode {
+            name: None,
+            data: None,
+            slots: None,
+            keep_hours,
+            keep_mib,
+            emulate: None,
+            emulators: None,
+            limits: Limits::default(),
+        }
     }
 }
 

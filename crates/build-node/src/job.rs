@@ -108,6 +108,7 @@ impl Job<'_> {
         Asked {
             inputs: inputs.iter().cloned().chain(own).collect(),
             exclude: platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect(),
+            modules: platform.modules(package),
         }
     }
 
@@ -131,6 +132,7 @@ impl Job<'_> {
 struct Asked {
     inputs: Vec<Input>,
     exclude: Vec<String>,
+    modules: Vec<String>,
 }
 
 impl Asked {
@@ -142,6 +144,7 @@ impl Asked {
             base: &target.platform.buildroot.packages,
             extra,
             exclude: &self.exclude,
+            modules: &self.modules,
             without_docs: true,
             bootstrap: target.platform.buildroot.bootstrap,
         }

@@ -35,7 +35,7 @@ use std::time::SystemTime;
 
 use anima_client::Client;
 use anima_client::lease::{Cancel, Runner};
-use anima_environment::{Environments, blocking};
+use anima_environment::{Emulators, Environments, blocking};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::{Context, bail};
@@ -63,6 +63,8 @@ pub struct Config {
     pub slots: u32,
     /// The architectures that it builds for.
     pub architectures: Vec<Arch>,
+    /// What it builds for besides, slowly.
+    pub emulators: Emulators,
     /// What each task may use; its share of the machine where nothing is said.
     pub limits: anima_types::platform::Limits,
     /// Which roots of failed tasks it keeps for people to enter.
@@ -82,6 +84,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         node: config.name,
         kinds: vec![task::Kind::Src, task::Kind::Build],
         architectures: config.architectures,
+        emulated: config.emulators.architectures(),
         slots: config.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),
@@ -121,6 +124,7 @@ fn open(config: &Config, own: &Path) -> anyhow::Result<node::Node> {
     let work = own.join("work");
     sweep::remove_leftovers(&work)?;
     let environments = Environments::open(&config.data.join("environments"), &config.helper)?;
+    let environments = environments.with_emulators(config.emulators.clone());
     let (helper, slots, limits) = (config.helper.clone(), config.slots, config.limits);
     let engine = engine::Engine::new(engine::Setup { environments, helper, work, slots, limits })?;
     let (name, master_url) = (config.name.clone(), config.master_url.clone());

@@ -132,6 +132,7 @@ impl Workroot {
         let mut spec = Spec::new(self.environment.root(), personality(self.arch).iter().chain(command).copied());
         let (uid, gid) = self.files.owner();
         spec.identity = Identity::User { uid, gid };
+        spec.emulators.clone_from(&self.environment.emulators);
         spec.cwd = TOP.into();
         spec.env = environment_variables();
         spec.env.extend(self.source_date_secs.map(|secs| ("SOURCE_DATE_EPOCH".to_owned(), secs.to_string())));

@@ -12,7 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anima_sandbox::{Access, Identity, Mount, Outcome, Sandbox, Spec};
+use anima_sandbox::{Access, Emulator, Identity, Mount, Outcome, Sandbox, Spec};
 
 use crate::Error;
 use crate::error::At;
@@ -56,6 +56,8 @@ pub struct Call<'a> {
     pub packages: Vec<(String, &'a Path)>,
     /// Macros for this call.
     pub macros: BTreeMap<String, String>,
+    /// What runs the root's programs, where it is of another architecture than the machine.
+    pub emulators: Vec<Emulator>,
 }
 
 impl HostRpm {
@@ -105,6 +107,7 @@ impl HostRpm {
         spec.limits.wall = WALL;
         spec.limits.log_bytes = LOG_BYTES;
         spec.limits.memory_bytes = Some(MEMORY_BYTES);
+        spec.emulators.clone_from(&call.emulators);
         let bind = |source: &Path, target: PathBuf, access| Mount::Bind { source: source.to_owned(), target, access };
         spec.mounts = vec![
             bind(&self.programs.as_deref().unwrap_or(Path::new("/")).join("usr"), "/usr".into(), Access::ReadOnly),
@@ -157,6 +160,7 @@ mod tests {
             arguments: vec!["-U".to_owned()],
             packages: vec![("a-1-1.noarch".to_owned(), &path)],
             macros: [("_excludedocs".to_owned(), "1".to_owned())].into(),
+            emulators: Vec::new(),
         };
 
         let hosts = command(&call, true).join(" ");

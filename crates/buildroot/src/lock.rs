@@ -7,6 +7,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use anima_sandbox::Emulator;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -38,6 +39,9 @@ pub struct LockInput {
     pub macros: BTreeMap<String, String>,
     /// The layer whose own rpm makes this one, by its name ([`LockInput::layer_name`]); the host's where nothing is said.
     pub made_by: Option<String>,
+    /// What runs the packages' scripts, where the machine's processor does not. The result is the same, so they are no
+    /// part of the name.
+    pub emulators: Vec<Emulator>,
 }
 
 impl LockInput {

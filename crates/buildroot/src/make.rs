@@ -66,6 +66,7 @@ fn install(rpm: &HostRpm, input: &LockInput, root: &Path, log: &Path) -> Result<
         arguments: trusting.map(str::to_owned).into(),
         packages: input.packages.iter().map(|it| (it.nevra.clone(), it.path.as_path())).collect(),
         macros: input.macros.clone(),
+        emulators: input.emulators.clone(),
     };
     let outcome = rpm.run(root, &call, &mut File::create(log).at("write", log)?)?;
     if outcome.exit.is_success() { Ok(()) } else { Err(refused(input, log, in_words(outcome.exit))) }
@@ -74,7 +75,7 @@ fn install(rpm: &HostRpm, input: &LockInput, root: &Path, log: &Path) -> Result<
 /// Asks rpm what is installed.
 fn list(rpm: &HostRpm, input: &LockInput, root: &Path) -> Result<Vec<String>, Error> {
     let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", QUERY].map(str::to_owned).into();
-    let call = Call { arguments, packages: Vec::new(), macros: input.macros.clone() };
+    let call = Call { arguments, macros: input.macros.clone(), ..Call::default() };
     let mut output = Vec::new();
     let outcome = rpm.run(root, &call, &mut output)?;
     let output = String::from_utf8_lossy(&output).into_owned();

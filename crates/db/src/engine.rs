@@ -133,6 +133,7 @@ impl Address {
             one(5, "node life", include_str!("../migrations/0005_node_life.sql")),
             one(6, "publishing", include_str!("../migrations/0006_publishing.sql")),
             one(7, "retention", include_str!("../migrations/0007_retention.sql")),
+            one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
         ])
     }
 

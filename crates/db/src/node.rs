@@ -23,6 +23,8 @@ pub struct Node {
     pub kinds: Vec<task::Kind>,
     /// The architectures that it runs.
     pub architectures: Vec<Arch>,
+    /// What it emulates.
+    pub emulated: Vec<Arch>,
     /// How many tasks it takes at once.
     pub slots: u32,
     /// Its program's version.
@@ -38,7 +40,8 @@ pub struct Node {
 /// Writes what a node says of itself; its first word is an event.
 pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     let updated = sqlx::query(
-        "UPDATE node SET kinds = $2, architectures = $3, slots = $4, version = $5, seen_at = $6, condition = $7 WHERE name = $1",
+        "UPDATE node SET kinds = $2, architectures = $3, slots = $4, version = $5, seen_at = $6, condition = $7, emulated = $8
+         WHERE name = $1",
     )
     .bind(&claim.node)
     .bind(to_json("kinds", &claim.kinds)?)
@@ -47,13 +50,15 @@ pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     .bind(&claim.version)
     .bind(write.now.0)
     .bind(to_json("condition", &claim.condition)?)
+    .bind(to_json("emulated", &claim.emulated)?)
     .execute(&mut **write)
     .await?;
     if updated.rows_affected() > 0 {
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO node (name, kinds, architectures, slots, version, seen_at, condition) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO node (name, kinds, architectures, slots, version, seen_at, condition, emulated)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&claim.node)
     .bind(to_json("kinds", &claim.kinds)?)
@@ -62,6 +67,7 @@ pub async fn seen(write: &mut Write, claim: &Claim) -> Result<()> {
     .bind(&claim.version)
     .bind(write.now.0)
     .bind(to_json("condition", &claim.condition)?)
+    .bind(to_json("emulated", &claim.emulated)?)
     .execute(&mut **write)
     .await?;
     let message = format!("Node {} asked for work for the first time.", claim.node);
@@ -141,6 +147,7 @@ fn from_row(row: &AnyRow) -> Result<Node> {
         name: row.text("name")?,
         kinds: row.json("kinds")?,
         architectures: row.json("architectures")?,
+        emulated: row.json("emulated")?,
         slots: row.int("slots")?.try_into().unwrap_or(u32::MAX),
         version: row.text("version")?,
         seen_at: row.time("seen_at")?,

@@ -172,6 +172,7 @@ async fn a_node_is_what_it_last_said_of_itself() {
         node: "n1".into(),
         kinds: vec![TaskKind::Build],
         architectures: vec![Arch::X86_64],
+        emulated: Vec::new(),
         slots: 1,
         version: "0.1.0".into(),
         instance: String::new(),

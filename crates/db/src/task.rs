@@ -44,6 +44,8 @@ pub struct Task {
     pub lease_expires_at: Option<Timestamp>,
     /// The node that has or had it.
     pub node: Option<String>,
+    /// Whether that node emulates its architecture.
+    pub is_emulated: bool,
     /// How long it is expected to take, in seconds, where that is known.
     pub estimate_secs: Option<i64>,
     /// How long it and the longest chain of those that wait for it take, in seconds.
@@ -231,7 +233,7 @@ pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> R
     if event == Event::Restarted {
         sqlx::query(
             "UPDATE task
-             SET attempts = 0, started_at = NULL, phases = '[]', failure = NULL, result = NULL, report_hash = NULL
+             SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL
              WHERE id = $1",
         )
         .bind(task.id.0)
@@ -247,7 +249,7 @@ pub async fn claim(write: &mut Write, task: &Task, node: &str, expires_at: Times
     let number = task.lease_number + 1;
     sqlx::query(
         "UPDATE task
-         SET node = $2, lease_number = $3, lease_expires_at = $4, attempts = attempts + 1, started_at = $5
+         SET node = $2, lease_number = $3, lease_expires_at = $4, attempts = attempts + 1, started_at = $5, is_emulated = 0
          WHERE id = $1",
     )
     .bind(task.id.0)
@@ -258,6 +260,12 @@ pub async fn claim(write: &mut Write, task: &Task, node: &str, expires_at: Times
     .execute(&mut **write)
     .await?;
     Ok(number)
+}
+
+/// Notes that the node that has a task emulates its architecture.
+pub async fn mark_emulated(write: &mut Write, id: TaskId) -> Result<()> {
+    sqlx::query("UPDATE task SET is_emulated = 1 WHERE id = $1").bind(id.0).execute(&mut **write).await?;
+    Ok(())
 }
 
 /// Ends a leased task with what its node, or its absence, says.
@@ -366,6 +374,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<Task> {
         lease_number: row.int("lease_number")?,
         lease_expires_at: row.maybe_time("lease_expires_at")?,
         node: row.maybe_text("node")?,
+        is_emulated: row.flag("is_emulated")?,
         estimate_secs: row.maybe_int("estimate_secs")?,
         chain_secs: row.int("chain_secs")?,
         queued_for: row.time("queued_for")?,

@@ -82,6 +82,7 @@ impl Installer {
             arguments: ["-Uv", "--oldpackage", "--replacepkgs"].map(str::to_owned).into(),
             packages,
             macros: [("_pkgverify_level".to_owned(), level.to_owned())].into(),
+            ..Call::default()
         };
         if !erase.is_empty() && self.wants_signatures {
             // Ours has no signature, and the others were looked at.
@@ -91,6 +92,7 @@ impl Installer {
                     arguments: vec!["-K".into()],
                     packages: call.packages[..install.len()].to_vec(),
                     macros: call.macros.clone(),
+                    ..Call::default()
                 },
                 log,
             )?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anima_buildroot::{Layer, LayerPackage, Layers, LockInput, Root};
+use anima_sandbox::Emulator;
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
 use anima_types::dist_git::Algorithm;
@@ -18,7 +19,7 @@ use crate::metadata::below;
 use crate::run::blocking;
 use crate::solve::{self, Solutions, Solved};
 use crate::trust;
-use crate::{Downloads, Error, FileHash, Journal, Phases, Result, Wanted};
+use crate::{Downloads, Emulators, Error, FileHash, Journal, Phases, Result, Wanted};
 
 /// Packages and metadata that are kept for later tasks; a distribution's buildroots use around 2 GB of packages.
 const KEEP_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
@@ -35,6 +36,7 @@ pub struct Environments {
     downloads: Downloads,
     solutions: Solutions,
     layers: Arc<Layers>,
+    emulators: Emulators,
 }
 
 /// What an environment is to contain.
@@ -52,6 +54,8 @@ pub struct Wishes<'a> {
     pub extra: &'a [String],
     /// Packages that must not be chosen: names, or patterns of them.
     pub exclude: &'a [String],
+    /// Modules that are enabled, each with its stream.
+    pub modules: &'a [String],
     /// Whether documentation is left out, as in buildroots.
     pub without_docs: bool,
     /// Whose rpm installs all this.
@@ -68,6 +72,8 @@ pub struct Environment {
     pub lock_json: String,
     /// Whether all layers were there already.
     pub layers_hit: bool,
+    /// What runs its programs, where the machine's processor does not.
+    pub emulators: Vec<Emulator>,
 }
 
 /// What a sweep removed.
@@ -87,8 +93,8 @@ pub struct Swept {
 
 impl<'a> From<Wishes<'a>> for solve::Wishes<'a> {
     fn from(wishes: Wishes<'a>) -> solve::Wishes<'a> {
-        let Wishes { arch, inputs, base, extra, exclude, .. } = wishes;
-        solve::Wishes { arch, inputs, base, extra, exclude }
+        let Wishes { arch, inputs, base, extra, exclude, modules, .. } = wishes;
+        solve::Wishes { arch, inputs, base, extra, exclude, modules }
     }
 }
 
@@ -99,6 +105,7 @@ impl Environments {
             downloads: Downloads::open(&dir.join("downloads"))?,
             solutions: Solutions::open(&dir.join("solutions"))?,
             layers: Arc::new(Layers::open(dir.join("roots"), helper)?),
+            emulators: Emulators::default(),
         })
     }
 
@@ -111,6 +118,16 @@ impl Environments {
     /// Returns the layers, for roots that are kept.
     pub fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    /// Makes environments of other architectures, too.
+    pub fn with_emulators(self, emulators: Emulators) -> Environments {
+        Environments { emulators, ..self }
+    }
+
+    /// Returns what runs an architecture's programs here: nothing where the machine does it by itself.
+    pub fn emulators(&self, arch: Arch) -> Result<Vec<Emulator>> {
+        self.emulators.of(arch)
     }
 
     /// Returns the cache of files, for what else a task needs from elsewhere.
@@ -126,9 +143,13 @@ impl Environments {
         phases: &mut Phases,
         cancel: &CancellationToken,
     ) -> Result<Environment> {
+        let emulators = self.emulators(wishes.arch)?;
+        if let Some(emulator) = emulators.first() {
+            journal.say(format!("emulated: {} programs run by {}", wishes.arch, emulator.interpreter.display()));
+        }
         let solving = self.solutions.solve(wishes.into(), &self.downloads, cancel);
         let solved = phases.time("solve", solving).await?;
-        let environment = phases.time("buildroot", self.make(wishes, solved, journal, cancel)).await?;
+        let environment = phases.time("buildroot", self.make(wishes, solved, emulators, journal, cancel)).await?;
         let hit = if environment.layers_hit { "layer hit" } else { "layer made" };
         let (count, secs) = (environment.lock.packages.len(), phases.secs("solve") + phases.secs("buildroot"));
         journal.say(format!("buildroot: {count} packages, {hit}, {secs:.2} s"));
@@ -171,16 +192,17 @@ impl Environments {
         &self,
         wishes: Wishes<'_>,
         solved: Solved,
+        emulators: Vec<Emulator>,
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<Environment> {
         let (mut parent, mut layers_hit) = (None, true);
         let maker = match wishes.bootstrap {
             Bootstrap::Host => None,
-            Bootstrap::Own => Some(self.bootstrap_input(&wishes, &solved.base.packages)?),
+            Bootstrap::Own => Some(self.bootstrap_input(&wishes, &solved.base.packages, &emulators)?),
         };
         for packages in layers_of(&solved) {
-            let (mut input, sources) = self.layer_input(&wishes, &packages)?;
+            let (mut input, sources) = self.layer_input(&wishes, &packages, &emulators)?;
             input.made_by = maker.as_ref().map(|(input, _)| input.layer_name(None)).transpose()?;
             let _maker = match (&maker, self.find_layer_on(&input, parent.as_ref()).await?) {
                 (Some((input, sources)), None) => {
@@ -199,8 +221,13 @@ impl Environments {
     /// Mounts a clean root over a layer.
     pub(crate) async fn mount(&self, layer: Layer, lock: Lock, layers_hit: bool) -> Result<Environment> {
         let root = blocking(move || layer.mount()).await?;
-        let lock_json = lock.to_json();
-        Ok(Environment { root, lock, lock_json, layers_hit })
+        let (lock_json, emulators) = (lock.to_json(), self.emulators_for(&lock)?);
+        Ok(Environment { root, lock, lock_json, layers_hit, emulators })
+    }
+
+    /// Returns what runs the programs of a locked list; a list names an architecture that its repositories have.
+    pub(crate) fn emulators_for(&self, lock: &Lock) -> Result<Vec<Emulator>> {
+        lock.arch.parse().map_or_else(|_| Ok(Vec::new()), |arch| self.emulators(arch))
     }
 
     /// Returns a layer, if it is there.
@@ -250,14 +277,24 @@ impl Environments {
     }
 
     /// Returns what the root is made from whose rpm makes the other layers.
-    fn bootstrap_input(&self, wishes: &Wishes<'_>, packages: &[LockedPackage]) -> Result<(LockInput, Vec<Source>)> {
-        let (mut input, sources) = self.layer_input(wishes, packages)?;
+    fn bootstrap_input(
+        &self,
+        wishes: &Wishes<'_>,
+        packages: &[LockedPackage],
+        emulators: &[Emulator],
+    ) -> Result<(LockInput, Vec<Source>)> {
+        let (mut input, sources) = self.layer_input(wishes, packages, emulators)?;
         input.configuration += BOOTSTRAP;
         Ok((input, sources))
     }
 
     /// Returns what the layer of these packages is made from, and the files that it takes.
-    fn layer_input(&self, wishes: &Wishes<'_>, packages: &[LockedPackage]) -> Result<(LockInput, Vec<Source>)> {
+    fn layer_input(
+        &self,
+        wishes: &Wishes<'_>,
+        packages: &[LockedPackage],
+        emulators: &[Emulator],
+    ) -> Result<(LockInput, Vec<Source>)> {
         let sources = packages.iter().map(|package| source(package, wishes.inputs)).collect::<Result<Vec<_>>>()?;
         let layer_packages = packages.iter().zip(&sources).map(|(package, source)| LayerPackage {
             nevra: package.nevra(),
@@ -270,7 +307,8 @@ impl Environments {
         if let Some(keys) = trust::name_of_keys(wishes.inputs) {
             configuration += &format!(" signed by {keys}");
         }
-        Ok((LockInput { packages: layer_packages.collect(), configuration, macros, made_by: None }, sources))
+        let (packages, emulators) = (layer_packages.collect(), emulators.to_vec());
+        Ok((LockInput { packages, configuration, macros, made_by: None, emulators }, sources))
     }
 }
 

@@ -85,6 +85,9 @@ pub enum Error {
         /// Some of them.
         names: Vec<String>,
     },
+    /// Streams of modules cannot be enabled.
+    #[error("solve: {0}")]
+    Modules(#[from] anima_repodata::StreamError),
     /// The solver has no answer.
     #[error("{0}")]
     Solver(#[from] anima_solver::Error),
@@ -94,6 +97,12 @@ pub enum Error {
     /// The sandbox could not be used.
     #[error("{0}")]
     Sandbox(#[from] anima_sandbox::Error),
+    /// The machine runs no programs of this architecture, and no emulator does it for it.
+    #[error("run programs of {arch} on this machine: it is of another architecture, and there is no emulator")]
+    Foreign {
+        /// The architecture.
+        arch: anima_types::Arch,
+    },
     /// A command of ours in the root failed.
     #[error("run {command} in the root: {how}")]
     Command {

@@ -7,6 +7,8 @@ use crate::Error;
 
 /// How many missing requirements the message names; the log has all of them.
 const NAMED: usize = 5;
+const NO_EMULATOR: &str =
+    "Use a node of that architecture, or install QEMU's user emulators (`anima doctor` says how).";
 
 impl Error {
     /// Returns whether the task was stopped, so that nothing is to be said of it.
@@ -59,6 +61,11 @@ impl Error {
                 "buildroot_failed",
                 Some("A package of the platform does not install: its scripts say why.".to_owned()),
             ),
+            Error::Modules(_) => failure(
+                "modules",
+                Some("Look at `modules` in the platform's file, for the platform and for the package.".to_owned()),
+            ),
+            Error::Foreign { .. } => failure("no_emulator", Some(NO_EMULATOR.to_owned())),
             Error::TimedOut { .. } => failure("timed_out", None),
             _ => failure("internal", None),
         }

@@ -3,6 +3,7 @@
 //! It refuses to know what the root is for: a build node builds in it, a test node tests in it.
 
 mod download;
+mod emulation;
 mod environments;
 mod error;
 mod failure;
@@ -19,6 +20,7 @@ mod trust;
 pub use anima_buildroot::{Kept, Layers};
 pub use anima_solver::Lock;
 pub use download::{Downloads, Wanted};
+pub use emulation::{Emulators, native_architectures};
 pub use environments::{Environment, Environments, Swept, Wishes};
 pub use error::{Error, is_disk_full};
 pub use hash::{FileHash, hash_file, sha256_of};

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anima_repodata::{Record, Repomd};
+use anima_repodata::{Record, Repomd, Streams};
 use anima_types::work::Input;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::download::PARALLEL;
+use crate::run::blocking;
 use crate::trust;
 use crate::{Downloads, Error, FileHash, Result, Wanted};
 
@@ -21,6 +22,9 @@ pub(crate) struct Index {
     pub priority: i32,
     primary: Wanted,
     filelists: Option<Wanted>,
+    modules: Option<Wanted>,
+    /// Whether modules hide nothing of it.
+    pub module_hotfixes: bool,
 }
 
 /// The files of a repository on this machine.
@@ -36,6 +40,24 @@ impl Index {
     /// Returns what tells one state of the repository from another.
     pub fn key(&self) -> &str {
         &self.primary.hash.hex
+    }
+
+    /// Returns what tells one state of its modules from another.
+    pub fn modules_key(&self) -> &str {
+        self.modules.as_ref().map_or("", |wanted| &wanted.hash.hex)
+    }
+
+    /// Fetches what it has of modules, and reads it.
+    pub async fn modules(&self, downloads: &Downloads, cancel: &CancellationToken) -> Result<Option<Streams>> {
+        let Some(wanted) = &self.modules else { return Ok(None) };
+        let path = downloads.get(wanted, cancel).await?;
+        let (url, name) = (wanted.url.clone(), self.name.clone());
+        let reading = blocking(move || {
+            let file = std::fs::File::open(&path).map_err(Error::file("open", &path))?;
+            let read = Streams::read(&url, std::io::BufReader::new(file));
+            read.map_err(|error| Error::Metadata { name, reason: error.to_string() })
+        });
+        Ok(Some(reading.await?))
     }
 
     /// Fetches the metadata unless it is here.
@@ -84,6 +106,8 @@ async fn read_index(downloads: &Downloads, input: &Input, cancel: &CancellationT
         priority: input.priority,
         primary: wanted(input, primary)?,
         filelists: repomd.record("filelists").ok().map(|record| wanted(input, record)).transpose()?,
+        modules: repomd.record("modules").ok().map(|record| wanted(input, record)).transpose()?,
+        module_hotfixes: input.module_hotfixes,
     })
 }
 

@@ -59,6 +59,8 @@ impl Environments {
         cancel: &CancellationToken,
     ) -> Result<Environment> {
         let hashes = replay.lock.packages.iter().map(hash_of).collect::<Result<Vec<_>>>()?;
+        let emulators = self.emulators_for(&replay.lock)?;
+        let emulated = |input: LockInput| LockInput { emulators: emulators.clone(), ..input };
         // Where the files are is asked only when the layer is not there.
         let nowhere = vec![PathBuf::new(); hashes.len()];
         let looked_for = input(replay, platform, nowhere)?;
@@ -70,10 +72,11 @@ impl Environments {
                 let _maker = match replay.bootstrap {
                     Bootstrap::Host => None,
                     Bootstrap::Own => {
-                        Some(self.make_layer(bootstrap_input(replay, platform, paths.clone()), None, cancel).await?)
+                        let maker = emulated(bootstrap_input(replay, platform, paths.clone()));
+                        Some(self.make_layer(maker, None, cancel).await?)
                     }
                 };
-                (self.make_layer(input(replay, platform, paths)?, None, cancel).await?, false)
+                (self.make_layer(emulated(input(replay, platform, paths)?), None, cancel).await?, false)
             }
         };
         self.mount(layer, replay.lock.clone(), layers_hit).await
@@ -148,6 +151,7 @@ fn plain_input(replay: &Replay, platform: &str, paths: Vec<PathBuf>) -> LockInpu
         configuration: format!("{platform} {}", replay.lock.arch),
         macros: crate::environments::macros(true),
         made_by: None,
+        emulators: Vec::new(),
     }
 }
 

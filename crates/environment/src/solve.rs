@@ -1,10 +1,11 @@
 //! From wishes to a locked list. The same wishes on the same repositories are solved once per machine: loading a
 //! distribution's metadata takes longer than all else that a warm buildroot needs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anima_solver::{Lock, Pool, Problem, RepodataFiles, Request};
+use anima_solver::{Lock, Modules, Pool, Problem, RepodataFiles, Request};
 use anima_types::Arch;
 use anima_types::work::Input;
 use futures_util::{StreamExt, TryStreamExt};
@@ -17,7 +18,7 @@ use crate::run::blocking;
 use crate::{Downloads, Error, Result};
 
 /// Raised when the same wishes may be answered otherwise.
-const RECIPE: &str = "anima-solution 1";
+const RECIPE: &str = "anima-solution 2";
 /// A repository that is replaced again and again while it is read is read so often.
 const MAX_READINGS: usize = 3;
 
@@ -29,6 +30,7 @@ pub(crate) struct Wishes<'a> {
     pub base: &'a [String],
     pub extra: &'a [String],
     pub exclude: &'a [String],
+    pub modules: &'a [String],
 }
 
 /// What it will contain.
@@ -103,7 +105,8 @@ impl Solutions {
         if let (Some(base), Some(whole)) = (base.remembered(), whole.remembered()) {
             return Ok(Solved { base, whole });
         }
-        let questions = Questions { arch: wishes.arch, pools: self.pools.clone(), base, whole };
+        let modules = enabled_modules(indexes, wishes.modules, downloads, cancel).await?;
+        let questions = Questions { arch: wishes.arch, pools: self.pools.clone(), base, whole, modules };
         match questions.clone().ask(indexes, downloads, false, cancel).await {
             Err(Error::Solver(anima_solver::Error::Unsolvable(problem))) if misses_a_path(&problem) => {
                 questions.ask(indexes, downloads, true, cancel).await
@@ -120,6 +123,7 @@ struct Questions {
     pools: PathBuf,
     base: Question,
     whole: Question,
+    modules: Modules,
 }
 
 /// A list to solve, and where its answer is kept.
@@ -154,8 +158,9 @@ impl Questions {
             touch(&cache);
         }
         // The whole first: its explanation of a problem has everything in it.
-        let whole = self.whole.ask(&mut pool)?;
-        let base = if self.base.list == self.whole.list { whole.clone() } else { self.base.ask(&mut pool)? };
+        let whole = self.whole.ask(&mut pool, &self.modules)?;
+        let is_same = self.base.list == self.whole.list;
+        let base = if is_same { whole.clone() } else { self.base.ask(&mut pool, &self.modules)? };
         Ok(Solved { base, whole })
     }
 }
@@ -168,9 +173,10 @@ impl Question {
         Some(lock)
     }
 
-    fn ask(&self, pool: &mut Pool) -> Result<Lock> {
+    fn ask(&self, pool: &mut Pool, modules: &Modules) -> Result<Lock> {
         let arch = pool.arch().to_owned();
-        let request = Request { exclude: self.exclude.clone(), ..Request::install(&self.list) };
+        let (exclude, modules) = (self.exclude.clone(), modules.clone());
+        let request = Request { exclude, modules, ..Request::install(&self.list) };
         let lock = pool.solve(&request)?.lock(&arch);
         // Without it the next task solves again, and no more: a full disk is told by what cannot do without it.
         if let Err(error) = write_whole(&self.key, lock.to_json().as_bytes()) {
@@ -178,6 +184,30 @@ impl Question {
         }
         Ok(lock)
     }
+}
+
+/// Reads what the repositories have of modules, and tells the solver what of it is enabled.
+async fn enabled_modules(
+    indexes: &[Index],
+    enabled: &[String],
+    downloads: &Downloads,
+    cancel: &CancellationToken,
+) -> Result<Modules> {
+    let mut all = anima_repodata::Streams::default();
+    for index in indexes {
+        if let Some(modules) = index.modules(downloads, cancel).await? {
+            all.merge(modules);
+        }
+    }
+    let filter = all.filter(enabled)?;
+    let list = |set: BTreeSet<String>| set.into_iter().collect::<Vec<_>>();
+    let open = indexes.iter().filter(|index| index.module_hotfixes).map(|index| index.name.clone());
+    Ok(Modules {
+        shown: list(filter.shown),
+        hidden: list(filter.hidden),
+        names: list(filter.names),
+        open_repositories: open.collect(),
+    })
 }
 
 /// Paths outside of `/usr/bin` and `/etc` are known only with the large lists of files.
@@ -195,9 +225,12 @@ fn key(wishes: &Wishes<'_>, indexes: &[Index], list: &[String]) -> String {
         line("repository", &index.name);
         line("priority", &index.priority.to_string());
         line("content", index.key());
+        line("modules", index.modules_key());
+        line("hotfixes", if index.module_hotfixes { "yes" } else { "no" });
     }
     list.iter().for_each(|wish| line("wish", wish));
     wishes.exclude.iter().for_each(|pattern| line("exclude", pattern));
+    wishes.modules.iter().for_each(|module| line("enable", module));
     format!("{}.json", hex::encode(hash.finalize()))
 }
 

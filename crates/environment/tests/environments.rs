@@ -33,8 +33,17 @@ impl World {
     }
 
     async fn prepare(&self, base: &[&str], extra: &[&str]) -> Result<(Environment, String), Error> {
+        self.prepare_with(base, extra, &[]).await
+    }
+
+    async fn prepare_with(
+        &self,
+        base: &[&str],
+        extra: &[&str],
+        modules: &[&str],
+    ) -> Result<(Environment, String), Error> {
         let owned = |list: &[&str]| list.iter().map(|wish| (*wish).to_owned()).collect::<Vec<_>>();
-        let (base, extra) = (owned(base), owned(extra));
+        let (base, extra, modules) = (owned(base), owned(extra), owned(modules));
         let inputs = std::slice::from_ref(&self.input);
         let wishes = Wishes {
             platform: "test",
@@ -43,6 +52,7 @@ impl World {
             base: &base,
             extra: &extra,
             exclude: &[],
+            modules: &modules,
             without_docs: true,
             bootstrap: Bootstrap::Host,
         };
@@ -103,6 +113,46 @@ async fn a_wish_that_changes_the_base_gets_an_environment_of_its_own() {
     assert_eq!(names(&plain), ["base-2"]);
     assert_eq!(names(&changed), ["base-1", "old-tool-1"]);
     assert_eq!(content(&changed, "/usr/share/base"), "1\n");
+}
+
+/// Two streams of a tool, the first by default; a third version is of no module.
+const MODULES: &str = "---
+document: modulemd-defaults
+version: 1
+data: {module: tool, stream: 1}
+---
+document: modulemd
+version: 2
+data:
+  {name: tool, stream: 1, version: 1, context: a, summary: A, description: A, license: {module: [MIT]}, artifacts: {rpms: [tool-0:1-1.noarch]}}
+---
+document: modulemd
+version: 2
+data:
+  {name: tool, stream: 2, version: 1, context: a, summary: A, description: A, license: {module: [MIT]}, artifacts: {rpms: [tool-0:2-1.noarch]}}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_module_the_enabled_stream_is_chosen_or_the_default_one_and_nothing_else_bears_its_names() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    for version in ["1", "2", "3"] {
+        repository.add("tool", version, "");
+    }
+    let mut world = World::new(repository).await;
+    world.repository.add_modules(MODULES);
+    let chosen = async |world: &World, modules: &[&str]| {
+        let (environment, _) = world.prepare_with(&["base"], &["tool"], modules).await.unwrap();
+        names(&environment).pop().unwrap()
+    };
+
+    assert_eq!(chosen(&world, &[]).await, "tool-1");
+    assert_eq!(chosen(&world, &["tool:2"]).await, "tool-2");
+    let failure = world.prepare_with(&["base"], &["tool"], &["tool:9"]).await.unwrap_err().failure("x");
+    assert_eq!(failure.code, "modules");
+    assert!(failure.message.ends_with("its streams are 1, 2"), "{}", failure.message);
+    world.input.module_hotfixes = true;
+    assert_eq!(chosen(&world, &[]).await, "tool-3", "nothing of the repository is hidden");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,6 +322,7 @@ async fn a_repository_in_a_folder_is_read_by_who_is_told_so_by_this_machines_use
         base: &base,
         extra: &[],
         exclude: &[],
+        modules: &[],
         without_docs: true,
         bootstrap: Bootstrap::Host,
     };

@@ -28,7 +28,7 @@ use crate::{
     app::App,
     auth::{self, Caller},
     error::{ApiError, ApiResult, Json, Path, Query},
-    node, report,
+    noarch, node, report,
     route::Route,
     task::is_due,
     work,
@@ -130,18 +130,26 @@ async fn ready_before(events: &mut broadcast::Receiver<anima_types::event::Event
 async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
     // A look first: writers wait for one another.
     let mut read = app.db.read().await?;
-    if anima_db::task_queue::find_ready(&mut read, &claim.kinds, &claim.architectures).await?.is_none() {
+    let offered = node::offered(&mut read, app.now(), claim).await?;
+    if anima_db::task_queue::find_ready(&mut read, &claim.kinds, &offered).await?.is_none() {
         return Ok(None);
     }
     drop(read);
     let now = app.now();
     let mut write = app.db.write(now, &claim.node).await?;
-    let Some(task) = anima_db::task_queue::find_ready(&mut write, &claim.kinds, &claim.architectures).await? else {
+    let Some(task) = anima_db::task_queue::find_ready(&mut write, &claim.kinds, &offered).await? else {
         return Ok(None);
     };
     let expires_at = now.plus_secs(LEASE_SECS);
-    let why = format!("{} works on it.", claim.node);
+    let emulated = task.about.arch.filter(|arch| !claim.architectures.contains(arch));
+    let why = match emulated {
+        Some(arch) => format!("{} works on it, emulating {arch}.", claim.node),
+        None => format!("{} works on it.", claim.node),
+    };
     let number = anima_db::task::claim(&mut write, &task, &claim.node, expires_at, &why).await?;
+    if emulated.is_some() {
+        anima_db::task::mark_emulated(&mut write, task.id).await?;
+    }
     let work = match work::of(app, &mut write, &task).await {
         Ok(work) => work,
         Err(error) => {
@@ -250,6 +258,13 @@ async fn end(
     app.logs.sync(id).await?;
     let mut write = app.db.write(app.now(), &caller.name).await?;
     let task = held(&mut write, &caller, id).await?;
+    let accepted = match &accepted.result {
+        Some(outcome) => match noarch::conflict(&app, &mut write, &task, outcome).await? {
+            Some(failure) => report::Accepted::failed(failure),
+            None => accepted,
+        },
+        None => accepted,
+    };
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
     write.commit().await?;
     app.log_grew.send(id).ok();

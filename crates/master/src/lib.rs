@@ -22,6 +22,7 @@ mod key;
 mod lease;
 mod log;
 mod mirror;
+mod noarch;
 mod node;
 mod openapi;
 mod package;

@@ -2,7 +2,7 @@
 
 use anima_db::task::Task;
 use anima_types::{
-    Timestamp,
+    Arch, Timestamp,
     id::TaskId,
     lease::{Claim, LEASE_SECS, MAX_WAIT_SECS, NODE_ENDS, NODE_TOO_OLD, OLDEST_PROTOCOL},
     node::{Drain, DrainNode, Node, State},
@@ -91,6 +91,26 @@ pub async fn standing(app: &App, claim: &Claim) -> ApiResult<Standing> {
     }
 }
 
+/// Returns the architectures whose tasks a node gets: those that it runs, and of those that it emulates the ones that no
+/// other node runs by itself. A task waits rather for a busy node of its own architecture than to take twenty times as long.
+pub async fn offered(connection: &mut anima_db::Connection, now: Timestamp, claim: &Claim) -> ApiResult<Vec<Arch>> {
+    let mut offered = claim.architectures.clone();
+    if claim.emulated.is_empty() {
+        return Ok(offered);
+    }
+    let others = anima_db::node::list(connection).await?;
+    let runs = |arch: &Arch| {
+        others.iter().any(|node| {
+            node.architectures.contains(arch)
+                && node.drain.is_none()
+                && now.secs_since(node.seen_at) <= ONLINE_SECS
+                && node.kinds.iter().any(|kind| claim.kinds.contains(kind))
+        })
+    };
+    offered.extend(claim.emulated.iter().copied().filter(|arch| !claim.architectures.contains(arch) && !runs(arch)));
+    Ok(offered)
+}
+
 /// Returns all nodes.
 pub async fn all(app: &App) -> ApiResult<Vec<Node>> {
     let mut read = app.db.read().await?;
@@ -114,6 +134,7 @@ fn view(node: anima_db::node::Node, leased: &[Task], now: Timestamp) -> Node {
         name: node.name,
         kinds: node.kinds,
         architectures: node.architectures,
+        emulated: node.emulated,
         slots: node.slots,
         version: node.version,
         seen_at: node.seen_at,
@@ -155,6 +176,7 @@ mod tests {
             name: "n1".into(),
             kinds: Vec::new(),
             architectures: Vec::new(),
+            emulated: Vec::new(),
             slots: 1,
             version: "0.1.0".into(),
             seen_at: Timestamp(0),

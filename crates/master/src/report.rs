@@ -27,7 +27,8 @@ pub struct Accepted {
     event: Event,
     why: String,
     failure: Option<Failure>,
-    result: Option<Outcome>,
+    /// What the work gave.
+    pub result: Option<Outcome>,
     signed: Vec<(Sha256, Package, u64)>,
     signature_files: Vec<(String, Sha256, u64)>,
     key: Option<(KeyId, String, String)>,

@@ -82,6 +82,7 @@ async fn view(
         attempts: task.attempts,
         estimate_secs: task.estimate_secs,
         node: task.node,
+        is_emulated: task.is_emulated,
         created_at: task.created_at,
         started_at: task.started_at,
         ended_at: task.ended_at,

@@ -82,7 +82,7 @@ async fn waits_for(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()>
 async fn queue(read: &mut Read, now: Timestamp, task: &Task, nodes: &[Node], why: &mut Why) -> ApiResult<()> {
     let before = anima_db::task_queue::count_before(read, task).await?;
     let able: Vec<&Node> = nodes.iter().filter(|node| takes(node, task)).collect();
-    let online: Vec<&Node> = able.iter().copied().filter(|node| node.is_online).collect();
+    let online = online_for(nodes, task);
     let what = what(task);
     why.facts.push(fact(
         "queue",
@@ -107,6 +107,11 @@ async fn queue(read: &mut Read, now: Timestamp, task: &Task, nodes: &[Node], why
     } else {
         let names = online.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
         why.facts.push(fact("nodes", format!("{busy} of {slots} slots are taken on {names}.")));
+        if let Some(arch) = task.about.arch.filter(|_| !online.iter().any(|node| takes(node, task))) {
+            let text =
+                format!("No node online runs {arch} by itself: it will be emulated, and take many times as long.");
+            why.facts.push(fact("nodes", text));
+        }
         // As long as those before it take on all slots: nobody knows more before they ran.
         let free = i64::from(slots) - busy as i64;
         let wait = (before + 1 - free).max(0) as f64 * UNKNOWN_SECS / f64::from(slots);
@@ -148,6 +153,19 @@ async fn share(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
 
 fn takes(node: &Node, task: &Task) -> bool {
     node.kinds.contains(&task.about.kind) && task.about.arch.is_none_or(|arch| node.architectures.contains(&arch))
+}
+
+/// Returns the nodes online that take a task: those that run its architecture, or, where there is none, those that emulate it.
+fn online_for<'a>(nodes: &'a [Node], task: &Task) -> Vec<&'a Node> {
+    let online: Vec<&Node> = nodes.iter().filter(|node| node.is_online).collect();
+    let native: Vec<&Node> = online.iter().copied().filter(|node| takes(node, task)).collect();
+    match task.about.arch {
+        Some(arch) if native.is_empty() => online
+            .into_iter()
+            .filter(|node| node.kinds.contains(&task.about.kind) && node.emulated.contains(&arch))
+            .collect(),
+        _ => native,
+    }
 }
 
 fn what(task: &Task) -> String {

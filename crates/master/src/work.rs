@@ -23,6 +23,7 @@ use anima_types::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    noarch,
     package_file::location,
     release,
 };
@@ -235,7 +236,7 @@ pub async fn built(
         let is_for = task.about.arch == Some(arch) || package.nevra.arch == "noarch";
         is_for.then(|| (task.clone(), package))
     });
-    Ok(of_target.collect())
+    Ok(noarch::taken_once(of_target.collect()))
 }
 
 /// Returns what the `src` task of a package said, if it succeeded.
@@ -263,7 +264,8 @@ async fn inputs_with_build(
     let is_there = |task: &Task| task.about.kind == Kind::Build && task.status == Status::Succeeded;
     if tasks.iter().any(is_there) {
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
-        inputs.push(Input { name: format!("build-{build}"), url, priority: BUILD_PRIORITY, ..Input::default() });
+        let name = format!("build-{build}");
+        inputs.push(Input { name, url, priority: BUILD_PRIORITY, module_hotfixes: true, ..Input::default() });
     }
     Ok(inputs)
 }
@@ -280,7 +282,7 @@ async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch
             let path = format!("{product}/{}@{}", repository.path, repository.current);
             let (name, url) =
                 (format!("{product}-{}", repository.path.replace('/', "-")), app.url(&format!("repos/{path}/")));
-            inputs.push(Input { name, url, priority: RELEASED_PRIORITY, ..Input::default() });
+            inputs.push(Input { name, url, priority: RELEASED_PRIORITY, module_hotfixes: true, ..Input::default() });
         }
     }
     Ok(inputs)

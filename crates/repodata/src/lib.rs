@@ -32,6 +32,7 @@ mod render;
 mod repomd;
 mod repository;
 mod requires;
+mod streams;
 mod update;
 mod xml;
 
@@ -54,6 +55,7 @@ pub use primary::PrimaryReader;
 pub use render::{PublishedFile, render};
 pub use repomd::{Checksum, Record, Repomd};
 pub use repository::Repository;
+pub use streams::{Stream, StreamError, StreamFilter, Streams};
 pub use update::{Change, Gone, Piece, Update, update};
 
 /// What can be had of a repository's metadata, or why it could not.

@@ -2,11 +2,13 @@
 //!
 //! [`PackageInfo`] is what a package says of itself; [`header_bytes`] is what a signature covers;
 //! [`SigningKey`] signs it; [`install_signature`] puts the signature into the package;
-//! [`verify`] tells whether a package is whole and signed by a key.
+//! [`verify`] tells whether a package is whole and signed by a key;
+//! [`differences`] tells two builds of a package apart.
 //!
 //! It refuses to read a payload into memory, to trust a length that a file claims, to evaluate a
 //! spec, and to let the types of the `rpm` and `pgp` crates out.
 
+mod difference;
 mod error;
 mod extract;
 mod header;
@@ -17,6 +19,7 @@ mod public_key;
 mod segments;
 mod verify;
 
+pub use difference::differences;
 pub use error::Error;
 pub use info::{
     ChangelogEntry, Comparison, Dependency, DigestAlgorithm, File, FileKind, PackageInfo, Scriptlet, ScriptletKind,

@@ -16,6 +16,7 @@
 
 mod cgroup;
 mod disk;
+mod emulator;
 mod error;
 mod init;
 mod outcome;
@@ -24,6 +25,7 @@ mod spec;
 mod terminal;
 mod wire;
 
+pub use emulator::{Emulator, Endian};
 pub use error::Error;
 pub use init::init_main;
 pub use outcome::{Enforced, Exit, Outcome, Via};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Emulator, Error};
 
 /// The version of [`Spec`] that this library writes and reads; helper and caller are usually one binary.
 pub(crate) const VERSION: u32 = 3;
@@ -50,6 +50,8 @@ pub struct Spec {
     pub disk: Option<Disk>,
     /// Whether stdin, stdout and stderr are a terminal: see [`crate::Sandbox::spawn_on_terminal`].
     pub(crate) has_terminal: bool,
+    /// What runs programs that this machine's processor cannot. Needs a user namespace of its own.
+    pub emulators: Vec<Emulator>,
 }
 
 /// How much may be written below a folder of the host: the upper folder of an overlay.
@@ -180,6 +182,7 @@ impl Spec {
             limits: Limits::default(),
             disk: None,
             has_terminal: false,
+            emulators: Vec::new(),
         }
     }
 
@@ -207,6 +210,12 @@ impl Spec {
         if self.limits.cores == Some(0) {
             return wrong("no core at all is too few".to_owned());
         }
+        if !self.emulators.is_empty() && self.user_namespace == UserNamespace::Off {
+            return wrong("an emulator is registered in a user namespace, and there is none".to_owned());
+        }
+        if let Some(emulator) = self.emulators.iter().find(|emulator| !emulator.is_possible()) {
+            return wrong(format!("emulator {:?}: the kernel takes no such description", emulator.name));
+        }
         match self.paths().find(|path| !path.is_absolute()) {
             Some(path) => wrong(format!("path {} is not absolute", path.display())),
             None => Ok(()),
@@ -220,7 +229,8 @@ impl Spec {
             Mount::Mirror { of, target } => vec![of.as_path(), target.as_path()],
         });
         let disk = self.disk.iter().map(|disk| disk.path.as_path());
-        [self.root.as_path(), self.cwd.as_path()].into_iter().chain(mounts).chain(disk)
+        let emulators = self.emulators.iter().map(|emulator| emulator.interpreter.as_path());
+        [self.root.as_path(), self.cwd.as_path()].into_iter().chain(mounts).chain(disk).chain(emulators)
     }
 }
 
@@ -236,6 +246,7 @@ fn plain_environment() -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Endian;
 
     #[test]
     fn a_spec_survives_the_way_to_the_helper() {
@@ -264,5 +275,17 @@ mod tests {
         assert!(spoil(&|spec| spec.command.push("a\0b".into())).contains("zero byte"));
         assert!(spoil(&|spec| drop(spec.env.insert("A=B".into(), "".into()))).contains("variable"));
         assert!(spoil(&|spec| spec.identity = Identity::User { uid: 70_000, gid: 0 }).contains("70000"));
+        let emulator = Emulator::of_elf64("qemu", 183, Endian::Little, "qemu".into());
+        assert!(spoil(&|spec| spec.emulators.push(emulator.clone())).contains("not absolute"));
+        assert!(
+            spoil(&|spec| {
+                spec.user_namespace = UserNamespace::Off;
+                spec.emulators.push(Emulator { interpreter: "/qemu".into(), ..emulator.clone() });
+            })
+            .contains("there is none")
+        );
+        assert!(
+            spoil(&|spec| spec.emulators.push(Emulator { name: "a/b".into(), ..emulator.clone() })).contains("a/b")
+        );
     }
 }

@@ -56,6 +56,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         node: config.name,
         kinds: vec![Kind::Sign],
         architectures: Vec::new(),
+        emulated: Vec::new(),
         slots: 1,
         version: env!("CARGO_PKG_VERSION").to_string(),
         instance: String::new(),

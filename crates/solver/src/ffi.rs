@@ -72,6 +72,15 @@ unsafe extern "C" {
         arch: *const c_char,
     ) -> c_int;
     pub fn anima_solv_unwant(handle: *mut Handle, pattern: *const c_char) -> c_int;
+    pub fn anima_solv_open_repo(handle: *mut Handle, name: *const c_char);
+    pub fn anima_solv_show_exact(
+        handle: *mut Handle,
+        name: *const c_char,
+        evr: *const c_char,
+        arch: *const c_char,
+        is_shown: c_int,
+    );
+    pub fn anima_solv_hide_name(handle: *mut Handle, name: *const c_char);
     pub fn anima_solv_exclude(handle: *mut Handle, pattern: *const c_char) -> c_int;
 
     pub fn anima_solv_solve(handle: *mut Handle, flags: c_int, max_rules: c_int) -> c_int;

@@ -25,5 +25,5 @@ pub use error::Error;
 pub use lock::{LOCK_VERSION, Lock, LockedPackage};
 pub use pool::{DEFAULT_PRIORITY, Loaded, Pool, RepodataFiles};
 pub use problem::{MissingRequirement, Problem};
-pub use request::Request;
+pub use request::{Modules, Request};
 pub use solve::{Solution, Step};

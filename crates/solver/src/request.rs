@@ -12,6 +12,8 @@ pub struct Request {
     pub remove: Vec<String>,
     /// Available packages that must not be chosen: a name, `name.arch`, a NEVRA, or a pattern of these (`*-debuginfo`).
     pub exclude: Vec<String>,
+    /// What modules hide.
+    pub modules: Modules,
     /// Also take what the chosen packages recommend or what supplements them.
     pub weak: bool,
     /// Installed packages may be removed when that is the only way.
@@ -21,6 +23,19 @@ pub struct Request {
     pub upgrade_all: bool,
     /// Fail rather than take an older version when the newest one cannot be installed.
     pub best: bool,
+}
+
+/// What enabled modules let be seen. Packages are exact: `name-[epoch:]version-release.arch`; those that are nowhere are no fault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Modules {
+    /// Packages that may be chosen, whatever their names.
+    pub shown: Vec<String>,
+    /// Packages that may not.
+    pub hidden: Vec<String>,
+    /// Names that may not be chosen, nor what provides them, but for the packages that are shown.
+    pub names: Vec<String>,
+    /// Repositories that nothing of this is said of.
+    pub open_repositories: Vec<String>,
 }
 
 impl Request {

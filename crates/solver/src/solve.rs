@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use crate::dependency::normal_evr;
 use crate::lock::sort_packages;
 use crate::pool::{Pool, c_text, text};
-use crate::{Error, Lock, LockedPackage, Problem, Request, ffi, near, nevra};
+use crate::{Error, Lock, LockedPackage, Modules, Problem, Request, ffi, near, nevra};
 
 /// How many sentences are kept for each problem: a conflict deep in a distribution can have thousands, nobody reads them.
 const MAX_RULES_PER_PROBLEM: c_int = 50;
@@ -79,6 +79,7 @@ impl Pool {
 
     /// Writes the request's lines into the pool; what speaks of no package at all is a problem already.
     fn ask(&mut self, request: &Request, wanted: &[c_int], problem: &mut Problem) -> Result<(), Error> {
+        self.hide(&request.modules)?;
         for pattern in &request.exclude {
             unsafe { ffi::anima_solv_exclude(self.raw(), c_text(pattern).as_ptr()) };
         }
@@ -86,10 +87,7 @@ impl Pool {
             unsafe { ffi::anima_solv_want(self.raw(), dependency) };
         }
         for exact in &request.install_exact {
-            let parts = nevra::parse_exact(exact).ok_or_else(|| Error::Request {
-                text: exact.clone(),
-                reason: "an exact package is name-[epoch:]version-release.arch".to_owned(),
-            })?;
+            let parts = parse_exact(exact)?;
             let (name, evr, arch) = (c_text(parts.name), c_text(normal_evr(parts.evr)), c_text(parts.arch));
             let found = unsafe { ffi::anima_solv_want_exact(self.raw(), name.as_ptr(), evr.as_ptr(), arch.as_ptr()) };
             if found == 0 {
@@ -100,6 +98,29 @@ impl Pool {
         for pattern in &request.remove {
             if unsafe { ffi::anima_solv_unwant(self.raw(), c_text(pattern).as_ptr()) } == 0 {
                 problem.add_sentence(format!("no installed package is named by {pattern}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hides first and shows then: what an enabled module has bears its own names.
+    fn hide(&mut self, modules: &Modules) -> Result<(), Error> {
+        for name in &modules.open_repositories {
+            unsafe { ffi::anima_solv_open_repo(self.raw(), c_text(name).as_ptr()) };
+        }
+        self.show(&modules.hidden, false)?;
+        for name in &modules.names {
+            unsafe { ffi::anima_solv_hide_name(self.raw(), c_text(name).as_ptr()) };
+        }
+        self.show(&modules.shown, true)
+    }
+
+    fn show(&mut self, packages: &[String], is_shown: bool) -> Result<(), Error> {
+        for exact in packages {
+            let parts = parse_exact(exact)?;
+            let (name, evr, arch) = (c_text(parts.name), c_text(normal_evr(parts.evr)), c_text(parts.arch));
+            unsafe {
+                ffi::anima_solv_show_exact(self.raw(), name.as_ptr(), evr.as_ptr(), arch.as_ptr(), is_shown.into());
             }
         }
         Ok(())
@@ -180,6 +201,13 @@ impl Pool {
             None => Ok(locked),
         }
     }
+}
+
+fn parse_exact(exact: &str) -> Result<nevra::ExactName<'_>, Error> {
+    nevra::parse_exact(exact).ok_or_else(|| Error::Request {
+        text: exact.to_owned(),
+        reason: "an exact package is name-[epoch:]version-release.arch".to_owned(),
+    })
 }
 
 /// libsolv calls a package disabled that the request excludes.

@@ -17,6 +17,7 @@ pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Environment, 
         base: &work.platform.buildroot.test_packages,
         extra: &[],
         exclude: &[],
+        modules: &work.platform.modules,
         without_docs: false,
         bootstrap: work.platform.buildroot.bootstrap,
     };

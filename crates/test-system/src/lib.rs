@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use anima_buildroot::HostRpm;
 use anima_client::Client;
 use anima_client::lease::{Cancel, Runner};
-use anima_environment::{Environments, Swept, blocking};
+use anima_environment::{Emulators, Environments, Swept, blocking};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::Context;
@@ -54,12 +54,15 @@ pub struct Config {
     pub slots: u32,
     /// The architectures that it tests.
     pub architectures: Vec<Arch>,
+    /// What it tests besides, slowly.
+    pub emulators: Emulators,
 }
 
 /// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let node = Arc::new(node::Node {
-        environments: Environments::open(&config.data.join("environments"), &config.helper)?,
+        environments: Environments::open(&config.data.join("environments"), &config.helper)?
+            .with_emulators(config.emulators.clone()),
         rpm: HostRpm::new(config.data.join("test-system/stage"), &config.helper)?,
         helper: config.helper,
     });
@@ -67,6 +70,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         node: config.name,
         kinds: vec![task::Kind::Test],
         architectures: config.architectures,
+        emulated: config.emulators.architectures(),
         slots: config.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),

@@ -6,7 +6,7 @@ use anima_buildroot::HostRpm;
 use anima_client::lease::{Context, Handler, Stop};
 use anima_environment::{Environments, Journal, Phases};
 use anima_types::lease::Lease;
-use anima_types::work::{Outcome, PhaseTime, Work};
+use anima_types::work::{Outcome, PhaseTime, TestOutcome, TestWork, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::test_task::{self, Job};
@@ -27,9 +27,8 @@ impl Handler for Node {
         let cancel = CancellationToken::new();
         let _bridge = Bridge::between(&context, &cancel);
         let mut phases = Phases::new();
-        let job = Job { node: self, context: &context, journal: journal.clone(), cancel };
         let done = match &lease.work {
-            Work::Test(work) => test_task::test(&job, &mut phases, work).await,
+            Work::Test(work) => self.test(work, &context, journal.clone(), cancel, &mut phases).await,
             other => Err(failed("internal", format!("a test node was given a {} task", other.kind().name()))),
         };
         match done {
@@ -39,6 +38,21 @@ impl Handler for Node {
                 Err(trouble.into_stop(phases.into_vec()))
             }
         }
+    }
+}
+
+impl Node {
+    async fn test(
+        &self,
+        work: &TestWork,
+        context: &Context,
+        journal: Journal,
+        cancel: CancellationToken,
+        phases: &mut Phases,
+    ) -> Result<TestOutcome, Trouble> {
+        let emulators = self.environments.emulators(work.arch)?;
+        let job = Job { node: self, context, journal, cancel, emulators };
+        test_task::test(&job, phases, work).await
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn said(
             lines.push(line.to_owned());
         }
     });
-    let spec = job.node.rpm.spec(root, &call(arguments, packages));
+    let spec = job.node.rpm.spec(root, &call(job, arguments, packages));
     let outcome: Result<Outcome, _> = run(spec, &job.node.helper, &job.journal, &job.cancel).await;
     job.journal.watch(|_, _| {});
     let exit = outcome?.exit;
@@ -43,7 +43,7 @@ pub(crate) async fn said(
 
 /// Runs rpm beside the log; returns how it ended and its output.
 pub(crate) async fn captured(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
-    let spec = job.node.rpm.spec(root, &call(arguments, &[]));
+    let spec = job.node.rpm.spec(root, &call(job, arguments, &[]));
     let (outcome, output) = capture(spec, &job.node.helper, &job.cancel).await?;
     Ok((outcome.exit, output))
 }
@@ -66,11 +66,12 @@ async fn listed(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<BTreeS
     }
 }
 
-fn call<'a>(arguments: &[&str], packages: &[&'a Path]) -> Call<'a> {
+fn call<'a>(job: &Job<'_>, arguments: &[&str], packages: &[&'a Path]) -> Call<'a> {
     let numbered = packages.iter().enumerate().map(|(index, path)| (format!("{index}.rpm"), *path));
     Call {
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
         packages: numbered.collect(),
+        emulators: job.emulators.clone(),
         ..Call::default()
     }
 }

@@ -74,6 +74,7 @@ fn wishes<'a>(work: &'a TestWork, extra: &'a [String]) -> Wishes<'a> {
         base,
         extra,
         exclude: &[],
+        modules: &work.platform.modules,
         without_docs: false,
         bootstrap: work.platform.buildroot.bootstrap,
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anima_client::lease::Context;
 use anima_environment::{Environment, Inside, Journal, Phases, Wanted, blocking};
 use anima_rpm_file::PackageInfo;
+use anima_sandbox::Emulator;
 use anima_solver::Lock;
 use anima_types::artifact::Kind;
 use anima_types::work::{Check, TestOutcome, TestPackage, TestWork, Verdict};
@@ -33,6 +34,8 @@ pub(crate) struct Job<'a> {
     pub context: &'a Context,
     pub journal: Journal,
     pub cancel: CancellationToken,
+    /// What runs the packages' scripts, where the machine's processor does not.
+    pub emulators: Vec<Emulator>,
 }
 
 /// Tests the packages and returns their verdicts.

@@ -22,6 +22,6 @@ pub use cluster::Cluster;
 pub use postgres::{Postgres, again_on_postgres, database_of_second_run};
 pub use proxy::Proxy;
 pub use root::Root;
-pub use seed::seed;
+pub use seed::{seed, seed_for};
 pub use source::SourcePackage;
 pub use system::System;

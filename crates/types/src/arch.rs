@@ -42,9 +42,14 @@ impl Arch {
         }
     }
 
-    /// Returns whether a machine of this architecture runs programs of `other` without emulation.
+    /// Returns whether a machine of this architecture runs programs of `other` without emulation. The same tells whether packages
+    /// of `other` may be installed beside those of this one.
     pub fn runs(self, other: Arch) -> bool {
-        self == other || (matches!(self, Arch::X86_64 | Arch::X86_64V2) && matches!(other, Arch::I686 | Arch::X86_64))
+        match self {
+            Arch::X86_64V2 => matches!(other, Arch::X86_64V2 | Arch::X86_64 | Arch::I686),
+            Arch::X86_64 => matches!(other, Arch::X86_64 | Arch::I686),
+            _ => self == other,
+        }
     }
 }
 
@@ -74,5 +79,16 @@ mod tests {
             assert_eq!(arch.name().parse(), Ok(arch));
         }
         assert!("vax".parse::<Arch>().is_err());
+    }
+
+    #[test]
+    fn a_newer_x86_runs_what_was_built_for_older_ones_and_nothing_else_is_so() {
+        let runs = |own: Arch| Arch::ALL.into_iter().filter(|other| own.runs(*other)).collect::<Vec<_>>();
+
+        assert_eq!(runs(Arch::X86_64V2), [Arch::X86_64, Arch::X86_64V2, Arch::I686]);
+        assert_eq!(runs(Arch::X86_64), [Arch::X86_64, Arch::I686]);
+        for own in [Arch::I686, Arch::Aarch64, Arch::Ppc64le, Arch::S390x, Arch::Riscv64] {
+            assert_eq!(runs(own), [own]);
+        }
     }
 }

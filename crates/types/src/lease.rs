@@ -49,6 +49,10 @@ pub struct Claim {
     /// The architectures that it runs.
     #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
+    /// The architectures that it emulates: it gets their tasks only where no other node runs them by itself.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub emulated: Vec<Arch>,
     /// How many tasks it takes at once.
     pub slots: u32,
     /// Its program's version.

@@ -15,6 +15,10 @@ pub struct Node {
     /// The architectures that it runs.
     #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
+    /// The architectures that it emulates.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub emulated: Vec<Arch>,
     /// How many tasks it takes at once.
     pub slots: u32,
     /// Its program's version.

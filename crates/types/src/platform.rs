@@ -33,6 +33,9 @@ pub struct Platform {
     pub buildroot: Buildroot,
     /// Where its packages come from.
     pub repositories: Vec<Repository>,
+    /// Modules that are enabled in every root, each with its stream: `perl:5.26`. Default streams are, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
     /// RPM macros for every build.
     #[serde(default)]
     pub macros: BTreeMap<String, String>,
@@ -60,6 +63,9 @@ pub struct PackageOptions {
     /// Packages that must not be in its buildroot, as [`Buildroot::exclude`].
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Modules that are enabled in its buildroot, besides the platform's or in their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
     /// Repositories besides the platform's.
     #[serde(default)]
     pub repositories: Vec<Repository>,
@@ -143,6 +149,9 @@ pub struct Repository {
     /// Whether its index has to be signed by one of the keys, too (`repomd.xml.asc`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_index_signed: bool,
+    /// Whether modules hide nothing of it, as dnf's option of that name says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub module_hotfixes: bool,
 }
 
 const fn default_priority() -> i32 {
@@ -189,11 +198,19 @@ impl Platform {
             return wrong("a repository's index can be checked only with gpg_keys");
         }
         let packages = platform.packages.values();
+        let mut modules = platform.modules.iter().chain(packages.clone().flat_map(|it| &it.modules));
+        if modules.any(|module| !is_module(module)) {
+            return wrong("a module is named with its stream, such as perl:5.26");
+        }
         if packages.map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
             return wrong("a limit of 0 lets nothing be built");
         }
         Ok(platform)
     }
+}
+
+fn is_module(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(name, stream)| !name.is_empty() && !stream.is_empty() && !stream.contains(':'))
 }
 
 /// What a package is called when it has no options of its own.
@@ -203,6 +220,14 @@ impl Platform {
     /// Returns how a package is built.
     pub fn options(&self, package: &str) -> &PackageOptions {
         self.packages.get(package).unwrap_or(&NO_OPTIONS)
+    }
+
+    /// Returns the modules that are enabled for a package: of two streams of one module, its own.
+    pub fn modules(&self, package: &str) -> Vec<String> {
+        let own = &self.options(package).modules;
+        let name = |module: &str| module.split(':').next().unwrap_or_default().to_owned();
+        let is_replaced = |module: &&String| own.iter().any(|other| name(other) == name(module));
+        self.modules.iter().filter(|module| !is_replaced(module)).chain(own).cloned().collect()
     }
 
     /// Returns what a package may use: as its options say, and where they say nothing, as the platform does.
@@ -241,6 +266,7 @@ impl Repository {
             priority: self.priority,
             gpg_keys: self.gpg_keys.clone(),
             is_index_signed: self.is_index_signed,
+            module_hotfixes: self.module_hotfixes,
         }
     }
 
@@ -274,7 +300,18 @@ mod tests {
     }
 
     #[test]
+    fn a_package_may_have_another_stream_of_a_module_than_the_platform() {
+        let text = "[packages.dbi]\nmodules = [\"perl:5.30\", \"php:8\"]";
+        let mut platform = platform(text).unwrap();
+        platform.modules = vec!["perl:5.26".into(), "ruby:3".into()];
+
+        assert_eq!(platform.modules("bash"), ["perl:5.26", "ruby:3"]);
+        assert_eq!(platform.modules("dbi"), ["ruby:3", "perl:5.30", "php:8"]);
+    }
+
+    #[test]
     fn what_nobody_could_build_with_is_refused() {
+        assert!(platform("[packages.a]\nmodules = [\"perl\"]").unwrap_err().to_string().contains("perl:5.26"));
         let signed = "[packages.a]\nrepositories = [{ name = \"x\", url = \"http://h\", is_index_signed = true }]";
         assert!(platform(signed).unwrap_err().to_string().contains("only with gpg_keys"));
         assert!(platform("[packages.a.limits]\nmemory_mib = 0").unwrap_err().to_string().contains("limit of 0"));

@@ -222,6 +222,9 @@ pub struct Task {
     pub estimate_secs: Option<i64>,
     /// The node that has or had it.
     pub node: Option<String>,
+    /// Whether that node emulates its architecture: it takes many times as long.
+    #[serde(default)]
+    pub is_emulated: bool,
     /// When it was made.
     #[schema(value_type = String)]
     pub created_at: Timestamp,

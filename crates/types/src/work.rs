@@ -63,6 +63,9 @@ pub struct Input {
     /// Whether `repomd.xml.asc` has to be a signature by one of the keys.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_index_signed: bool,
+    /// Whether modules hide nothing of it: what was built in the same system is to be used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub module_hotfixes: bool,
 }
 
 /// A file that can be fetched.

@@ -1,6 +1,7 @@
-//! Developer commands: `cargo xtask tidy | check | sim | interop | bench`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | sim | interop | bench | foreign`. Nothing here is part of the product.
 
 mod bench;
+mod foreign;
 mod interop;
 mod tidy;
 
@@ -34,6 +35,21 @@ enum Task {
         /// Print one JSON object a line.
         #[arg(long)]
         json: bool,
+        /// Measure this program, and not a release build of this work tree.
+        #[arg(long, value_name = "FILE")]
+        program: Option<std::path::PathBuf>,
+    },
+    /// Builds a small package for other architectures, emulated; needs root, a network, and minutes for each.
+    Foreign {
+        /// For which.
+        #[arg(default_values = ["aarch64", "ppc64le", "s390x"])]
+        architectures: Vec<anima_types::Arch>,
+        /// The folder of QEMU's static emulators; Debian's are unpacked into target/emulators where nothing is said.
+        #[arg(long, value_name = "FOLDER")]
+        emulators: Option<std::path::PathBuf>,
+        /// Run this program, and not a build of this work tree.
+        #[arg(long, value_name = "FILE")]
+        program: Option<std::path::PathBuf>,
     },
 }
 
@@ -46,7 +62,8 @@ fn main() -> Result<()> {
             cargo(&program.into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>())
         }
         Task::Interop => interop::run(),
-        Task::Bench { name, cases, json } => bench::run(name, &cases, json),
+        Task::Bench { name, cases, json, program } => bench::run(name, &cases, json, program),
+        Task::Foreign { architectures, emulators, program } => foreign::run(&architectures, emulators, program),
     }
 }
 

@@ -99,13 +99,18 @@ fn describe(node: &node::Node) -> String {
     output::fields(&fields)
 }
 
+fn architectures(node: &node::Node) -> Vec<String> {
+    let emulated = node.emulated.iter().map(|arch| format!("{arch} (emulated)"));
+    node.architectures.iter().map(ToString::to_string).chain(emulated).collect()
+}
+
 fn row(node: &node::Node) -> [String; 8] {
     let join = |names: Vec<String>| or_dash(Some(names.join(", ")).filter(|text| !text.is_empty()));
     [
         node.name.clone(),
         state(node),
         join(node.kinds.iter().map(|kind| kind.name().to_string()).collect()),
-        join(node.architectures.iter().map(|arch| arch.name().to_string()).collect()),
+        join(architectures(node)),
         node.slots.to_string(),
         join(node.tasks.iter().map(ToString::to_string).collect()),
         output::moment(node.seen_at),

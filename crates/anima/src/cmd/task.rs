@@ -82,6 +82,13 @@ pub fn took(task: &task::Task) -> Option<f64> {
     Some(task.ended_at?.secs_since(task.started_at?))
 }
 
+fn node_of(node: &str, task: &task::Task) -> String {
+    match task.arch {
+        Some(arch) if task.is_emulated => format!("{node}, which emulates {arch}"),
+        _ => node.to_string(),
+    }
+}
+
 fn describe(task: &task::Task) -> String {
     let mut fields = vec![
         ("task", format!("{} ({})", task.id, name(task))),
@@ -90,7 +97,7 @@ fn describe(task: &task::Task) -> String {
         ("build", or_dash(task.build)),
         ("release", or_dash(task.release)),
         ("platform", or_dash(task.platform.as_ref())),
-        ("node", or_dash(task.node.as_ref())),
+        ("node", or_dash(task.node.as_ref().map(|node| node_of(node, task)))),
         ("attempts", task.attempts.to_string()),
         ("began", or_dash(task.started_at.map(output::moment))),
         ("took", or_dash(took(task).map(output::span))),

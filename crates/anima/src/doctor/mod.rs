@@ -5,6 +5,7 @@
 mod kernel;
 mod machine;
 mod programs;
+mod sandbox;
 
 use std::path::Path;
 
@@ -62,6 +63,7 @@ pub fn examine(data: &Path) -> Vec<Check> {
     checks.extend(programs::all());
     checks.extend(kernel::isolation(data));
     checks.push(kernel::limits());
+    checks.extend(sandbox::checks(data));
     checks.extend([machine::libsolv(), machine::memory(), machine::disk(data), machine::open_files()]);
     checks
 }

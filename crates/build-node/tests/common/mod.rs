@@ -68,6 +68,7 @@ impl World {
             helper: env!("CARGO_BIN_EXE_anima-build-node-test-helper").into(),
             slots: 1,
             architectures: vec![Arch::X86_64],
+            emulators: Default::default(),
             limits,
             keep,
             takes_one: false,

@@ -178,6 +178,7 @@ pub fn claim() -> Claim {
         node,
         kinds: vec![task::Kind::Sign],
         architectures: vec![Arch::X86_64],
+        emulated: Vec::new(),
         slots: 1,
         version,
         instance: String::new(),

@@ -56,6 +56,13 @@ impl Repository {
         run(Command::new("createrepo_c").arg("--quiet").arg(self.path()));
     }
 
+    /// Adds a `modules.yaml` to the metadata.
+    pub fn add_modules(&self, text: &str) {
+        let path = self.folder.path().join("modules.yaml");
+        std::fs::write(&path, text).unwrap();
+        run(Command::new("modifyrepo_c").arg("--mdtype=modules").arg(path).arg(self.path().join("repodata")));
+    }
+
     /// Serves it until the runtime ends.
     pub async fn serve(&self) -> Input {
         let note = from_fn_with_state(self.asked.clone(), note);

@@ -118,6 +118,7 @@ impl Build<'_> {
             Status::Succeeded | Status::Failed | Status::Leased => took(task, self.app),
             other => other.name().to_string(),
         };
+        let text = if task.is_emulated { format!("{text} emulated") } else { text };
         Cell { why: task.why.clone(), ..Cell::new(task.status.into(), text, format!("/tasks/{}", task.id)) }
     }
 

@@ -62,6 +62,11 @@ fn machine(machine: Machine) -> String {
     )
 }
 
+fn architectures(node: &Node) -> String {
+    let emulated = node.emulated.iter().map(|arch| format!("{arch} (emulated)"));
+    node.architectures.iter().map(ToString::to_string).chain(emulated).collect::<Vec<_>>().join(", ")
+}
+
 fn answer(nodes: &[Node]) -> String {
     let is_taking = |node: &&Node| node.state == node::State::Taking;
     let online = nodes.iter().filter(is_taking).count();
@@ -106,7 +111,7 @@ async fn row(app: &App, node: &Node) -> Result<Row, super::answer::PageError> {
         why: node.why.clone(),
         machine: node.machine.map(machine),
         kinds: node.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", "),
-        architectures: node.architectures.iter().map(|arch| arch.name()).collect::<Vec<_>>().join(", "),
+        architectures: architectures(node),
         working,
         slots: node.slots,
         load: format!("{:.0}", share.min(1.0) * 100.0),

@@ -122,6 +122,7 @@ mod tests {
             estimate_secs: None,
             attempts: 1,
             node: None,
+            is_emulated: false,
             created_at: start,
             started_at: Some(start.plus_secs(10)),
             ended_at: Some(start.plus_secs(20)),

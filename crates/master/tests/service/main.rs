@@ -1,12 +1,14 @@
 //! The Master Service through its own router.
 
 mod dnf_loop;
+mod emulation;
 mod files;
 mod garbage;
 mod gates;
 mod killed_release;
 mod leases;
 mod master;
+mod noarch;
 mod one_switch;
 mod pages;
 mod routes;

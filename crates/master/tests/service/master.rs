@@ -179,6 +179,7 @@ impl Master {
             node: format!("{role}-1"),
             kinds: kinds.to_vec(),
             architectures: vec![Arch::X86_64],
+            emulated: Vec::new(),
             slots: 1,
             version: "1".into(),
             instance: instance.to_string(),

@@ -1,5 +1,6 @@
 //! The helper's side. Runs in a process of its own with one thread, and never returns from it.
 
+mod emulators;
 mod inside;
 mod mounts;
 mod privileges;

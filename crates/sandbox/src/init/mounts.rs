@@ -17,7 +17,7 @@ use rustix::mount::{
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::sys;
+use super::{emulators, sys};
 use crate::wire::{Failure, Step};
 use crate::{Access, Mount, Spec};
 
@@ -59,9 +59,10 @@ pub(super) fn enter_root(spec: &Spec) -> Result<(), Failure> {
     let devices = devices.iter().map(|path| take(path, path, Access::ReadWrite)).collect::<Result<Vec<_>, _>>()?;
     let mut binds = spec.mounts.iter().filter_map(bind_of).map(|(source, target, access)| take(source, target, access));
     let mut binds = binds.by_ref().collect::<Result<Vec<_>, _>>()?.into_iter();
+    let emulators = emulators::open(&spec.emulators)?;
 
     let old_root = pivot(&spec.root)?;
-    mount_system(devices)?;
+    mount_system(devices, &emulators)?;
     for wanted in &spec.mounts {
         match wanted {
             Mount::Bind { .. } => put(binds.next().expect("one was taken for each bind"))?,
@@ -157,8 +158,10 @@ fn leave(old_root: &OwnedFd) -> Result<(), Failure> {
     rustix::process::chdir("/").step(step)
 }
 
-fn mount_system(devices: Vec<Waiting<'_>>) -> Result<(), Failure> {
+fn mount_system(devices: Vec<Waiting<'_>>, emulators: &[emulators::Opened<'_>]) -> Result<(), Failure> {
     mount_one("proc", Path::new("/proc"), MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, "")?;
+    // Before `restrict_proc`: what the kernel was told can then be read inside, and not changed.
+    emulators::register(emulators)?;
     mount_dev(devices)?;
     mount_tmpfs(Path::new("/run"), RUN_BYTES, 0o755)?;
     // The host's /sys would make builds depend on the machine, and there is no other.
@@ -198,7 +201,7 @@ fn mount_tmpfs(target: &Path, size_bytes: u64, mode: u32) -> Result<(), Failure>
     mount_one("tmpfs", target, MountFlags::NOSUID | MountFlags::NODEV, &format!("mode={mode:o},size={size_bytes}"))
 }
 
-fn mount_one(kind: &str, target: &Path, flags: MountFlags, options: &str) -> Result<(), Failure> {
+pub(super) fn mount_one(kind: &str, target: &Path, flags: MountFlags, options: &str) -> Result<(), Failure> {
     let step = || format!("mount {kind} at {}", target.display());
     make_dir(target).step(step)?;
     let options = std::ffi::CString::new(options).map_err(io::Error::from).step(step)?;

@@ -41,7 +41,7 @@ fn supervise(control: &UnixStream) -> Result<Report, Failure> {
     let spec = read_spec(control)?;
     let began = Instant::now();
     let (link, far_link) = UnixStream::pair().step(|| "make a socket".to_owned())?;
-    let (forked, user_namespace) = fork(spec.user_namespace).step(|| "make namespaces".to_owned())?;
+    let (forked, user_namespace) = fork(&spec).step(|| "make namespaces".to_owned())?;
     let process = match forked {
         Forked::Parent(process) => process,
         Forked::Child => {
@@ -77,11 +77,14 @@ fn read_spec(control: &UnixStream) -> Result<Spec, Failure> {
 }
 
 /// Forks into all namespaces; tells, too, whether one of them is for users.
-fn fork(user_namespace: UserNamespace) -> io::Result<(Forked, bool)> {
-    if user_namespace == UserNamespace::WhenPossible
-        && let Ok(forked) = sys::fork_into(NAMESPACES | libc::CLONE_NEWUSER)
-    {
-        return Ok((forked, true));
+fn fork(spec: &Spec) -> io::Result<(Forked, bool)> {
+    if spec.user_namespace == UserNamespace::WhenPossible {
+        match sys::fork_into(NAMESPACES | libc::CLONE_NEWUSER) {
+            Ok(forked) => return Ok((forked, true)),
+            // Without one, an emulator would be registered for the whole host.
+            Err(error) if !spec.emulators.is_empty() => return Err(error),
+            Err(_) => {}
+        }
     }
     Ok((sys::fork_into(NAMESPACES)?, false))
 }

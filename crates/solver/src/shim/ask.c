@@ -1,4 +1,6 @@
 /* From the lines of a request to jobs of libsolv, and the index of providers that both rest on. */
+#include <string.h>
+
 #include <solv/dataiterator.h>
 #include <solv/pool_parserpmrichdep.h>
 #include <solv/poolarch.h>
@@ -128,6 +130,73 @@ int anima_solv_unwant(Handle *h, const char *pattern)
   return count;
 }
 
+static void begin_excluding(Handle *h)
+{
+  if (!h->excluded.size) {
+    map_init(&h->excluded, h->pool->nsolvables);
+    map_setall(&h->excluded);
+  }
+}
+
+static int queue_contains_id(const Queue *q, Id id)
+{
+  for (int i = 0; i < q->count; i++)
+    if (q->elements[i] == id)
+      return 1;
+  return 0;
+}
+
+/* A package that is installed, or of a repository that nothing is hidden of, stays. */
+static int is_hidable(Handle *h, Id p)
+{
+  Repo *repo = pool_id2solvable(h->pool, p)->repo;
+  return repo != h->pool->installed && !queue_contains_id(&h->open_repos, repo->repoid);
+}
+
+/* Nothing is hidden of the repository of this name. */
+void anima_solv_open_repo(Handle *h, const char *name)
+{
+  Pool *pool = h->pool;
+  Repo *repo;
+  int i;
+  FOR_REPOS(i, repo)
+    if (!strcmp(repo->name, name))
+      queue_push(&h->open_repos, repo->repoid);
+}
+
+/* Hides, or shows again, exact packages. */
+void anima_solv_show_exact(Handle *h, const char *name, const char *evr, const char *arch, int is_shown)
+{
+  Pool *pool = h->pool;
+  Id n = pool_str2id(pool, name, 0), e = pool_str2id(pool, evr, 0), a = pool_str2id(pool, arch, 0), p, pp;
+  if (!n || !e || !a)
+    return;
+  begin_excluding(h);
+  /* Every package provides its own name. */
+  FOR_PROVIDES(p, pp, n) {
+    Solvable *s = pool_id2solvable(pool, p);
+    if (s->name != n || s->evr != e || s->arch != a || !is_hidable(h, p))
+      continue;
+    if (is_shown)
+      MAPSET(&h->excluded, p);
+    else
+      MAPCLR(&h->excluded, p);
+  }
+}
+
+/* Hides all packages that have a name, or provide it. */
+void anima_solv_hide_name(Handle *h, const char *name)
+{
+  Pool *pool = h->pool;
+  Id n = pool_str2id(pool, name, 0), p, pp;
+  if (!n)
+    return;
+  begin_excluding(h);
+  FOR_PROVIDES(p, pp, n)
+    if (is_hidable(h, p))
+      MAPCLR(&h->excluded, p);
+}
+
 int anima_solv_exclude(Handle *h, const char *pattern)
 {
   Pool *pool = h->pool;
@@ -135,10 +204,7 @@ int anima_solv_exclude(Handle *h, const char *pattern)
   int count = 0;
   queue_init(&packages);
   select_packages(h, pattern, SELECTION_WITH_DISABLED, &packages);
-  if (!h->excluded.size) {
-    map_init(&h->excluded, pool->nsolvables);
-    map_setall(&h->excluded);
-  }
+  begin_excluding(h);
   for (int i = 0; i < packages.count; i++) {
     Id p = packages.elements[i];
     if (pool->installed && pool_id2solvable(pool, p)->repo == pool->installed)

@@ -34,6 +34,7 @@ Handle *anima_solv_new(const char *arch)
   /* A 32-bit and a 64-bit package of one name live side by side, in the same version, as with rpm's colors. Enterprise Linux
      compiles its libsolv so; others do not. */
   pool_set_flag(h->pool, POOL_FLAG_IMPLICITOBSOLETEUSESCOLORS, 1);
+  queue_init(&h->open_repos);
   queue_init(&h->jobs);
   for (int i = 0; i < 3; i++)
     queue_init(&h->lists[i]);
@@ -54,6 +55,7 @@ void anima_solv_reset(Handle *h)
   h->pool->considered = 0;
   map_free(&h->excluded);
   memset(&h->excluded, 0, sizeof(h->excluded));
+  queue_empty(&h->open_repos);
   queue_empty(&h->jobs);
   for (int i = 0; i < 3; i++)
     queue_empty(&h->lists[i]);
@@ -63,6 +65,7 @@ void anima_solv_reset(Handle *h)
 void anima_solv_free(Handle *h)
 {
   anima_solv_reset(h);
+  queue_free(&h->open_repos);
   queue_free(&h->jobs);
   for (int i = 0; i < 3; i++)
     queue_free(&h->lists[i]);

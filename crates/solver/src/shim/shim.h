@@ -24,6 +24,7 @@ typedef struct Handle {
   Solver *solver;
   Transaction *transaction; /* the outcome, when there is one */
   Map excluded; /* what a request may use; given to the pool for the time of one solve */
+  Queue open_repos; /* that nothing is hidden of */
   Queue jobs;
   Queue lists[3];
   Queue rules; /* that explain the problems, the most telling of each first */

@@ -55,6 +55,7 @@ impl World {
             helper: env!("CARGO_BIN_EXE_anima-test-system-test-helper").into(),
             slots: 1,
             architectures: vec![Arch::X86_64],
+            emulators: Default::default(),
         };
         tokio::spawn(anima_test_system::run(config, shutdown.clone()));
         World { folder, master, shutdown }

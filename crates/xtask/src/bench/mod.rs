@@ -10,6 +10,7 @@ mod plan;
 mod processes;
 mod publish;
 mod repodata;
+mod set;
 
 use std::{path::PathBuf, process::Command};
 
@@ -28,7 +29,8 @@ pub enum Bench {
     Elevate,
     /// The idle system, all roles in one: memory, processor time, time until it is ready.
     Idle,
-    /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`.
+    /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`; and a set of twenty
+    /// packages on four slots, beside its longest chain.
     Pipeline,
     /// The plan of a mass rebuild of 16,000 synthetic source packages.
     Plan,
@@ -47,16 +49,17 @@ struct Figure {
     values: serde_json::Value,
 }
 
-/// Runs a bench on the release build.
-pub fn run(bench: Bench, cases: &[String], json: bool) -> Result<()> {
-    let program = release_build()?;
+/// Runs a bench on the release build, or on the program that is named.
+pub fn run(bench: Bench, cases: &[String], json: bool, program: Option<PathBuf>) -> Result<()> {
+    let program =
+        program.map_or_else(release_build, |path| path.canonicalize().context("could not find the program"))?;
     let runtime = tokio::runtime::Runtime::new()?;
     let figures = runtime.block_on(async {
         match bench {
             Bench::Buildroot => buildroot::measure(&program).await,
             Bench::Elevate => elevate::measure(&program),
             Bench::Idle => idle::measure(&program).await,
-            Bench::Pipeline => pipeline::measure(&program).await,
+            Bench::Pipeline => Ok([pipeline::measure(&program).await?, vec![set::measure(&program).await?]].concat()),
             Bench::Plan => plan::measure(),
             Bench::Repodata => repodata::measure(&program, cases).await,
         }

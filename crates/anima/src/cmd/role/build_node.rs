@@ -3,7 +3,7 @@
 use anima_build_node::kept;
 use clap::Args;
 
-use super::{NodeArgs, default_slots, helper, own_architectures, run};
+use super::{NodeArgs, default_slots, emulators, helper, own_architectures, run};
 use crate::{args::Global, exit::Result, role::Role};
 
 /// Run a Build Node alone: source and binary packages in clean roots
@@ -24,6 +24,7 @@ impl BuildNode {
         let prepared = self.node.prepare(global, Role::BuildNode, |config| {
             (config.build_node.name.clone(), config.build_node.data.clone())
         })?;
+        let node = &prepared.config.build_node;
         let config = anima_build_node::Config {
             name: prepared.name,
             data: prepared.folder.clone(),
@@ -32,6 +33,7 @@ impl BuildNode {
             helper: helper(),
             slots: self.slots.or(prepared.config.build_node.slots).unwrap_or_else(default_slots),
             architectures: own_architectures()?,
+            emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
             limits: prepared.config.build_node.limits,
             takes_one: self.once,
             keep: kept::Keep::of(prepared.config.build_node.keep_hours, prepared.config.build_node.keep_mib),

@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anima_environment::Emulators;
 use anima_types::Arch;
 use anyhow::Context;
 use clap::Args;
@@ -26,7 +27,7 @@ use crate::{
     args::Global,
     config::Config,
     data::DataFolder,
-    exit::{Exit, Failure, Result},
+    exit::{Failure, Result},
     role::Role,
     up::{self, handover, lock},
 };
@@ -124,13 +125,30 @@ fn default_slots() -> u32 {
 
 /// Returns the architectures whose programs this machine runs.
 pub fn own_architectures() -> Result<Vec<Arch>> {
-    let name = match std::env::consts::ARCH {
-        "powerpc64" => "ppc64le",
-        name => name,
-    };
-    let own: Arch = name.parse().map_err(|error| Failure::new(Exit::Config, format!("{error}")))?;
-    Ok(Arch::ALL.into_iter().filter(|other| own.runs(*other)).collect())
+    let own = anima_environment::native_architectures();
+    match own.is_empty() {
+        false => Ok(own),
+        true => Err(Failure::config(format!("no packages are built for machines of {}", std::env::consts::ARCH))),
+    }
 }
+
+/// Returns the emulators that a node offers: those that its configuration names, or else all that are there.
+fn emulators(wanted: Option<&[Arch]>, folder: Option<&Path>) -> Result<Emulators> {
+    let folder = folder.unwrap_or(Path::new(EMULATORS));
+    let there = Emulators::find(folder);
+    let Some(wanted) = wanted else { return Ok(there) };
+    let chosen = there.only(wanted);
+    let native = anima_environment::native_architectures();
+    let lacking = wanted.iter().find(|arch| !chosen.architectures().contains(arch) && !native.contains(arch));
+    match lacking {
+        None => Ok(chosen),
+        Some(arch) => Err(Failure::config(format!("could not emulate {arch}: {}", folder.display()))
+            .hint("`anima doctor` says which emulators are there and how to get others")),
+    }
+}
+
+/// Where distributions put QEMU's emulators.
+pub const EMULATORS: &str = "/usr/bin";
 
 /// Returns the program that makes sandboxes: this very one, even after another was installed in its place.
 pub fn helper() -> PathBuf {

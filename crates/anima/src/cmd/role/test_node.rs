@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{NodeArgs, default_slots, helper, own_architectures, run};
+use super::{NodeArgs, default_slots, emulators, helper, own_architectures, run};
 use crate::{args::Global, exit::Result, role::Role};
 
 /// Run the Test System alone: packages installed and checked in roots of their own
@@ -20,6 +20,7 @@ impl TestNode {
         let prepared = self
             .node
             .prepare(global, Role::TestNode, |config| (config.test_node.name.clone(), config.test_node.data.clone()))?;
+        let node = &prepared.config.test_node;
         let config = anima_test_system::Config {
             name: prepared.name,
             data: prepared.folder.clone(),
@@ -28,6 +29,7 @@ impl TestNode {
             helper: helper(),
             slots: self.slots.or(prepared.config.test_node.slots).unwrap_or_else(default_slots),
             architectures: own_architectures()?,
+            emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
         };
         run(Some((&prepared.folder, Role::TestNode)), async |shutdown| {
             Ok(anima_test_system::run(config, shutdown).await?)

@@ -1,0 +1,98 @@
+//! Who gets a task: nodes of its architecture, and only where there is none, a node that emulates it.
+
+use crate::master::Master;
+use anima_types::{Arch, build::Source, lease::PROTOCOL, task::Kind};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+/// A node that runs one architecture and emulates another asks for a source package.
+async fn ask(master: &Master, node: &str, runs: Arch, emulates: &[Arch]) -> Option<Value> {
+    let claim = json!({
+        "node": node, "kinds": [Kind::Src], "architectures": [runs], "emulated": emulates, "slots": 1, "version": "1", "wait_secs": 0, "condition": { "protocol": PROTOCOL },
+    });
+    match master.post("/api/v1/leases", "build-node", claim).await {
+        (StatusCode::OK, lease) => Some(lease),
+        (StatusCode::NO_CONTENT, _) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A task for x86_64 that is ready.
+async fn ready() -> Master {
+    let master = Master::open().await;
+    let app = &master.app;
+    let mut write = app.db.write(app.now(), "ann").await.unwrap();
+    let new = anima_db::build::NewBuild {
+        owner: "ann".into(),
+        reason: "a test".into(),
+        platforms: vec!["p1".into()],
+        architectures: vec![Arch::X86_64],
+        priority: Default::default(),
+        summary: String::new(),
+        gather: None,
+    };
+    let build = anima_db::build::insert(&mut write, &new).await.unwrap();
+    let source = Source { package: "jq".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
+    let platform = app.platform("p1").unwrap();
+    anima_master::build::add_source(&mut write, build, &source, &[platform], &[Arch::X86_64]).await.unwrap();
+    write.commit().await.unwrap();
+    anima_master::build::advance::advance_once(app, build).await.unwrap();
+    master
+}
+
+#[tokio::test]
+async fn a_task_waits_for_a_node_of_its_architecture_as_long_as_one_is_there() {
+    let master = ready().await;
+    let emulating = async || ask(&master, "arm", Arch::Aarch64, &[Arch::X86_64]).await;
+    // A native node is there, and at work elsewhere: it asked a minute ago.
+    let busy = json!({
+        "node": "x86", "kinds": ["build"], "architectures": ["x86_64"], "slots": 1, "version": "1", "wait_secs": 0, "condition": { "protocol": PROTOCOL },
+    });
+    let other_kind = master.post("/api/v1/leases", "build-node", busy.clone()).await.0;
+    assert_eq!(other_kind, StatusCode::NO_CONTENT);
+
+    let native = json!({ "kinds": ["build", "src"] });
+    let mut both = busy;
+    both["kinds"] = native["kinds"].clone();
+    let lease = master.post("/api/v1/leases", "build-node", both).await;
+    assert_eq!(lease.0, StatusCode::OK, "it takes the task");
+    let task = master.get(&format!("/api/v1/tasks/{}", lease.1["task"])).await;
+    assert_eq!((task["node"].as_str(), task["is_emulated"].as_bool()), (Some("x86"), Some(false)));
+    master.pass_secs(anima_types::lease::LEASE_SECS + 1);
+    anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+
+    assert!(emulating().await.is_none(), "the native node was heard of half a minute ago");
+    master.pass_secs(3600);
+    let lease = emulating().await.expect("nobody else is there");
+
+    let task = master.get(&format!("/api/v1/tasks/{}", lease["task"])).await;
+    assert_eq!((task["node"].as_str(), task["is_emulated"].as_bool()), (Some("arm"), Some(true)));
+    assert_eq!(task["why"], "arm works on it, emulating x86_64.");
+    let page = master.browse(&format!("/tasks/{}", lease["task"])).await.2;
+    assert!(page.contains(">arm</a>, emulated"), "{page}");
+    let nodes = master.browse("/nodes").await.2;
+    assert!(nodes.contains("aarch64, x86_64 (emulated)"), "{nodes}");
+}
+
+#[tokio::test]
+async fn who_asks_why_is_told_that_it_will_be_emulated() {
+    let master = ready().await;
+    let tasks = master.get("/api/v1/builds/1").await["tasks"].clone();
+    let task = tasks[0]["id"].as_i64().unwrap();
+    let why = async || master.get(&format!("/api/v1/tasks/{task}/why")).await.to_string();
+
+    assert!(why().await.contains("No node is online"));
+    let claim = json!({
+        "node": "arm", "kinds": ["src"], "architectures": ["aarch64"], "emulated": ["ppc64le"], "slots": 1, "version": "1", "wait_secs": 0, "condition": { "protocol": PROTOCOL },
+    });
+    assert_eq!(master.post("/api/v1/leases", "build-node", claim.clone()).await.0, StatusCode::NO_CONTENT);
+    assert!(why().await.contains("No node is online"), "it emulates another");
+
+    let mut write = master.app.db.write(master.app.now(), "arm").await.unwrap();
+    let mut claim: anima_types::lease::Claim = serde_json::from_value(claim).unwrap();
+    claim.emulated = vec![Arch::X86_64];
+    anima_db::node::seen(&mut write, &claim).await.unwrap();
+    write.commit().await.unwrap();
+
+    assert!(why().await.contains("No node online runs x86_64 by itself: it will be emulated"), "{}", why().await);
+}
