@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(seen(&current, Some(drain(false)), true, 1).0, State::Draining);
         let drained = (State::Drained, "ann wanted it to take no more: update".to_string());
         assert_eq!(seen(&current, Some(drain(false)), true, 0), drained);
-        assert_eq!(seen(&Condition::default(), None, true, 0).0, State::TooOld);
+        let old = Condition { protocol: OLDEST_PROTOCOL - 1, ..Condition::default() };
+        assert_eq!(seen(&old, None, true, 0).0, State::TooOld);
         assert_eq!(seen(&current, None, false, 0).0, State::Away);
         assert_eq!(seen(&current, Some(drain(true)), false, 0), (State::Away, "ann wanted it to end: update".into()));
     }

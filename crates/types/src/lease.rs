@@ -12,11 +12,12 @@ use crate::{
 
 /// A node that is not heard of for so long has lost its task. Heartbeats come every third of it.
 pub const LEASE_SECS: i64 = 30;
-/// How leases and what is in them are formed. Raised when a node that does not know of it would misunderstand a lease: 2 has
-/// roots that are made by the platform's own rpm.
+/// How leases and what is in them are formed. Raised when a node that does not know of something would misunderstand a lease: 2
+/// has roots that are made by the platform's own rpm.
 pub const PROTOCOL: u32 = 2;
-/// The oldest form that a master still speaks.
-pub const OLDEST_PROTOCOL: u32 = 2;
+/// The oldest form that a master still speaks: that of nodes that do not say which they speak. One that cannot read a lease of a
+/// platform that makes use of more says so, and fails the task.
+pub const OLDEST_PROTOCOL: u32 = 1;
 /// A claim waits so long for a task before it answers "nothing"; below the idle limit of common proxies.
 pub const MAX_WAIT_SECS: u64 = 50;
 
@@ -69,17 +70,23 @@ pub struct Claim {
 }
 
 /// How a node is, as it says with each claim.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
 pub struct Condition {
-    /// The [`PROTOCOL`] that its program speaks; 0 for one that was made before there was any.
-    #[serde(default)]
+    /// The [`PROTOCOL`] that its program speaks; 1 for one that does not say it.
     pub protocol: u32,
     /// Why it can take nothing just now, in one sentence, such as that its disk is full.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// What its machine has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
+}
+
+impl Default for Condition {
+    fn default() -> Condition {
+        Condition { protocol: 1, problem: None, machine: None }
+    }
 }
 
 /// What a node's machine has, and how much of it is free.

@@ -2,7 +2,7 @@
 
 use crate::master::Master;
 use anima_types::{
-    lease::{LEASE_SECS, PROTOCOL},
+    lease::{LEASE_SECS, OLDEST_PROTOCOL, PROTOCOL},
     task::{Kind, MAX_ATTEMPTS},
 };
 use axum::http::{Method, StatusCode};
@@ -233,7 +233,7 @@ async fn a_node_that_is_too_old_or_ill_gets_nothing_and_says_why() {
         master.post("/api/v1/leases", "sign-server", claim).await
     };
 
-    let (code, answer) = ask(json!({})).await;
+    let (code, answer) = ask(json!({ "protocol": OLDEST_PROTOCOL - 1 })).await;
     assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("node_too_old")));
     assert!(answer["message"].as_str().unwrap().contains("version 0.0.9"), "{answer}");
     assert_eq!(node(&master).await["state"], "too_old");
