@@ -23,6 +23,12 @@ const ENTRY_SIZE: usize = 16;
 
 /// The type of the region entry and of raw bytes.
 pub(crate) const BIN: u32 = 7;
+/// The type of numbers of 32 bits.
+pub(crate) const INT32: u32 = 4;
+/// The type of one text.
+pub(crate) const STRING: u32 = 6;
+/// The type of a list of texts.
+pub(crate) const STRING_ARRAY: u32 = 8;
 
 /// Which of the two headers of a package it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -122,6 +128,13 @@ impl Header {
         let data = self.data(entry);
         let end = data.iter().position(|byte| *byte == 0)?;
         std::str::from_utf8(&data[..end]).ok()
+    }
+
+    /// Returns all texts of a tag; nothing where one is not UTF-8.
+    pub(crate) fn texts(&self, tag: u32) -> Option<Vec<&str>> {
+        let data = self.get(tag, STRING_ARRAY)?;
+        let texts = data.strip_suffix(&[0])?.split(|byte| *byte == 0);
+        texts.map(|text| std::str::from_utf8(text).ok()).collect()
     }
 
     /// Returns the first number of a tag of 32 or 64 bits.

@@ -6,12 +6,13 @@ use std::{
     path::Path,
 };
 
-use anima_types::Sha256;
+use anima_types::{Evr, Nevra, Sha256};
 use sha2::Digest;
 
 use crate::{
-    Error, Result,
+    DigestState, Error, Result,
     header::{Header, Part},
+    install::each_piece,
 };
 
 /// The size of the lead, which only tells that the file is an RPM.
@@ -22,6 +23,12 @@ const SIGTAG_SHA256: u32 = 273;
 const SIGTAG_SIZE: u32 = 1000;
 const SIGTAG_LONGSIZE: u32 = 270;
 const TAG_PAYLOADDIGEST: u32 = 5092;
+const TAG_NAME: u32 = 1000;
+const TAG_VERSION: u32 = 1001;
+const TAG_RELEASE: u32 = 1002;
+const TAG_EPOCH: u32 = 1003;
+const TAG_ARCH: u32 = 1022;
+const TAG_SOURCERPM: u32 = 1044;
 
 /// All of a package but its payload.
 pub(crate) struct Segments {
@@ -46,6 +53,35 @@ pub fn header_bytes(path: &Path) -> Result<HeaderBytes> {
     let (segments, _) = Segments::open(path)?;
     let sha256 = segments.check_header_digest()?;
     Ok(HeaderBytes { bytes: segments.header.bytes, sha256 })
+}
+
+/// Returns what SHA-256 remembers of a package's header and payload, which is what a signature for old clients covers.
+pub fn digest_state(path: &Path) -> Result<DigestState> {
+    let (segments, mut payload) = Segments::open(path)?;
+    segments.check_header_digest()?;
+    let mut state = DigestState::default();
+    state.update(&segments.header.bytes);
+    each_piece(&mut payload, |piece| state.update(piece)).map_err(Error::file("read", path))?;
+    Ok(state)
+}
+
+/// Returns the package that a header says it is of; the architecture of a source package is `src`.
+pub fn header_nevra(bytes: &[u8]) -> Result<Nevra> {
+    let header = Header::read(&mut &bytes[..], Part::Main)?;
+    let missing = |what: &str| Error::malformed(Part::Main.name(), format!("it has no {what}"));
+    let text = |tag, what| header.text(tag).map(str::to_string).ok_or_else(|| missing(what));
+    // Only binary packages name the source package that they were made from.
+    let is_source = header.text(TAG_SOURCERPM).is_none();
+    let arch = if is_source { "src".to_string() } else { text(TAG_ARCH, "architecture")? };
+    Ok(Nevra {
+        name: text(TAG_NAME, "name")?,
+        evr: Evr {
+            epoch: header.number(TAG_EPOCH).unwrap_or(0) as u32,
+            version: text(TAG_VERSION, "version")?,
+            release: text(TAG_RELEASE, "release")?,
+        },
+        arch,
+    })
 }
 
 /// Checks that these bytes are one package's header as it is signed, and nothing besides.

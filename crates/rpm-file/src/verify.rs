@@ -1,23 +1,30 @@
 //! Tells whether a package is whole, unaltered and signed by a key.
 
-use std::{io::Read, path::Path};
+use std::path::Path;
 
 use sha2::Digest;
 
-use crate::{Error, PublicKey, Result, header::BIN, segments::Segments};
+use crate::{
+    DigestState, Error, PublicKey, Result,
+    header::{BIN, STRING_ARRAY},
+    install::{SIGTAG_FILESIGNATURES, SIGTAG_GPG, SIGTAG_PGP, each_piece},
+    segments::Segments,
+};
 
 /// The tags of signatures over the header: of RSA keys and of all others.
 const HEADER_SIGNATURES: [u32; 2] = [268, 267];
-const READ_BUFFER_BYTES: usize = 256 << 10;
 
 /// What has been established of a package.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verified {
     /// The key that signed it, in lower-case hexadecimal digits.
     pub fingerprint: String,
+    /// Whether it has a signature over header and payload, too, for old clients; that is by the same key.
+    pub has_payload_signature: bool,
 }
 
-/// Checks the signature on the package's header, the header's digest, and the payload's digest.
+/// Checks the signature on the package's header, the header's digest, the payload's digest, and, where there is one, the
+/// signature over header and payload.
 ///
 /// Stricter than rpm: without a digest of the payload in the header, the signature would not cover
 /// the payload, and the package is refused.
@@ -26,10 +33,35 @@ pub fn verify(path: &Path, key: &PublicKey) -> Result<Verified> {
     segments.check_header_digest()?;
     check_signature(&segments, key)?;
     let wanted = segments.payload_digest().ok_or(Error::NoDigest { part: "payload" })?;
-    if digest(&mut payload).map_err(Error::Read)? != wanted.0 {
+    let old = [SIGTAG_PGP, SIGTAG_GPG].into_iter().find_map(|tag| segments.signature.get(tag, BIN));
+
+    let (mut hasher, mut state) = (sha2::Sha256::new(), DigestState::default());
+    state.update(&segments.header.bytes);
+    each_piece(&mut payload, |piece| {
+        hasher.update(piece);
+        if old.is_some() {
+            state.update(piece);
+        }
+    })
+    .map_err(Error::Read)?;
+    if <[u8; 32]>::from(hasher.finalize()) != wanted.0 {
         return Err(Error::WrongDigest { part: "payload" });
     }
-    Ok(Verified { fingerprint: key.fingerprint() })
+    if let Some(signature) = old {
+        key.verify_state(&state, signature)?;
+    }
+    Ok(Verified { fingerprint: key.fingerprint(), has_payload_signature: old.is_some() })
+}
+
+/// Checks the signatures of a package's files, of which each file has to have one.
+pub fn verify_files(path: &Path, key: &PublicKey) -> Result<()> {
+    let (segments, _) = Segments::open(path)?;
+    segments.check_header_digest()?;
+    let signatures = match segments.signature.get(SIGTAG_FILESIGNATURES, STRING_ARRAY) {
+        Some(_) => segments.signature.texts(SIGTAG_FILESIGNATURES).ok_or(Error::Unsigned)?,
+        None => Vec::new(),
+    };
+    key.verify_file_signatures(&segments.header.bytes, &signatures)
 }
 
 /// One good signature by the key is enough; without one, the first failure is told.
@@ -43,15 +75,4 @@ fn check_signature(segments: &Segments, key: &PublicKey) -> Result<()> {
         }
     }
     Err(failure)
-}
-
-fn digest(reader: &mut impl Read) -> std::io::Result<[u8; 32]> {
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; READ_BUFFER_BYTES];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().into()),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
 }

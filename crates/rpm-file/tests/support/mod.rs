@@ -151,7 +151,11 @@ impl Keyring {
     }
 
     pub fn check(&self, package: &Path) -> Output {
-        self.rpmkeys().arg("-Kv").arg(package).output().unwrap()
+        self.check_with(package, &[])
+    }
+
+    pub fn check_with(&self, package: &Path, arguments: &[&str]) -> Output {
+        self.rpmkeys().args(arguments).arg("-Kv").arg(package).output().unwrap()
     }
 
     fn rpmkeys(&self) -> Command {
