@@ -135,6 +135,11 @@ pub struct SignServer {
     pub data: Option<PathBuf>,
     /// A file with the keyring's passphrase; one that is made beside the keys where nothing is said.
     pub passphrase_file: Option<PathBuf>,
+    /// A file with the PIN of tokens; the passphrase where nothing is said.
+    pub pin_file: Option<PathBuf>,
+    /// Folders that the modules of tokens read and write, such as `/var/lib/softhsm`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_folders: Vec<PathBuf>,
     /// The system user that it runs as when `anima up` was started as root; made if missing. Empty: no other user.
     pub user: String,
 }
@@ -160,7 +165,14 @@ impl Default for Config {
 
 impl Default for SignServer {
     fn default() -> SignServer {
-        SignServer { name: None, data: None, passphrase_file: None, user: "anima-sign".into() }
+        SignServer {
+            name: None,
+            data: None,
+            passphrase_file: None,
+            pin_file: None,
+            token_folders: Vec::new(),
+            user: "anima-sign".into(),
+        }
     }
 }
 

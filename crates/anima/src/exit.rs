@@ -14,10 +14,11 @@ pub enum Exit {
     Denied,
     Missing,
     Fixable,
+    Differs,
 }
 
 impl Exit {
-    pub const ALL: [Exit; 9] = [
+    pub const ALL: [Exit; 10] = [
         Exit::Ok,
         Exit::Internal,
         Exit::User,
@@ -27,6 +28,7 @@ impl Exit {
         Exit::Denied,
         Exit::Missing,
         Exit::Fixable,
+        Exit::Differs,
     ];
 
     /// Returns the number that the shell sees.
@@ -41,6 +43,7 @@ impl Exit {
             Exit::Denied => 6,
             Exit::Missing => 7,
             Exit::Fixable => 8,
+            Exit::Differs => 9,
         }
     }
 
@@ -58,6 +61,7 @@ impl Exit {
             Exit::Denied => "the token is missing, unknown, or may not do this",
             Exit::Missing => "`anima doctor` found that something is missing",
             Exit::Fixable => "what forbids the upgrade can be mended by `anima elevate fix`",
+            Exit::Differs => "`anima key audit` found signatures that only the journal or only the master knows",
         }
     }
 

@@ -7,7 +7,8 @@ use anima_types::{
     build_plan::{BuildPlan, CreateBuildPlan},
     event::Event,
     id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, TaskId, TokenId},
-    key::{CreateKey, Key},
+    key::{CreateKey, Key, KeyDetail, RevokeKey, RotateKey},
+    key_policy::Policy,
     node::{DrainNode, Node},
     package::{PackageDetail, PackageSummary},
     platform::Platform,
@@ -17,6 +18,7 @@ use anima_types::{
     repository::{Attachment, Repository, RepositoryPackage, Snapshot},
     repository_diff::{self, RepositoryDiff},
     retention::{Collection, Pin, RepositorySettings},
+    signature::{self, Approve, Record, SignFile},
     task::Task,
     token::{CreateToken, CreatedToken, Token, Whoami},
     why::Why,
@@ -32,6 +34,9 @@ use crate::{
 
 /// No query.
 const NONE: &[(&str, &str); 0] = &[];
+
+/// A signature, or a text with one around it, is at most so long.
+const MAX_SMALL_BYTES: u64 = 4 << 20;
 
 /// A package's header is at most so long: RPM's own bound.
 const MAX_HEADER_BYTES: u64 = 256 * 1024 * 1024;
@@ -107,6 +112,14 @@ impl Client {
         let what = call.what.clone();
         let response = self.send(call).await?;
         self.read(&what, response, MAX_HEADER_BYTES).await
+    }
+
+    /// Returns a small artifact.
+    pub async fn artifact(&self, sha256: Sha256) -> Result<Bytes, Error> {
+        let call = self.call(Method::GET, &format!("api/v1/artifacts/{sha256}"));
+        let what = call.what.clone();
+        let response = self.send(call).await?;
+        self.read(&what, response, MAX_SMALL_BYTES).await
     }
 
     /// Returns the whole address of an artifact.
@@ -311,9 +324,48 @@ impl Client {
         self.get("api/v1/keys", NONE).await
     }
 
-    /// Returns a key.
-    pub async fn key(&self, key: KeyId) -> Result<Option<Key>, Error> {
-        Ok(self.keys().await?.into_iter().find(|other| other.id == key))
+    /// Returns a key with what it is used for.
+    pub async fn key(&self, key: KeyId) -> Result<KeyDetail, Error> {
+        self.get(&format!("api/v1/keys/{key}"), NONE).await
+    }
+
+    /// Returns the public key that files of packages are signed by, as PEM.
+    pub async fn file_key(&self, key: KeyId) -> Result<String, Error> {
+        let call = self.call(Method::GET, &format!("api/v1/keys/{key}/files.pem"));
+        let what = call.what.clone();
+        let response = self.send(call).await?;
+        let bytes = self.read(&what, response, MAX_SMALL_BYTES).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Gives a product another key.
+    pub async fn rotate_key(&self, product: &str, wanted: &RotateKey) -> Result<Key, Error> {
+        self.post(&format!("api/v1/products/{}/key", segment(product)), wanted).await
+    }
+
+    /// Takes a key out of trust.
+    pub async fn revoke_key(&self, key: KeyId, wanted: &RevokeKey) -> Result<Key, Error> {
+        self.post(&format!("api/v1/keys/{key}/revoke"), wanted).await
+    }
+
+    /// Says what a key may sign.
+    pub async fn set_key_policy(&self, key: KeyId, policy: &Policy) -> Result<Key, Error> {
+        self.put_json(&format!("api/v1/keys/{key}/policy"), policy).await
+    }
+
+    /// Returns signatures by a key after a number, in the order in which they came; none where there are no more.
+    pub async fn key_signatures(&self, key: KeyId, after: i64) -> Result<Vec<Record>, Error> {
+        self.get(&format!("api/v1/keys/{key}/signatures"), &signature::ListQuery { after }).await
+    }
+
+    /// Asks for a small file to be signed with a product's key.
+    pub async fn sign_file(&self, product: &str, wanted: &SignFile) -> Result<Task, Error> {
+        self.post(&format!("api/v1/products/{}/signed-files", segment(product)), wanted).await
+    }
+
+    /// Approves that a sign task signs.
+    pub async fn approve_task(&self, task: TaskId, said: &Approve) -> Result<Task, Error> {
+        self.post(&format!("api/v1/tasks/{task}/approve"), said).await
     }
 
     /// Asks the Sign Server for a key.

@@ -125,6 +125,12 @@ impl Client {
         self.read_json(format!("POST /{path}"), response).await
     }
 
+    /// Puts something in the place of what was there, which may be done again; reads the answer.
+    pub(crate) async fn put_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let response = self.once_connected(|| self.call(Method::PUT, path).limited(CALL_TIMEOUT).json(body)).await?;
+        self.read_json(format!("PUT /{path}"), response).await
+    }
+
     /// As [`Client::post`], without a body, and whatever the answer says is not read.
     pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Error> {
         self.once_connected(|| self.call(method.clone(), path).limited(CALL_TIMEOUT)).await.map(drop)

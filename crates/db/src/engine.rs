@@ -134,6 +134,7 @@ impl Address {
             one(6, "publishing", include_str!("../migrations/0006_publishing.sql")),
             one(7, "retention", include_str!("../migrations/0007_retention.sql")),
             one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
+            one(9, "keys", include_str!("../migrations/0009_keys.sql")),
         ])
     }
 

@@ -177,6 +177,7 @@ pub async fn drop_unnamed(
         }
         for sql in [
             "DELETE FROM signed_package WHERE sha256 = $1 OR signed = $1",
+            "DELETE FROM package_state WHERE sha256 = $1",
             "DELETE FROM package WHERE sha256 = $1",
             "DELETE FROM artifact WHERE sha256 = $1",
         ] {

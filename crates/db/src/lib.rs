@@ -27,6 +27,7 @@ pub mod product;
 pub mod push;
 pub mod release;
 pub mod repository;
+pub mod signature;
 pub mod snapshot;
 pub mod source;
 pub mod task;

@@ -31,6 +31,30 @@ pub async fn insert(write: &mut Write, product: &CreateProduct, key: KeyId) -> R
     .map_err(|error| Error::taken(error, "product", &product.name))?;
     let message = format!("Product {} was made.", product.name);
     event::record(write, NewEvent { noun: "product", verb: "created", message, ..NewEvent::default() }).await?;
+    insert_key(write, &product.name, key).await
+}
+
+/// Writes that a product is signed with another key from now on.
+pub async fn set_key(write: &mut Write, product: &str, key: KeyId, message: &str) -> Result<()> {
+    sqlx::query("UPDATE product SET key_id = $2 WHERE name = $1")
+        .bind(product)
+        .bind(key.0)
+        .execute(&mut **write)
+        .await?;
+    let message = message.to_string();
+    event::record(write, NewEvent { noun: "product", verb: "key", message, ..NewEvent::default() }).await?;
+    insert_key(write, product, key).await
+}
+
+async fn insert_key(write: &mut Write, product: &str, key: KeyId) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO product_key (product, key_id, since) VALUES ($1, $2, $3) ON CONFLICT (product, key_id) DO NOTHING",
+    )
+    .bind(product)
+    .bind(key.0)
+    .bind(write.now.0)
+    .execute(&mut **write)
+    .await?;
     Ok(())
 }
 

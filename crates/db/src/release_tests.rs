@@ -8,7 +8,7 @@ use anima_types::{
     Arch, Sha256,
     artifact::Kind,
     gate::{Answer, Gate, Level},
-    key::{Algorithm, CreateKey},
+    key::Algorithm,
     lease::{Claim, Condition},
     permission::Role,
     product::CreateProduct,
@@ -17,8 +17,8 @@ use anima_types::{
 };
 
 async fn key(write: &mut Write) -> anima_types::id::KeyId {
-    let key = CreateKey { name: "seed-1".into(), algorithm: Algorithm::Rsa4096, user_id: "Seed".into() };
-    key::insert(write, &key).await.unwrap()
+    let key = testing::key("seed-1", Algorithm::Rsa4096);
+    key::insert(write, &key, &Default::default()).await.unwrap()
 }
 
 fn a_product() -> CreateProduct {
@@ -100,11 +100,17 @@ async fn a_key_is_made_once() {
     let mut write = scratch.write().await;
     let id = key(&mut write).await;
 
-    key::made(&mut write, id, "ABCD", "armour").await.unwrap();
+    let made = |fingerprint: &str| key::Made {
+        fingerprint: fingerprint.into(),
+        public_key: "armour".into(),
+        file_key: None,
+        expires_at: None,
+    };
+    key::made(&mut write, id, &made("ABCD")).await.unwrap();
 
     assert_eq!(key::get(&mut write, id).await.unwrap().fingerprint.as_deref(), Some("ABCD"));
     assert_eq!(key::find(&mut write, "seed-1").await.unwrap().unwrap().id, id);
-    assert!(matches!(key::made(&mut write, id, "EF01", "armour").await, Err(Error::Conflict { .. })));
+    assert!(matches!(key::made(&mut write, id, &made("EF01")).await, Err(Error::Transition { .. })));
 }
 
 #[tokio::test]

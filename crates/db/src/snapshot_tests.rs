@@ -3,12 +3,7 @@ use crate::{
     Error, artifact, key, product, release, repository,
     testing::{self, Scratch},
 };
-use anima_types::{
-    Arch,
-    key::{Algorithm, CreateKey},
-    product::CreateProduct,
-    repository::Kind,
-};
+use anima_types::{Arch, key::Algorithm, product::CreateProduct, repository::Kind};
 
 struct World {
     repository: RepositoryId,
@@ -16,8 +11,8 @@ struct World {
 }
 
 async fn world(write: &mut Write) -> World {
-    let key = CreateKey { name: "seed-1".into(), algorithm: Algorithm::Ed25519, user_id: "Seed".into() };
-    let key = key::insert(write, &key).await.unwrap();
+    let key = testing::key("seed-1", Algorithm::Ed25519);
+    let key = key::insert(write, &key, &Default::default()).await.unwrap();
     let product = CreateProduct {
         name: "seed-1".into(),
         title: "Seed".into(),

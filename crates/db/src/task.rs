@@ -23,6 +23,10 @@ pub enum Subject {
     Packages,
     /// The metadata of a release's repositories.
     Metadata,
+    /// That a key is revoked.
+    Revocation,
+    /// A file that a person brought.
+    File,
 }
 
 /// A row.
@@ -103,17 +107,23 @@ pub struct Ended {
 }
 
 impl Subject {
+    /// All of them.
+    pub const ALL: [Subject; 5] =
+        [Subject::Key, Subject::Packages, Subject::Metadata, Subject::Revocation, Subject::File];
+
     /// Returns the word in the table.
     pub const fn name(self) -> &'static str {
         match self {
             Subject::Key => "key",
             Subject::Packages => "packages",
             Subject::Metadata => "metadata",
+            Subject::Revocation => "revocation",
+            Subject::File => "file",
         }
     }
 
     fn from_name(name: &str) -> Option<Subject> {
-        [Subject::Key, Subject::Packages, Subject::Metadata].into_iter().find(|subject| subject.name() == name)
+        Subject::ALL.into_iter().find(|subject| subject.name() == name)
     }
 }
 
@@ -165,10 +175,17 @@ pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Resu
     list(sqlx::query("SELECT * FROM task WHERE release_id = $1 ORDER BY id").bind(release.0), connection).await
 }
 
-/// Returns the tasks that make a key, in the order in which they were made.
-pub async fn of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<Task>> {
+/// Returns the tasks that make a key, or that revoke it, in the order in which they were made.
+pub async fn of_key(connection: &mut Connection, key: KeyId, subject: Subject) -> Result<Vec<Task>> {
     let query = sqlx::query("SELECT * FROM task WHERE key_id = $1 AND subject = $2 ORDER BY id");
-    list(query.bind(key.0).bind(Subject::Key.name()), connection).await
+    list(query.bind(key.0).bind(subject.name()), connection).await
+}
+
+/// Returns the sign tasks of a key that are not ended.
+pub async fn open_of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<Task>> {
+    let query = sqlx::query("SELECT * FROM task WHERE key_id = $1 AND status IN ($2, $3, $4) ORDER BY id").bind(key.0);
+    let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
+    list(query, connection).await
 }
 
 /// Returns the tasks that nodes hold.

@@ -3,6 +3,7 @@
 use anima_types::{
     Arch, Timestamp,
     id::{BuildId, TaskId},
+    key::{Algorithm, CreateKey, Options},
     task::Kind,
 };
 use tempfile::TempDir;
@@ -36,6 +37,10 @@ impl Scratch {
     pub(crate) async fn write_at(&self, secs: i64) -> Write {
         self.db.write(Timestamp(0).plus_secs(secs), "tester").await.unwrap()
     }
+}
+
+pub(crate) fn key(name: &str, algorithm: Algorithm) -> CreateKey {
+    CreateKey { name: name.into(), algorithm, user_id: "Seed".into(), options: Options::default() }
 }
 
 pub(crate) async fn build(write: &mut Write) -> BuildId {

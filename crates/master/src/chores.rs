@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::lease::expire_once;
 
-use crate::{app::App, build, error::ApiResult, garbage, lease, release};
+use crate::{app::App, build, error::ApiResult, garbage, key, lease, release, signing};
+
+pub use crate::key::expire_once as expire_keys_once;
 
 /// Leases end at most this late.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,6 +20,8 @@ const SHARED_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
 /// Garbage is of no hurry: what goes has been of no use for a day at least.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+/// Keys expire at most this late; who signs looks at the moment itself.
+const KEY_INTERVAL: Duration = Duration::from_secs(60);
 /// What failed by the database's fault is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -29,7 +33,10 @@ pub async fn advance_once(app: &App) -> ApiResult<bool> {
         due.builds.extend(anima_db::build::list_open(&mut read).await?);
         due.releases.extend(anima_db::release::list_open(&mut read).await?.into_iter().map(|release| release.id));
     }
-    let any = !due.builds.is_empty() || !due.releases.is_empty();
+    let mut any = !due.builds.is_empty() || !due.releases.is_empty();
+    if due.everything {
+        any |= signing::file::advance_once(app).await?;
+    }
     for &id in &due.builds {
         if let Err(error) = build::advance::advance_once(app, id).await {
             tracing::error!(build = id.0, "build {id} could not be moved on: {}", error.body.message);
@@ -61,7 +68,17 @@ pub async fn close_gathered_once(app: &App, now: Timestamp) -> ApiResult<Option<
 
 /// Runs all chores until `shutdown`.
 pub async fn run(app: App, shutdown: CancellationToken) {
-    let all = async { tokio::join!(advance(&app), gather(&app), expire(&app), retry(&app), look(&app), collect(&app)) };
+    let all = async {
+        tokio::join!(
+            advance(&app),
+            gather(&app),
+            expire(&app),
+            expire_keys(&app),
+            retry(&app),
+            look(&app),
+            collect(&app)
+        )
+    };
     tokio::select! {
         _ = all => {}
         () = shutdown.cancelled() => {}
@@ -103,6 +120,15 @@ async fn expire(app: &App) {
         if let Err(error) = lease::expire_once(app, app.now()).await {
             tracing::error!("leases could not be looked at: {}", error.body.message);
         }
+    }
+}
+
+async fn expire_keys(app: &App) {
+    loop {
+        if let Err(error) = key::expire_once(app, app.now()).await {
+            tracing::error!("keys could not be looked at: {}", error.body.message);
+        }
+        tokio::time::sleep(KEY_INTERVAL).await;
     }
 }
 

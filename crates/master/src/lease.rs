@@ -28,8 +28,9 @@ use crate::{
     app::App,
     auth::{self, Caller},
     error::{ApiError, ApiResult, Json, Path, Query},
-    noarch, node, report,
+    key, noarch, node, report,
     route::Route,
+    signing,
     task::is_due,
     work,
 };
@@ -131,10 +132,17 @@ async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
     // A look first: writers wait for one another.
     let mut read = app.db.read().await?;
     let offered = node::offered(&mut read, app.now(), claim).await?;
-    if anima_db::task_queue::find_ready(&mut read, &claim.kinds, &offered).await?.is_none() {
+    let found = anima_db::task_queue::find_ready(&mut read, &claim.kinds, &offered).await?;
+    if found.is_none() {
         return Ok(None);
     }
     drop(read);
+    if let Some(task) = found.filter(|task| task.about.kind == Kind::Sign)
+        && let Err(error) = signing::work::prepare(app, &task).await
+    {
+        // Whoever takes it out finds the same, and says so of the task.
+        tracing::warn!(task = task.id.0, "task {} could not be prepared: {}", task.id, error.body.message);
+    }
     let now = app.now();
     let mut write = app.db.write(now, &claim.node).await?;
     let Some(task) = anima_db::task_queue::find_ready(&mut write, &claim.kinds, &offered).await? else {
@@ -269,7 +277,7 @@ async fn end(
     write.commit().await?;
     app.log_grew.send(id).ok();
     is_due(&app, &task);
-    report::tell_key(&app, &task);
+    key::tell(&app, &task);
     Ok(())
 }
 

@@ -96,6 +96,7 @@ pub fn routes() -> Vec<Route> {
         package::routes(),
         node::routes(),
         key::routes(),
+        signing::file::routes(),
         token::routes(),
         event::routes(),
         repo_files::routes(),

@@ -1,5 +1,7 @@
 //! Package files in the store: what their headers say is read once, when they come, and kept in the database.
 
+use std::path::Path;
+
 use anima_db::package::Package;
 use anima_repodata::{PublishedFile, render};
 use anima_rpm_file::{PackageInfo, PublicKey};
@@ -46,25 +48,74 @@ fn source_name(info: &PackageInfo) -> String {
     parts.next().unwrap_or(&info.nevra.name).to_string()
 }
 
-/// Puts a signature into a copy of a package, verifies that copy, stores it, and returns what it is.
-pub async fn sign(app: &App, sha256: Sha256, signature_hex: &str, key: &PublicKey) -> ApiResult<Package> {
-    let bad = |what: String| ApiError::unprocessable("bad_signature", what);
-    let signature =
-        hex::decode(signature_hex).map_err(|error| bad(format!("the signature is not hexadecimal: {error}")))?;
-    let (input, key) = (app.store.path(sha256), key.clone());
-    let folder = app.config.data.join("signing");
+/// What a package is signed with, as the Sign Server gave it.
+#[derive(Clone, Debug, Default)]
+pub struct Signatures {
+    /// The signature packet over the header, in hexadecimal.
+    pub header: String,
+    /// The one over header and payload.
+    pub header_and_payload: Option<String>,
+    /// A line for each file.
+    pub files: Option<String>,
+}
+
+/// The public keys that a package's signatures have to be by.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Of the package itself.
+    pub package: PublicKey,
+    /// Of its files.
+    pub files: Option<PublicKey>,
+}
+
+/// Puts signatures into a copy of a package, verifies that copy with the public keys, stores it, and returns what it is.
+pub async fn sign(app: &App, sha256: Sha256, signatures: Signatures, keys: &Keys) -> ApiResult<Package> {
+    let (input, keys, folder) = (app.store.path(sha256), keys.clone(), app.config.data.join("signing"));
     let signed = blocking(move || {
-        let wrong = |error: anima_rpm_file::Error| bad(format!("could not sign {sha256}: {error}"));
         std::fs::create_dir_all(&folder).map_err(ApiError::internal)?;
         let output = tempfile::Builder::new().prefix("signed-").tempfile_in(&folder).map_err(ApiError::internal)?;
-        anima_rpm_file::install_signature(&input, output.path(), &signature).map_err(wrong)?;
-        anima_rpm_file::verify(output.path(), &key).map_err(wrong)?;
+        install(&input, output.path(), &signatures, &keys)
+            .map_err(|reason| ApiError::unprocessable("bad_signature", format!("could not sign {sha256}: {reason}")))?;
         Ok(output)
     })
     .await?;
     let file = tokio::fs::File::open(signed.path()).await.map_err(ApiError::internal)?;
     let stored = app.store.put_reader(None, u64::MAX, file).await?;
     read(app, stored.sha256).await
+}
+
+fn install(input: &Path, output: &Path, signatures: &Signatures, keys: &Keys) -> Result<(), String> {
+    let unhex = |text: &str| hex::decode(text).map_err(|error| format!("a signature is not hexadecimal: {error}"));
+    let header = unhex(&signatures.header)?;
+    let header_and_payload = signatures.header_and_payload.as_deref().map(unhex).transpose()?;
+    let files = signatures.files.as_deref().map(|lines| lines.split('\n').map(str::to_string).collect::<Vec<_>>());
+    // A package without files has no lines.
+    let files = files.filter(|lines| lines.len() > 1 || lines.iter().any(|line| !line.is_empty()));
+    let parts = anima_rpm_file::Signatures {
+        header: &header,
+        header_and_payload: header_and_payload.as_deref(),
+        files: files.as_deref(),
+    };
+    anima_rpm_file::install_signatures(input, output, &parts).map_err(|error| error.to_string())?;
+    let verified = anima_rpm_file::verify(output, &keys.package).map_err(|error| error.to_string())?;
+    if verified.has_payload_signature != header_and_payload.is_some() {
+        return Err("its signature over header and payload is not there".to_string());
+    }
+    match &keys.files {
+        Some(key) if files.is_some() => anima_rpm_file::verify_files(output, key).map_err(|error| error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Returns what SHA-256 remembers of a package's header and payload, and the digest of both.
+pub async fn digest_state(app: &App, sha256: Sha256) -> ApiResult<(String, Sha256)> {
+    let path = app.store.path(sha256);
+    blocking(move || {
+        let state = anima_rpm_file::digest_state(&path)
+            .map_err(|error| ApiError::unprocessable("bad_package", error.to_string()))?;
+        Ok((state.to_hex(), Sha256(state.finish())))
+    })
+    .await
 }
 
 /// Runs work that blocks outside of the async threads.

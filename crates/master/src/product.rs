@@ -2,7 +2,8 @@
 
 use anima_db::Write;
 use anima_types::{
-    key::{Algorithm, CreateKey},
+    key::{Algorithm, CreateKey, Options},
+    key_policy::Policy,
     permission::Permission,
     platform::Platform,
     product::{CreateProduct, Product},
@@ -79,8 +80,16 @@ fn check(wanted: &CreateProduct) -> ApiResult<()> {
 /// Writes a product with its repositories, and asks for its key.
 async fn make(write: &mut Write, wanted: &CreateProduct) -> ApiResult<()> {
     let user_id = format!("{} <{}@anima.invalid>", wanted.title, wanted.name);
-    let key = CreateKey { name: wanted.name.clone(), algorithm: Algorithm::Ed25519, user_id };
-    let key = key::ask(write, &key).await?;
+    let key = CreateKey {
+        name: wanted.name.to_ascii_lowercase(),
+        algorithm: Algorithm::Ed25519,
+        user_id,
+        options: Options::default(),
+    };
+    key::check(&key)?;
+    // A key that is made for a product signs for it and for no other.
+    let policy = Policy { products: vec![wanted.name.clone()], ..Policy::default() };
+    let key = key::ask(write, &key, &policy).await?;
     anima_db::product::insert(write, wanted, key).await?;
     for name in &wanted.repositories {
         for &arch in &wanted.architectures {

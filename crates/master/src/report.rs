@@ -1,10 +1,11 @@
 //! What a node's report means: it is checked against what the task was, what came is read and stored, and then one
 //! transaction ends the task.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{
     Write,
+    key::Made,
     package::Package,
     task::{Ended, Subject, Task},
 };
@@ -12,14 +13,19 @@ use anima_rpm_file::PublicKey;
 use anima_types::{
     Sha256, artifact,
     id::KeyId,
+    key::Key,
+    signature::{Form, Kind as Signed},
     task::{Event, Kind},
-    work::{Failure, Outcome, PhaseTime, PublishOutcome, PublishedRepository, SignOutcome, Signature, Verdict},
+    work::{
+        Failure, Outcome, PhaseTime, PublishOutcome, PublishedRepository, SignItem, SignOutcome, Signature, Verdict,
+    },
 };
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    package_file,
+    key, package_file, signing,
 };
 
 /// A report that can be written down.
@@ -31,7 +37,9 @@ pub struct Accepted {
     pub result: Option<Outcome>,
     signed: Vec<(Sha256, Package, u64)>,
     signature_files: Vec<(String, Sha256, u64)>,
-    key: Option<(KeyId, String, String)>,
+    records: Vec<anima_db::signature::New>,
+    key: Option<(KeyId, Made)>,
+    revoked: Option<(KeyId, String)>,
 }
 
 impl Accepted {
@@ -42,8 +50,9 @@ impl Accepted {
     }
 
     fn new(event: Event, why: String) -> Accepted {
-        let (signed, signature_files) = (Vec::new(), Vec::new());
-        Accepted { event, why, failure: None, result: None, signed, signature_files, key: None }
+        let (signed, signature_files, records) = (Vec::new(), Vec::new(), Vec::new());
+        let (failure, result, key, revoked) = (None, None, None, None);
+        Accepted { event, why, failure, result, signed, signature_files, records, key, revoked }
     }
 
     fn succeeded(why: impl Into<String>, outcome: Outcome) -> Accepted {
@@ -130,74 +139,151 @@ fn judged(verdicts: Vec<Verdict>) -> Accepted {
 }
 
 async fn signed(app: &App, task: &Task, outcome: SignOutcome) -> ApiResult<Accepted> {
+    let mut read = app.db.read().await?;
+    let key = signing::work::key_of(&mut read, task).await?;
     match (task.about.subject, &outcome) {
-        (Some(Subject::Key), SignOutcome::Key { fingerprint, public_key }) => {
-            made_key(task, fingerprint, public_key, &outcome)
+        (Some(Subject::Key), SignOutcome::Key { .. }) => {
+            let made = key::accept(&key, &outcome)?;
+            let accepted = Accepted::succeeded(format!("Key {} is made.", made.fingerprint), Outcome::Sign(outcome));
+            Ok(Accepted { key: Some((key.id, made)), ..accepted })
         }
-        (Some(Subject::Packages), SignOutcome::Signatures(signatures)) => {
-            let key = public_key(app, task).await?;
-            let mut accepted = Accepted::succeeded(
-                format!("{} packages are signed.", signatures.len()),
-                Outcome::Sign(outcome.clone()),
-            );
-            for signature in signatures {
-                let package = package_file::sign(app, signature.artifact, &signature.signature, &key).await?;
-                let size_bytes = app.store.size(package.sha256).await?;
-                accepted.signed.push((signature.artifact, package, size_bytes));
+        (Some(Subject::Revocation), SignOutcome::Revoked { public_key }) => {
+            let revoked = Some((key.id, public_key.clone()));
+            let why = format!("The public key of {} says that it is revoked.", key.key.name);
+            Ok(Accepted { revoked, ..Accepted::succeeded(why, Outcome::Sign(outcome)) })
+        }
+        (Some(Subject::Packages | Subject::Metadata | Subject::File), SignOutcome::Signatures(signatures)) => {
+            let items = signing::work::items(app, &mut read, task, &key).await?;
+            drop(read);
+            let signatures = Given::new(&items, signatures)?;
+            let why = format!("{} signatures are made.", items.len());
+            let mut accepted = Accepted::succeeded(why, Outcome::Sign(outcome.clone()));
+            accepted.records = items.iter().filter_map(record).collect();
+            match task.about.subject {
+                Some(Subject::Packages) => signed_packages(app, &key, &items, &signatures, &mut accepted).await?,
+                _ => signed_files(app, &key, &items, &signatures, &mut accepted).await?,
             }
             Ok(accepted)
-        }
-        (Some(Subject::Metadata), SignOutcome::Signatures(signatures)) => {
-            signed_metadata(app, task, signatures, &outcome).await
         }
         _ => Err(ApiError::unprocessable("wrong_outcome", format!("task {} asked for something else", task.id))),
     }
 }
 
-fn made_key(task: &Task, fingerprint: &str, public_key: &str, outcome: &SignOutcome) -> ApiResult<Accepted> {
-    let bad = |why: String| ApiError::unprocessable("bad_key", why);
-    let key = PublicKey::from_armoured(public_key).map_err(|error| bad(error.to_string()))?;
-    if !key.fingerprint().eq_ignore_ascii_case(fingerprint) {
-        return Err(bad(format!("the key's fingerprint is {}, the report says {fingerprint}", key.fingerprint())));
+/// The signatures that a report has, by what they are of.
+struct Given<'a>(BTreeMap<(Sha256, Form), &'a str>);
+
+impl<'a> Given<'a> {
+    /// Refuses a report in which one is missing. What was signed meanwhile by another task may stand in it, too.
+    fn new(items: &[SignItem], signatures: &'a [Signature]) -> ApiResult<Given<'a>> {
+        let given = signatures.iter().map(|one| ((one.artifact, one.form), one.signature.as_str())).collect();
+        let given = Given(given);
+        match items.iter().find(|item| given.get(item.artifact, item.form).is_none()) {
+            None => Ok(given),
+            Some(item) => {
+                let message = format!("the report has no {} signature of {}", item.form.name(), item.artifact);
+                Err(ApiError::unprocessable("missing_signature", message))
+            }
+        }
     }
-    let id = task.about.key.ok_or_else(|| ApiError::internal("a task that makes a key has none"))?;
-    let accepted = Accepted::succeeded(format!("Key {fingerprint} is made."), Outcome::Sign(outcome.clone()));
-    Ok(Accepted { key: Some((id, fingerprint.to_uppercase(), public_key.to_string())), ..accepted })
+
+    fn get(&self, artifact: Sha256, form: Form) -> Option<&'a str> {
+        self.0.get(&(artifact, form)).copied()
+    }
 }
 
-async fn signed_metadata(
+fn record(item: &SignItem) -> Option<anima_db::signature::New> {
+    let account = item.account.as_ref()?;
+    Some(anima_db::signature::New {
+        artifact: item.artifact,
+        kind: account.kind,
+        form: item.form,
+        name: account.name.clone(),
+        bytes_sha256: item.bytes_sha256,
+    })
+}
+
+/// Puts the signatures into the packages, several at once: each is copied, hashed and verified.
+async fn signed_packages(
     app: &App,
-    task: &Task,
-    signatures: &[Signature],
-    outcome: &SignOutcome,
-) -> ApiResult<Accepted> {
-    let key = public_key(app, task).await?;
-    let mut accepted =
-        Accepted::succeeded(format!("{} repositories are signed.", signatures.len()), Outcome::Sign(outcome.clone()));
-    for signature in signatures {
-        let bytes = app.store.get_bytes(signature.artifact, MAX_REPOMD_BYTES).await?;
-        key.verify_armoured(&bytes, &signature.signature)
-            .map_err(|error| ApiError::unprocessable("bad_signature", format!("of {}: {error}", signature.artifact)))?;
-        let stored = app.store.put_bytes(signature.signature.clone().into_bytes()).await?;
-        accepted.signature_files.push((
-            format!("{}.asc", signature.artifact),
-            stored.sha256,
-            signature.signature.len() as u64,
-        ));
-    }
-    Ok(accepted)
+    key: &Key,
+    items: &[SignItem],
+    signatures: &Given<'_>,
+    accepted: &mut Accepted,
+) -> ApiResult<()> {
+    let keys = package_file::Keys {
+        package: public_key(key)?,
+        files: key.file_key.as_deref().map(PublicKey::from_armoured).transpose().map_err(ApiError::internal)?,
+    };
+    let text = |artifact, form| signatures.get(artifact, form).map(str::to_string);
+    let of_packages = items.iter().filter(|item| item.form == Form::RpmHeader).map(|item| {
+        let parts = package_file::Signatures {
+            header: text(item.artifact, Form::RpmHeader).unwrap_or_default(),
+            header_and_payload: text(item.artifact, Form::RpmPayload),
+            files: text(item.artifact, Form::RpmFiles),
+        };
+        signed_package(app.clone(), item.artifact, parts, keys.clone())
+    });
+    let of_packages = of_packages.collect::<Vec<_>>();
+    let at_once = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    accepted.signed = futures_util::stream::iter(of_packages).buffered(at_once).try_collect().await?;
+    Ok(())
 }
 
-/// `repomd.xml` names some ten files.
-const MAX_REPOMD_BYTES: u64 = 1 << 20;
+async fn signed_package(
+    app: App,
+    artifact: Sha256,
+    parts: package_file::Signatures,
+    keys: package_file::Keys,
+) -> ApiResult<(Sha256, Package, u64)> {
+    let package = package_file::sign(&app, artifact, parts, &keys).await?;
+    let size_bytes = app.store.size(package.sha256).await?;
+    Ok((artifact, package, size_bytes))
+}
 
-async fn public_key(app: &App, task: &Task) -> ApiResult<PublicKey> {
-    let id = task.about.key.ok_or_else(|| ApiError::internal("a sign task has no key"))?;
-    let mut read = app.db.read().await?;
-    let key = anima_db::key::get(&mut read, id).await?;
-    let text =
-        key.public_key.ok_or_else(|| ApiError::conflict("no_key", format!("key {} is not made yet", key.key.name)))?;
-    PublicKey::from_armoured(&text).map_err(ApiError::internal)
+/// Verifies the signatures of whole files, and stores them.
+async fn signed_files(
+    app: &App,
+    key: &Key,
+    items: &[SignItem],
+    signatures: &Given<'_>,
+    accepted: &mut Accepted,
+) -> ApiResult<()> {
+    let key = public_key(key)?;
+    for item in items {
+        let signature = signatures.get(item.artifact, item.form).unwrap_or_default();
+        let bytes = app.store.get_bytes(item.artifact, MAX_SIGNED_FILE_BYTES).await?;
+        check_file(&key, item.form, &bytes, signature)
+            .map_err(|error| ApiError::unprocessable("bad_signature", format!("of {}: {error}", item.artifact)))?;
+        let stored = app.store.put_bytes(signature.as_bytes().to_vec()).await?;
+        let kind = item.account.as_ref().map(|account| account.kind);
+        let name = match (&item.account, kind) {
+            (Some(account), Some(Signed::Checksum | Signed::Advisory)) => format!("{}.asc", account.name),
+            _ => format!("{}.asc", item.artifact),
+        };
+        accepted.signature_files.push((name, stored.sha256, signature.len() as u64));
+    }
+    Ok(())
+}
+
+fn check_file(key: &PublicKey, form: Form, bytes: &[u8], signature: &str) -> Result<(), String> {
+    if form != Form::Clear {
+        return key.verify_armoured(bytes, signature).map_err(|error| error.to_string());
+    }
+    let text = key.verify_clear(signature).map_err(|error| error.to_string())?;
+    let lines = |text: &str| text.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>();
+    match lines(&text) == lines(&String::from_utf8_lossy(bytes)) {
+        true => Ok(()),
+        false => Err("it is around another text".to_string()),
+    }
+}
+
+/// `repomd.xml` names some ten files; a list of checksums or an advisory is not longer.
+const MAX_SIGNED_FILE_BYTES: u64 = 1 << 20;
+
+fn public_key(key: &Key) -> ApiResult<PublicKey> {
+    let text = key.public_key.as_deref();
+    let text = text.ok_or_else(|| ApiError::conflict("no_key", format!("key {} is not made yet", key.key.name)))?;
+    PublicKey::from_armoured(text).map_err(ApiError::internal)
 }
 
 /// Ends the task with what was accepted.
@@ -208,7 +294,7 @@ pub async fn apply(
     phases: Vec<PhaseTime>,
     hash: String,
 ) -> ApiResult<()> {
-    let Accepted { event, why, failure, result, signed, signature_files, key } = accepted;
+    let Accepted { event, why, failure, result, signed, signature_files, records, key, revoked } = accepted;
     if let (Some(key), false) = (task.about.key, signed.is_empty()) {
         for (unsigned, package, size_bytes) in &signed {
             anima_db::artifact::insert(write, package.sha256, *size_bytes).await?;
@@ -220,17 +306,18 @@ pub async fn apply(
         anima_db::artifact::insert(write, *sha256, *size_bytes).await?;
         anima_db::artifact::link(write, task.id, *sha256, artifact::Kind::Signature, name).await?;
     }
-    if let Some((id, fingerprint, public_key)) = &key {
-        anima_db::key::made(write, *id, fingerprint, public_key).await?;
+    if let Some(key) = task.about.key {
+        for record in &records {
+            anima_db::signature::insert(write, key, task.id, record).await?;
+        }
+    }
+    if let Some((id, made)) = &key {
+        anima_db::key::made(write, *id, made).await?;
+    }
+    if let Some((id, public_key)) = &revoked {
+        key::accept_revocation(write, *id, public_key).await?;
     }
     let ended = Ended { phases, failure, result, report_hash: Some(hash) };
     anima_db::task::end(write, task, event, &why, &ended).await?;
     Ok(())
-}
-
-/// A key that was made lets all wait no longer that need it.
-pub fn tell_key(app: &App, task: &Task) {
-    if task.about.subject == Some(Subject::Key) {
-        app.everything_is_due();
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anima_db::{artifact, task_dependency};
+use anima_db::{artifact, task::Subject, task_dependency};
 use anima_types::{
     artifact::Artifact,
     id::TaskId,
@@ -19,6 +19,7 @@ use crate::{
     error::{ApiError, ApiResult, Json, Path},
     key, release,
     route::Route,
+    signing,
 };
 
 /// The routes.
@@ -121,6 +122,7 @@ async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller)
             build::reopen(&mut write, id, &caller.name).await?;
             restart_blocked(&mut write, id, &caller.name).await?;
         }
+        None if task.about.subject == Some(Subject::File) => signing::file::restarted(&mut write, id).await?,
         // A key is made for itself: no build or release moves its task on.
         None => {
             let task = anima_db::task::get(&mut write, id).await?;
@@ -129,6 +131,7 @@ async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller)
     }
     write.commit().await?;
     is_due(&app, &task);
+    app.everything_is_due();
     Ok(())
 }
 

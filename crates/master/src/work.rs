@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anima_db::{
-    Write,
-    package::Package,
-    task::{Subject, Task},
-};
+use anima_db::{Write, package::Package, task::Task};
 use anima_repodata::Part;
 use anima_types::{
     Arch, Sha256,
@@ -16,7 +12,7 @@ use anima_types::{
     task::{Kind, Status},
     work::{
         BuildWork, FileRef, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange, PublishRepository,
-        PublishWork, RemovedPackage, SignForm, SignItem, SignWork, SrcOutcome, SrcWork, TestPackage, TestWork, Work,
+        PublishWork, RemovedPackage, SrcOutcome, SrcWork, TestPackage, TestWork, Work,
     },
 };
 
@@ -25,7 +21,7 @@ use crate::{
     error::{ApiError, ApiResult},
     noarch,
     package_file::location,
-    release,
+    release, signing,
 };
 
 /// What was built in the same build is preferred to what the platform has.
@@ -39,7 +35,7 @@ pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
         Kind::Src => src(app, write, task).await.map(Work::Src),
         Kind::Build => build(app, write, task).await.map(Work::Build),
         Kind::Test => test(app, write, task).await.map(Work::Test),
-        Kind::Sign => sign(app, write, task).await.map(Work::Sign),
+        Kind::Sign => signing::work::of(app, write, task).await.map(Work::Sign),
         Kind::Plan => plan(app, write, task).await.map(Work::Plan),
         Kind::Publish => publish(app, write, task).await.map(Work::Publish),
     }
@@ -85,51 +81,6 @@ async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> 
     }
     let inputs = inputs_with_build(app, write, &tasks, build, &platform, arch).await?;
     Ok(TestWork { build, packages, inputs, platform, arch })
-}
-
-async fn sign(app: &App, write: &mut Write, task: &Task) -> ApiResult<SignWork> {
-    let key = task.about.key.ok_or_else(|| ApiError::internal("a sign task has no key"))?;
-    let key = anima_db::key::get(write, key).await?;
-    if task.about.subject == Some(Subject::Key) {
-        return Ok(SignWork::CreateKey { key: key.id, wanted: key.key });
-    }
-    let fingerprint =
-        key.fingerprint.ok_or_else(|| ApiError::internal(format!("key {} is not made yet", key.key.name)))?;
-    let items = match task.about.subject {
-        Some(Subject::Packages) => package_items(app, write, build_of(task)?, key.id).await?,
-        _ => metadata_items(app, write, release_of(task)?).await?,
-    };
-    Ok(SignWork::Signatures { fingerprint, items })
-}
-
-/// Headers of all packages that have no signature by this key yet.
-async fn package_items(
-    app: &App,
-    write: &mut Write,
-    build: BuildId,
-    key: anima_types::id::KeyId,
-) -> ApiResult<Vec<SignItem>> {
-    let signed = anima_db::package::signed_of_build(write, build, key).await?;
-    let packages = anima_db::package::of_build(write, build).await?;
-    let mut items = BTreeMap::new();
-    for (_, package) in packages.into_iter().filter(|(_, package)| !signed.contains_key(&package.sha256)) {
-        let url = app.url(&format!("api/v1/artifacts/{}/header", package.sha256));
-        let item =
-            SignItem { artifact: package.sha256, form: SignForm::RpmHeader, url, bytes_sha256: package.header_sha256 };
-        items.insert(package.sha256, item);
-    }
-    Ok(items.into_values().collect())
-}
-
-async fn metadata_items(app: &App, write: &mut Write, release: ReleaseId) -> ApiResult<Vec<SignItem>> {
-    let row = anima_db::release::get(write, release).await?;
-    let published =
-        row.published.ok_or_else(|| ApiError::internal(format!("release {release} has no metadata yet")))?;
-    let item = |repomd: Sha256| {
-        let url = app.url(&format!("api/v1/artifacts/{repomd}"));
-        SignItem { artifact: repomd, form: SignForm::Detached, url, bytes_sha256: repomd }
-    };
-    Ok(published.repositories.iter().map(|repository| item(repository.repomd)).collect())
 }
 
 async fn plan(app: &App, write: &mut Write, task: &Task) -> ApiResult<PlanWork> {

@@ -13,7 +13,7 @@ use landlock::{
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-use crate::file;
+use crate::{file, wipe};
 
 /// The newest rules that this program knows; an older kernel keeps those that it has.
 const LANDLOCK: ABI = ABI::V5;
@@ -96,12 +96,20 @@ pub struct Confined {
     pub is_locked: bool,
 }
 
-/// Confines this process for good to `data` and what it may read besides.
-pub fn confine(data: &Path, also_readable: &[&Path]) -> Result<Confined, Error> {
-    file::make_private_dir(data)?;
+/// Lets this process leave nothing of what is in its memory: no image, nothing in the swap (if the limit of locked memory
+/// allows that, which is returned), nothing in what it gives back.
+pub fn shield() -> Result<bool, Error> {
+    wipe::begin();
     leave_no_image()?;
-    let is_locked = lock_memory()?;
-    let has_landlock = restrict_files(data, also_readable)?;
+    lock_memory()
+}
+
+/// Confines this process for good to `data`, what it may read besides, and what the modules of its tokens use. All memory
+/// that it gives back is overwritten from now on.
+pub fn confine(data: &Path, also_readable: &[&Path], of_tokens: &[&Path]) -> Result<Confined, Error> {
+    file::make_private_dir(data)?;
+    let is_locked = shield()?;
+    let has_landlock = restrict_files(data, also_readable, of_tokens)?;
     let has_seccomp = restrict_calls()?;
     Ok(Confined { has_landlock, has_seccomp, is_locked })
 }
@@ -124,7 +132,7 @@ fn lock_memory() -> Result<bool, Error> {
     }
 }
 
-fn restrict_files(data: &Path, also_readable: &[&Path]) -> Result<bool, Error> {
+fn restrict_files(data: &Path, also_readable: &[&Path], of_tokens: &[&Path]) -> Result<bool, Error> {
     let (all, reading) = (AccessFs::from_all(LANDLOCK), AccessFs::from_read(LANDLOCK) & !AccessFs::Execute);
     let status: RestrictionStatus = Ruleset::default()
         .handle_access(all)?
@@ -134,6 +142,7 @@ fn restrict_files(data: &Path, also_readable: &[&Path]) -> Result<bool, Error> {
         .add_rules(path_beneath_rules(["/dev/urandom", "/dev/null"], reading))?
         .add_rules(path_beneath_rules(also_readable, reading))?
         .add_rules(path_beneath_rules([data], all & !AccessFs::Execute))?
+        .add_rules(path_beneath_rules(of_tokens, all & !AccessFs::Execute))?
         .restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }

@@ -34,6 +34,9 @@ pub(crate) fn refused(error: work::Error) -> Stop {
             ("bad_bytes", Some("The master's store or the way to it altered them; restart the task."))
         }
         work::Error::Form { .. } => ("bad_bytes", Some("This is a defect of the master, or an attack on it.")),
+        work::Error::Policy { .. } => {
+            ("refused_by_policy", Some("If it is to be signed, say so in policy.toml in the Sign Server's folder."))
+        }
         work::Error::Sign { .. } => ("not_signable", None),
         work::Error::Unverified { .. } => {
             ("bad_signature", Some("Check the memory and the processor of the Sign Server's machine."))
@@ -56,6 +59,12 @@ pub(crate) fn refused_by_keyring(error: keyring::Error) -> Stop {
         keyring::Error::Exists(_) => ("key_exists", Some("Ask for a key with another name.")),
         keyring::Error::File(error) if error.is_full() => {
             ("out_of_disk", Some("Make room in the Sign Server's data folder, then restart the task."))
+        }
+        keyring::Error::Ended { .. } => {
+            ("key_ended", Some("Give the product another key: `anima key rotate PRODUCT`."))
+        }
+        keyring::Error::Token(_) => {
+            ("token", Some("See that the token is there, and that its PIN and its module are right."))
         }
         keyring::Error::File(_) | keyring::Error::Key { .. } => {
             ("keyring", Some("See that the Sign Server may write in its data folder."))

@@ -1,7 +1,8 @@
 //! The Sign Server's life: claim a sign task, fetch what is to be signed, do [`crate::work`], report.
 
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -10,31 +11,39 @@ use anima_client::{
     Client,
     lease::{Context, Handler, Runner, Stop},
 };
+use anima_rpm_file::SigningKey;
 use anima_types::{
-    Timestamp,
+    Sha256, Timestamp,
     id::TaskId,
-    key::CreateKey,
+    key::{CreateKey, Revocation},
     lease::{Claim, Condition, Lease, MAX_WAIT_SECS},
+    signature::Form,
     task::Kind,
-    work::{Outcome, PhaseTime, SignForm, SignItem, SignOutcome, SignWork, Work},
+    work::{Outcome, PhaseTime, SignItem, SignOutcome, SignWork, Work},
 };
 use anyhow::Context as _;
+use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     failure::{failure, not_fetched, refused, refused_by_keyring},
     file,
     journal::Journal,
-    keyring::{self, Keyring},
-    passphrase,
+    keyring::Keyring,
+    passphrase::Secret,
+    policy::Policies,
+    token::Tokens,
     work::{self, Fetched, MAX_ITEM_BYTES, MAX_ITEMS},
 };
 
 /// Bytes of one task's items at most, all in memory at once: the headers of the largest builds together are below it.
 const MAX_TASK_BYTES: usize = 1 << 30;
 
+/// Headers that are fetched at once: the way to the master is waited for many times otherwise.
+const FETCHES: usize = 16;
+
 /// What the Sign Server is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// The node's name.
     pub name: String,
@@ -44,9 +53,34 @@ pub struct Config {
     pub master_url: String,
     /// The role's token.
     pub token: String,
-    /// The file with the keyring's passphrase, which its owner alone may read; `passphrase` in the data folder, made at
-    /// the first start, where nothing is said.
-    pub passphrase_file: Option<PathBuf>,
+    /// The keyring's passphrase.
+    pub passphrase: Secret,
+    /// The PIN of tokens; the passphrase where nothing is said.
+    pub pin: Option<Secret>,
+    /// Modules of tokens, loaded before the process was confined.
+    pub tokens: Tokens,
+}
+
+/// Where the keys are in the data folder.
+pub fn keys_folder(data: &Path) -> PathBuf {
+    data.join("keys")
+}
+
+/// Where the journal is in the data folder.
+pub fn journal_file(data: &Path) -> PathBuf {
+    data.join("journal.jsonl")
+}
+
+/// Opens the keyring in a data folder.
+pub fn open_keyring(data: &Path, passphrase: &Secret, pin: Option<&Secret>, tokens: Tokens) -> anyhow::Result<Keyring> {
+    file::make_private_dir(data)?;
+    let keys = keys_folder(data);
+    let passphrase = passphrase.read(&data.join("passphrase"), &keys)?;
+    let pin = match pin {
+        Some(pin) => pin.read(&data.join("pin"), &keys)?,
+        None => passphrase.clone(),
+    };
+    Ok(Keyring::open_with(&keys, passphrase, tokens.with_pin(pin))?)
 }
 
 /// Signs until `shutdown`. An error means that it cannot: the keyring does not open, or the token is wrong.
@@ -75,20 +109,18 @@ struct SignHandler {
 struct Safe {
     keyring: Keyring,
     journal: Journal,
+    /// The file with the policies, read again for each task: who edits it need not start anything anew.
+    policies: PathBuf,
 }
 
 impl SignHandler {
     fn open(config: &Config) -> anyhow::Result<SignHandler> {
-        file::make_private_dir(&config.data)?;
-        let keys = config.data.join("keys");
-        let passphrase = match &config.passphrase_file {
-            Some(path) => passphrase::read(path)?,
-            None => passphrase::read_or_make(&config.data.join("passphrase"), &keys)?,
-        };
-        let keyring = Keyring::open(&keys, passphrase)?;
-        let path = config.data.join("journal.jsonl");
+        let keyring = open_keyring(&config.data, &config.passphrase, config.pin.as_ref(), config.tokens.clone())?;
+        let path = journal_file(&config.data);
         let journal = Journal::open(&path).with_context(|| format!("could not open {}", path.display()))?;
-        Ok(SignHandler { safe: Arc::new(Mutex::new(Safe { keyring, journal })) })
+        let policies = config.data.join("policy.toml");
+        Policies::read(&policies)?;
+        Ok(SignHandler { safe: Arc::new(Mutex::new(Safe { keyring, journal, policies })) })
     }
 
     /// Does what needs a key, on a thread for work that blocks.
@@ -104,16 +136,36 @@ impl SignHandler {
 
     async fn create_key(&self, wanted: CreateKey, context: &Context) -> Result<SignOutcome, Stop> {
         let name = format!("key \"{}\" ({})", wanted.name, wanted.algorithm.name());
-        let (fingerprint, public_key) = self
+        let (fingerprint, public_key, file_key) = self
             .with_safe(move |safe| {
-                let key = safe.keyring.create(&wanted, now().epoch_secs() as u32).map_err(refused_by_keyring)?;
-                let public_key = key.to_armoured_public();
-                let public_key = public_key.map_err(|error| failure("internal", error.to_string(), None))?;
-                Ok((keyring::fingerprint(key), public_key))
+                let entry = safe.keyring.create(&wanted, now().epoch_secs() as u32).map_err(refused_by_keyring)?;
+                let armoured = |key: &SigningKey| {
+                    key.to_armoured_public().map_err(|error| failure("internal", error.to_string(), None))
+                };
+                let files = entry.files.as_ref().filter(|_| wanted.options.signs_files);
+                Ok((entry.fingerprint(), armoured(&entry.key)?, files.map(armoured).transpose()?))
             })
             .await?;
         context.log.line(format_args!("{name} has fingerprint {fingerprint}"));
-        Ok(SignOutcome::Key { fingerprint, public_key })
+        Ok(SignOutcome::Key { fingerprint, public_key, file_key })
+    }
+
+    async fn revoke(
+        &self,
+        fingerprint: String,
+        why: Revocation,
+        reason: String,
+        context: &Context,
+    ) -> Result<SignOutcome, Stop> {
+        let key = fingerprint.clone();
+        let public_key = self
+            .with_safe(move |safe| {
+                let now_secs = now().epoch_secs() as u32;
+                safe.keyring.revoke(&fingerprint, why, &reason, now_secs).map_err(refused_by_keyring)
+            })
+            .await?;
+        context.log.line(format_args!("key {key} is revoked, and signs nothing any more"));
+        Ok(SignOutcome::Revoked { public_key })
     }
 
     async fn sign(
@@ -131,7 +183,10 @@ impl SignHandler {
         let key = fingerprint.clone();
         let outcome = self
             .with_safe(move |safe| {
-                work::sign(&safe.keyring, &mut safe.journal, task, &fingerprint, &fetched, now()).map_err(refused)
+                let policies = Policies::read(&safe.policies);
+                let policies = policies.map_err(|error| failure("bad_policy", error.to_string(), None))?;
+                let Safe { keyring, journal, .. } = safe;
+                work::sign(keyring, journal, &policies, task, &fingerprint, &fetched, now()).map_err(refused)
             })
             .await?;
         lines.iter().for_each(|line| context.log.line(line));
@@ -145,6 +200,9 @@ impl Handler for SignHandler {
         let began = Instant::now();
         let outcome = match lease.work {
             Work::Sign(SignWork::CreateKey { wanted, .. }) => self.create_key(wanted, &context).await?,
+            Work::Sign(SignWork::Revoke { fingerprint, why, reason }) => {
+                self.revoke(fingerprint, why, reason, &context).await?
+            }
             Work::Sign(SignWork::Signatures { fingerprint, items }) => {
                 self.sign(lease.task, fingerprint, items, &context).await?
             }
@@ -158,26 +216,44 @@ impl Handler for SignHandler {
     }
 }
 
+/// Fetches what is to be signed, several at once, and each only once: a package may get more than one signature.
 async fn fetch(items: Vec<SignItem>, context: &Context) -> Result<Vec<Fetched>, Stop> {
-    let (mut fetched, mut total_bytes) = (Vec::with_capacity(items.len()), 0);
-    for item in items {
-        let bytes = context.client().fetch_bytes(&item.url, MAX_ITEM_BYTES as u64, &context.cancel).await;
-        let bytes = bytes.map_err(|error| not_fetched(item.artifact, error))?;
+    let needs = |item: &SignItem| item.form != Form::RpmPayload;
+    let place = |item: &SignItem| (item.bytes_sha256, (item.artifact, item.url.clone()));
+    let wanted: BTreeMap<Sha256, (Sha256, String)> = items.iter().filter(|item| needs(item)).map(place).collect();
+    let fetches = wanted.into_iter().map(|(bytes_sha256, (artifact, url))| async move {
+        let bytes = context.client().fetch_bytes(&url, MAX_ITEM_BYTES as u64, &context.cancel).await;
+        bytes.map(|bytes| (bytes_sha256, bytes)).map_err(|error| not_fetched(artifact, error))
+    });
+    let mut fetches = futures_util::stream::iter(fetches).buffered(FETCHES);
+    let (mut fetched, mut total_bytes) = (BTreeMap::new(), 0);
+    while let Some(one) = fetches.next().await {
+        let (wanted, bytes) = one?;
         total_bytes += bytes.len();
         if total_bytes > MAX_TASK_BYTES {
             let message = format!("could not sign more than {MAX_TASK_BYTES} bytes of headers in one task");
             return Err(failure("too_large", message, Some("Build fewer packages at once.")));
         }
-        fetched.push((item, bytes));
+        fetched.insert(wanted, bytes);
     }
-    Ok(fetched)
+    drop(fetches);
+    let bytes_of = |item: &SignItem| {
+        let bytes = if needs(item) { fetched.get(&item.bytes_sha256).cloned() } else { None };
+        bytes.unwrap_or_default()
+    };
+    let all = items.iter().map(bytes_of).collect::<Vec<_>>();
+    Ok(items.into_iter().zip(all).collect())
 }
 
 /// Returns the line of the task's log on one signature.
 fn signed_line(item: &SignItem) -> String {
+    let SignItem { artifact, bytes_sha256, .. } = item;
+    let name = item.account.as_ref().map_or("", |account| account.name.as_str());
     match item.form {
-        SignForm::RpmHeader => format!("signed package {} by its header {}", item.artifact, item.bytes_sha256),
-        SignForm::Detached => format!("signed file {}", item.artifact),
+        Form::RpmHeader => format!("signed package {name} ({artifact}) by its header {bytes_sha256}"),
+        Form::RpmPayload => format!("signed package {name} ({artifact}) by header and payload {bytes_sha256}"),
+        Form::RpmFiles => format!("signed the files of package {name} ({artifact})"),
+        Form::Detached | Form::Clear => format!("signed file {name} ({artifact})"),
     }
 }
 

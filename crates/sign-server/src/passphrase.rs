@@ -1,4 +1,5 @@
-//! The passphrase that the keys are encrypted with: in a file that its owner alone can read.
+//! The passphrase that the keys are encrypted with, and the PIN of tokens: in a file that its owner alone can read, or said
+//! by a person when the Sign Server is started.
 
 use std::{
     fs::{self, File},
@@ -48,6 +49,31 @@ pub enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] file::Error),
+}
+
+/// Where a passphrase comes from.
+#[derive(Clone)]
+pub enum Secret {
+    /// A file that its owner alone may read.
+    File(PathBuf),
+    /// A file in the Sign Server's own folder, which is made at the first start.
+    Made,
+    /// A person said it.
+    Said(Zeroizing<String>),
+}
+
+impl Secret {
+    /// Returns the passphrase; `made` is the file of [`Secret::Made`], which is not made anew for keys that are there.
+    pub fn read(&self, made: &Path, keys: &Path) -> Result<Zeroizing<String>, Error> {
+        match self {
+            Secret::File(path) => read(path),
+            Secret::Made => read_or_make(made, keys),
+            Secret::Said(text) if text.is_empty() => {
+                Err(Error::Unusable { path: "the answer".into(), reason: "it is empty" })
+            }
+            Secret::Said(text) => Ok(text.clone()),
+        }
+    }
 }
 
 /// Returns the passphrase in `path`, without the line's end.

@@ -44,7 +44,7 @@ fn confined(data: &Path) {
     fs::write(&passphrase, "secret").unwrap();
     let listening = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
 
-    let held = confine(data, &[&passphrase]).unwrap();
+    let held = confine(data, &[&passphrase], &[]).unwrap();
 
     // What it needs.
     fs::write(data.join("journal.jsonl"), "a line").unwrap();

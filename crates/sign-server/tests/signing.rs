@@ -8,14 +8,15 @@ mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use anima_rpm_file::{header_bytes, install_signature};
-use anima_sign_server::{Config, run};
+use anima_rpm_file::{PublicKey, header_bytes, header_nevra, install_signature};
+use anima_sign_server::{Config, passphrase::Secret, run, token::Tokens};
 use anima_types::{
     Sha256, Timestamp,
-    id::KeyId,
-    key::{Algorithm, CreateKey},
+    id::{KeyId, TaskId},
+    key::{Algorithm, CreateKey, Options, Revocation},
     lease::{End, Lease},
-    work::{Failure, Outcome, SignForm, SignItem, SignOutcome, SignWork, Signature, Work},
+    signature::{Account, Form, Kind, MadeBy},
+    work::{Failure, Outcome, SignItem, SignOutcome, SignWork, Signature, Work},
 };
 use master::{BOUND, Master, SECRET, TASK};
 use sha2::Digest;
@@ -48,7 +49,9 @@ fn config(master: &Master, data: &Path) -> Config {
         data: data.to_path_buf(),
         master_url: master.url(""),
         token: "node-token".into(),
-        passphrase_file: None,
+        passphrase: Secret::Made,
+        pin: None,
+        tokens: Tokens::default(),
     }
 }
 
@@ -66,11 +69,15 @@ async fn done(master: &Master, work: SignWork) -> End {
 }
 
 async fn create_key(master: &Master) -> (String, String) {
-    let wanted =
-        CreateKey { name: "seed-1".into(), algorithm: Algorithm::Ed25519, user_id: "Seed <seed@example.org>".into() };
+    let wanted = CreateKey {
+        name: "seed-1".into(),
+        algorithm: Algorithm::Ed25519,
+        user_id: "Seed <seed@example.org>".into(),
+        options: Options::default(),
+    };
     let end = done(master, SignWork::CreateKey { key: KeyId(1), wanted }).await;
     match end {
-        End::Succeeded(Outcome::Sign(SignOutcome::Key { fingerprint, public_key })) => (fingerprint, public_key),
+        End::Succeeded(Outcome::Sign(SignOutcome::Key { fingerprint, public_key, .. })) => (fingerprint, public_key),
         other => panic!("{other:?}"),
     }
 }
@@ -94,13 +101,27 @@ fn sha256(bytes: &[u8]) -> Sha256 {
 }
 
 /// Puts bytes on the master, and returns them as an item.
-fn item(master: &Master, name: &str, form: SignForm, bytes: &[u8]) -> SignItem {
+fn item(master: &Master, name: &str, form: Form, bytes: &[u8]) -> SignItem {
     let served = bytes.to_vec().into();
     master.change(|book| {
         book.files.insert(name.to_string(), served);
     });
     let url = master.url(&format!("files/{name}"));
-    SignItem { artifact: sha256(name.as_bytes()), form, url, bytes_sha256: sha256(bytes) }
+    let named = header_nevra(bytes).map_or(name.to_string(), |nevra| nevra.to_string());
+    let account = Account {
+        kind: if form.is_of_package() { Kind::Rpm } else { Kind::Repomd },
+        name: named,
+        product: "seed-1".into(),
+        platform: Some("seed-1".into()),
+        build: None,
+        release: None,
+        made_by: Some(MadeBy { task: TaskId(3), lease: 1, node: "b1".into() }),
+        is_green: true,
+        asked_by: None,
+        approved_by: Vec::new(),
+    };
+    let bytes_sha256 = sha256(bytes);
+    SignItem { artifact: sha256(name.as_bytes()), form, url, bytes_sha256, state: None, account: Some(account) }
 }
 
 #[tokio::test]
@@ -117,8 +138,8 @@ async fn rpm_and_gpg_accept_what_was_signed_also_after_a_restart() {
     let server = Server::start(&master, &dir.path().join("data"));
     let again = create_key(&master).await;
     let items = vec![
-        item(&master, "odd-header", SignForm::RpmHeader, &header),
-        item(&master, "repomd.xml", SignForm::Detached, repomd),
+        item(&master, "odd-header", Form::RpmHeader, &header),
+        item(&master, "repomd.xml", Form::Detached, repomd),
     ];
     let made = signatures(&master, &fingerprint, items.clone()).await;
     let log = String::from_utf8_lossy(&master.book().log).into_owned();
@@ -146,7 +167,7 @@ async fn the_journal_names_every_signature_and_nobody_else_reads_the_folder() {
     let server = Server::start(&master, &data);
     let (fingerprint, _) = create_key(&master).await;
 
-    let item = item(&master, "repomd.xml", SignForm::Detached, b"<repomd/>");
+    let item = item(&master, "repomd.xml", Form::Detached, b"<repomd/>");
     signatures(&master, &fingerprint, vec![item.clone()]).await;
     server.stop().await;
 
@@ -167,17 +188,19 @@ async fn what_must_not_be_signed_fails_with_a_code_and_a_cure_and_leaves_no_trac
     let server = Server::start(&master, dir.path());
     let (fingerprint, _) = create_key(&master).await;
     let package = fs::read(support::odd().named("odd-1.0")).unwrap();
-    let file = item(&master, "repomd.xml", SignForm::Detached, b"<repomd/>");
+    let file = item(&master, "repomd.xml", Form::Detached, b"<repomd/>");
 
     let altered = SignItem { bytes_sha256: Sha256([0; 32]), ..file.clone() };
     let missing = SignItem { url: master.url("files/none"), ..file.clone() };
-    let as_header = item(&master, "odd-as-header", SignForm::RpmHeader, &package);
-    let as_file = item(&master, "odd-as-file", SignForm::Detached, &package);
+    let unknown = SignItem { account: None, ..file.clone() };
+    let as_header = item(&master, "odd-as-header", Form::RpmHeader, &package);
+    let as_file = item(&master, "odd-as-file", Form::Detached, &package);
     let cases = [
         (altered, fingerprint.as_str(), "bad_bytes"),
         (as_header, &fingerprint, "bad_bytes"),
         (as_file, &fingerprint, "bad_bytes"),
         (missing, &fingerprint, "missing_bytes"),
+        (unknown, &fingerprint, "refused_by_policy"),
         (file, "0123456789ABCDEF0123456789ABCDEF01234567", "unknown_key"),
     ];
     for (item, key, code) in cases {
@@ -191,14 +214,56 @@ async fn what_must_not_be_signed_fails_with_a_code_and_a_cure_and_leaves_no_trac
 }
 
 #[tokio::test]
+async fn a_revoked_key_says_so_in_its_public_half_and_signs_nothing_more() {
+    let (master, dir) = (Master::start().await, TempDir::new().unwrap());
+    let server = Server::start(&master, dir.path());
+    let (fingerprint, _) = create_key(&master).await;
+
+    let why = Revocation::Compromised;
+    let revoke = SignWork::Revoke { fingerprint: fingerprint.clone(), why, reason: "stolen".into() };
+    let end = done(&master, revoke).await;
+    let file = item(&master, "repomd.xml", Form::Detached, b"<repomd/>");
+    let failure = failure(&master, &fingerprint, file).await;
+    server.stop().await;
+
+    let End::Succeeded(Outcome::Sign(SignOutcome::Revoked { public_key })) = end else { panic!("{end:?}") };
+    assert!(PublicKey::from_armoured(&public_key).unwrap().is_revoked());
+    assert_eq!(failure.code, "key_ended");
+}
+
+#[tokio::test]
+async fn a_task_that_comes_again_after_a_kill_is_signed_as_before() {
+    let (master, dir) = (Master::start().await, TempDir::new().unwrap());
+    let server = Server::start(&master, dir.path());
+    let (fingerprint, _) = create_key(&master).await;
+    let package = support::odd().named("odd-1.0");
+    let header = header_bytes(&package).unwrap().bytes;
+    let items = vec![
+        item(&master, "odd-header", Form::RpmHeader, &header),
+        item(&master, "repomd.xml", Form::Detached, b"<repomd/>"),
+    ];
+
+    let first = signatures(&master, &fingerprint, items.clone()).await;
+    // Ended without a word: nothing is left of it but its folder.
+    server.running.abort();
+    let server = Server::start(&master, dir.path());
+    let again = signatures(&master, &fingerprint, items).await;
+    server.stop().await;
+
+    assert_eq!(first, again);
+    let journal = fs::read_to_string(dir.path().join("journal.jsonl")).unwrap();
+    assert_eq!(journal.lines().count(), 2);
+}
+
+#[tokio::test]
 async fn a_sign_server_that_can_never_sign_says_why_and_ends() {
     let (master, dir) = (Master::start().await, TempDir::new().unwrap());
     let passphrase = dir.path().join("secret");
     fs::write(&passphrase, "secret\n").unwrap();
     fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o644)).unwrap();
     let config = config(&master, &dir.path().join("data"));
-    let open = Config { passphrase_file: Some(passphrase), ..config.clone() };
-    let absent = Config { passphrase_file: Some(dir.path().join("none")), ..config.clone() };
+    let open = Config { passphrase: Secret::File(passphrase), ..config.clone() };
+    let absent = Config { passphrase: Secret::File(dir.path().join("none")), ..config.clone() };
     let stranger = Config { token: "wrong".into(), ..config };
 
     for (config, word) in [(open, "chmod 600"), (absent, "none"), (stranger, "could not take sign tasks")] {

@@ -11,8 +11,9 @@ use anima_rpm_file::SigningKey;
 use anima_types::{
     id::KeyId,
     lease::Lease,
+    signature::Form,
     task::Kind,
-    work::{BuildWork, PlanWork, PublishWork, SignForm, SignWork, SrcWork, TestWork, Work},
+    work::{BuildWork, PlanWork, PublishWork, SignWork, SrcWork, TestWork, Work},
 };
 use anyhow::{Context as _, Result, bail};
 use axum::http::Method;
@@ -138,6 +139,7 @@ async fn sign(master: &mut Master, work: &SignWork) -> Result<Option<Value>> {
             let key = json!({ "fingerprint": made.fingerprint(), "public_key": made.to_armoured_public()? });
             return Ok(Some(json!({ "sign": { "key": key } })));
         }
+        SignWork::Revoke { .. } => bail!("nobody revokes a key in these worlds"),
         SignWork::Signatures { fingerprint, items } => (fingerprint, items),
     };
     let key = {
@@ -152,10 +154,11 @@ async fn sign(master: &mut Master, work: &SignWork) -> Result<Option<Value>> {
             bail!("what is to be signed at {} is not what was announced", item.url);
         }
         let signature = match item.form {
-            SignForm::RpmHeader => hex::encode(key.sign_detached(&bytes, SIGNED_AT_SECS)?),
-            SignForm::Detached => key.sign_armoured(&bytes, SIGNED_AT_SECS)?,
+            Form::RpmHeader => hex::encode(key.sign_detached(&bytes, SIGNED_AT_SECS)?),
+            Form::Detached => key.sign_armoured(&bytes, SIGNED_AT_SECS)?,
+            other => bail!("no key of these worlds signs in form {}", other.name()),
         };
-        signatures.push(json!({ "artifact": item.artifact, "signature": signature }));
+        signatures.push(json!({ "artifact": item.artifact, "form": item.form, "signature": signature }));
     }
     Ok(Some(json!({ "sign": { "signatures": signatures } })))
 }

@@ -19,13 +19,16 @@ pub enum Kind {
     Lock,
     /// A file of a repository's metadata.
     Repodata,
-    /// A detached signature.
+    /// A detached signature, or a text with one around it.
     Signature,
+    /// A list of checksums or an advisory that a person brought.
+    Document,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] = [Kind::Rpm, Kind::Srpm, Kind::Log, Kind::Lock, Kind::Repodata, Kind::Signature];
+    pub const ALL: [Kind; 7] =
+        [Kind::Rpm, Kind::Srpm, Kind::Log, Kind::Lock, Kind::Repodata, Kind::Signature, Kind::Document];
 
     /// Returns the word that is kept in the database and on the wire.
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Kind {
             Kind::Lock => "lock",
             Kind::Repodata => "repodata",
             Kind::Signature => "signature",
+            Kind::Document => "document",
         }
     }
 

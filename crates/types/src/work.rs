@@ -13,6 +13,7 @@ use crate::{
     platform::Platform,
     release::PlanEntry,
     repository::{self, RepositoryPackage},
+    signature::{Account, Form},
     task,
 };
 
@@ -159,6 +160,15 @@ pub enum SignWork {
         /// What to make.
         wanted: key::CreateKey,
     },
+    /// Say of a key that it is not to be used any more, and never sign with it again.
+    Revoke {
+        /// The key's fingerprint.
+        fingerprint: String,
+        /// Why, in OpenPGP's words.
+        why: key::Revocation,
+        /// Why, in words of a person.
+        reason: String,
+    },
     /// Make signatures.
     Signatures {
         /// The key's fingerprint.
@@ -168,29 +178,25 @@ pub enum SignWork {
     },
 }
 
-/// What to sign.
+/// One signature to make.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SignItem {
     /// The artifact.
     #[schema(value_type = String)]
     pub artifact: Sha256,
     /// What kind of signature.
-    pub form: SignForm,
+    pub form: Form,
     /// Where the bytes are that are signed: the package's header, or the whole file. Never a package's payload.
     pub url: String,
-    /// What these bytes must hash to.
+    /// What the bytes that the signature covers must hash to.
     #[schema(value_type = String)]
     pub bytes_sha256: Sha256,
-}
-
-/// What kind of signature.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SignForm {
-    /// A binary signature over a package's header.
-    RpmHeader,
-    /// An ASCII-armoured detached signature over a file.
-    Detached,
+    /// What SHA-256 remembers of header and payload, where those are signed together (`anima_rpm_file::DigestState`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What the master says of the artifact. What it says nothing of is not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
 }
 
 /// Plan a release.
@@ -395,6 +401,14 @@ pub enum SignOutcome {
         fingerprint: String,
         /// The public key, ASCII-armoured.
         public_key: String,
+        /// The public key that file signatures are by, where they are wanted.
+        #[serde(default)]
+        file_key: Option<String>,
+    },
+    /// The key is revoked: its public half says so.
+    Revoked {
+        /// The public key with the revocation, ASCII-armoured.
+        public_key: String,
     },
     /// The signatures are made, in the order of the items.
     Signatures(Vec<Signature>),
@@ -406,8 +420,16 @@ pub struct Signature {
     /// What was signed.
     #[schema(value_type = String)]
     pub artifact: Sha256,
-    /// The OpenPGP signature packet in hexadecimal, or the armoured text.
+    /// What kind of signature.
+    #[serde(default = "default_form")]
+    pub form: Form,
+    /// The OpenPGP signature packet in hexadecimal, the armoured text, or a line for each file.
     pub signature: String,
+}
+
+/// What signatures were before there were others.
+fn default_form() -> Form {
+    Form::RpmHeader
 }
 
 /// A plan.

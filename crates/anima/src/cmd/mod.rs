@@ -50,7 +50,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Store(store) => ask(global, async |ask| store.run(ask).await),
         Command::Platform(platform) => ask(global, async |ask| platform.run(ask).await),
         Command::Node(node) => ask(global, async |ask| node.run(ask).await),
-        Command::Key(key) => ask(global, async |ask| key.run(ask).await),
+        Command::Key(key) => ask(global, async |ask| key.run(ask, global).await),
         Command::Token(token) => ask(global, async |ask| token.run(ask).await),
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),
         Command::Master(role) => role.run(global),

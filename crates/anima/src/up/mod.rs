@@ -9,7 +9,7 @@ pub mod handover;
 mod keeper;
 pub mod lock;
 mod logs;
-mod user;
+pub mod user;
 
 use std::{
     ffi::OsString,
@@ -151,6 +151,12 @@ impl House {
                 arguments.add("--name", name.unwrap_or_else(|| crate::cmd::role::default_name(role)));
                 if let Some(file) = &self.plan.config.sign_server.passphrase_file {
                     arguments.add("--passphrase-file", file);
+                }
+                if let Some(file) = &self.plan.config.sign_server.pin_file {
+                    arguments.add("--pin-file", file);
+                }
+                for folder in &self.plan.config.sign_server.token_folders {
+                    arguments.add("--token-folder", folder);
                 }
             }
             Role::ReleaseSystem | Role::BuildNode | Role::TestNode => {}

@@ -7,6 +7,7 @@ mod copr;
 mod examples;
 mod failure;
 mod gates;
+mod keys;
 mod kills;
 mod local;
 mod masters;

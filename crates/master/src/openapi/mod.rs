@@ -4,8 +4,8 @@
 mod operations;
 
 use anima_types::{
-    artifact, build, build_plan, error, event, key, lease, node, package, permission::Permission, platform, product,
-    push, release, repository, repository_diff, retention, splice, task, token, why,
+    artifact, build, build_plan, error, event, key, key_policy, lease, node, package, permission::Permission, platform,
+    product, push, release, repository, repository_diff, retention, signature, splice, task, token, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -35,6 +35,13 @@ use operations::{OPERATIONS, Operation};
     event::Event,
     key::CreateKey,
     key::Key,
+    key::KeyDetail,
+    key::RevokeKey,
+    key::RotateKey,
+    key_policy::Policy,
+    signature::Approve,
+    signature::Record,
+    signature::SignFile,
     lease::Claim,
     lease::Heartbeat,
     lease::Lease,
@@ -208,7 +215,8 @@ mod tests {
     const OUTSIDE: &str = "\n## Outside of `/api/v1`\n\n\
         | address | what is there |\n|---|---|\n\
         | `/` and the nouns below it | pages for people |\n\
-        | `/repos/PRODUCT/PRODUCT.repo`, `/repos/PRODUCT/RPM-GPG-KEY` | a product's configuration for dnf, and its public key |\n\
+        | `/repos/PRODUCT/PRODUCT.repo`, `/repos/PRODUCT/RPM-GPG-KEY` | a product's configuration for dnf, and its public keys: that which signs now, and those before it |\n\
+        | `/repos/PRODUCT/RPM-GPG-KEY-revoked` | keys that a product had and that are not to be trusted any more |\n\
         | `/repos/PRODUCT/REPOSITORY/ARCH/…` | what users see now |\n\
         | `/repos/PRODUCT/REPOSITORY/ARCH@N/…` | snapshot N, for ever; `ARCH/@N/…` is the same |\n\
         | `/repos/PRODUCT/REPOSITORY/ARCH/metalink.xml`, `mirrorlist` | the address of the snapshot that users see now, and the hash of its index |\n\

@@ -7,6 +7,7 @@ mod answer;
 mod asset;
 mod build;
 mod feed;
+mod key;
 mod log;
 mod matrix;
 mod node;
@@ -37,6 +38,8 @@ pub fn routes() -> Vec<Route> {
         Route::get("/releases", Permission::Read, release::list),
         Route::get("/releases/{release}", Permission::Read, release::show),
         Route::get("/nodes", Permission::Read, node::list),
+        Route::get("/keys", Permission::Read, key::list),
+        Route::get("/keys/{key}", Permission::Read, key::show),
         Route::get("/assets/anima.css", Permission::Read, asset::css),
         Route::get("/assets/anima.js", Permission::Read, asset::js),
         Route::get("/assets/favicon.svg", Permission::Read, asset::favicon),

@@ -3,7 +3,7 @@
 use anima_types::{
     Timestamp, build,
     gate::{self, Level},
-    node, release, task,
+    key, node, release, task,
 };
 
 /// Where something stands: a glyph, a colour (by its class) and a word, so that none of them is needed alone.
@@ -81,6 +81,19 @@ impl From<release::Status> for State {
             Released => GOOD,
             Failed => BAD,
             Reverted | Abandoned => OFF,
+        };
+        state(look, status.name())
+    }
+}
+
+impl From<key::Status> for State {
+    fn from(status: key::Status) -> State {
+        use key::Status::*;
+        let look = match status {
+            Asked => WAIT,
+            Active => GOOD,
+            Retired | Expired => OFF,
+            Revoked => BAD,
         };
         state(look, status.name())
     }

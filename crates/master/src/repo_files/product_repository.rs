@@ -21,13 +21,15 @@ use axum::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, Path},
-    file,
+    file, key,
     repo_files::metalink,
     route::Route,
 };
 
-/// The file with the public key.
+/// The file with the public keys: of the key that signs now, and of those before it.
 const KEY_FILE: &str = "RPM-GPG-KEY";
+/// The file with keys that are not to be trusted any more, as `gpg --import` takes them.
+const REVOKED_KEY_FILE: &str = "RPM-GPG-KEY-revoked";
 /// The index, which with its signature is all of the metadata that is not named by its content.
 const INDEX: &str = "repodata/repomd.xml";
 /// The folder of the packages.
@@ -52,8 +54,8 @@ async fn show(
             (text, config(&app, &product, &repositories, &|repository| format!("{name}-{repository}"))).into_response()
         );
     }
-    if path == KEY_FILE {
-        return Ok((text, public_key(&mut read, &product).await?).into_response());
+    if path == KEY_FILE || path == REVOKED_KEY_FILE {
+        return Ok((text, public_keys(&mut read, &product, path == REVOKED_KEY_FILE).await?).into_response());
     }
     let nothing = || ApiError::not_found(format!("there is nothing at /repos/{name}/{path}"));
     let (repository, snapshot, rest) = split(&repositories, &path).ok_or_else(nothing)?;
@@ -119,10 +121,14 @@ fn split<'a>(repositories: &'a [Repository], path: &'a str) -> Option<(&'a Repos
     })
 }
 
-async fn public_key(connection: &mut Connection, product: &Product) -> ApiResult<String> {
-    let missing = || ApiError::not_found(format!("the key of product {} is not made yet", product.product.name));
-    let key = anima_db::key::get(connection, product.key.ok_or_else(missing)?).await?;
-    key.public_key.ok_or_else(missing)
+async fn public_keys(connection: &mut Connection, product: &Product, are_revoked: bool) -> ApiResult<String> {
+    let name = &product.product.name;
+    let keys = key::published(connection, name, are_revoked).await?;
+    match keys.is_empty() {
+        true if are_revoked => Err(ApiError::not_found(format!("no key of product {name} was revoked"))),
+        true => Err(ApiError::not_found(format!("the key of product {name} is not made yet"))),
+        false => Ok(keys.concat()),
+    }
 }
 
 /// Returns a product's configuration for `dnf`, whose sections have these ids ([dnf.conf(5)](https://dnf.readthedocs.io/en/latest/conf_ref.html)).

@@ -5,6 +5,7 @@ mod emulation;
 mod files;
 mod garbage;
 mod gates;
+mod keys;
 mod killed_release;
 mod leases;
 mod master;
@@ -12,6 +13,7 @@ mod noarch;
 mod one_switch;
 mod pages;
 mod routes;
+mod signatures;
 
 #[test]
 fn all_this_holds_on_postgresql_too() {

@@ -11,6 +11,7 @@ mod processes;
 mod publish;
 mod repodata;
 mod set;
+mod sign;
 
 use std::{path::PathBuf, process::Command};
 
@@ -37,6 +38,8 @@ pub enum Bench {
     /// Repository metadata, anew and with one package more, beside createrepo_c: `full-2000`, `full-10000`, `update-10000`,
     /// `update-100000`, `publish-10000` (through the whole system).
     Repodata,
+    /// The packages of Seed Linux signed with RSA and Ed25519, beside rpmsign with the same keys.
+    Sign,
 }
 
 /// One measured figure.
@@ -62,6 +65,7 @@ pub fn run(bench: Bench, cases: &[String], json: bool, program: Option<PathBuf>)
             Bench::Pipeline => Ok([pipeline::measure(&program).await?, vec![set::measure(&program).await?]].concat()),
             Bench::Plan => plan::measure(),
             Bench::Repodata => repodata::measure(&program, cases).await,
+            Bench::Sign => sign::measure(),
         }
     })?;
     for figure in figures {

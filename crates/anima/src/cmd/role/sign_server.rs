@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anima_sign_server::confine::Confined;
+use anima_sign_server::{confine::Confined, passphrase::Secret, token::Tokens};
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{NodeArgs, run};
-use crate::{args::Global, exit::Result, role::Role};
+use crate::{args::Global, config::Config, exit::Result, role::Role, secret};
 
 /// Run the Sign Server alone: it holds the keys, and sees headers and digests only
 #[derive(Args, Debug)]
@@ -21,6 +21,18 @@ pub struct SignServer {
     /// `passphrase` in its folder, made at the first start]
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Ask for the passphrase at the terminal
+    #[arg(long, conflicts_with = "passphrase_file")]
+    ask_passphrase: bool,
+    /// A file with the PIN of tokens [default: the service manager's credential `sign-server-pin`, else the passphrase]
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// Ask for the PIN at the terminal
+    #[arg(long, conflicts_with = "pin_file")]
+    ask_pin: bool,
+    /// A folder that the modules of tokens read and write, such as /var/lib/softhsm; repeat it for more
+    #[arg(long = "token-folder", value_name = "FOLDER")]
+    token_folders: Vec<PathBuf>,
 }
 
 impl SignServer {
@@ -28,20 +40,31 @@ impl SignServer {
         let prepared = self.node.prepare(global, Role::SignServer, |config| {
             (config.sign_server.name.clone(), config.sign_server.data.clone())
         })?;
-        let passphrase_file = self
-            .passphrase_file
-            .or(prepared.config.sign_server.passphrase_file)
-            .or_else(|| credential(std::env::var_os("CREDENTIALS_DIRECTORY")));
+        // Modules are foreign libraries: they are loaded while they may still read their configuration from anywhere, and
+        // before there is anything secret in the process.
+        let keys = anima_sign_server::keys_folder(&prepared.folder);
+        let tokens = Tokens::load(&keys, &[]).context("could not load the modules of the tokens")?;
+        let passphrase = passphrase(self.passphrase_file, self.ask_passphrase, &prepared.config)?;
+        let pin = pin(self.pin_file, self.ask_pin, &prepared.config)?;
+        let mut token_folders = self.token_folders;
+        token_folders.extend(prepared.config.sign_server.token_folders);
+        let also_readable = [Some(&passphrase), pin.as_ref()].into_iter().flatten().filter_map(|secret| match secret {
+            Secret::File(path) => Some(path.as_path()),
+            Secret::Made | Secret::Said(_) => None,
+        });
+        let of_tokens = token_folders.iter().map(PathBuf::as_path).collect::<Vec<_>>();
+        let confined =
+            anima_sign_server::confine::confine(&prepared.folder, &also_readable.collect::<Vec<_>>(), &of_tokens)
+                .context("could not confine the Sign Server")?;
         let config = anima_sign_server::Config {
             name: prepared.name,
             data: prepared.folder.clone(),
             master_url: prepared.master_url,
             token: prepared.token,
-            passphrase_file,
+            passphrase,
+            pin,
+            tokens,
         };
-        let also_readable = config.passphrase_file.as_deref().into_iter().collect::<Vec<_>>();
-        let confined = anima_sign_server::confine::confine(&config.data, &also_readable)
-            .context("could not confine the Sign Server")?;
         run(Some((&prepared.folder, Role::SignServer)), async |shutdown| {
             tell(confined);
             Ok(anima_sign_server::run(config, shutdown).await?)
@@ -49,12 +72,36 @@ impl SignServer {
     }
 }
 
+/// Returns where the keyring's passphrase comes from: an argument, a person, the configuration, the service manager, or
+/// the file that is made.
+pub fn passphrase(named: Option<PathBuf>, ask: bool, config: &Config) -> Result<Secret> {
+    if ask {
+        return Ok(Secret::Said(secret::ask("Passphrase of the keyring: ")?));
+    }
+    let file = named
+        .or_else(|| config.sign_server.passphrase_file.clone())
+        .or_else(|| credential(std::env::var_os("CREDENTIALS_DIRECTORY"), CREDENTIAL));
+    Ok(file.map_or(Secret::Made, Secret::File))
+}
+
+fn pin(named: Option<PathBuf>, ask: bool, config: &Config) -> Result<Option<Secret>> {
+    if ask {
+        return Ok(Some(Secret::Said(secret::ask("PIN of the token: ")?)));
+    }
+    let file = named
+        .or_else(|| config.sign_server.pin_file.clone())
+        .or_else(|| credential(std::env::var_os("CREDENTIALS_DIRECTORY"), PIN_CREDENTIAL));
+    Ok(file.map(Secret::File))
+}
+
 /// The name of the passphrase among the credentials that a service manager gives.
 const CREDENTIAL: &str = "sign-server-passphrase";
+/// The name of the PIN among them.
+const PIN_CREDENTIAL: &str = "sign-server-pin";
 
-/// Returns the passphrase that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit.
-fn credential(folder: Option<OsString>) -> Option<PathBuf> {
-    Some(Path::new(&folder?).join(CREDENTIAL)).filter(|path| path.exists())
+/// Returns a file that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit.
+fn credential(folder: Option<OsString>, name: &str) -> Option<PathBuf> {
+    Some(Path::new(&folder?).join(name)).filter(|path| path.exists())
 }
 
 /// Says what this machine could not give.
@@ -86,10 +133,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let given = Some(folder.path().as_os_str().to_os_string());
 
-        assert_eq!(credential(given.clone()), None);
+        assert_eq!(credential(given.clone(), CREDENTIAL), None);
         std::fs::write(folder.path().join(CREDENTIAL), "secret").unwrap();
 
-        assert_eq!(credential(given), Some(folder.path().join(CREDENTIAL)));
-        assert_eq!(credential(None), None);
+        assert_eq!(credential(given, CREDENTIAL), Some(folder.path().join(CREDENTIAL)));
+        assert_eq!(credential(None, CREDENTIAL), None);
     }
 }

@@ -1,0 +1,62 @@
+//! Asks a person at the terminal for something that is not to be seen.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    mem::MaybeUninit,
+    os::fd::AsRawFd,
+};
+
+use zeroize::Zeroizing;
+
+use crate::exit::{Failure, Result};
+
+/// Longer than any passphrase that a person types.
+const MAX_BYTES: usize = 4096;
+
+/// Prints the question at the terminal, and returns what is typed there, which is not shown.
+pub fn ask(question: &str) -> Result<Zeroizing<String>> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| {
+        Failure::user(format!("could not ask for the passphrase: there is no terminal ({error})"))
+            .hint("name a file with it instead")
+    })?;
+    hidden(&terminal, question).map_err(|error| Failure::user(format!("could not ask for the passphrase: {error}")))
+}
+
+fn hidden(terminal: &File, question: &str) -> io::Result<Zeroizing<String>> {
+    (&mut &*terminal).write_all(question.as_bytes())?;
+    let before = settings(terminal)?;
+    let mut silent = before;
+    silent.c_lflag &= !libc::ECHO;
+    set(terminal, &silent)?;
+    let answer = line(terminal);
+    let restored = set(terminal, &before);
+    (&mut &*terminal).write_all(b"\n")?;
+    restored.and(answer)
+}
+
+fn line(terminal: &File) -> io::Result<Zeroizing<String>> {
+    // As long as it can get from the start: a text that grows leaves its beginnings behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES));
+    let mut reader = BufReader::with_capacity(1, terminal);
+    reader.read_line(&mut text)?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_string()))
+}
+
+fn settings(terminal: &File) -> io::Result<libc::termios> {
+    let mut settings = MaybeUninit::uninit();
+    // SAFETY: the file is open, and the settings are read only where the call has written them.
+    match unsafe { libc::tcgetattr(terminal.as_raw_fd(), settings.as_mut_ptr()) } {
+        // SAFETY: it has written them.
+        0 => Ok(unsafe { settings.assume_init() }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn set(terminal: &File, settings: &libc::termios) -> io::Result<()> {
+    // SAFETY: the file is open, and the settings are whole.
+    match unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSAFLUSH, settings) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,133 @@
+//! What the master can say of what a task signs: under which lease it came, what the tests say, who wants it signed.
+
+use std::collections::BTreeMap;
+
+use anima_db::{
+    Connection,
+    task::{Subject, Task},
+};
+use anima_types::{
+    Sha256,
+    id::TaskId,
+    signature::{Account, Kind as Signed, MadeBy},
+    task::{Kind, Status},
+};
+
+use crate::error::{ApiError, ApiResult};
+
+/// Returns what can be said of all that a task signs.
+pub async fn of_task(connection: &mut Connection, task: &Task) -> ApiResult<Vec<Account>> {
+    Ok(match task.about.subject {
+        Some(Subject::Packages) => of_packages(connection, task).await?.into_values().collect(),
+        Some(Subject::Metadata) => of_metadata(connection, task).await?.into_values().collect(),
+        Some(Subject::File) => vec![of_file(connection, task).await?],
+        Some(Subject::Key | Subject::Revocation) | None => Vec::new(),
+    })
+}
+
+/// Returns what can be said of the packages of the task's build.
+pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<BTreeMap<Sha256, Account>> {
+    let build = task.about.build.ok_or_else(|| ApiError::internal(format!("task {} has no build", task.id)))?;
+    let product = product_of(connection, task).await?;
+    let row = anima_db::build::get(connection, build).await?;
+    let tasks: BTreeMap<TaskId, Task> =
+        anima_db::task::of_build(connection, build).await?.into_iter().map(|task| (task.id, task)).collect();
+    let approved_by = anima_db::signature::approvals(connection, task.id).await?;
+    let mut accounts = BTreeMap::new();
+    for (made_by, package) in anima_db::package::of_build(connection, build).await? {
+        let made_by = tasks.get(&made_by).filter(|task| task.status == Status::Succeeded);
+        let platform = made_by.and_then(|task| task.about.platform.clone());
+        let account = Account {
+            kind: Signed::Rpm,
+            name: package.nevra.to_string(),
+            product: product.clone(),
+            is_green: is_green(tasks.values(), platform.as_deref()),
+            made_by: made_by.and_then(lease_of),
+            platform,
+            build: Some(build),
+            release: task.about.release,
+            asked_by: Some(row.owner.clone()),
+            approved_by: approved_by.clone(),
+        };
+        accounts.insert(package.sha256, account);
+    }
+    Ok(accounts)
+}
+
+/// Returns what can be said of the indexes of the task's release.
+pub async fn of_metadata(connection: &mut Connection, task: &Task) -> ApiResult<BTreeMap<Sha256, Account>> {
+    let release = task.about.release.ok_or_else(|| ApiError::internal(format!("task {} has no release", task.id)))?;
+    let row = anima_db::release::get(connection, release).await?;
+    let published =
+        row.published.ok_or_else(|| ApiError::internal(format!("release {release} has no metadata yet")))?;
+    let paths: BTreeMap<_, _> = anima_db::repository::list(connection, Some(&row.product))
+        .await?
+        .into_iter()
+        .map(|repository| (repository.id, repository.path))
+        .collect();
+    let tasks = anima_db::task::of_release(connection, release).await?;
+    let publisher =
+        tasks.iter().rev().find(|task| task.about.kind == Kind::Publish && task.status == Status::Succeeded);
+    let mut accounts = BTreeMap::new();
+    for repository in &published.repositories {
+        let path = paths.get(&repository.repository).map_or("", String::as_str);
+        let account = Account {
+            kind: Signed::Repomd,
+            name: format!("{}/{path}/repodata/repomd.xml", row.product),
+            product: row.product.clone(),
+            platform: None,
+            build: task.about.build,
+            release: Some(release),
+            made_by: publisher.and_then(lease_of),
+            is_green: false,
+            asked_by: row.committed_by.clone(),
+            approved_by: Vec::new(),
+        };
+        accounts.insert(repository.repomd, account);
+    }
+    Ok(accounts)
+}
+
+/// Returns what can be said of the file that a person brought.
+pub async fn of_file(connection: &mut Connection, task: &Task) -> ApiResult<Account> {
+    let file = anima_db::signature::file(connection, task.id).await?;
+    Ok(Account {
+        kind: file.kind,
+        name: file.name,
+        product: file.product,
+        platform: None,
+        build: None,
+        release: None,
+        made_by: None,
+        is_green: false,
+        asked_by: Some(file.asked_by),
+        approved_by: anima_db::signature::approvals(connection, task.id).await?,
+    })
+}
+
+fn lease_of(task: &Task) -> Option<MadeBy> {
+    let node = task.node.clone()?;
+    Some(MadeBy { task: task.id, lease: task.lease_number, node })
+}
+
+/// Whether there are tests of a platform's packages, and all say that they are good.
+fn is_green<'a>(tasks: impl Iterator<Item = &'a Task>, platform: Option<&str>) -> bool {
+    let mut tests = tasks
+        .filter(|task| task.about.kind == Kind::Test && task.about.platform.as_deref() == platform)
+        .filter(|task| task.status != Status::Excluded)
+        .peekable();
+    platform.is_some() && tests.peek().is_some() && tests.all(|task| task.status == Status::Succeeded)
+}
+
+/// Returns the product that a build's packages are signed for: the release's, or the one that has the key.
+async fn product_of(connection: &mut Connection, task: &Task) -> ApiResult<String> {
+    if let Some(release) = task.about.release {
+        return Ok(anima_db::release::get(connection, release).await?.product);
+    }
+    let products = anima_db::product::list(connection).await?;
+    let product = products.into_iter().find(|product| product.key == task.about.key);
+    let product = product.ok_or_else(|| {
+        ApiError::conflict("no_product", "the task's key is no product's any more").hint("Restart the build's signing.")
+    })?;
+    Ok(product.product.name)
+}

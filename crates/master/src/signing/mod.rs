@@ -1,0 +1,244 @@
+//! Sign tasks: what still needs a signature, whether the key's policy allows it, and what has become of asking for it.
+
+pub mod account;
+pub mod file;
+pub mod work;
+
+use anima_db::{
+    Write,
+    task::{About, Subject, Task},
+};
+use anima_types::{
+    id::{BuildId, KeyId, ReleaseId},
+    key::{Key, Status as KeyStatus},
+    signature::Account,
+    task::{Event, Kind, Status},
+};
+
+use crate::{build::advance::first_failure, error::ApiResult};
+
+/// Where the signatures stand.
+pub enum State {
+    /// All are there.
+    Signed,
+    /// Something was done just now: look again.
+    Moved,
+    /// They are being made.
+    Waits,
+    /// They could not be made.
+    Failed(String),
+}
+
+/// Sees to it that all packages of a build have a product's signature. `tasks` are those of the build, or of the
+/// release where that asks.
+pub async fn packages(
+    write: &mut Write,
+    build: BuildId,
+    product: &str,
+    release: Option<ReleaseId>,
+    tasks: &[Task],
+) -> ApiResult<State> {
+    let product = anima_db::product::get(write, product).await?;
+    let Some(key) = product.key else {
+        return Ok(State::Failed(format!("Failed: product {} has no key.", product.product.name)));
+    };
+    if is_signed(write, build, key).await? {
+        return Ok(State::Signed);
+    }
+    let wanted = About {
+        build: Some(build),
+        release,
+        key: Some(key),
+        subject: Some(Subject::Packages),
+        ..About::new(Kind::Sign)
+    };
+    task(write, wanted, tasks).await
+}
+
+/// Sees to it that the metadata of a release is signed with a key.
+pub async fn metadata(
+    write: &mut Write,
+    build: BuildId,
+    release: ReleaseId,
+    key: KeyId,
+    tasks: &[Task],
+) -> ApiResult<State> {
+    let wanted = About {
+        build: Some(build),
+        release: Some(release),
+        key: Some(key),
+        subject: Some(Subject::Metadata),
+        ..About::new(Kind::Sign)
+    };
+    task(write, wanted, tasks).await
+}
+
+async fn is_signed(write: &mut Write, build: BuildId, key: KeyId) -> ApiResult<bool> {
+    let signed = anima_db::package::signed_of_build(write, build, key).await?;
+    let packages = anima_db::package::of_build(write, build).await?;
+    Ok(packages.iter().all(|(_, package)| signed.contains_key(&package.sha256)))
+}
+
+/// Makes the task where there is none, and tells how it stands. The newest counts: an older one was for an older plan.
+async fn task(write: &mut Write, wanted: About, tasks: &[Task]) -> ApiResult<State> {
+    let key = anima_db::key::get(write, wanted.key.unwrap_or(KeyId(0))).await?;
+    let Some(task) = tasks.iter().rev().find(|task| task.about == wanted) else {
+        let id = anima_db::task::insert(write, &wanted, "It waits for the key.").await?;
+        if let Some(making) = anima_db::task::of_key(write, key.id, Subject::Key).await?.last() {
+            anima_db::task_dependency::replace(write, id, &[making.id]).await?;
+        }
+        return Ok(State::Moved);
+    };
+    match task.status {
+        Status::Waiting => waiting(write, task, &key).await,
+        Status::Ready | Status::Leased => Ok(State::Waits),
+        Status::Succeeded => Ok(State::Signed),
+        Status::Failed | Status::Blocked | Status::Excluded | Status::Cancelled => Ok(State::Failed(
+            first_failure(&[task]).unwrap_or_else(|| "Failed: the packages were not signed.".to_string()),
+        )),
+    }
+}
+
+/// Lets a task that waits begin, if the key signs and its policy has nothing against it.
+async fn waiting(write: &mut Write, task: &Task, key: &Key) -> ApiResult<State> {
+    let accounts = account::of_task(write, task).await?;
+    let (event, why) = match decide(key, &accounts, write.now) {
+        Decision::Go => (Event::DependenciesMet, "It waits for the Sign Server.".to_string()),
+        Decision::Wait(why) => {
+            let why = not_made(write, key).await?.unwrap_or(why);
+            if task.why != why {
+                anima_db::task::set_why(write, task.id, &why).await?;
+            }
+            return Ok(State::Waits);
+        }
+        Decision::Refuse(why) => (Event::DependencyFailed, why),
+    };
+    anima_db::task::apply(write, task, event, &why).await?;
+    Ok(if event == Event::DependencyFailed { State::Failed(format!("Failed: {why}")) } else { State::Moved })
+}
+
+/// Returns why a key is not made, where its task has failed: it is waited for without end otherwise.
+async fn not_made(write: &mut Write, key: &Key) -> ApiResult<Option<String>> {
+    if key.status != KeyStatus::Asked {
+        return Ok(None);
+    }
+    let making = anima_db::task::of_key(write, key.id, Subject::Key).await?;
+    Ok(making.last().filter(|making| making.status.is_ended()).map(|making| {
+        let (name, id) = (&key.key.name, making.id);
+        format!("Key {name} could not be made: {} Restart task {id}; this one follows.", making.why)
+    }))
+}
+
+/// Whether a key may sign something now.
+#[derive(Debug, Eq, PartialEq)]
+enum Decision {
+    Go,
+    /// Not yet.
+    Wait(String),
+    /// Never, as things stand.
+    Refuse(String),
+}
+
+fn decide(key: &Key, accounts: &[Account], now: anima_types::Timestamp) -> Decision {
+    if key.status == KeyStatus::Asked {
+        return Decision::Wait(format!("The Sign Server has not made key {} yet.", key.key.name));
+    }
+    if let Some(refused) = key.refuses(now) {
+        return Decision::Refuse(format!("Nothing is signed: {refused}."));
+    }
+    let mut missing = None;
+    for account in accounts {
+        let Some(refused) = key.policy.refuses(account) else { continue };
+        let only_approvals = key.policy.requires.missing_approvals(account) > 0
+            && key.policy.refuses(&approved_by_all(account, key.policy.requires.approvals)).is_none();
+        if !only_approvals {
+            return Decision::Refuse(format!("could not sign {} with key {}: {refused}.", account.name, key.key.name));
+        }
+        missing.get_or_insert(refused);
+    }
+    match missing {
+        Some(missing) => Decision::Wait(format!("Key {} waits for {missing}.", key.key.name)),
+        None => Decision::Go,
+    }
+}
+
+/// Returns the account as it were if enough people had approved: is anything else in the way?
+fn approved_by_all(account: &Account, approvals: u32) -> Account {
+    let people = (0..approvals).map(|number| format!("{number}"));
+    Account { approved_by: people.collect(), asked_by: None, ..account.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anima_types::{
+        Timestamp,
+        id::TaskId,
+        key::{Algorithm, CreateKey, Options},
+        key_policy::{Policy, Requires},
+        signature::{Kind as Signed, MadeBy},
+    };
+
+    fn key(policy: Policy) -> Key {
+        Key {
+            id: KeyId(1),
+            key: CreateKey {
+                name: "p1".into(),
+                algorithm: Algorithm::Ed25519,
+                user_id: "P <p@example.org>".into(),
+                options: Options::default(),
+            },
+            status: KeyStatus::Active,
+            fingerprint: None,
+            public_key: None,
+            file_key: None,
+            policy,
+            created_at: Timestamp(0),
+            expires_at: Some(Timestamp(10_000_000)),
+            ended_at: None,
+            reason: None,
+        }
+    }
+
+    fn account() -> Account {
+        Account {
+            kind: Signed::Rpm,
+            name: "jq-1.7-1.x86_64".into(),
+            product: "p1".into(),
+            platform: Some("p1".into()),
+            build: None,
+            release: None,
+            made_by: Some(MadeBy { task: TaskId(1), lease: 1, node: "b".into() }),
+            is_green: true,
+            asked_by: None,
+            approved_by: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_made_is_waited_for_and_one_that_ended_is_not() {
+        let now = Timestamp(1);
+        let mut key = key(Policy::default());
+
+        assert_eq!(decide(&key, &[account()], now), Decision::Go);
+        assert!(
+            matches!(decide(&key, &[account()], Timestamp(10_000_000)), Decision::Refuse(why) if why.contains("expired"))
+        );
+        key.status = KeyStatus::Asked;
+        assert!(matches!(decide(&key, &[account()], now), Decision::Wait(_)));
+        key.status = KeyStatus::Revoked;
+        assert!(matches!(decide(&key, &[account()], now), Decision::Refuse(why) if why.contains("revoked")));
+    }
+
+    #[test]
+    fn approvals_are_waited_for_and_anything_else_is_refused_at_once() {
+        let now = Timestamp(1);
+        let wants = key(Policy { requires: Requires { approvals: 1, ..Requires::default() }, ..Policy::default() });
+        let approved = Account { approved_by: vec!["bob".into()], ..account() };
+        let red = Account { is_green: false, ..account() };
+
+        assert!(matches!(decide(&wants, &[account()], now), Decision::Wait(why) if why.contains("1 more approval")));
+        assert_eq!(decide(&wants, std::slice::from_ref(&approved), now), Decision::Go);
+        assert!(matches!(decide(&wants, &[approved, red], now), Decision::Refuse(why) if why.contains("tests")));
+    }
+}

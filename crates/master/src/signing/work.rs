@@ -1,0 +1,159 @@
+//! What the Sign Server is told to sign, and what it is told of it.
+
+use std::collections::BTreeMap;
+
+use anima_db::{
+    Connection,
+    package::Package,
+    task::{Subject, Task},
+};
+use anima_types::{
+    Sha256,
+    key::{Key, Revocation},
+    signature::{Account, Form},
+    work::{SignItem, SignWork},
+};
+
+use super::account;
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    package_file,
+};
+
+/// Returns a sign task's work. What the key or its policy refuses is an error with the reason.
+pub async fn of(app: &App, connection: &mut Connection, task: &Task) -> ApiResult<SignWork> {
+    let key = key_of(connection, task).await?;
+    match task.about.subject {
+        Some(Subject::Key) => return Ok(SignWork::CreateKey { key: key.id, wanted: key.key }),
+        Some(Subject::Revocation) => return revocation(key),
+        _ => {}
+    }
+    let refused = |why: String| ApiError::unprocessable("refused_by_policy", why);
+    if let Some(why) = key.refuses(app.now()) {
+        return Err(refused(format!("could not sign: {why}")).hint("Give the product another key: `anima key rotate`."));
+    }
+    let items = items(app, connection, task, &key).await?;
+    for item in &items {
+        let Some(account) = &item.account else { continue };
+        if let Some(why) = key.policy.refuses(account) {
+            return Err(refused(format!("could not sign {} with key {}: {why}", account.name, key.key.name)));
+        }
+    }
+    let fingerprint =
+        key.fingerprint.ok_or_else(|| ApiError::internal(format!("key {} is not made yet", key.key.name)))?;
+    Ok(SignWork::Signatures { fingerprint, items })
+}
+
+/// Returns the key of a sign task.
+pub async fn key_of(connection: &mut Connection, task: &Task) -> ApiResult<Key> {
+    let key = task.about.key.ok_or_else(|| ApiError::internal("a sign task has no key"))?;
+    Ok(anima_db::key::get(connection, key).await?)
+}
+
+/// Returns the signatures that a task still has to make.
+pub async fn items(app: &App, connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<SignItem>> {
+    match task.about.subject {
+        Some(Subject::Packages) => package_items(app, connection, task, key).await,
+        Some(Subject::Metadata) => metadata_items(app, connection, task).await,
+        Some(Subject::File) => file_item(app, connection, task).await,
+        Some(Subject::Key | Subject::Revocation) | None => Ok(Vec::new()),
+    }
+}
+
+/// Computes what signatures over payloads need, before there is a transaction that everybody waits for.
+pub async fn prepare(app: &App, task: &Task) -> ApiResult<()> {
+    if task.about.subject != Some(Subject::Packages) {
+        return Ok(());
+    }
+    let mut read = app.db.read().await?;
+    let key = key_of(&mut read, task).await?;
+    if !key.key.options.signs_payload {
+        return Ok(());
+    }
+    let mut missing = Vec::new();
+    for package in unsigned(&mut read, task, &key).await? {
+        if anima_db::signature::state(&mut read, package.sha256).await?.is_none() {
+            missing.push(package.sha256);
+        }
+    }
+    drop(read);
+    for sha256 in missing {
+        let (state, digest) = package_file::digest_state(app, sha256).await?;
+        let mut write = app.db.write(app.now(), "anima").await?;
+        anima_db::signature::insert_state(&mut write, sha256, &state, digest).await?;
+        write.commit().await?;
+    }
+    Ok(())
+}
+
+fn revocation(key: Key) -> ApiResult<SignWork> {
+    let fingerprint =
+        key.fingerprint.ok_or_else(|| ApiError::internal(format!("key {} is not made yet", key.key.name)))?;
+    let words = key.reason.unwrap_or_default();
+    let (why, reason) = words.split_once(": ").unwrap_or((&words, ""));
+    let all = [Revocation::Unsaid, Revocation::Superseded, Revocation::Compromised, Revocation::Retired];
+    let why = all.into_iter().find(|known| known.name() == why).unwrap_or_default();
+    Ok(SignWork::Revoke { fingerprint, why, reason: reason.to_string() })
+}
+
+/// Returns the packages of the task's build that have no signature by this key yet.
+async fn unsigned(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<Package>> {
+    let build = task.about.build.ok_or_else(|| ApiError::internal(format!("task {} has no build", task.id)))?;
+    let signed = anima_db::package::signed_of_build(connection, build, key.id).await?;
+    let packages = anima_db::package::of_build(connection, build).await?;
+    let unsigned = packages.into_iter().map(|(_, package)| (package.sha256, package));
+    let unsigned = unsigned.filter(|(sha256, _)| !signed.contains_key(sha256)).collect::<BTreeMap<_, _>>();
+    Ok(unsigned.into_values().collect())
+}
+
+async fn package_items(app: &App, connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<SignItem>> {
+    let mut accounts = account::of_packages(connection, task).await?;
+    let mut items = Vec::new();
+    for package in unsigned(connection, task, key).await? {
+        items.extend(items_of(app, connection, key, &package, accounts.remove(&package.sha256)).await?);
+    }
+    Ok(items)
+}
+
+/// Returns the signatures that one package gets.
+pub async fn items_of(
+    app: &App,
+    connection: &mut Connection,
+    key: &Key,
+    package: &Package,
+    account: Option<Account>,
+) -> ApiResult<Vec<SignItem>> {
+    let artifact = package.sha256;
+    let url = app.url(&format!("api/v1/artifacts/{artifact}/header"));
+    let header =
+        SignItem { artifact, form: Form::RpmHeader, url, bytes_sha256: package.header_sha256, state: None, account };
+    let mut items = vec![header.clone()];
+    if key.key.options.signs_payload {
+        let (state, bytes_sha256) = match anima_db::signature::state(connection, artifact).await? {
+            Some(state) => state,
+            None => package_file::digest_state(app, artifact).await?,
+        };
+        items.push(SignItem { form: Form::RpmPayload, bytes_sha256, state: Some(state), ..header.clone() });
+    }
+    if key.key.options.signs_files {
+        items.push(SignItem { form: Form::RpmFiles, ..header });
+    }
+    Ok(items)
+}
+
+async fn metadata_items(app: &App, connection: &mut Connection, task: &Task) -> ApiResult<Vec<SignItem>> {
+    let accounts = account::of_metadata(connection, task).await?;
+    Ok(accounts.into_iter().map(|(repomd, account)| whole_file(app, repomd, Form::Detached, account)).collect())
+}
+
+async fn file_item(app: &App, connection: &mut Connection, task: &Task) -> ApiResult<Vec<SignItem>> {
+    let file = anima_db::signature::file(connection, task.id).await?;
+    let account = account::of_file(connection, task).await?;
+    Ok(vec![whole_file(app, file.sha256, file.form, account)])
+}
+
+fn whole_file(app: &App, sha256: Sha256, form: Form, account: Account) -> SignItem {
+    let url = app.url(&format!("api/v1/artifacts/{sha256}"));
+    SignItem { artifact: sha256, form, url, bytes_sha256: sha256, state: None, account: Some(account) }
+}
