@@ -143,12 +143,12 @@ impl<'a> Chain<'a> {
     /// Makes or takes the source package.
     async fn source(&self, origin: &Origin) -> anyhow::Result<Result<Ready, PackageReport>> {
         match origin {
-            Origin::Folder(folder) => self.from_folder(folder).await,
-            Origin::Srpm(path) => self.from_srpm(path).await,
+            Origin::Folder(folder) => self.ready_folder(folder).await,
+            Origin::Srpm(path) => self.ready_srpm(path).await,
         }
     }
 
-    async fn from_folder(&self, folder: &Path) -> anyhow::Result<Result<Ready, PackageReport>> {
+    async fn ready_folder(&self, folder: &Path) -> anyhow::Result<Result<Ready, PackageReport>> {
         let tree = WorkTree { folder: folder.to_owned(), places: self.order.places.clone() };
         let name = tree.package().map_err(asked)?;
         let results = self.results.package(&name)?;
@@ -178,7 +178,7 @@ impl<'a> Chain<'a> {
         })
     }
 
-    async fn from_srpm(&self, path: &Path) -> anyhow::Result<Result<Ready, PackageReport>> {
+    async fn ready_srpm(&self, path: &Path) -> anyhow::Result<Result<Ready, PackageReport>> {
         let unreadable = || format!("could not read {}", path.display());
         let info = PackageInfo::read(path).with_context(unreadable)?;
         if !info.is_source {
