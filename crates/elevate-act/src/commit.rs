@@ -36,15 +36,15 @@ pub(crate) fn forward(journal: &mut Journal, state: &Path, watch: &mut dyn Watch
                 }
                 replace(journal, watch)?;
                 verify(journal)?;
-                if let Some(trial) = &journal.record.trial {
-                    watch.step();
-                    trial.arm(&journal.root)?;
+                if journal.record.trial.is_some() {
+                    // First it is known to be tried, and then it is: what starts between the two is the old system.
                     journal.event(Event::Armed, watch)?;
-                    return Ok(());
+                    continue;
                 }
                 switch(journal, Side::New, watch)?;
             }
-            Phase::Trying | Phase::Done => return Ok(()),
+            Phase::Trying => return arm(journal, watch),
+            Phase::Done => return Ok(()),
             Phase::Restoring | Phase::Restored => {
                 return Err(Error::Phase {
                     verb: "go on",
@@ -54,6 +54,14 @@ pub(crate) fn forward(journal: &mut Journal, state: &Path, watch: &mut dyn Watch
             }
         }
         journal.event(Event::Finished, watch)?;
+    }
+}
+
+fn arm(journal: &Journal, watch: &mut dyn Watch) -> Result<(), Error> {
+    watch.step();
+    match &journal.record.trial {
+        Some(trial) => trial.arm(&journal.root),
+        None => Ok(()),
     }
 }
 

@@ -151,9 +151,13 @@ pub(crate) fn changes(root: &Path, state: &Path, systems: &FileSystems) -> Resul
             compare(&root, &upper, place, &mut changes)?;
             continue;
         }
+        let before_count = changes.len();
         let mut reader = Reader { root: &root, upper: &upper, place, changes, inodes: BTreeMap::new() };
         reader.folder(Path::new(""), false)?;
         changes = reader.changes;
+        // The top folder is in every layer, also in one that nobody wrote to.
+        let is_only_top = changes.len() == before_count + 1;
+        changes.pop_if(|top| is_only_top && top.before == top.after);
     }
     Ok(changes)
 }

@@ -165,6 +165,9 @@ impl Elevation {
         self.forget_restored()?;
         let _image = image::Image::open(&self.state)?;
         let record = self.record(how, rehearsal, &systems)?;
+        if let Some(trial) = &record.trial {
+            self.must_have(&layer::join(&self.root, trial.partition()), trial.needed_bytes(&self.root)?)?;
+        }
         let home = Home::of(&self.root, record.cloned.as_ref().map(|cloned| &cloned.clones))?;
         let journal = Journal::begin(&self.root, home, record, watch)?;
         self.forward(journal, watch)
@@ -435,15 +438,19 @@ impl Elevation {
             *needed.entry(place.path.clone()).or_default() += new_bytes + old_bytes;
         }
         for (place, bytes) in needed {
-            let path = layer::join(&self.root, &place);
-            let room = rustix::fs::statvfs(&path).at("look at the room of", &path)?;
-            let (all_bytes, free_bytes) =
-                (room.f_blocks.saturating_mul(room.f_frsize), room.f_bavail.saturating_mul(room.f_frsize));
-            // A small `/boot` cannot spare what a root can.
-            let needed_bytes = bytes + SPARE_BYTES.min(all_bytes / SPARE_PART);
-            if needed_bytes > free_bytes {
-                return Err(Error::Space { root: path, needed_bytes, free_bytes });
-            }
+            self.must_have(&layer::join(&self.root, &place), bytes)?;
+        }
+        Ok(())
+    }
+
+    fn must_have(&self, path: &Path, bytes: u64) -> Result<()> {
+        let room = rustix::fs::statvfs(path).at("look at the room of", path)?;
+        let (all_bytes, free_bytes) =
+            (room.f_blocks.saturating_mul(room.f_frsize), room.f_bavail.saturating_mul(room.f_frsize));
+        // A small `/boot` cannot spare what a root can.
+        let needed_bytes = bytes + SPARE_BYTES.min(all_bytes / SPARE_PART);
+        if needed_bytes > free_bytes {
+            return Err(Error::Space { root: path.to_owned(), needed_bytes, free_bytes });
         }
         Ok(())
     }

@@ -149,6 +149,61 @@ fn unsigned_packages_are_refused_where_signatures_are_wanted() {
 }
 
 #[test]
+fn signed_packages_are_taken_when_the_root_knows_their_key_and_refused_when_it_does_not() {
+    let world = World::new();
+    let root = world.path("root");
+    let keys = world.path("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let gpg = || {
+        let mut gpg = Command::new("gpg");
+        gpg.arg("--homedir").arg(&keys).args(["--batch", "--quiet", "--passphrase", ""]);
+        gpg
+    };
+    run(gpg().args(["--quick-gen-key", "seed@example.org", "rsa2048", "sign", "never"]));
+    fs::write(world.path("key"), run(gpg().args(["--armor", "--export"]))).unwrap();
+    let mut signed = Work { wants_signatures: true, ..work("2") };
+    for package in &mut signed.install {
+        let copy = world.path(&format!("{}.rpm", package.nevra));
+        fs::copy(&package.path, &copy).unwrap();
+        package.path = copy;
+    }
+    let mut rpmsign = Command::new("rpmsign");
+    rpmsign.args(["--define", "_gpg_name seed@example.org", "--define", &format!("_gpg_path {}", keys.display())]);
+    rpmsign.args(["--define", "__gpg /usr/bin/gpg"]);
+    run(rpmsign.arg("--addsign").args(signed.install.iter().map(|package| &package.path)));
+    let before = manifest(&root);
+
+    let missing = world.elevation().rehearse(&signed, helper(), &mut ()).unwrap_err().to_string();
+
+    assert!(missing.contains("NOKEY") && missing.contains("nothing was changed"), "{missing}");
+    assert_eq!(before.differences(&manifest(&root)), Vec::<std::path::PathBuf>::new());
+    let mut import = Command::new("rpm");
+    run(import.arg("--root").arg(&root).args(["--define", "_dbpath /var/lib/rpm", "--import"]).arg(world.path("key")));
+    let rehearsal = world.elevation().rehearse(&signed, helper(), &mut ()).unwrap();
+    assert!(!rehearsal.is_blocked(), "{:?}", rehearsal.findings);
+    let _ = Command::new("gpgconf").arg("--homedir").arg(&keys).args(["--kill", "all"]).status();
+}
+
+#[test]
+fn a_package_that_went_away_and_a_full_state_folder_are_told_of_and_change_nothing() {
+    let mut world = World::new();
+    let root = world.path("root");
+    let before = manifest(&root);
+    let mut gone = work("2");
+    gone.install[0].path = world.path("gone.rpm");
+    let small = world.path("small");
+    world.mounts.add(&["-t", "tmpfs", "-o", "size=400k", "tmpfs"], &small);
+
+    let missing = world.elevation().rehearse(&gone, helper(), &mut ()).unwrap_err().to_string();
+    let full = Elevation::open(&root, &small).unwrap().rehearse(&work("2"), helper(), &mut ()).unwrap_err().to_string();
+
+    assert!(missing.contains("gone.rpm") && missing.contains("No such file"), "{missing}");
+    assert!(full.to_lowercase().contains("no space") || full.contains("needs"), "{full}");
+    assert_eq!(before.differences(&manifest(&root)), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn a_broken_database_is_told_of_before_anything_is_tried() {
     let world = World::new();
     let path = world.path("root/var/lib/rpm/rpmdb.sqlite");

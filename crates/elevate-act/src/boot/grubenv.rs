@@ -28,8 +28,10 @@ impl GrubEnv {
 
     /// Sets a variable, or removes it.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
-        self.lines.retain(|line| line.strip_prefix(name).is_none_or(|rest| !rest.starts_with('=')));
-        self.lines.extend(value.map(|value| format!("{name}={value}")));
+        let is_it = |line: &String| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        let at = self.lines.iter().position(is_it).unwrap_or(self.lines.len());
+        self.lines.retain(|line| !is_it(line));
+        self.lines.splice(at..at, value.map(|value| format!("{name}={value}")));
     }
 
     /// Writes the block.
@@ -79,7 +81,7 @@ mod tests {
         let printed = env.print().unwrap();
         env.set("next_entry", None);
 
-        assert_eq!(printed, block("next_entry=b\nsaved_entry=c\n"));
+        assert_eq!(printed, block("saved_entry=c\nnext_entry=b\n"));
         assert_eq!(printed.len(), SIZE_BYTES);
         assert_eq!((env.get("next_entry"), env.get("saved_entry")), (None, Some("c")));
     }

@@ -15,6 +15,8 @@
 mod entry;
 mod grubenv;
 mod returner;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,
@@ -172,6 +174,23 @@ impl Trial {
         self.write(root, &self.old)
     }
 
+    /// Returns how much room that takes.
+    pub fn needed_bytes(&self, root: &Path) -> Result<u64, Error> {
+        let size = |path: &String| fs::metadata(self.on_disk(root, path)).map_or(0, |data| data.len());
+        // Ours is not there yet; and what is there counts once more.
+        let files = self.old.files();
+        let kept = files.iter().filter_map(|path| {
+            let name = path.rsplit_once('/')?.1;
+            Some(size(&format!("/{name}")))
+        });
+        Ok(kept.sum::<u64>() + returner::archive(&self.returner)?.len() as u64)
+    }
+
+    /// Where that is, below the root.
+    pub fn partition(&self) -> &Path {
+        self.loader.partition()
+    }
+
     /// From here on the old system starts, whatever happens.
     pub fn guard(&self, root: &Path) -> Result<(), Error> {
         if !self.file(root, OLD).exists() {
@@ -195,8 +214,7 @@ impl Trial {
             // After the switch it has the other name, and it is not tried any more.
             let mut stays = self.new.clone();
             let options = stays.get("options").unwrap_or_default().replace(&format!(" {PANIC} {TRYING}"), "");
-            let side = if matches!(clones, Clones::Btrfs(_)) { Side::Old } else { Side::New };
-            stays.set("options", &[clones.boot_options(&options, side)]);
+            stays.set("options", &[clones.kept_options(&options)]);
             stays.id = NEW.to_owned();
             self.write(root, &stays)?;
         }

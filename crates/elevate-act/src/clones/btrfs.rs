@@ -162,25 +162,17 @@ impl Subvolumes {
         delete(&other)
     }
 
-    /// Names a subvolume by its path now: before the switch the new one has the other name.
+    /// Names one of the two for as long as it is tried: the old one by its number, which no exchange of names changes.
     pub fn boot_options(&self, options: &str, side: Side) -> String {
-        let name = match side {
-            Side::Old => self.path.clone(),
-            Side::New => Path::new(STORE).join(OTHER),
-        };
-        let ours = format!("subvol=/{}", name.display());
-        let keep = |option: &&str| !option.starts_with("subvol=") && !option.starts_with("subvolid=");
-        let mut flags: Vec<&str> = Vec::new();
-        let mut words: Vec<String> = Vec::new();
-        for word in options.split_whitespace() {
-            match word.strip_prefix("rootflags=") {
-                Some(list) => flags.extend(list.split(',').filter(keep)),
-                None => words.push(word.to_owned()),
-            }
+        match side {
+            Side::Old => with_flag(options, &format!("subvolid={}", self.old_id)),
+            Side::New => with_flag(options, &format!("subvol=/{STORE}/{OTHER}")),
         }
-        flags.push(&ours);
-        words.push(format!("rootflags={}", flags.join(",")));
-        words.join(" ")
+    }
+
+    /// Names the one that has the root's name.
+    pub fn kept_options(&self, options: &str) -> String {
+        with_flag(options, &format!("subvol=/{}", self.path.display()))
     }
 
     fn side(&self, path: &Path) -> Result<Side, Error> {
@@ -196,6 +188,22 @@ impl Subvolumes {
             ))),
         }
     }
+}
+
+/// Returns the kernel's options with another subvolume as the root.
+fn with_flag(options: &str, flag: &str) -> String {
+    let is_ours = |option: &&str| option.starts_with("subvol=") || option.starts_with("subvolid=");
+    let mut flags: Vec<&str> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    for word in options.split_whitespace() {
+        match word.strip_prefix("rootflags=") {
+            Some(list) => flags.extend(list.split(',').filter(|option| !is_ours(option))),
+            None => words.push(word.to_owned()),
+        }
+    }
+    flags.push(flag);
+    words.push(format!("rootflags={}", flags.join(",")));
+    words.join(" ")
 }
 
 /// Removes a subvolume with everything in it. The program `btrfs` looks for the mount that a path is in, and ours is in no
@@ -253,6 +261,8 @@ mod tests {
         let old = subvolumes.boot_options("root=UUID=1", Side::Old);
 
         assert_eq!(new, "root=UUID=1 ro quiet rootflags=compress=zstd:1,subvol=/.anima-elevate/other");
-        assert_eq!(old, "root=UUID=1 rootflags=subvol=/root");
+        assert_eq!(old, "root=UUID=1 rootflags=subvolid=256");
+        let kept = subvolumes.kept_options(&new);
+        assert_eq!(kept, "root=UUID=1 ro quiet rootflags=compress=zstd:1,subvol=/root");
     }
 }

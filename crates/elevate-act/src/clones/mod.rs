@@ -103,4 +103,12 @@ impl Clones {
             Clones::Lvm(volumes) => volumes.boot_options(options, side),
         }
     }
+
+    /// Returns options of the kernel that start the new system when it is kept.
+    pub fn kept_options(&self, options: &str) -> String {
+        match self {
+            Clones::Btrfs(subvolumes) => subvolumes.kept_options(options),
+            Clones::Lvm(volumes) => volumes.boot_options(options, Side::New),
+        }
+    }
 }

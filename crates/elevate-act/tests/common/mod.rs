@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod tools;
+pub mod vm;
 
 use std::{
     fs,
@@ -187,8 +188,13 @@ pub fn act(verb: &str, root: &Path, state: &Path, kill_at: u64) -> Output {
 
 /// The same by one of the backends.
 pub fn act_by(backend: &str, verb: &str, root: &Path, state: &Path, kill_at: u64) -> Output {
+    act_with(&[backend], verb, root, state, kill_at)
+}
+
+/// The same with more arguments.
+pub fn act_with(more: &[&str], verb: &str, root: &Path, state: &Path, kill_at: u64) -> Output {
     let mut command = Command::new(helper());
-    command.arg(verb).args([root, state]).arg(kill_at.to_string()).arg(backend).output().unwrap()
+    command.arg(verb).args([root, state]).arg(kill_at.to_string()).args(more).output().unwrap()
 }
 
 pub fn run(command: &mut Command) -> String {

@@ -42,6 +42,20 @@ pub fn install(root: &Path, programs: &[&str]) {
     }
 }
 
+/// Puts programs of unpacked packages, which are named by their paths there, into a root, with their libraries.
+pub fn install_from(root: &Path, unpacked: &Path, programs: &[&str]) {
+    let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"].map(|folder| unpacked.join(folder));
+    let search: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    for program in programs {
+        let path = unpacked.join(program);
+        put(root, &path, &Path::new("/usr/bin").join(path.file_name().unwrap()));
+        for library in libraries_in(&path.canonicalize().unwrap(), &search.join(":")) {
+            let place = library.strip_prefix(unpacked).map_or(library.clone(), |below| Path::new("/").join(below));
+            put(root, &library, &place);
+        }
+    }
+}
+
 fn find(program: &str) -> PathBuf {
     if program.starts_with('/') {
         return program.into();
@@ -52,7 +66,12 @@ fn find(program: &str) -> PathBuf {
 }
 
 fn libraries(program: &Path) -> Vec<PathBuf> {
-    let output = Command::new(program).env("LD_TRACE_LOADED_OBJECTS", "1").output().unwrap();
+    libraries_in(program, "")
+}
+
+fn libraries_in(program: &Path, search: &str) -> Vec<PathBuf> {
+    let mut command = Command::new(program);
+    let output = command.env("LD_TRACE_LOADED_OBJECTS", "1").env("LD_LIBRARY_PATH", search).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.lines()
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))

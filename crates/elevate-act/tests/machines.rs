@@ -1,0 +1,216 @@
+//! Whole machines: an upgrade is tried once by the boot loader's entries, kept or taken back, and its power is cut, with each
+//! backend. It takes minutes, and fetches Debian's kernel; so it is done only where `ANIMA_TEST_MACHINES` is set:
+//!
+//! ```text
+//! apt-get install qemu-system-x86 && ANIMA_TEST_MACHINES=1 cargo test -p anima-elevate-act --test machines -- --nocapture --test-threads 1
+//! ```
+//!
+//! The boot loader is an initramfs of ours (`tests/vm/initrd-init`) that reads and writes GRUB's environment
+//! block with GRUB's own `grub-editenv`, and starts the entry that GRUB would; the kernel is always the same one.
+
+#![cfg(target_arch = "x86_64")]
+
+mod common;
+
+use common::vm::{Kind, Vm};
+
+/// Where the power is cut: after so many seconds of acting, in hundredths of what acting takes.
+const CUTS: [u32; 6] = [3, 20, 40, 60, 80, 97];
+
+fn is_wanted() -> bool {
+    let is_wanted = std::env::var_os("ANIMA_TEST_MACHINES").is_some();
+    if !is_wanted {
+        eprintln!("not done: ANIMA_TEST_MACHINES is not set");
+    }
+    is_wanted
+}
+
+/// The lines of a console that tell what happened.
+fn story(console: &str) -> String {
+    let told = ["LOADER", "MACHINE", "TODO", "DIGEST", "STATUS", "could not", "taken back", "panic"];
+    console
+        .lines()
+        .filter(|line| told.iter().any(|word| line.contains(word)))
+        .map(|line| line.to_owned() + "\n")
+        .collect()
+}
+
+fn value<'a>(console: &'a str, key: &str) -> &'a str {
+    let line = console.lines().rev().find_map(|line| line.strip_prefix(key));
+    line.unwrap_or_else(|| panic!("the console has no {key}:\n{console}")).trim()
+}
+
+const DIGEST: &str = "echo DIGEST $(anima digest / state)\n";
+const STATUS: &str = "echo STATUS $(anima status)\n";
+
+/// Starts it, prints what happened, and returns the console.
+fn start(vm: &Vm, todo: &str) -> String {
+    let console = vm.start(todo);
+    println!("{}", story(&console));
+    console
+}
+
+fn act(kind: Kind) -> String {
+    format!("anima act {} try", kind.backend())
+}
+
+/// Rehearses, and returns the digest of the old system.
+fn rehearse(vm: &Vm) -> String {
+    let console = start(vm, &format!("{DIGEST}anima rehearse /state/list"));
+    assert!(console.contains("MACHINE is seed 1") && console.contains("TODO ended with 0"), "{console}");
+    value(&console, "DIGEST").to_owned()
+}
+
+fn is_kept_when_it_is_well(kind: Kind) {
+    let vm = Vm::new(kind);
+    let old = rehearse(&vm);
+
+    let console = start(&vm, &format!("{} && {STATUS}", act(kind)));
+    assert!(console.contains("Some(Trying)"), "{console}");
+    let console = start(&vm, &format!("{DIGEST}anima confirm && {STATUS}"));
+    assert!(console.contains("LOADER starts anima-elevate-new") && console.contains("MACHINE is seed 2"), "{console}");
+    assert!(console.contains("Some(Done)"), "{console}");
+    let new = value(&console, "DIGEST").to_owned();
+    assert_ne!(new, old);
+
+    // It stays when nobody says anything.
+    let console = start(&vm, DIGEST);
+    assert!(console.contains("MACHINE is seed 2"), "{console}");
+    assert_eq!(value(&console, "DIGEST"), new);
+    // And goes back for ever, when it is told so.
+    start(&vm, &format!("anima rollback && {STATUS}"));
+    for _ in 0..2 {
+        let console = start(&vm, DIGEST);
+        assert!(console.contains("MACHINE is seed 1") && console.contains("LOADER starts seed-1"), "{console}");
+        assert_eq!(value(&console, "DIGEST"), old);
+    }
+}
+
+fn comes_back_when_it_is_not_well(kind: Kind) {
+    let vm = Vm::new(kind);
+    let old = rehearse(&vm);
+    let console = start(&vm, &act(kind));
+    assert!(console.contains("TODO ended with 0"), "{console}");
+
+    // It starts, and never says that it is well: the power is cut.
+    let mut running = vm.boot("sleep 600");
+    running.wait_for("TODO begins");
+    let console = running.cut();
+    println!("{}", story(&console));
+    assert!(console.contains("LOADER starts anima-elevate-new") && console.contains("MACHINE is seed 2"), "{console}");
+
+    let console = start(&vm, &format!("{DIGEST}{STATUS}"));
+    assert!(
+        console.contains("LOADER starts anima-elevate-old") && console.contains("the upgrade is taken back"),
+        "{console}"
+    );
+    assert!(console.contains("MACHINE is seed 1") && console.contains("Some(Restored)"), "{console}");
+    assert_eq!(value(&console, "DIGEST"), old);
+    let console = start(&vm, DIGEST);
+    assert!(console.contains("LOADER starts seed-1"), "{console}");
+    assert_eq!(value(&console, "DIGEST"), old);
+}
+
+/// Cuts the power while it acts: what starts then is the old or the new system, whole.
+fn survives_cuts_of_the_power(kind: Kind) {
+    let vm = Vm::new(kind);
+    let old = rehearse(&vm);
+    let began = std::time::Instant::now();
+    let console = start(&vm, &act(kind));
+    assert!(console.contains("TODO ended with 0"), "{console}");
+    let whole = began.elapsed();
+    let console = start(&vm, &format!("{DIGEST}{STATUS}"));
+    let new = value(&console, "DIGEST").to_owned();
+    start(&vm, STATUS);
+    let mut is_clean = false;
+
+    for part in CUTS {
+        if !is_clean {
+            let console = start(&vm, "anima finish || anima abort; anima rehearse /state/list");
+            assert!(console.contains("TODO ended with 0"), "{console}");
+        }
+        let mut running = vm.boot(&act(kind));
+        running.wait_for("TODO begins");
+        // A start takes about half of it; this is a place in the work, and not a measure.
+        std::thread::sleep(whole / 2 * part / 100);
+        println!("CUT at {part} of 100\n{}", story(&running.cut()));
+
+        let console = start(&vm, &format!("{DIGEST}{STATUS}"));
+        let digest = value(&console, "DIGEST");
+        let is_old = console.contains("MACHINE is seed 1");
+        assert_eq!(digest, if is_old { &old } else { &new }, "cut at {part} of 100: {console}");
+        // Whatever it is, it can be ended.
+        let console = start(&vm, &format!("anima rollback; {STATUS}"));
+        let console = if console.contains("MACHINE is seed 1") {
+            start(&vm, DIGEST)
+        } else {
+            start(&vm, "true");
+            start(&vm, DIGEST)
+        };
+        assert_eq!(value(&console, "DIGEST"), old, "taken back after a cut at {part} of 100");
+        is_clean = false;
+    }
+}
+
+#[test]
+fn in_place_a_new_system_that_is_well_is_kept_and_can_be_taken_back() {
+    if is_wanted() {
+        is_kept_when_it_is_well(Kind::Ext4);
+    }
+}
+
+#[test]
+fn by_btrfs_a_new_system_that_is_well_is_kept_and_can_be_taken_back() {
+    if is_wanted() {
+        is_kept_when_it_is_well(Kind::Btrfs);
+    }
+}
+
+#[test]
+fn by_lvm_a_new_system_that_is_well_is_kept_and_can_be_taken_back() {
+    if is_wanted() {
+        is_kept_when_it_is_well(Kind::Lvm);
+    }
+}
+
+#[test]
+fn in_place_a_new_system_that_is_not_well_goes_back_in_the_initramfs() {
+    if is_wanted() {
+        comes_back_when_it_is_not_well(Kind::Ext4);
+    }
+}
+
+#[test]
+fn by_btrfs_a_new_system_that_is_not_well_is_not_started_again() {
+    if is_wanted() {
+        comes_back_when_it_is_not_well(Kind::Btrfs);
+    }
+}
+
+#[test]
+fn by_lvm_a_new_system_that_is_not_well_is_not_started_again() {
+    if is_wanted() {
+        comes_back_when_it_is_not_well(Kind::Lvm);
+    }
+}
+
+#[test]
+fn in_place_a_cut_of_the_power_leaves_one_whole_system() {
+    if is_wanted() {
+        survives_cuts_of_the_power(Kind::Ext4);
+    }
+}
+
+#[test]
+fn by_btrfs_a_cut_of_the_power_leaves_one_whole_system() {
+    if is_wanted() {
+        survives_cuts_of_the_power(Kind::Btrfs);
+    }
+}
+
+#[test]
+fn by_lvm_a_cut_of_the_power_leaves_one_whole_system() {
+    if is_wanted() {
+        survives_cuts_of_the_power(Kind::Lvm);
+    }
+}
