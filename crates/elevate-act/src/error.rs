@@ -46,6 +46,16 @@ pub enum Error {
         /// The end of what it said.
         said: String,
     },
+    /// Packages are not signed by a key that the root trusts.
+    #[error(
+        "take {count} packages, such as {example}; nothing was changed. Import their key if you trust it (`rpm --import`), or say --unsigned"
+    )]
+    Signatures {
+        /// How many.
+        count: usize,
+        /// One of them, and what is the matter with it.
+        example: String,
+    },
     /// rpm cannot read the root's database.
     #[error("read the rpm database of {root}: {said}\nTry `rpmdb --rebuilddb` first; nothing was changed")]
     Database {

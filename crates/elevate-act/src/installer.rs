@@ -84,18 +84,9 @@ impl Installer {
             macros: [("_pkgverify_level".to_owned(), level.to_owned())].into(),
             ..Call::default()
         };
-        if !erase.is_empty() && self.wants_signatures {
+        if self.wants_signatures {
+            self.must_be_signed(root, install, &call, log)?;
             // Ours has no signature, and the others were looked at.
-            self.must(
-                root,
-                &Call {
-                    arguments: vec!["-K".into()],
-                    packages: call.packages[..install.len()].to_vec(),
-                    macros: call.macros.clone(),
-                    ..Call::default()
-                },
-                log,
-            )?;
             call.macros.insert("_pkgverify_level".to_owned(), "digest".to_owned());
         }
         let names = install.iter().map(|package| without_epoch(&package.nevra)).collect();
@@ -105,6 +96,27 @@ impl Installer {
             self.must(root, &away, log)?;
         }
         Ok(())
+    }
+
+    /// Says which packages no key of the root's database has signed, and which key it would be.
+    fn must_be_signed(
+        &self,
+        root: &Path,
+        install: &[Package],
+        call: &Call<'_>,
+        log: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let arguments = vec!["-Kv".to_owned()];
+        let packages = call.packages[..install.len()].to_vec();
+        let (is_good, said) =
+            self.call(root, &Call { arguments, packages, macros: call.macros.clone(), ..Call::default() })?;
+        log.write_all(said.as_bytes()).at("write", Path::new("the log"))?;
+        let complaints = complaints(&said, install);
+        match complaints.first() {
+            Some(example) => Err(Error::Signatures { count: complaints.len(), example: example.clone() }),
+            None if !is_good => Err(Error::Refused { exit: "a failure".to_owned(), said: tail(&said) }),
+            None => Ok(()),
+        }
     }
 
     /// Returns what is installed.
@@ -251,6 +263,22 @@ fn is_noise(line: &str) -> bool {
         || line.starts_with("rpm: However assuming")
 }
 
+/// Reads what `rpm -Kv` says: a line with the file, and one for each digest and signature.
+fn complaints(said: &str, install: &[Package]) -> Vec<String> {
+    let blocks = said.split("/packages/").skip(1);
+    let complaint = |block: &str| {
+        let (name, rest) = block.split_once(':')?;
+        let package = install.get(name.trim_end_matches(".rpm").parse::<usize>().ok()?)?;
+        let lines: Vec<&str> = rest.lines().map(str::trim).filter(|line| line.contains(": ")).collect();
+        let is_lacking = |line: &&&str| line.ends_with(": NOTFOUND");
+        let bad = lines.iter().find(|line| !line.ends_with(": OK") && !is_lacking(line)).map(|line| (*line).to_owned());
+        let is_unsigned = !rest.contains("ignature") || lines.iter().any(|line| is_lacking(&line));
+        let why = bad.or_else(|| is_unsigned.then(|| "it is not signed".to_owned()));
+        why.map(|why| format!("{}: {why}", package.nevra))
+    };
+    blocks.filter_map(complaint).collect()
+}
+
 fn make_leaver(erase: &[String], path: &Path) -> Result<(), Error> {
     let made =
         |error: rpm::Error| Error::File { step: "make", path: path.to_owned(), source: std::io::Error::other(error) };
@@ -283,6 +311,25 @@ fn tail(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_key_a_broken_package_and_one_without_a_signature_are_told_by_name() {
+        let package = |nevra: &str| Package { nevra: nevra.to_owned(), path: "/".into(), sha256: None };
+        let install = ["a-1-1.x86_64", "b-1-1.x86_64", "c-1-1.x86_64", "d-1-1.x86_64"].map(package);
+        let said = "/packages/00000.rpm:\n    Header V4 RSA/SHA512 Signature, key ID 0a1b: NOKEY\n    Header SHA256 digest: OK\n\
+                    /packages/00001.rpm:\n    Header RSA signature: NOTFOUND\n    Header SHA256 digest: OK\n\
+                    /packages/00002.rpm:\n    Header V4 RSA/SHA512 Signature, key ID 0a1b: OK\n    Payload SHA256 digest: OK\n\
+                    /packages/00003.rpm:\n    Payload SHA256 digest: BAD (Expected 1 != 2)\n";
+
+        let found = complaints(said, &install);
+
+        let expected = [
+            "a-1-1.x86_64: Header V4 RSA/SHA512 Signature, key ID 0a1b: NOKEY",
+            "b-1-1.x86_64: it is not signed",
+            "d-1-1.x86_64: Payload SHA256 digest: BAD (Expected 1 != 2)",
+        ];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn a_nevra_is_taken_apart() {
