@@ -8,6 +8,7 @@ use anima_elevate::{
     plan::{Fate, Level, Plan, Target, TargetRepository, Verdict, Wishes, plan},
     probes::{Probed, ProbedKind},
 };
+use anima_repodata::Checksum;
 use common::{event, installed, plan_of};
 use proptest::prelude::*;
 
@@ -252,6 +253,30 @@ fn a_repository_that_was_cut_off_is_told_and_no_plan_made() {
     let error = plan(&common::facts(vec![]), &Data::default(), &target, &Wishes::default()).unwrap_err().to_string();
 
     assert!(error.contains("repository base") && error.contains("fetch it again"), "{error}");
+}
+
+#[test]
+fn packages_of_streams_that_nobody_enabled_are_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    common::repository(folder.path(), &[("php", "8", &[], &[]), ("php", "9", &[], &[])]);
+    let modules =
+        "document: modulemd\ndata:\n  name: php\n  stream: 9\n  artifacts:\n    rpms:\n    - php-0:9-1.el2.x86_64\n";
+    std::fs::write(folder.path().join("repodata/modules.yaml"), modules).unwrap();
+    let repomd = folder.path().join("repodata/repomd.xml");
+    let record = format!(
+        "<data type=\"modules\"><checksum type=\"sha256\">{}</checksum><location href=\"repodata/modules.yaml\"/>\
+         <timestamp>1</timestamp></data></repomd>",
+        Checksum::sha256(modules.as_bytes()).hex
+    );
+    let text = std::fs::read_to_string(&repomd).unwrap().replace("</repomd>", &record);
+    std::fs::write(&repomd, text).unwrap();
+    let repositories = vec![TargetRepository { id: "base".into(), folder: folder.path().to_path_buf() }];
+    let target = Target { release: "2".parse().unwrap(), repositories, cache: None };
+
+    let facts = common::facts(vec![installed("php", "7", &[])]);
+    let plan = plan(&facts, &Data::default(), &target, &Wishes::default()).unwrap();
+
+    assert_eq!(fate(&plan, "php"), (Fate::Upgrade, vec!["php-8-1.el2.x86_64".into()]));
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub struct Finding {
     pub can_be_fixed: bool,
 }
 
-fn finding(level: Level, code: &str, message: impl Into<String>, remedy: &str) -> Finding {
+/// Makes a finding of the plan itself.
+pub fn finding(level: Level, code: &str, message: impl Into<String>, remedy: &str) -> Finding {
     let remedy = Some(remedy.to_string()).filter(|remedy| !remedy.is_empty());
     let (code, message, group) = (code.to_string(), message.into(), OF_PLAN.to_string());
     Finding { level, code, message, remedy, group, explanation: None, evidence: Vec::new(), can_be_fixed: false }
@@ -112,6 +113,20 @@ pub fn before(
             "ambiguous",
             message,
             "mend the data, or plan without --strict: then the later in the file wins, as it does for leapp",
+        ));
+    }
+    if !evolved.out_of_modules.is_empty() {
+        let names = evolved.out_of_modules.iter().map(|key| key.0.as_str());
+        let message = format!(
+            "{} packages leave their modules, of which no event speaks: {}",
+            evolved.out_of_modules.len(),
+            some(names)
+        );
+        findings.push(finding(
+            Level::Tell,
+            "out_of_modules",
+            message,
+            "enable the target's streams after the upgrade, if you need them",
         ));
     }
     for (name, inputs) in &way.missing {

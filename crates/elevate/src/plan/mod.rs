@@ -6,6 +6,7 @@ mod cost;
 mod fate;
 mod findings;
 mod installed;
+mod modules;
 mod repositories;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     path::PathBuf,
 };
 
-use anima_solver::{LockedPackage, Pool, Request};
+use anima_solver::{LockedPackage, Modules, Pool, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -203,7 +204,7 @@ pub struct Install {
 pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Result<Plan> {
     let data = &data.of_way(facts, target.release);
     let mut pool = Pool::new(&facts.arch).map_err(Error::Repositories)?;
-    repositories::load(&mut pool, target)?;
+    let streams = repositories::load(&mut pool, target)?;
     let wishes = &brand::with_target(&wishes.with(&data.lists), facts, &mut pool)?;
     let events = evolve::relevant(data.all_events(), &facts.arch, facts.os.release, target.release);
     let set = packages_that_evolve(facts, data, wishes);
@@ -213,7 +214,8 @@ pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Res
     installed::load(&mut pool, facts)?;
 
     let mut findings = findings::before(facts, data, target, &evolved, wishes, &way);
-    let solution = solve(&mut pool, &way, &mut findings)?;
+    let visible = modules::visible(&streams, &evolved, &mut findings);
+    let solution = solve(&mut pool, &way, &visible, &mut findings)?;
     let packages = match &solution {
         Some(solution) => fate::fates(facts, &evolved, wishes, &way, solution),
         None => Vec::new(),
@@ -326,12 +328,18 @@ fn inputs_of(evolved: &Evolved<'_>, name: &str) -> BTreeSet<String> {
 }
 
 /// Asks the solver; what is in the way is left out and told, again and again, as far as that can be.
-fn solve(pool: &mut Pool, way: &Way, findings: &mut Vec<Finding>) -> Result<Option<anima_solver::Solution>> {
+fn solve(
+    pool: &mut Pool,
+    way: &Way,
+    visible: &Modules,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<anima_solver::Solution>> {
     let mut install = way.install.clone();
     for _ in 0..MAX_TRIES {
         let request = Request {
             install: install.iter().cloned().collect(),
             remove: way.remove.iter().cloned().collect(),
+            modules: visible.clone(),
             upgrade_all: true,
             allow_erasing: true,
             ..Request::default()

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anima_repodata::{Checksum, Record, Repomd};
+use anima_repodata::{Checksum, Record, Repomd, Streams};
 use anima_solver::{DEFAULT_PRIORITY, Pool, RepodataFiles};
 
 use super::{Target, TargetRepository};
 use crate::{Error, Result, data::Place};
 
 /// Adds all of them, in the order of their names, so that the order in which they were named changes nothing.
-pub fn load(pool: &mut Pool, target: &Target) -> Result<()> {
+/// Returns what they say of modules.
+pub fn load(pool: &mut Pool, target: &Target) -> Result<Streams> {
+    let mut streams = Streams::default();
     let mut repositories: Vec<&TargetRepository> = target.repositories.iter().collect();
     repositories.sort_by(|a, b| a.id.cmp(&b.id));
     for repository in repositories {
@@ -20,8 +22,11 @@ pub fn load(pool: &mut Pool, target: &Target) -> Result<()> {
             cache: found.cache.as_deref(),
         };
         pool.add_repository(&repository.id, DEFAULT_PRIORITY, &files).map_err(Error::Repositories)?;
+        if let Some(modules) = found.modules {
+            streams.merge(modules);
+        }
     }
-    Ok(())
+    Ok(streams)
 }
 
 /// The files of a repository that count, verified.
@@ -29,6 +34,7 @@ struct Files {
     primary: PathBuf,
     filelists: Option<PathBuf>,
     cache: Option<PathBuf>,
+    modules: Option<Streams>,
 }
 
 fn files(repository: &TargetRepository, cache: Option<&Path>) -> Result<Files> {
@@ -46,7 +52,8 @@ fn files(repository: &TargetRepository, cache: Option<&Path>) -> Result<Files> {
         let filelists = filelists.map(|record| record.checksum.hex.as_str()).unwrap_or_default();
         folder.join(format!("{}-{:.16}.solv", primary.checksum.hex, filelists))
     };
-    Ok(Files { primary: primary_path, filelists: filelists_path, cache: cache.map(name) })
+    let modules = repomd.record("modules").ok().map(|record| streams(repository, record)).transpose()?;
+    Ok(Files { primary: primary_path, filelists: filelists_path, cache: cache.map(name), modules })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -70,6 +77,14 @@ fn verified(repository: &TargetRepository, record: &Record) -> Result<PathBuf> {
         return Err(refused(format!("{} is not what the index says; fetch it again", record.location)));
     }
     Ok(path)
+}
+
+/// Returns the modules that a file of the index has.
+fn streams(repository: &TargetRepository, record: &Record) -> Result<Streams> {
+    let bytes = read(&verified(repository, record)?)?;
+    let refused =
+        |error: anima_repodata::Error| Error::Repository { id: repository.id.clone(), reason: error.to_string() };
+    Streams::read(&record.location, bytes.as_slice()).map_err(refused)
 }
 
 /// Returns whether a repository has a package of that name.
