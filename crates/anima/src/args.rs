@@ -86,6 +86,7 @@ pub enum Command {
     ReleaseSystem(cmd::role::release_system::ReleaseSystem),
     #[command(subcommand)]
     Elevate(cmd::elevate::Elevate),
+    Diagnose(cmd::diagnose::Diagnose),
     Doctor(cmd::doctor::Doctor),
     #[command(subcommand)]
     Config(cmd::config::Config),

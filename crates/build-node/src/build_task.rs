@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anima_diagnosis::{End, Reader};
 use anima_environment::{Phases, blocking};
 use anima_rpm_file::PackageInfo;
 use anima_sandbox::Exit;
@@ -12,7 +13,6 @@ use anima_types::dist_git::is_file_name;
 use anima_types::work::{BuildOutcome, BuiltPackage, Failure};
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::analysis::Analysis;
 use crate::collect::{Collected, collect};
 use crate::job::{Job, Target};
 use crate::src_task;
@@ -198,16 +198,33 @@ async fn rpmbuild(
     command: &[&str],
 ) -> Result<(Exit, Failure), Trouble> {
     job.journal.say(format!("$ {}", command.join(" ")));
-    let analysis = Arc::new(Mutex::new(Analysis::default()));
-    let watching = Arc::clone(&analysis);
+    let reader = Arc::new(Mutex::new(Reader::default()));
+    let watching = Arc::clone(&reader);
     job.journal.watch(move |number, line| watching.lock().unwrap_or_else(PoisonError::into_inner).see(number, line));
     let outcome = workroot.run(command, Effort::Build, job.helper, &job.journal, &job.cancel).await?;
     job.journal.watch(|_, _| {});
-    let mut failure = analysis.lock().unwrap_or_else(PoisonError::into_inner).failure(outcome.exit);
+    let how = anima_environment::exit_in_words(outcome.exit);
+    let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failure = reader.failure(end_of(outcome.exit), &how);
     if let Some(hint) = job.limits.hint(outcome.exit, target.package) {
+        failure.findings.iter_mut().take(1).for_each(|finding| finding.cure = Some(hint.clone()));
         failure.hint = Some(hint);
     }
     Ok((outcome.exit, failure))
+}
+
+/// Returns an exit in the words of the diagnosis.
+fn end_of(exit: Exit) -> End {
+    match exit {
+        Exit::Exited(code) => End::Exited(code),
+        Exit::Signaled(signal) => End::Signaled(signal),
+        Exit::TimedOut => End::TimedOut,
+        Exit::OutOfMemory => End::OutOfMemory,
+        Exit::LogTooLong => End::LogTooLong,
+        Exit::DiskFull => End::DiskFull,
+        Exit::TooManyProcesses => End::TooManyProcesses,
+        Exit::Canceled => End::Unknown,
+    }
 }
 
 async fn keep(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {

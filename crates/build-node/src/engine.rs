@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anima_environment::{Environments, Journal, Lock, Phases, Replay};
 use anima_types::artifact::Kind;
+use anima_types::diagnosis::Need;
 use anima_types::work::{BuildOutcome, Failure, SrcOutcome};
 use anima_types::{Sha256, platform};
 use futures_util::future::BoxFuture;
@@ -114,7 +115,8 @@ impl Engine {
         sources: &dyn Sources,
     ) -> Result<SrcOutcome, Trouble> {
         let (job, _held) = self.job(around, target).await?;
-        src_task::make(&job, phases, target, sources).await
+        let made = src_task::make(&job, phases, target, sources).await;
+        self.explained(made, around, target).await
     }
 
     /// Makes the packages of a source package that is on this machine.
@@ -126,7 +128,37 @@ impl Engine {
         srpm: SrpmFile<'_>,
     ) -> Result<BuildOutcome, Trouble> {
         let (job, _held) = self.job(around, target).await?;
-        build_task::make(&job, phases, target, srpm).await
+        let made = build_task::make(&job, phases, target, srpm).await;
+        self.explained(made, around, target).await
+    }
+
+    /// Gives each failure a finding, and names the packages of the platform that have what findings miss. A failure is
+    /// told without them where they cannot be had.
+    async fn explained<T>(
+        &self,
+        made: Result<T, Trouble>,
+        around: Around<'_>,
+        target: &Target<'_>,
+    ) -> Result<T, Trouble> {
+        let mut failure = match made {
+            Err(Trouble::Failed(failure)) => failure,
+            made => return made,
+        };
+        anima_diagnosis::complete(&mut failure);
+        let needs: Vec<Need> = failure.findings.iter().filter_map(|finding| finding.need.clone()).collect();
+        if needs.is_empty() {
+            return Err(Trouble::Failed(failure));
+        }
+        let inputs = target.all_inputs(around.master_url);
+        match self.environments.who_has(target.arch, &inputs, &needs, around.cancel).await {
+            Ok(packages) => {
+                let missing = failure.findings.iter_mut().filter(|finding| finding.need.is_some());
+                missing.zip(packages).for_each(|(finding, packages)| anima_diagnosis::tell_packages(finding, packages));
+                failure.hint = failure.findings.first().and_then(|first| first.cure.clone()).or(failure.hint.take());
+            }
+            Err(error) => tracing::warn!(%error, "who has what a build missed is not known: could not {error}"),
+        }
+        Err(Trouble::Failed(failure))
     }
 
     /// Returns what the packages of a source package will provide, as far as its spec says it, and whether all are noarch.

@@ -31,6 +31,15 @@ pub struct Target<'a> {
     pub inputs: &'a [Input],
 }
 
+impl Target<'_> {
+    /// Returns all repositories, with those that the package has for itself.
+    pub fn all_inputs(&self, master_url: &str) -> Vec<Input> {
+        let own = &self.platform.options(self.package).repositories;
+        let own = own.iter().map(|repository| repository.input(self.arch, master_url));
+        self.inputs.iter().cloned().chain(own).collect()
+    }
+}
+
 impl<'a> From<&'a SrcWork> for Target<'a> {
     fn from(work: &'a SrcWork) -> Target<'a> {
         Target { platform: &work.platform, package: &work.package, arch: work.arch, inputs: &work.inputs }
@@ -102,11 +111,10 @@ impl Job<'_> {
     }
 
     fn asked(&self, target: &Target<'_>) -> Asked {
-        let Target { platform, package, arch, inputs } = *target;
+        let Target { platform, package, .. } = *target;
         let options = platform.options(package);
-        let own = options.repositories.iter().map(|repository| repository.input(arch, self.master_url));
         Asked {
-            inputs: inputs.iter().cloned().chain(own).collect(),
+            inputs: target.all_inputs(self.master_url),
             exclude: platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect(),
             modules: platform.modules(package),
         }

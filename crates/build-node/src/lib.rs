@@ -7,7 +7,6 @@
 //! It keeps no state worth saving: its folder is a cache, and may be removed while no node runs on it.
 
 mod admission;
-mod analysis;
 mod autospec;
 mod build_task;
 mod collect;
@@ -42,7 +41,6 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use tokio_util::sync::CancellationToken;
 
-pub use analysis::Section;
 pub use entry::{Entry, Who};
 pub use sweep::Swept;
 

@@ -116,8 +116,7 @@ impl Limits {
             Exit::LogTooLong => ("log_too_long", "wrote more than a log may have"),
             Exit::Exited(_) | Exit::Signaled(_) | Exit::Canceled => return None,
         };
-        let hint = self.hint(exit, package);
-        Some(Failure { code: code.to_owned(), message: format!("{command} {what}"), log_line: None, hint })
+        Some(Failure::new(code, format!("{command} {what}")).with_hint(self.hint(exit, package)))
     }
 
     /// Returns what to do about a run that was ended because it reached one of them.

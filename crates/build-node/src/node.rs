@@ -60,8 +60,8 @@ impl Handler for Node {
         };
         match self.work(&lease.work, around, &mut phases).await {
             Ok(outcome) => Ok((outcome, phases.into_vec())),
-            Err(trouble) => {
-                tell(&journal, &trouble);
+            Err(mut trouble) => {
+                tell(&journal, &mut trouble);
                 Err(trouble.into_stop(phases.into_vec()))
             }
         }
@@ -114,8 +114,9 @@ impl Artifacts for Context {
 }
 
 /// The last lines of a log say what is on the page as well.
-pub(crate) fn tell(journal: &Journal, trouble: &Trouble) {
+pub(crate) fn tell(journal: &Journal, trouble: &mut Trouble) {
     let Trouble::Failed(failure) = trouble else { return };
+    anima_diagnosis::complete(failure);
     journal.say(format!("\nFAILED ({}): {}", failure.code, failure.message));
     if let Some(hint) = &failure.hint {
         journal.say(format!("hint: {hint}"));

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
+use anima_diagnosis::{End, Reader, spec_error};
 use anima_environment::{Phases, blocking};
 use anima_types::artifact::Kind;
 use anima_types::dist_git::{self, Layout, LookasideFile, MAX_LIST_BYTES};
 use anima_types::work::{Failure, SrcOutcome};
 
-use crate::analysis::spec_error;
 use crate::collect::{Collected, collect};
 use crate::files::Files;
 use crate::git::{Commit, CommitFile};
@@ -238,20 +238,23 @@ async fn rpm(
 
 /// Returns why a spec is of no use; `lines_before` is how much of the log comes before the output.
 fn spec_failure(output: &str, lines_before: u64, how: &str) -> Failure {
-    let Some(error) = spec_error(output) else {
-        let message = format!("the spec cannot be read: {how}");
-        return Failure { code: "spec".to_owned(), message, log_line: None, hint: None };
+    let mut reader = Reader::default();
+    output.lines().zip(lines_before + 1..).for_each(|(line, number)| reader.see(number, line));
+    let findings = reader.findings(End::Exited(1));
+    let hint = findings.first().and_then(|first| first.cure.clone());
+    let failure = match spec_error(output) {
+        None => Failure::new("spec", format!("the spec cannot be read: {how}")),
+        Some(error) => {
+            let is_source = error.reason.starts_with("Bad file: ") || error.reason.starts_with("Bad source: ");
+            let (code, message) = match error.spec_line {
+                _ if is_source => ("bad_source", error.reason),
+                Some(line) => ("spec", format!("line {line} of the spec: {}", error.reason)),
+                None => ("spec", format!("the spec cannot be read: {}", error.reason)),
+            };
+            Failure { log_line: Some(lines_before + error.output_line), ..Failure::new(code, message) }
+        }
     };
-    let log_line = Some(lines_before + error.output_line);
-    if error.reason.starts_with("Bad file: ") || error.reason.starts_with("Bad source: ") {
-        let hint = "The spec names a source that is neither in git nor in the list of large sources.";
-        return Failure { code: "bad_source".to_owned(), message: error.reason, log_line, hint: Some(hint.to_owned()) };
-    }
-    let message = match error.spec_line {
-        Some(line) => format!("line {line} of the spec: {}", error.reason),
-        None => format!("the spec cannot be read: {}", error.reason),
-    };
-    Failure { code: "spec".to_owned(), message, log_line, hint: None }
+    Failure { findings, ..failure.with_hint(hint) }
 }
 
 fn parse_binaries(answer: &str) -> Binaries {

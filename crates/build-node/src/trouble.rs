@@ -19,7 +19,7 @@ impl Trouble {
     /// Returns it in the words of the lease's protocol.
     pub fn into_stop(self, phases: Vec<PhaseTime>) -> Stop {
         match self {
-            Trouble::Failed(failure) => Stop::Failed { failure: *failure, phases },
+            Trouble::Failed(failure) => Stop::Failed { failure, phases },
             Trouble::Stopped => Stop::Abandoned,
         }
     }
@@ -27,7 +27,7 @@ impl Trouble {
 
 /// Returns that the task failed, in one sentence.
 pub fn failed(code: &str, message: String, hint: Option<&str>) -> Trouble {
-    Failure { code: code.to_owned(), message, log_line: None, hint: hint.map(str::to_owned) }.into()
+    Failure::new(code, message).with_hint(hint).into()
 }
 
 impl From<Failure> for Trouble {
@@ -48,7 +48,7 @@ impl From<anima_environment::Error> for Trouble {
 impl From<anima_client::Error> for Trouble {
     fn from(error: anima_client::Error) -> Trouble {
         match Stop::from(error) {
-            Stop::Failed { failure, .. } => failure.into(),
+            Stop::Failed { failure, .. } => Trouble::Failed(failure),
             Stop::Abandoned => Trouble::Stopped,
         }
     }

@@ -121,8 +121,8 @@ async fn a_restart_forgets_what_the_last_try_gave() {
         is_noarch: false,
     };
     let ended = Ended {
-        phases: vec![PhaseTime { name: "build".into(), secs: 1.5 }],
-        failure: Some(Failure { code: "spec".into(), message: "no".into(), log_line: Some(3), hint: None }),
+        phases: vec![PhaseTime { name: "build".into(), secs: 1.5, ..PhaseTime::default() }],
+        failure: Some(Failure { log_line: Some(3), ..Failure::new("spec", "no") }),
         result: Some(Outcome::Src(outcome)),
         report_hash: Some("ab".into()),
     };

@@ -10,6 +10,7 @@ use anima_buildroot::{Layer, LayerPackage, Layers, LockInput, Root};
 use anima_sandbox::Emulator;
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
+use anima_types::diagnosis::Need;
 use anima_types::dist_git::Algorithm;
 use anima_types::platform::Bootstrap;
 use anima_types::work::Input;
@@ -19,6 +20,7 @@ use crate::metadata::below;
 use crate::run::blocking;
 use crate::solve::{self, Solutions, Solved};
 use crate::trust;
+use crate::who_has;
 use crate::{Downloads, Emulators, Error, FileHash, Journal, Phases, Result, Wanted};
 
 /// Packages and metadata that are kept for later tasks; a distribution's buildroots use around 2 GB of packages.
@@ -159,6 +161,17 @@ impl Environments {
     /// Solves and makes nothing: returns what an environment of these wishes would have.
     pub async fn solve(&self, wishes: Wishes<'_>, cancel: &CancellationToken) -> Result<Lock> {
         Ok(self.solutions.solve(wishes.into(), &self.downloads, cancel).await?.whole)
+    }
+
+    /// Returns for each need the packages of the repositories that have it, the likeliest first.
+    pub async fn who_has(
+        &self,
+        arch: Arch,
+        inputs: &[Input],
+        needs: &[Need],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Vec<String>>> {
+        who_has::who_has(arch, inputs, needs, (&self.downloads, self.solutions.pools()), cancel).await
     }
 
     /// Fetches packages of a list, for who installs them without a layer, and returns where they are, in the same order.

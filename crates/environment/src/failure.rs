@@ -19,24 +19,17 @@ impl Error {
     /// Returns the failure of a task that could not go on without this. `missing_code` is the word for a wish that nothing
     /// provides, such as `missing_build_requires`.
     pub fn failure(&self, missing_code: &str) -> Failure {
-        let failure = |code: &str, hint: Option<String>| Failure {
-            code: code.to_owned(),
-            message: format!("could not {self}"),
-            log_line: None,
-            hint,
-        };
+        let failure =
+            |code: &str, hint: Option<String>| Failure::new(code, format!("could not {self}")).with_hint(hint);
         if self.is_disk_full() {
             let hint = "Give the node's data folder more room, or let fewer tasks run on it at once.";
             return failure("out_of_disk", Some(hint.to_owned()));
         }
         match self {
             Error::Solver(anima_solver::Error::Unsolvable(problem)) => unsolvable(problem, missing_code),
-            Error::Solver(anima_solver::Error::Request { text, reason }) => Failure {
-                code: missing_code.to_owned(),
-                message: format!("\"{text}\" is not a requirement that can be looked for: {reason}"),
-                log_line: None,
-                hint: None,
-            },
+            Error::Solver(anima_solver::Error::Request { text, reason }) => {
+                Failure::new(missing_code, format!("\"{text}\" is not a requirement that can be looked for: {reason}"))
+            }
             Error::Missing { .. } => failure(
                 "missing_packages",
                 Some("Name a folder that has them, or the repository that the lock names.".to_owned()),
@@ -75,36 +68,19 @@ impl Error {
 fn unsolvable(problem: &Problem, missing_code: &str) -> Failure {
     let (own, inner): (Vec<_>, Vec<_>) = problem.missing.iter().partition(|missing| missing.needed_by.is_none());
     if !own.is_empty() {
-        return Failure {
-            code: missing_code.to_owned(),
-            message: format!(
-                "no repository of the platform provides {}",
-                named(&own, |missing| missing.wanted.clone())
-            ),
-            log_line: None,
-            hint: near(&own),
-        };
+        let names = named(&own, |missing| missing.wanted.clone());
+        let message = format!("no repository of the platform provides {names}");
+        return Failure::new(missing_code, message).with_hint(near(&own));
     }
     if !inner.is_empty() {
         let needed = |missing: &MissingRequirement| {
             format!("{} (needed by {})", missing.wanted, missing.needed_by.as_deref().unwrap_or_default())
         };
-        return Failure {
-            code: "unsolvable".to_owned(),
-            message: format!(
-                "the platform's repositories are not complete: nothing provides {}",
-                named(&inner, needed)
-            ),
-            log_line: None,
-            hint: near(&inner),
-        };
+        let names = named(&inner, needed);
+        let message = format!("the platform's repositories are not complete: nothing provides {names}");
+        return Failure::new("unsolvable", message).with_hint(near(&inner));
     }
-    Failure {
-        code: "unsolvable".to_owned(),
-        message: format!("the packages cannot be installed together: {problem}"),
-        log_line: None,
-        hint: None,
-    }
+    Failure::new("unsolvable", format!("the packages cannot be installed together: {problem}"))
 }
 
 fn named(missing: &[&MissingRequirement], name: impl Fn(&MissingRequirement) -> String) -> String {

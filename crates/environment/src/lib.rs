@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod solve;
 mod trust;
+mod who_has;
 
 pub use anima_buildroot::{Kept, Layers};
 pub use anima_solver::Lock;

@@ -26,7 +26,7 @@ impl Phases {
     pub fn add(&mut self, name: &str, secs: f64) {
         match self.0.iter_mut().find(|phase| phase.name == name) {
             Some(phase) => phase.secs += secs,
-            None => self.0.push(PhaseTime { name: name.to_owned(), secs }),
+            None => self.0.push(PhaseTime { name: name.to_owned(), secs, ..PhaseTime::default() }),
         }
     }
 

@@ -73,6 +73,11 @@ impl Solutions {
         }
     }
 
+    /// Returns the folder of libsolv's form of repositories.
+    pub fn pools(&self) -> PathBuf {
+        self.pools.clone()
+    }
+
     /// Removes what was not used for long; returns how many files went.
     pub fn sweep(&self, unused_since: SystemTime) -> Result<u64> {
         let mut removed = 0;
@@ -149,20 +154,26 @@ impl Questions {
     }
 
     fn ask_pool(&self, indexes: &[Index], files: &[MetadataFiles]) -> Result<Solved> {
-        let mut pool = Pool::new(self.arch.name())?;
-        for (index, files) in indexes.iter().zip(files) {
-            let cache = self.pools.join(format!("{}-{}.solv", self.arch, files.key));
-            let files =
-                RepodataFiles { primary: &files.primary, filelists: files.filelists.as_deref(), cache: Some(&cache) };
-            pool.add_repository(&index.name, index.priority, &files)?;
-            touch(&cache);
-        }
+        let mut pool = load(self.arch, &self.pools, indexes, files)?;
         // The whole first: its explanation of a problem has everything in it.
         let whole = self.whole.ask(&mut pool, &self.modules)?;
         let is_same = self.base.list == self.whole.list;
         let base = if is_same { whole.clone() } else { self.base.ask(&mut pool, &self.modules)? };
         Ok(Solved { base, whole })
     }
+}
+
+/// Loads repositories; libsolv's form of each is kept in `pools`.
+pub(crate) fn load(arch: Arch, pools: &Path, indexes: &[Index], files: &[MetadataFiles]) -> Result<Pool> {
+    let mut pool = Pool::new(arch.name())?;
+    for (index, files) in indexes.iter().zip(files) {
+        let cache = pools.join(format!("{arch}-{}.solv", files.key));
+        let files =
+            RepodataFiles { primary: &files.primary, filelists: files.filelists.as_deref(), cache: Some(&cache) };
+        pool.add_repository(&index.name, index.priority, &files)?;
+        touch(&cache);
+    }
+    Ok(pool)
 }
 
 impl Question {

@@ -179,12 +179,7 @@ async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
 /// A task whose work cannot be said would stand in the way of all others.
 async fn give_up(app: &App, task: &Task, error: &ApiError) -> ApiResult<()> {
     tracing::error!(task = task.id.0, "task {} cannot be given out: {}", task.id, error.body.message);
-    let failure = Failure {
-        code: error.body.code.clone(),
-        message: error.body.message.clone(),
-        log_line: None,
-        hint: error.body.hint.clone(),
-    };
+    let failure = Failure::new(&error.body.code, &error.body.message).with_hint(error.body.hint.clone());
     let mut write = app.db.write(app.now(), "anima").await?;
     let number = anima_db::task::claim(&mut write, task, "anima", app.now(), "The work is put together.").await?;
     let held = Task { status: Status::Leased, lease_number: number, ..task.clone() };
@@ -329,8 +324,7 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
     } else {
         let message = format!("{how}, and its other {} tries ended without a report, too", task.attempts - 1);
         let hint = "It may end its nodes: look at the nodes' memory and disk, then restart it.".to_string();
-        let failure =
-            Failure { code: "node_lost".to_string(), message: message.clone(), log_line: None, hint: Some(hint) };
+        let failure = Failure::new("node_lost", &message).with_hint(Some(hint));
         let ended = Ended { phases: Vec::new(), failure: Some(failure), result: None, report_hash: None };
         anima_db::task::end(write, task, Event::AttemptsExhausted, &message, &ended).await?;
     }

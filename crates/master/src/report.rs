@@ -133,7 +133,7 @@ fn judged(verdicts: Vec<Verdict>) -> Accepted {
         check.map_or_else(|| "a check failed".to_string(), |check| format!("{}: {}", check.name, check.detail));
     let others = if red.len() > 1 { format!(" (and {} more packages)", red.len() - 1) } else { String::new() };
     let message = format!("{} is not good: {reason}{others}", first.nevra);
-    let failure = Failure { code: "verdict_red".to_string(), message, log_line: None, hint: None };
+    let failure = Failure::new("verdict_red", message);
     let outcome = Outcome::Test(anima_types::work::TestOutcome { verdicts });
     Accepted { result: Some(outcome), ..Accepted::failed(failure) }
 }

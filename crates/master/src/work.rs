@@ -68,7 +68,9 @@ async fn build(app: &App, write: &mut Write, task: &Task) -> ApiResult<BuildWork
         .ok_or_else(|| ApiError::internal(format!("{package} of build {build} has no source package")))?;
     let srpm = file(app, write, made.srpm).await?;
     let inputs = inputs_with_build(app, write, &tasks, build, &platform, arch).await?;
-    Ok(BuildWork { build, package, srpm, inputs, platform, arch })
+    let sources = anima_db::source::list(write, build).await?;
+    let commit = sources.into_iter().find(|source| source.package == package).map(|source| source.commit);
+    Ok(BuildWork { build, package, srpm, commit: commit.unwrap_or_default(), inputs, platform, arch })
 }
 
 async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> {

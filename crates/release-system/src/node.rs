@@ -72,7 +72,8 @@ impl Handler for ReleaseHandler {
                 return Err(failure("wrong_work", message, None));
             }
         };
-        Ok((outcome, vec![PhaseTime { name: name.to_string(), secs: began.elapsed().as_secs_f64() }]))
+        let (name, secs) = (name.to_string(), began.elapsed().as_secs_f64());
+        Ok((outcome, vec![PhaseTime { name, secs, ..PhaseTime::default() }]))
     }
 }
 
@@ -241,5 +242,5 @@ fn bad_metadata(wanted: &PublishRepository, error: publish::Error) -> Stop {
 }
 
 fn failure(code: &str, message: String, hint: Option<&str>) -> Stop {
-    Failure { code: code.to_string(), message, log_line: None, hint: hint.map(str::to_string) }.into()
+    Failure::new(code, message).with_hint(hint).into()
 }

@@ -7,7 +7,7 @@ use crate::{keyring, work};
 
 /// Returns a failure of that code.
 pub(crate) fn failure(code: &str, message: String, hint: Option<&str>) -> Stop {
-    Failure { code: code.to_string(), message, log_line: None, hint: hint.map(str::to_string) }.into()
+    Failure::new(code, message).with_hint(hint).into()
 }
 
 /// Returns the failure of a task whose bytes could not be had.

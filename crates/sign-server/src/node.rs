@@ -211,7 +211,7 @@ impl Handler for SignHandler {
                 return Err(failure("wrong_work", message, None));
             }
         };
-        let phase = PhaseTime { name: "sign".to_string(), secs: began.elapsed().as_secs_f64() };
+        let phase = PhaseTime { name: "sign".to_string(), secs: began.elapsed().as_secs_f64(), ..PhaseTime::default() };
         Ok((Outcome::Sign(outcome), vec![phase]))
     }
 }

@@ -100,6 +100,7 @@ unsafe extern "C" {
         slash_and_basename: *const c_char,
         max_found: c_int,
     ) -> *const c_char;
+    pub fn anima_solv_find_owners(handle: *mut Handle, path_end: *const c_char, max_found: c_int) -> *const c_char;
     pub fn anima_solv_string_count(handle: *mut Handle) -> c_int;
     pub fn anima_solv_provided_name(handle: *mut Handle, id: c_int) -> *const c_char;
     pub fn anima_solv_field(handle: *mut Handle, package: c_int, field: c_int) -> *const c_char;

@@ -19,6 +19,9 @@ pub const DEFAULT_PRIORITY: i32 = 99;
 /// The name of the repository of installed packages.
 const INSTALLED: &str = "@installed";
 
+/// A path's end is looked for until so many files are found: `/config.h` is in thousands of packages.
+const MAX_OWNERS: c_int = 2_000;
+
 /// librpm's configuration is global to the process: one reading of a package database at a time.
 static RPM_DATABASE: Mutex<()> = Mutex::new(());
 
@@ -144,6 +147,24 @@ impl Pool {
         Ok(found)
     }
 
+    /// Returns the names of the packages that provide the dependency, each once.
+    pub fn names_that_provide(&mut self, dependency: &str) -> Result<Vec<String>, Error> {
+        let id = self.intern(dependency)?;
+        let packages = self.providers(id);
+        let names = packages.into_iter().map(|package| self.field(package, ffi::FIELD_NAME)).collect();
+        Ok(each_once(names))
+    }
+
+    /// Returns the packages with a file whose path ends so, beginning with a slash: the path, and the package's name.
+    /// Paths outside of `/usr/bin`, `/etc` and the like are known only where the lists of files were added.
+    pub fn owners(&mut self, path_end: &str) -> Vec<(String, String)> {
+        let end = c_text(path_end);
+        let lines = text(unsafe { ffi::anima_solv_find_owners(self.raw(), end.as_ptr(), MAX_OWNERS) });
+        let lines = lines.unwrap_or_default();
+        let owners = lines.lines().filter_map(|line| line.rsplit_once('\t'));
+        owners.map(|(path, package)| (path.to_owned(), package.to_owned())).collect()
+    }
+
     fn check_name(&self, name: &str) -> Result<(), Error> {
         let refused = |reason: &str| Err(Error::Repository { name: name.to_owned(), reason: reason.to_owned() });
         if name.is_empty() || name.chars().any(char::is_control) {
@@ -234,6 +255,12 @@ impl Pool {
     pub(crate) fn nevra(&self, package: c_int) -> String {
         self.field(package, ffi::FIELD_NEVRA)
     }
+}
+
+fn each_once(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 /// Copies a string that libsolv owns.

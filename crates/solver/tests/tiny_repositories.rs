@@ -244,6 +244,20 @@ fn providers_are_listed() {
 }
 
 #[test]
+fn owners_of_files_are_found_by_the_end_of_the_path() {
+    let mut pool = pool(&[
+        package("zlib-devel", "1-1").file("/usr/include/zlib.h").file("/usr/include/sub/zlib.h"),
+        package("other", "1-1").file("/usr/include/xzlib.h"),
+    ]);
+
+    let owners = pool.owners("/zlib.h");
+
+    assert_eq!(owners.len(), 2, "{owners:?}");
+    assert!(owners.iter().all(|(path, package)| path.ends_with("/zlib.h") && package == "zlib-devel"), "{owners:?}");
+    assert_eq!(pool.names_that_provide("zlib-devel >= 1").unwrap(), ["zlib-devel"]);
+}
+
+#[test]
 fn an_empty_request_is_met_by_nothing() {
     assert_eq!(pool(&[]).solve(&Request::default()).unwrap().packages, []);
 }

@@ -19,7 +19,7 @@ impl Trouble {
     /// Returns it in the words of the lease's protocol.
     pub fn into_stop(self, phases: Vec<PhaseTime>) -> Stop {
         match self {
-            Trouble::Failed(failure) => Stop::Failed { failure: *failure, phases },
+            Trouble::Failed(failure) => Stop::Failed { failure, phases },
             Trouble::Stopped => Stop::Abandoned,
         }
     }
@@ -27,7 +27,7 @@ impl Trouble {
 
 /// Returns that the task failed, in one sentence.
 pub(crate) fn failed(code: &str, message: String) -> Trouble {
-    Trouble::Failed(Box::new(Failure { code: code.to_owned(), message, log_line: None, hint: None }))
+    Trouble::Failed(Box::new(Failure::new(code, message)))
 }
 
 impl From<anima_environment::Error> for Trouble {
@@ -42,7 +42,7 @@ impl From<anima_environment::Error> for Trouble {
 impl From<anima_client::Error> for Trouble {
     fn from(error: anima_client::Error) -> Trouble {
         match Stop::from(error) {
-            Stop::Failed { failure, .. } => Trouble::Failed(Box::new(failure)),
+            Stop::Failed { failure, .. } => Trouble::Failed(failure),
             Stop::Abandoned => Trouble::Stopped,
         }
     }

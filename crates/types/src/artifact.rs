@@ -23,12 +23,22 @@ pub enum Kind {
     Signature,
     /// A list of checksums or an advisory that a person brought.
     Document,
+    /// What a package was made from, with what and where: [`crate::provenance::Provenance`] as JSON.
+    Provenance,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 7] =
-        [Kind::Rpm, Kind::Srpm, Kind::Log, Kind::Lock, Kind::Repodata, Kind::Signature, Kind::Document];
+    pub const ALL: [Kind; 8] = [
+        Kind::Rpm,
+        Kind::Srpm,
+        Kind::Log,
+        Kind::Lock,
+        Kind::Repodata,
+        Kind::Signature,
+        Kind::Document,
+        Kind::Provenance,
+    ];
 
     /// Returns the word that is kept in the database and on the wire.
     pub const fn name(self) -> &'static str {
@@ -40,6 +50,7 @@ impl Kind {
             Kind::Repodata => "repodata",
             Kind::Signature => "signature",
             Kind::Document => "document",
+            Kind::Provenance => "provenance",
         }
     }
 

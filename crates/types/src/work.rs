@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Arch, Nevra, Sha256, artifact,
+    diagnosis::Finding,
     gate::{self, Gate, Level},
     id::{BuildId, KeyId, ReleaseId, RepositoryId},
     key,
@@ -114,6 +115,9 @@ pub struct BuildWork {
     pub package: String,
     /// The source package.
     pub srpm: FileRef,
+    /// The commit that it was made from; empty where that is not known.
+    #[serde(default)]
+    pub commit: String,
     /// The platform.
     pub platform: Platform,
     /// The architecture.
@@ -475,17 +479,65 @@ pub struct PublishedFile {
     pub sha256: Sha256,
 }
 
-/// How long a step took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+/// How long a step took, and what it used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PhaseTime {
     /// The step: `sources`, `solve`, `buildroot`, `build`, `upload`…
     pub name: String,
     /// Wall time.
     pub secs: f64,
+    /// What its commands used, where that was counted.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
+}
+
+/// What a step used; what was not counted is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Processors' time of all its commands in the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_secs: Option<f64>,
+    /// The most memory that a command had at one time, with all its processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// Bytes that its commands made the disk read; what was in memory already is not among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_bytes: Option<u64>,
+    /// Bytes that its commands wrote to a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes: Option<u64>,
+    /// Layers and packages that were there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_hits: Option<u64>,
+    /// Layers and packages that had to be made or fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_misses: Option<u64>,
+}
+
+impl Usage {
+    /// Returns whether nothing was counted.
+    pub fn is_nothing(&self) -> bool {
+        *self == Usage::default()
+    }
+
+    /// Returns what two commands after one another used together.
+    pub fn and(self, other: Usage) -> Usage {
+        fn sum<T: std::ops::Add<Output = T> + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+            a.zip(b).map(|(a, b)| a + b).or(a).or(b)
+        }
+        Usage {
+            cpu_secs: sum(self.cpu_secs, other.cpu_secs),
+            peak_memory_bytes: self.peak_memory_bytes.max(other.peak_memory_bytes),
+            read_bytes: sum(self.read_bytes, other.read_bytes),
+            written_bytes: sum(self.written_bytes, other.written_bytes),
+            cache_hits: sum(self.cache_hits, other.cache_hits),
+            cache_misses: sum(self.cache_misses, other.cache_misses),
+        }
+    }
 }
 
 /// Why a task failed, for the person who looks first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// A stable word: `missing_build_requires`, `check_failed`, `bad_source`, `spec`, `out_of_disk`…
     pub code: String,
@@ -497,13 +549,28 @@ pub struct Failure {
     /// What to do about it.
     #[serde(default)]
     pub hint: Option<String>,
+    /// What was found, the likeliest cause first; at most [`crate::diagnosis::MAX_FINDINGS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+impl Failure {
+    /// Returns a failure with no more than its code and its sentence.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Failure {
+        Failure { code: code.into(), message: message.into(), ..Failure::default() }
+    }
+
+    /// Adds what to do about it.
+    pub fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
+        Failure { hint: hint.map(Into::into), ..self }
+    }
 }
 
 /// The kinds of artifact that a kind of task may upload: anything else is refused.
 pub const fn uploads(kind: task::Kind) -> &'static [artifact::Kind] {
     match kind {
-        task::Kind::Src => &[artifact::Kind::Srpm, artifact::Kind::Lock],
-        task::Kind::Build => &[artifact::Kind::Rpm, artifact::Kind::Lock],
+        task::Kind::Src => &[artifact::Kind::Srpm, artifact::Kind::Lock, artifact::Kind::Provenance],
+        task::Kind::Build => &[artifact::Kind::Rpm, artifact::Kind::Lock, artifact::Kind::Provenance],
         task::Kind::Test => &[artifact::Kind::Lock],
         task::Kind::Publish => &[artifact::Kind::Repodata],
         task::Kind::Sign | task::Kind::Plan => &[],

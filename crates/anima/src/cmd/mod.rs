@@ -3,6 +3,7 @@
 pub mod build;
 pub mod buildroot;
 pub mod config;
+pub mod diagnose;
 pub mod doctor;
 pub mod elevate;
 pub mod event;
@@ -63,6 +64,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Buildroot(buildroot) => buildroot.run(global),
         Command::Local(local) => local.run(global),
         Command::Elevate(elevate) => elevate.run(global),
+        Command::Diagnose(diagnose) => diagnose.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Config(config) => config.run(global),
     }

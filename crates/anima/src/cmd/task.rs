@@ -3,7 +3,7 @@
 use anima_types::{id::TaskId, task, why::Why};
 use clap::Subcommand;
 
-use super::{Ask, log};
+use super::{Ask, diagnose::described, log};
 use crate::{
     exit::Result,
     output::{self, or_dash},
@@ -120,7 +120,8 @@ fn describe(task: &task::Task) -> String {
             format!("{} {} ({})", artifact.kind.name(), artifact.name, output::size(artifact.size_bytes)),
         ));
     }
-    output::fields(&fields)
+    let findings = task.failure.as_ref().map_or(&[][..], |failure| &failure.findings);
+    output::fields(&fields) + &described(findings)
 }
 
 /// Returns why a task failed, with the place in its log.

@@ -328,8 +328,8 @@ impl<'a> Chain<'a> {
         let result = match work(around, &mut phases).await {
             Ok(done) => Ok(done),
             Err(Trouble::Stopped) => return Err(Refusal::Cancelled.into()),
-            Err(trouble @ Trouble::Failed(_)) => {
-                tell(&journal, &trouble);
+            Err(mut trouble @ Trouble::Failed(_)) => {
+                tell(&journal, &mut trouble);
                 let Trouble::Failed(failure) = trouble else { unreachable!("it was just matched") };
                 Err(*failure)
             }

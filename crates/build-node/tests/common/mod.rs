@@ -33,7 +33,9 @@ pub struct World {
     pub master: Master,
     shutdown: CancellationToken,
     node: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
-    /// Lines that are added to the platform's file.
+    /// The platform's file, without …
+    platform_file: &'static str,
+    /// … lines that are added to it.
     pub platform_lines: String,
 }
 
@@ -41,6 +43,16 @@ impl World {
     /// Starts a master and a node.
     pub async fn new() -> World {
         World::with_limits(Limits::default()).await
+    }
+
+    /// Starts a master and a node that builds on Seed Linux.
+    pub async fn on_seed() -> World {
+        let mut world = World::new().await;
+        let seed = tokio::task::spawn_blocking(|| anima_testkit::seed().unwrap()).await.unwrap();
+        std::fs::create_dir_all(world.served().join("mirror")).unwrap();
+        std::os::unix::fs::symlink(seed, world.served().join("mirror/seed")).unwrap();
+        world.platform_file = include_str!("../../../../platforms/seed-1.toml");
+        world
     }
 
     /// Starts a master and a node that gives its tasks so much.
@@ -74,7 +86,7 @@ impl World {
             takes_one: false,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));
-        World { folder, master, shutdown, node, platform_lines: String::new() }
+        World { folder, master, shutdown, node, platform_file: PLATFORM, platform_lines: String::new() }
     }
 
     /// Commits a package's files and returns the commit.
@@ -145,10 +157,16 @@ impl World {
 
     pub fn build_work(&self, source: &SrcOutcome) -> BuildWork {
         let bytes = self.master.artifact(source.srpm);
+        let srpm = self.file(&source.nevra.file_name(), source.srpm, bytes.len() as u64);
+        self.build_work_of(&source.nevra.name, srpm)
+    }
+
+    pub fn build_work_of(&self, package: &str, srpm: FileRef) -> BuildWork {
         BuildWork {
             build: BuildId(1),
-            package: source.nevra.name.clone(),
-            srpm: self.file(&source.nevra.file_name(), source.srpm, bytes.len() as u64),
+            package: package.to_owned(),
+            srpm,
+            commit: String::new(),
             platform: self.platform(),
             arch: Arch::X86_64,
             inputs: self.inputs(),
@@ -211,7 +229,7 @@ impl World {
     }
 
     fn platform(&self) -> Platform {
-        Platform::parse(&format!("{PLATFORM}{}", self.platform_lines)).unwrap()
+        Platform::parse(&format!("{}{}", self.platform_file, self.platform_lines)).unwrap()
     }
 
     /// Everything that is mounted for this node's tasks, and every file that they left.
@@ -225,12 +243,9 @@ impl World {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        vec![Input {
-            name: "tiny".into(),
-            url: format!("{}/repository/", self.master.url),
-            priority: 99,
-            ..Input::default()
-        }]
+        let platform = self.platform();
+        let repositories = platform.repositories.iter();
+        repositories.map(|repository| repository.input(Arch::X86_64, &self.master.url)).collect()
     }
 }
 
@@ -251,7 +266,7 @@ pub fn spec(name: &str, preamble: &str, sections: &str) -> String {
 }
 
 const PLATFORM: &str = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
-                [buildroot]\npackages = [\"toolbox\"]\ntest_packages = []\n[[repositories]]\nname = \"tiny\"\nurl = \"http://x\"\n\
+                [buildroot]\npackages = [\"toolbox\"]\ntest_packages = []\n[[repositories]]\nname = \"tiny\"\nurl = \"{master}/repository/\"\n\
                 [macros]\n_buildshell = \"/bin/bash\"\n__os_install_post = \"%{nil}\"\n";
 
 fn git(folder: &Path, arguments: &[&str]) -> String {

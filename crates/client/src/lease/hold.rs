@@ -102,7 +102,7 @@ fn end_of(done: Result<(Outcome, Vec<PhaseTime>), Stop>, cancel: &Cancel) -> Opt
     match done {
         _ if cancel.is_cancelled() => None,
         Ok((outcome, phases)) => Some((End::Succeeded(outcome), phases)),
-        Err(Stop::Failed { failure, phases }) => Some((End::Failed(failure), phases)),
+        Err(Stop::Failed { failure, phases }) => Some((End::Failed(*failure), phases)),
         Err(Stop::Abandoned) => None,
     }
 }
@@ -118,13 +118,7 @@ fn crashed(error: tokio::task::JoinError) -> Result<(Outcome, Vec<PhaseTime>), S
         Err(_) => return Err(Stop::Abandoned),
     };
     let message = format!("the node's program has a defect: {reason}");
-    Err(Failure {
-        code: "internal".to_string(),
-        message,
-        log_line: None,
-        hint: Some("Report this as a bug of Anima.".to_string()),
-    }
-    .into())
+    Err(Failure::new("internal", message).with_hint(Some("Report this as a bug of Anima.")).into())
 }
 
 /// Keeps the lease: one heartbeat is always waiting at the master, so that bad news comes at once.

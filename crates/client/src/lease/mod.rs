@@ -46,7 +46,7 @@ pub enum Stop {
     /// It could not be done, and would not be on another node. This is reported.
     Failed {
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
         /// How long the steps up to it took.
         phases: Vec<PhaseTime>,
     },
@@ -56,7 +56,7 @@ pub enum Stop {
 
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Stop {
-        Stop::Failed { failure, phases: Vec::new() }
+        Stop::Failed { failure: Box::new(failure), phases: Vec::new() }
     }
 }
 
@@ -70,6 +70,6 @@ impl From<Error> for Stop {
             Error::Unreachable { .. } => "unreachable",
             _ => "internal",
         };
-        Failure { code: code.to_string(), message: error.to_string(), log_line: None, hint: None }.into()
+        Failure::new(code, error.to_string()).into()
     }
 }

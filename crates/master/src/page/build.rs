@@ -15,12 +15,15 @@ use axum::{
 
 use super::{
     answer::{Frame, PageResult, id, newest_event, page},
+    finding::FindingView,
     matrix::{Matrix, matrices, took, verdicts},
     strip::{Scale, Strip, strip},
     words::{State, When, address_part, count, duration, short_commit, size, task_name, verdict},
 };
 use crate::app::App;
 
+/// So many failures are told on a build's page; each is on its task's page, too.
+const MAX_FAILURES: usize = 10;
 /// Lines of one table: what has more is for the API. A page of a build of 2,000 packages stays readable.
 const MAX_ROWS: usize = 300;
 
@@ -44,6 +47,15 @@ struct BuildPage {
     releases: Vec<ReleaseRow>,
     commands: Vec<(String, &'static str)>,
     unshown: usize,
+    failures: Vec<FailedTask>,
+}
+
+/// A task that failed, with the likeliest cause.
+struct FailedTask {
+    task: anima_types::id::TaskId,
+    name: String,
+    finding: FindingView,
+    more: usize,
 }
 
 struct SourceRow {
@@ -153,7 +165,15 @@ fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release]
         releases: releases.iter().map(release).collect(),
         commands: commands(build.id, build.status),
         unshown: tasks.len().saturating_sub(MAX_ROWS),
+        failures: tasks.iter().filter_map(failed_task).take(MAX_FAILURES).collect(),
     }
+}
+
+fn failed_task(task: &Task) -> Option<FailedTask> {
+    let findings = &task.failure.as_ref()?.findings;
+    let address = |line: u64| format!("/tasks/{}?line={line}#L{line}", task.id);
+    let finding = FindingView::new(findings.first()?, address);
+    Some(FailedTask { task: task.id, name: task_name(task), finding, more: findings.len() - 1 })
 }
 
 fn counts(tasks: &[Task], packages: usize) -> String {

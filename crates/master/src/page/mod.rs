@@ -7,6 +7,7 @@ mod answer;
 mod asset;
 mod build;
 mod feed;
+mod finding;
 mod key;
 mod log;
 mod matrix;

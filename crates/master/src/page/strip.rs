@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn pieces_are_to_scale_and_stay_inside() {
         let start = Timestamp(1_000_000_000);
-        let phase = |name: &str, secs| PhaseTime { name: name.into(), secs };
+        let phase = |name: &str, secs| PhaseTime { name: name.into(), secs, ..PhaseTime::default() };
         let task = Task {
             id: TaskId(1),
             kind: Kind::Build,

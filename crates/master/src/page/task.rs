@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::{
     answer::{Frame, PageResult, id, newest_event, page},
     build::{FileRow, file_row, target},
+    finding::FindingView,
     log::{Part, part},
     matrix::took,
     strip::{Scale, Strip, strip},
@@ -60,6 +61,7 @@ struct FailureView {
     failure: Failure,
     /// Where the line is that says it: on this page, or around it on another part of the log.
     line: Option<(u64, String)>,
+    findings: Vec<FindingView>,
 }
 
 /// `/tasks/{task}`
@@ -104,7 +106,7 @@ fn view(app: &App, task: Task, log: Part, frame: Frame) -> TaskPage {
         waits_for: task.waits_for.clone(),
         phases: task.phases.iter().map(|phase| (phase.name.clone(), duration(phase.secs))).collect(),
         strip: strip(&task, Scale::of(tasks, now), now),
-        failure: task.failure.clone().map(|failure| FailureView { line: line(&failure, &log), failure }),
+        failure: task.failure.clone().map(|failure| failure_view(failure, &log)),
         artifacts: task.artifacts.iter().map(file_row).collect(),
         log_size: size(task.log_size_bytes),
         is_live: !task.status.is_ended() && !log.has_later,
@@ -113,9 +115,14 @@ fn view(app: &App, task: Task, log: Part, frame: Frame) -> TaskPage {
     }
 }
 
-fn line(failure: &Failure, log: &Part) -> Option<(u64, String)> {
-    let line = failure.log_line?;
-    Some((line, if log.has(line) { format!("#L{line}") } else { format!("?line={line}#L{line}") }))
+fn failure_view(failure: Failure, log: &Part) -> FailureView {
+    let findings = failure.findings.iter().map(|finding| FindingView::new(finding, |number| address(number, log)));
+    let line = failure.log_line.map(|number| (number, address(number, log)));
+    FailureView { line, findings: findings.collect(), failure }
+}
+
+fn address(line: u64, log: &Part) -> String {
+    if log.has(line) { format!("#L{line}") } else { format!("?line={line}#L{line}") }
 }
 
 fn commands(task: &Task) -> Vec<(String, &'static str)> {

@@ -79,6 +79,7 @@ async fn story() -> Story {
         message: format!("bad line {HOSTILE}"),
         log_line: Some(2),
         hint: Some("Mend the spec.".into()),
+        ..Failure::default()
     };
     end(&mut write, source, Event::Failed, Some(failure), None).await;
 
@@ -116,8 +117,9 @@ async fn end(write: &mut anima_db::Write, id: TaskId, event: Event, failure: Opt
     let task = anima_db::task::get(write, id).await.unwrap();
     anima_db::task::claim(write, &task, "n1", write.now.plus_secs(60), "It runs.").await.unwrap();
     let task = anima_db::task::get(write, id).await.unwrap();
-    let phases =
-        vec![PhaseTime { name: "buildroot".into(), secs: 1.5 }, PhaseTime { name: "build".into(), secs: 12.0 }];
+    let phases = [("buildroot", 1.5), ("build", 12.0)]
+        .map(|(name, secs)| PhaseTime { name: name.into(), secs, ..PhaseTime::default() })
+        .to_vec();
     let ended = Ended { phases, failure, result, report_hash: None };
     anima_db::task::end(write, &task, event, "It ended.", &ended).await.unwrap();
 }

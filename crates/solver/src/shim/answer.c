@@ -1,5 +1,6 @@
 /* Solving, and all questions about the outcome. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,30 @@ const char *anima_solv_find_files(Handle *h, const char *slash_and_basename, int
     memcpy(longer + used, di.kv.str, length);
     memcpy(longer + used + length, "\n", 2);
     used += length + 1;
+    found++;
+  }
+  dataiterator_free(&di);
+  return h->paths;
+}
+
+/* Lines of "path<TAB>package": who has files that end so. */
+const char *anima_solv_find_owners(Handle *h, const char *path_end, int max_found)
+{
+  Dataiterator di;
+  int found = 0;
+  size_t used = 0;
+  free(h->paths);
+  h->paths = calloc(1, 1);
+  dataiterator_init(&di, h->pool, 0, 0, SOLVABLE_FILELIST, path_end, SEARCH_STRINGEND | SEARCH_FILES);
+  while (h->paths && found < max_found && dataiterator_step(&di)) {
+    const char *name = pool_id2str(h->pool, pool_id2solvable(h->pool, di.solvid)->name);
+    size_t length = strlen(di.kv.str) + strlen(name) + 2;
+    char *longer = realloc(h->paths, used + length + 1);
+    if (!longer)
+      break;
+    h->paths = longer;
+    snprintf(longer + used, length + 1, "%s\t%s\n", di.kv.str, name);
+    used += length;
     found++;
   }
   dataiterator_free(&di);

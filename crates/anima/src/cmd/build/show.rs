@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Ask, times};
 use crate::{
+    cmd::diagnose::excerpt,
     cmd::task::{failure_text, name, took},
     exit::Result,
     output::{self, or_dash},
@@ -89,5 +90,7 @@ fn failure(build: BuildId, task: &Task) -> String {
     let reason = task.failure.as_ref().map_or_else(|| task.why.clone(), failure_text);
     let hint = task.failure.as_ref().and_then(|failure| failure.hint.as_ref());
     let hint = hint.map(|hint| format!("\n  {hint}")).unwrap_or_default();
-    format!("{} failed: {reason}{hint}\n  log: anima build log {build}/{}", name(task), task.id)
+    let first = task.failure.as_ref().and_then(|failure| failure.findings.first());
+    let lines = first.map(excerpt).unwrap_or_default();
+    format!("{} failed: {reason}{lines}{hint}\n  log: anima build log {build}/{}", name(task), task.id)
 }

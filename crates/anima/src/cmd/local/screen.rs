@@ -199,7 +199,11 @@ mod tests {
 
     #[test]
     fn a_step_is_one_line_with_its_time_and_the_parts_that_took_any() {
-        let phases = [("solve", 0.01), ("build", 12.34)].map(|(name, secs)| PhaseTime { name: name.into(), secs });
+        let phases = [("solve", 0.01), ("build", 12.34)].map(|(name, secs)| PhaseTime {
+            name: name.into(),
+            secs,
+            ..PhaseTime::default()
+        });
         let step = StepReport { phases: phases.into(), ..StepReport::new("x86_64", Status::Built) };
 
         assert_eq!(line("jq", &step, 12.6), "jq               x86_64   read, 13 s (build 12.3)");
@@ -210,12 +214,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("x86_64.log");
         fs::write(&log, (1..=30).map(|n| format!("line {n}\n")).collect::<String>()).unwrap();
-        let failed = Failure {
-            code: "build_failed".into(),
-            message: "%build failed".into(),
-            log_line: Some(20),
-            hint: Some("Mend it.".into()),
-        };
+        let failed =
+            Failure { log_line: Some(20), ..Failure::new("build_failed", "%build failed").with_hint(Some("Mend it.")) };
         let step = StepReport { failure: Some(failed), log: Some(log), ..StepReport::new("x86_64", Status::Failed) };
 
         let text = failure(&step);
