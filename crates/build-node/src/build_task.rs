@@ -10,11 +10,14 @@ use anima_rpm_file::PackageInfo;
 use anima_sandbox::Exit;
 use anima_types::artifact::Kind;
 use anima_types::dist_git::is_file_name;
+use anima_types::provenance::File as Material;
+use anima_types::task;
 use anima_types::work::{BuildOutcome, BuiltPackage, Failure};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::collect::{Collected, collect};
 use crate::job::{Job, Target};
+use crate::provenance;
 use crate::src_task;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{Effort, RPMS, SRPMS, Workroot};
@@ -80,6 +83,7 @@ pub async fn make(
         workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
     }
     let result = make_in(job, phases, target, &workroot, &srpm).await;
+    phases.used("build", job.record.take_usage());
     job.leave(workroot, result).await
 }
 
@@ -108,6 +112,10 @@ async fn make_in(
     phases.time("build", build(job, target, workroot, &srpm.spec)).await?;
     let packages = phases.time("upload", keep(job, target, workroot)).await?;
     let lock = phases.time("upload", job.keep_lock(workroot)).await?;
+    let materials = vec![provenance::file(srpm.info.nevra.file_name(), &srpm.path).await?];
+    let made = packages.iter().map(|package| Material::sha256(package.nevra.file_name(), package.artifact)).collect();
+    let keeping = provenance::keep(job, target, task::Kind::Build, lock, materials, made);
+    phases.time("upload", keeping).await?;
     Ok(BuildOutcome { packages, lock, layers_hit: workroot.environment().layers_hit })
 }
 

@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use anima_environment::{Environments, Journal, Lock, Phases, Replay};
 use anima_types::artifact::Kind;
@@ -20,6 +21,7 @@ use crate::admission::{Admission, Admitted, Room};
 use crate::build_task::SrpmFile;
 use crate::job::{Job, Target};
 use crate::limits::{Limits, MIB, Machine};
+use crate::provenance::About;
 use crate::sources::Sources;
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
@@ -74,6 +76,10 @@ pub struct Around<'a> {
     pub aftermath: Option<&'a dyn Aftermath>,
     /// Its log.
     pub journal: &'a Journal,
+    /// The log of how roots are made, where that has one of its own.
+    pub root_journal: Option<&'a Journal>,
+    /// Whose task it is, for its provenance.
+    pub about: Option<About<'a>>,
     /// Whether to stop.
     pub cancel: &'a CancellationToken,
 }
@@ -219,6 +225,10 @@ impl Engine {
             artifacts: around.artifacts,
             aftermath: around.aftermath,
             journal: around.journal.clone(),
+            root_journal: around.root_journal.cloned(),
+            record: Arc::default(),
+            about: around.about,
+            taken_at: SystemTime::now(),
             cancel: around.cancel.clone(),
             folder: folder.clone(),
         };

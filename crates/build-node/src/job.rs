@@ -1,8 +1,8 @@
 //! One task: what both kinds of task have at hand.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
 
 use anima_environment::{Environment, Environments, Journal, Lock, Phases, Replay, Wishes};
 use anima_types::artifact::Kind;
@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Aftermath, Artifacts};
 use crate::limits::Limits;
+use crate::provenance::About;
+use crate::record::Record;
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
 
@@ -73,6 +75,14 @@ pub struct Job<'a> {
     pub aftermath: Option<&'a dyn Aftermath>,
     /// The log.
     pub journal: Journal,
+    /// The log of how roots are made, where that has one of its own.
+    pub root_journal: Option<Journal>,
+    /// What was run in them.
+    pub record: Arc<Record>,
+    /// Whose task it is.
+    pub about: Option<About<'a>>,
+    /// When it was taken.
+    pub taken_at: SystemTime,
     /// Whether to stop.
     pub cancel: CancellationToken,
     /// An empty folder that is removed at the end.
@@ -90,18 +100,40 @@ impl Job<'_> {
         let environment = match self.replay {
             Some(replay) => {
                 let environments = self.environments;
-                environments.replay(replay, &target.platform.name, &self.journal, phases, &self.cancel).await?
+                let name = &target.platform.name;
+                environments.replay(replay, name, self.of_root(), phases, &self.cancel).await
             }
-            None => self.solved(phases, target, extra).await?,
+            None => self.solved(phases, target, extra).await,
         };
+        let environment = environment.inspect_err(|error| {
+            if let Some(root) = &self.root_journal {
+                root.say(format!("could not {error}"));
+            }
+        })?;
+        if let Some(root) = &self.root_journal {
+            for package in &environment.lock.packages {
+                root.say(format!("  {} {} {}", package.nevra(), package.repository, package.checksum));
+            }
+            self.journal.say(&environment.summary);
+        }
         self.journal.say(format!("limits: {}", self.limits.in_words()));
-        Workroot::new(environment, target, self.limits, *self.began_at.get_or_init(Instant::now))
+        let began_at = *self.began_at.get_or_init(Instant::now);
+        Workroot::new(environment, target, (self.limits, began_at), Arc::clone(&self.record))
     }
 
-    async fn solved(&self, phases: &mut Phases, target: &Target<'_>, extra: &[String]) -> Result<Environment, Trouble> {
+    fn of_root(&self) -> &Journal {
+        self.root_journal.as_ref().unwrap_or(&self.journal)
+    }
+
+    async fn solved(
+        &self,
+        phases: &mut Phases,
+        target: &Target<'_>,
+        extra: &[String],
+    ) -> Result<Environment, anima_environment::Error> {
         let asked = self.asked(target);
         let wishes = asked.wishes(target, extra);
-        Ok(self.environments.prepare(wishes, &self.journal, phases, &self.cancel).await?)
+        self.environments.prepare(wishes, self.of_root(), phases, &self.cancel).await
     }
 
     /// Returns what a root with the platform's base packages and `extra` would have, and makes none.

@@ -21,6 +21,8 @@ pub mod kept;
 mod limits;
 pub mod local;
 mod node;
+mod provenance;
+mod record;
 mod sources;
 mod src_task;
 mod sweep;

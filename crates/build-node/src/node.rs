@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::build_task::SrpmFile;
 use crate::engine::{Aftermath, Around, Artifacts, Engine};
 use crate::kept::{Keep, Keeper};
+use crate::provenance::About;
 use crate::sources::Pushed;
 use crate::trouble::{Trouble, failed};
 
@@ -30,11 +31,13 @@ pub struct Node {
 
 impl Handler for Node {
     async fn run(&self, lease: Lease, context: Context) -> Result<(Outcome, Vec<PhaseTime>), Stop> {
-        let log = context.log.clone();
-        let journal = Journal::new(move |bytes| log.write_bytes(bytes));
+        let [journal, root_journal, state] = [&context.log, &context.root_log, &context.state_log].map(|log| {
+            let log = log.clone();
+            Journal::new(move |bytes| log.write_bytes(bytes))
+        });
         let cancel = CancellationToken::new();
         let _bridge = Bridge::between(&context, &cancel);
-        let mut phases = Phases::new();
+        let mut phases = Phases::told(state);
         let name = format!("task-{}", lease.task);
         let package = match &lease.work {
             Work::Src(work) => work.package.as_str(),
@@ -56,6 +59,12 @@ impl Handler for Node {
             artifacts: &context,
             aftermath: keeper.as_ref().map(|keeper| keeper as &dyn Aftermath),
             journal: &journal,
+            root_journal: Some(&root_journal),
+            about: match &lease.work {
+                Work::Src(work) => Some(About::src(lease.task, &self.name, work)),
+                Work::Build(work) => Some(About::build(lease.task, &self.name, work)),
+                _ => None,
+            },
             cancel: &cancel,
         };
         match self.work(&lease.work, around, &mut phases).await {

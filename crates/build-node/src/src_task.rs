@@ -8,6 +8,8 @@ use anima_diagnosis::{End, Reader, spec_error};
 use anima_environment::{Phases, blocking};
 use anima_types::artifact::Kind;
 use anima_types::dist_git::{self, Layout, LookasideFile, MAX_LIST_BYTES};
+use anima_types::provenance::File as Material;
+use anima_types::task;
 use anima_types::work::{Failure, SrcOutcome};
 
 use crate::collect::{Collected, collect};
@@ -15,6 +17,7 @@ use crate::files::Files;
 use crate::git::{Commit, CommitFile};
 use crate::history;
 use crate::job::{Job, Target};
+use crate::provenance;
 use crate::sources::Sources;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{SRPMS, Workroot};
@@ -104,11 +107,14 @@ async fn make_in(
 ) -> Result<SrcOutcome, Trouble> {
     let time_secs = taken.commit.time_secs;
     let files = workroot.files().clone();
+    let materials = materials(&taken);
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
     phases.time("sources", history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec)).await?;
-    let (srpm, binaries) = phases.time("build", pack(job, target, workroot, &spec, time_secs)).await?;
-    phases.time("upload", keep(job, workroot, srpm, binaries)).await
+    let packed = phases.time("build", pack(job, target, workroot, &spec, time_secs)).await;
+    phases.used("build", job.record.take_usage());
+    let (srpm, binaries) = packed?;
+    phases.time("upload", keep(job, target, workroot, (srpm, binaries), materials)).await
 }
 
 async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources, wanted: Large) -> Result<Taken, Trouble> {
@@ -276,10 +282,35 @@ fn parse_binaries(answer: &str) -> Binaries {
     Binaries { provides: provides.into_iter().collect(), is_noarch, has_changelog }
 }
 
-async fn keep(job: &Job<'_>, workroot: &Workroot, srpm: Collected, binaries: Binaries) -> Result<SrcOutcome, Trouble> {
+/// Returns what the source package is made from: files of the commit, and those that only their hashes are in it.
+fn materials(taken: &Taken) -> Vec<Material> {
+    let Taken { commit, layout, large } = taken;
+    let is_in = |file: &&CommitFile| file.path == layout.spec || source_name(file, layout).is_some();
+    let small = commit.files.iter().filter(is_in).map(|file| Material {
+        name: file.path.clone(),
+        algorithm: "gitBlob".to_owned(),
+        hash: file.object.clone(),
+    });
+    let large = large.iter().map(|(file, _)| Material {
+        name: file.name.clone(),
+        algorithm: file.algorithm.to_string(),
+        hash: file.hash.clone(),
+    });
+    small.chain(large).collect()
+}
+
+async fn keep(
+    job: &Job<'_>,
+    target: &Target<'_>,
+    workroot: &Workroot,
+    (srpm, binaries): (Collected, Binaries),
+    materials: Vec<Material>,
+) -> Result<SrcOutcome, Trouble> {
     let name = srpm.info.nevra.file_name();
     let artifact = job.artifacts.keep(&srpm.path, Kind::Srpm, &name).await?;
-    job.keep_lock(workroot).await?;
+    let lock = job.keep_lock(workroot).await?;
+    let made = vec![Material::sha256(&name, artifact)];
+    provenance::keep(job, target, task::Kind::Src, lock, materials, made).await?;
     job.journal.say(format!("made {name}"));
     let info = srpm.info;
     let build_requires: BTreeSet<String> = info.build_requires().map(ToString::to_string).collect();

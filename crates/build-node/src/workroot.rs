@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anima_environment::{Environment, Journal};
@@ -14,6 +15,7 @@ use crate::entry::Entry;
 use crate::files::Files;
 use crate::job::Target;
 use crate::limits::{FILES, Limits};
+use crate::record::Record;
 use crate::trouble::Trouble;
 
 /// The home of the build user, as mock has it: some packages know the path.
@@ -45,6 +47,7 @@ pub struct Workroot {
     limits: Limits,
     /// When the build began.
     began_at: Instant,
+    record: Arc<Record>,
     /// What `SOURCE_DATE_EPOCH` is; rpm takes it from the changelog where nothing is said.
     source_date_secs: Option<i64>,
 }
@@ -54,12 +57,12 @@ impl Workroot {
     pub fn new(
         environment: Environment,
         target: &Target<'_>,
-        limits: Limits,
-        began_at: Instant,
+        (limits, began_at): (Limits, Instant),
+        record: Arc<Record>,
     ) -> Result<Workroot, Trouble> {
         let macros = macros(target.platform, target.platform.options(target.package), limits);
         let files = Files::prepare(environment.root(), &macros)?;
-        Ok(Workroot { environment, files, arch: target.arch, limits, began_at, source_date_secs: None })
+        Ok(Workroot { environment, files, arch: target.arch, limits, began_at, record, source_date_secs: None })
     }
 
     /// Returns the environment that it is made from.
@@ -81,7 +84,10 @@ impl Workroot {
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<Outcome, Trouble> {
-        Ok(anima_environment::run(self.spec(command, effort, journal.byte_count()), helper, journal, cancel).await?)
+        let spec = self.spec(command, effort, journal.byte_count());
+        let outcome = anima_environment::run(spec, helper, journal, cancel).await?;
+        self.record.note(command, &outcome);
+        Ok(outcome)
     }
 
     /// Runs a command as the build user and returns its output.
@@ -91,7 +97,9 @@ impl Workroot {
         helper: &Path,
         cancel: &CancellationToken,
     ) -> Result<(Outcome, String), Trouble> {
-        Ok(anima_environment::capture(self.spec(command, Effort::Spec, 0), helper, cancel).await?)
+        let (outcome, output) = anima_environment::capture(self.spec(command, Effort::Spec, 0), helper, cancel).await?;
+        self.record.note(command, &outcome);
+        Ok((outcome, output))
     }
 
     /// Gives what is made in it a date, for a package that has no changelog to take one from.

@@ -5,6 +5,8 @@ mod common;
 use anima_build_node::Who;
 use anima_rpm_file::PackageInfo;
 use anima_types::id::TaskId;
+use anima_types::provenance::Provenance;
+use anima_types::task_log::LogName;
 use anima_types::work::{BuildWork, Work};
 use common::{World, spec};
 
@@ -38,6 +40,9 @@ async fn a_commit_becomes_a_source_package_and_that_becomes_packages() {
     let report = world.report(Work::Build(world.build_work(&source))).await;
     let phases: Vec<&str> = report.phases.iter().map(|phase| phase.name.as_str()).collect();
     assert_eq!(phases, ["sources", "solve", "buildroot", "build", "upload"]);
+    let (root, build) = (report.phases[2].usage, report.phases[3].usage);
+    assert!(root.cache_hits.is_some() && root.cache_misses.is_some(), "{root:?}");
+    assert!(build.cpu_secs.unwrap() > 0.0 && build.peak_memory_bytes.unwrap() > 1_000_000, "{build:?}");
     let log = world.master.log();
     assert!(log.starts_with("buildroot: "), "{log}");
     assert!(log.contains("\n1000\n") && log.contains("\nbuildhost\n") && log.contains("\nHOME=/builddir\n"), "{log}");
@@ -58,8 +63,40 @@ async fn a_commit_becomes_a_source_package_and_that_becomes_packages() {
     assert!(files.contains(&"/usr/share/hello/words.txt") && files.contains(&"/usr/share/hello/more.txt"), "{files:?}");
     let lock = String::from_utf8(world.master.artifact(built.lock).to_vec()).unwrap();
     assert!(lock.contains("\"toolbox\"") && lock.contains("\"data\""), "{lock}");
+    let root = world.master.log_of(LogName::Root);
+    assert!(root.contains("\n  data-3-1.noarch tiny ") && root.contains("\n  toolbox-1-1."), "{root}");
+    let state = world.master.log_of(LogName::State);
+    assert!(
+        state.contains(" build begins\n") && state.contains(" build used ") && state.contains(" upload took "),
+        "{state}"
+    );
     assert_eq!(std::fs::read_dir(world.tasks()).unwrap().count(), 0);
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_package_was_made_from_with_what_and_where_is_written_down() {
+    let world = World::new().await;
+    let sources = world.lookaside("made", "words.txt", "from the lookaside\n", None);
+    let text = spec("made", "Source0: words.txt\nSource1: more.txt", "%prep\n%setup -q -c -T\ncp %{SOURCE0} .");
+    let commit = world.commit("made", &[("made.spec", &text), ("more.txt", "from git\n"), ("sources", &sources)]);
+
+    let source = world.src("made", &commit).await.unwrap();
+    let of_source = world.master.provenance();
+    let built = world.build(&source).await.unwrap();
+    let of_build = world.master.provenance();
+
+    let read = |text: &str| Provenance::from_json(text).unwrap();
+    let (of_source, of_build) = (read(&of_source), read(&of_build));
+    assert_eq!(of_source.commit.as_deref(), Some(commit.as_str()));
+    let materials: Vec<_> = of_source.materials.iter().map(|it| (it.name.as_str(), it.algorithm.as_str())).collect();
+    assert_eq!(materials, [("made.spec", "gitBlob"), ("more.txt", "gitBlob"), ("words.txt", "sha512")]);
+    assert_eq!(of_source.products[0].hash, source.srpm.to_string());
+    assert_eq!((&of_build.materials, of_build.lock), (&of_source.products, built.lock));
+    assert_eq!(of_build.products[0].hash, built.packages[0].artifact.to_string());
+    assert!(of_build.commands.iter().any(|command| command[..2] == ["rpmbuild", "-bb"]), "{:?}", of_build.commands);
+    assert_eq!((of_build.node.name.as_str(), of_build.node.is_emulated), ("node-1", false));
+    assert!(of_build.began_at < of_build.ended_at && of_build.limits.memory_mib.unwrap() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ use anima_types::{
     retention::{Collection, Pin, RepositorySettings},
     signature::{self, Approve, Record, SignFile},
     task::Task,
+    task_log::{LogFound, LogId, LogName},
     token::{CreateToken, CreatedToken, Token, Whoami},
     why::Why,
 };
@@ -45,6 +46,16 @@ const MAX_HEADER_BYTES: u64 = 256 * 1024 * 1024;
 struct RepositoryQuery<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     product: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SearchQuery<'a> {
+    q: &'a str,
+    regex: bool,
+    from_line: u64,
+    name: LogName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +95,13 @@ impl Client {
     /// Returns a task.
     pub async fn task(&self, task: TaskId) -> Result<Task, Error> {
         self.get(&format!("api/v1/tasks/{task}"), NONE).await
+    }
+
+    /// Returns the lines of one of a task's logs from `from_line` on that have a text, or fit a regular expression.
+    pub async fn search_log(&self, log: LogId, text: &str, is_regex: bool, from_line: u64) -> Result<LogFound, Error> {
+        let LogId { task, name, attempt } = log;
+        let query = SearchQuery { q: text, regex: is_regex, from_line, name, attempt };
+        self.get(&format!("api/v1/tasks/{task}/log/search"), &query).await
     }
 
     /// Returns why a task stands where it stands.

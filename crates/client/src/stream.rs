@@ -5,6 +5,7 @@ use std::time::Duration;
 use anima_types::{
     event::Event,
     id::{BuildId, EventId, TaskId},
+    task_log::{LogId, LogName},
 };
 use async_stream::try_stream;
 use futures_util::Stream;
@@ -39,8 +40,16 @@ pub struct LogPiece {
 impl Client {
     /// Follows a task's log from byte `offset` on, and ends when the task does.
     pub fn follow_log(&self, task: TaskId, offset: u64) -> impl Stream<Item = Result<LogPiece, Error>> + Send + use<> {
+        self.follow_log_of(LogId::from(task), offset)
+    }
+
+    /// Follows one of a task's logs from byte `offset` on, and ends when the task does, or when another attempt begins.
+    pub fn follow_log_of(&self, log: LogId, offset: u64) -> impl Stream<Item = Result<LogPiece, Error>> + Send + use<> {
+        let LogId { task, name, attempt } = log;
         let mut live =
             Live::new(self, format!("api/v1/tasks/{task}/log/stream"), (offset > 0).then(|| offset.to_string()));
+        live.query.extend((name != LogName::default()).then(|| ("name", name.name().to_string())));
+        live.query.extend(attempt.map(|attempt| ("attempt", attempt.to_string())));
         try_stream! {
             while let Some(message) = live.next().await? {
                 if message.event == "end" {

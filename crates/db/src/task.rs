@@ -219,6 +219,46 @@ pub async fn find_newest_success(
     row.as_ref().map(from_row).transpose()
 }
 
+/// Returns the newest build tasks that succeeded for a package on a target, at most `limit`.
+pub async fn list_newest_successes(
+    connection: &mut Connection,
+    package: &str,
+    platform: &str,
+    arch: Arch,
+    limit: u32,
+) -> Result<Vec<Task>> {
+    // Index: task_package.
+    let query = sqlx::query(
+        "SELECT * FROM task
+         WHERE package = $1 AND kind = $2 AND status = $3 AND platform = $4 AND arch = $5
+         ORDER BY id DESC
+         LIMIT $6",
+    )
+    .bind(package)
+    .bind(Kind::Build.name())
+    .bind(Status::Succeeded.name())
+    .bind(platform)
+    .bind(arch.name())
+    .bind(i64::from(limit));
+    list(query, connection).await
+}
+
+/// Returns the targets that a package was ever built for.
+pub async fn targets_of_package(connection: &mut Connection, package: &str) -> Result<Vec<(String, Arch)>> {
+    // Index: task_package.
+    let rows = sqlx::query(
+        "SELECT DISTINCT platform, arch FROM task
+         WHERE package = $1 AND kind = $2 AND status = $3 AND platform IS NOT NULL AND arch IS NOT NULL
+         ORDER BY platform, arch",
+    )
+    .bind(package)
+    .bind(Kind::Build.name())
+    .bind(Status::Succeeded.name())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("platform")?, row.parsed("arch")?))).collect()
+}
+
 /// Returns the names of all packages with a source package on a platform.
 pub async fn packages_of_platform(connection: &mut Connection, platform: &str) -> Result<Vec<String>> {
     let rows = sqlx::query(

@@ -13,7 +13,7 @@ use anima_types::Arch;
 use anima_types::diagnosis::Need;
 use anima_types::dist_git::Algorithm;
 use anima_types::platform::Bootstrap;
-use anima_types::work::Input;
+use anima_types::work::{Input, Usage};
 use tokio_util::sync::CancellationToken;
 
 use crate::metadata::below;
@@ -76,6 +76,10 @@ pub struct Environment {
     pub layers_hit: bool,
     /// What runs its programs, where the machine's processor does not.
     pub emulators: Vec<Emulator>,
+    /// How it was made, in a line.
+    pub summary: String,
+    /// How much of it was there already.
+    usage: Usage,
 }
 
 /// What a sweep removed.
@@ -151,10 +155,13 @@ impl Environments {
         }
         let solving = self.solutions.solve(wishes.into(), &self.downloads, cancel);
         let solved = phases.time("solve", solving).await?;
-        let environment = phases.time("buildroot", self.make(wishes, solved, emulators, journal, cancel)).await?;
+        let mut environment = phases.time("buildroot", self.make(wishes, solved, emulators, journal, cancel)).await?;
+        phases.used("buildroot", environment.usage);
         let hit = if environment.layers_hit { "layer hit" } else { "layer made" };
         let (count, secs) = (environment.lock.packages.len(), phases.secs("solve") + phases.secs("buildroot"));
-        journal.say(format!("buildroot: {count} packages, {hit}, {secs:.2} s"));
+        let emulated = if environment.emulators.is_empty() { "" } else { ", emulated" };
+        environment.summary = format!("buildroot: {count} packages, {hit}, {secs:.2} s{emulated}");
+        journal.say(&environment.summary);
         Ok(environment)
     }
 
@@ -209,7 +216,7 @@ impl Environments {
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<Environment> {
-        let (mut parent, mut layers_hit) = (None, true);
+        let (mut parent, mut layers_hit, mut usage) = (None, true, Usage::default());
         let maker = match wishes.bootstrap {
             Bootstrap::Host => None,
             Bootstrap::Own => Some(self.bootstrap_input(&wishes, &solved.base.packages, &emulators)?),
@@ -223,19 +230,24 @@ impl Environments {
                 }
                 _ => None,
             };
-            let (layer, is_hit) = self.layer(input, sources, parent, journal, cancel).await?;
+            let (layer, is_hit, fetched) = self.layer(input, sources, parent, journal, cancel).await?;
             layers_hit &= is_hit;
+            usage = usage.and(match is_hit {
+                true => counted(1, 0),
+                false => counted((packages.len() - fetched) as u64, 1 + fetched as u64),
+            });
             parent = Some(layer);
         }
         let layer = parent.expect("a base list without packages is refused by the platform");
-        self.mount(layer, solved.whole, layers_hit).await
+        Ok(Environment { usage, ..self.mount(layer, solved.whole, layers_hit).await? })
     }
 
     /// Mounts a clean root over a layer.
     pub(crate) async fn mount(&self, layer: Layer, lock: Lock, layers_hit: bool) -> Result<Environment> {
         let root = blocking(move || layer.mount()).await?;
         let (lock_json, emulators) = (lock.to_json(), self.emulators_for(&lock)?);
-        Ok(Environment { root, lock, lock_json, layers_hit, emulators })
+        let (summary, usage) = (String::new(), Usage::default());
+        Ok(Environment { root, lock, lock_json, layers_hit, emulators, summary, usage })
     }
 
     /// Returns what runs the programs of a locked list; a list names an architecture that its repositories have.
@@ -265,7 +277,7 @@ impl Environments {
         }
     }
 
-    /// Returns a layer, and whether it was there; its packages are fetched only when it has to be made.
+    /// Returns a layer, whether it was there, and how many packages were fetched, which only one that has to be made needs.
     async fn layer(
         &self,
         input: LockInput,
@@ -273,9 +285,9 @@ impl Environments {
         parent: Option<Layer>,
         journal: &Journal,
         cancel: &CancellationToken,
-    ) -> Result<(Layer, bool)> {
+    ) -> Result<(Layer, bool, usize)> {
         if let Some(layer) = self.find_layer_on(&input, parent.as_ref()).await? {
-            return Ok((layer, true));
+            return Ok((layer, true, 0));
         }
         let wanted: Vec<Wanted> = sources.iter().map(|source| source.wanted.clone()).collect();
         let (count, bytes) = self.downloads.missing(&wanted);
@@ -286,7 +298,7 @@ impl Environments {
         let checked = sources.into_iter().zip(paths).collect::<Vec<_>>();
         blocking(move || check_signatures(&checked)).await?;
         journal.say(format!("buildroot: installing {} packages into a new layer", wanted.len()));
-        Ok((self.make_layer(input, parent, cancel).await?, false))
+        Ok((self.make_layer(input, parent, cancel).await?, false, count))
     }
 
     /// Returns what the root is made from whose rpm makes the other layers.
@@ -366,6 +378,11 @@ impl Environment {
         blocking(move || self.root.remove()).await?;
         Ok(())
     }
+}
+
+/// Returns how many things were there already and how many were not.
+fn counted(hits: u64, misses: u64) -> Usage {
+    Usage { cache_hits: Some(hits), cache_misses: Some(misses), ..Usage::default() }
 }
 
 /// Splits the list where it can be split: what every environment has, and what is put on top of it. Where the whole needs

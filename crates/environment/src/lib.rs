@@ -29,7 +29,7 @@ pub use inside::{Inside, Kind, MAX_FOUND};
 pub use journal::Journal;
 pub use phases::Phases;
 pub use replay::Replay;
-pub use run::{MAX_CAPTURED_BYTES, blocking, capture, exit_in_words, run};
+pub use run::{MAX_CAPTURED_BYTES, blocking, capture, exit_in_words, run, usage_of};
 
 /// What can be asked of an environment, or why it could not be had.
 pub type Result<T> = std::result::Result<T, Error>;

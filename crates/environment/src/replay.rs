@@ -44,10 +44,11 @@ impl Environments {
         phases: &mut Phases,
         cancel: &CancellationToken,
     ) -> Result<Environment> {
-        let made = phases.time("buildroot", self.make_locked(replay, platform, journal, cancel)).await?;
+        let mut made = phases.time("buildroot", self.make_locked(replay, platform, journal, cancel)).await?;
         let hit = if made.layers_hit { "layer hit" } else { "layer made" };
         let count = replay.lock.packages.len();
-        journal.say(format!("buildroot: {count} packages as locked, {hit}, {:.2} s", phases.secs("buildroot")));
+        made.summary = format!("buildroot: {count} packages as locked, {hit}, {:.2} s", phases.secs("buildroot"));
+        journal.say(&made.summary);
         Ok(made)
     }
 

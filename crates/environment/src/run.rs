@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anima_sandbox::{Canceller, Exit, Outcome, Sandbox, Spec};
+use anima_types::work::Usage;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Journal};
@@ -97,6 +98,18 @@ fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Returns what a run used, for a task's statistics.
+pub fn usage_of(outcome: &Outcome) -> Usage {
+    Usage {
+        cpu_secs: Some((outcome.user_cpu + outcome.sys_cpu).as_secs_f64()),
+        // Where nobody counts all processes together, the largest one says at least that much.
+        peak_memory_bytes: Some(outcome.peak_memory_bytes.unwrap_or(outcome.max_rss_bytes)),
+        read_bytes: Some(outcome.read_bytes),
+        written_bytes: Some(outcome.written_bytes),
+        ..Usage::default()
     }
 }
 

@@ -11,6 +11,8 @@ const REFRESH_MS = 300;
 const RETRY_MS = 3000;
 // Lines are put on the page at most this many at a time, so that a page that catches up can still be scrolled.
 const LINES_AT_ONCE = 2000;
+// The whole log is searched when the reader has stopped typing for this long.
+const SEARCH_MS = 300;
 // A word that is searched for is marked so often at most; it is counted whole.
 const MAX_MARKS = 2000;
 
@@ -128,6 +130,7 @@ function lineElement(number, text) {
 }
 
 function markErrors() {
+  if (new URLSearchParams(location.search).has("name") || new URLSearchParams(location.search).has("attempt")) return;
   for (const link of all("#errors [data-line]")) document.getElementById("L" + link.dataset.line)?.classList.add("error");
 }
 
@@ -171,9 +174,9 @@ function followLog() {
     waiting.push(...lines.map((line) => line.replace(/\r$/, "")));
     soon();
   };
-  source.addEventListener("end", () => {
+  source.addEventListener("end", (event) => {
     source.close();
-    status.textContent = "ended";
+    status.textContent = JSON.parse(event.data).is_earlier ? "ended: another attempt has begun" : "ended";
     soon();
   });
   addEventListener("pagehide", () => source.close());
@@ -258,12 +261,45 @@ const search = (() => {
 function searchLog() {
   const field = $("#log-search");
   if (!field) return;
-  field.disabled = false;
-  field.addEventListener("input", () => search.set(field.value));
+  field.addEventListener("input", () => { search.set(field.value); searchWhole(field.value); });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter") { event.preventDefault(); search.go(event.shiftKey ? -1 : 1); }
     if (event.key === "Escape") { field.value = ""; search.set(""); field.blur(); }
   });
+}
+
+// Where the page has only a part of the log, the master looks through the whole of it.
+let searchTimer = null;
+function searchWhole(text) {
+  clearTimeout(searchTimer);
+  const log = $("#log");
+  if (!log.dataset.search) return;
+  searchTimer = setTimeout(async () => {
+    let list = $("#log-found");
+    if (!text.trim()) { list?.remove(); return; }
+    const answer = await fetch(log.dataset.search + "q=" + encodeURIComponent(text.trim()));
+    if (!answer.ok || $("#log-search").value !== text) return;
+    const found = await answer.json();
+    if (!list) {
+      list = document.createElement("div");
+      list.id = "log-found";
+      list.className = "found";
+      log.before(list);
+    }
+    const words = document.createElement("p");
+    words.textContent = found.matches.length
+      ? `${found.matches.length}${found.next_line ? " and more" : ""} lines of the whole log have “${text.trim()}”:`
+      : `Nothing in the whole log has “${text.trim()}”.`;
+    const lines = document.createElement("ol");
+    for (const match of found.matches) {
+      const line = document.createElement("li"), link = document.createElement("a");
+      link.href = `${log.dataset.page}line=${match.line}#L${match.line}`;
+      link.textContent = match.line;
+      line.append(link, " " + match.text);
+      lines.append(line);
+    }
+    list.replaceChildren(words, lines);
+  }, SEARCH_MS);
 }
 
 // ---- keys, commands to copy, moments

@@ -7,8 +7,9 @@ use anima_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::lease::expire_once;
+pub use crate::log::seal_once;
 
-use crate::{app::App, build, error::ApiResult, garbage, key, lease, release, signing};
+use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing};
 
 pub use crate::key::expire_once as expire_keys_once;
 
@@ -22,6 +23,8 @@ const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
 const COLLECT_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 /// Keys expire at most this late; who signs looks at the moment itself.
 const KEY_INTERVAL: Duration = Duration::from_secs(60);
+/// Logs that were left uncompressed are looked for this often.
+const SEAL_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// What failed by the database's fault is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -76,7 +79,8 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             expire_keys(&app),
             retry(&app),
             look(&app),
-            collect(&app)
+            collect(&app),
+            seal(&app)
         )
     };
     tokio::select! {
@@ -146,6 +150,16 @@ async fn collect(app: &App) {
         if let Err(error) = garbage::collect_once(app, app.now(), "anima", false).await {
             tracing::error!("garbage could not be collected: {}", error.body.message);
         }
+    }
+}
+
+/// Most logs are compressed as their task ends; this is for those of tasks that were cancelled, and of a master that was killed.
+async fn seal(app: &App) {
+    loop {
+        if let Err(error) = log::seal_once(app).await {
+            tracing::error!("logs could not be compressed: {}", error.body.message);
+        }
+        tokio::time::sleep(SEAL_INTERVAL).await;
     }
 }
 

@@ -98,6 +98,7 @@ impl From<anima_store::Error> for ApiError {
             Error::Interrupted { .. } => ApiError::new(StatusCode::BAD_REQUEST, "interrupted", error.to_string()),
             Error::NoSuchPiece { .. } => ApiError::unprocessable("no_such_piece", error.to_string()),
             Error::LogGap { .. } => ApiError::conflict(LOG_GAP, error.to_string()),
+            Error::LogSealed { .. } => ApiError::conflict("log_closed", error.to_string()),
             Error::LogDiffers { .. } => ApiError::conflict("log_differs", error.to_string()),
             Error::LogFull { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, LOG_FULL, error.to_string()),
             Error::DiskFull { .. } => out_of_disk(error),

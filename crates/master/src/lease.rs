@@ -28,7 +28,7 @@ use crate::{
     app::App,
     auth::{self, Caller},
     error::{ApiError, ApiResult, Json, Path, Query},
-    key, noarch, node, report,
+    key, log, noarch, node, report,
     route::Route,
     signing,
     task::is_due,
@@ -170,7 +170,7 @@ async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
     let row = anima_db::lease::Lease { task: task.id, number, node: claim.node.clone() };
     anima_db::lease::insert(&mut write, &hash, &row).await?;
     // What an earlier try said would stand before what this one says.
-    app.logs.clear(task.id).await?;
+    app.logs.put_aside(task.id, task.lease_number).await?;
     write.commit().await?;
     tracing::info!(task = task.id.0, node = claim.node, "task {} was given to {}", task.id, claim.node);
     Ok(Some(Lease { task: task.id, number, secret, expires_at, work }))
@@ -271,6 +271,7 @@ async fn end(
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
     write.commit().await?;
     app.log_grew.send(id).ok();
+    log::seal_soon(&app, id);
     is_due(&app, &task);
     key::tell(&app, &task);
     Ok(())

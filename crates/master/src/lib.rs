@@ -21,6 +21,7 @@ mod health;
 mod key;
 mod lease;
 mod log;
+mod log_search;
 mod mirror;
 mod noarch;
 mod node;

@@ -2,15 +2,19 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use anima_db::task::Task;
+use anima_store::{LOG_READ_BYTES, LogReader};
 use anima_types::{
     id::TaskId,
     lease::{LogQuery, LogSize, MAX_LOG_PIECE_BYTES},
     permission::Permission,
+    task_log::{LogId, LogName},
 };
 use async_stream::stream;
 use axum::{
+    body::Body,
     extract::{FromRequest as _, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
@@ -24,14 +28,12 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path, Query},
-    lease,
+    lease, log_search,
     route::Route,
 };
 
-/// A log is read in pieces of this size.
+/// A live log is sent in pieces of this size at most.
 const READ_BYTES: usize = 64 * 1024;
-/// One answer has so much of a log at most; a client asks for the rest.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// A reader is told so often that the line lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// News of a log that grew may be lost in a crowd; so a reader looks this often by itself.
@@ -42,8 +44,40 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::put("/api/v1/tasks/{task}/log", Permission::HoldLease, append),
         Route::get("/api/v1/tasks/{task}/log", Permission::Read, read),
+        Route::get("/api/v1/tasks/{task}/log/search", Permission::Read, log_search::search),
         Route::get("/api/v1/tasks/{task}/log/stream", Permission::Read, follow),
     ]
+}
+
+/// Which log is asked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct WhichLog {
+    /// Which of the task's logs.
+    #[serde(default)]
+    name: LogName,
+    /// The number of an earlier attempt's lease.
+    attempt: Option<i64>,
+}
+
+impl WhichLog {
+    /// Returns what a query says.
+    pub fn new(name: LogName, attempt: Option<i64>) -> WhichLog {
+        WhichLog { name, attempt }
+    }
+
+    /// Returns the log of a task that is meant.
+    pub fn of(self, task: &Task) -> LogId {
+        match self.attempt {
+            Some(attempt) if attempt != task.lease_number => LogId::earlier(task.id, self.name, attempt),
+            _ => LogId::new(task.id, self.name),
+        }
+    }
+}
+
+/// Returns a task's row.
+pub async fn task_row(app: &App, task: TaskId) -> ApiResult<Task> {
+    let mut connection = app.db.read().await?;
+    Ok(anima_db::task::get(&mut connection, task).await?)
 }
 
 async fn append(
@@ -61,95 +95,143 @@ async fn append(
         let message = format!("a piece of a log has at most {MAX_LOG_PIECE_BYTES} bytes");
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message));
     }
-    let size_bytes = app.logs.append(task, query.offset, piece).await?;
+    let size_bytes = app.logs.append(LogId::new(task, query.name), query.offset, piece).await?;
     // Nobody reads it: that is no failure.
     let _ = app.log_grew.send(task);
     Ok(Json(LogSize { size_bytes }))
 }
 
-/// The whole log, or with `Range: bytes=FROM-[TO]` or `bytes=-LAST` a part of it.
-async fn read(State(app): State<App>, Path(task): Path<TaskId>, headers: HeaderMap) -> ApiResult<Response> {
-    let mut connection = app.db.read().await?;
-    anima_db::task::get(&mut connection, task).await?;
-    drop(connection);
-    let size = app.logs.size(task).await?;
+/// The whole log, or with `Range: bytes=FROM-[TO]` or `bytes=-LAST` a part of it; however long it is, it goes out in
+/// pieces as they are read. A log that grows is answered as it is at this moment.
+async fn read(
+    State(app): State<App>,
+    Path(task): Path<TaskId>,
+    Query(which): Query<WhichLog>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let task = task_row(&app, task).await?;
+    let reader = app.logs.reader(which.of(&task)).await?;
+    let size = reader.size().await?;
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
-    let (from, to) = match asked.map(|asked| range(asked, size)) {
-        None => (0, size),
-        Some(Some(range)) => range,
-        Some(None) => {
+    let (status, from, to) = match asked.map_or(Asked::Whole, |asked| range(asked, size)) {
+        Asked::Whole => (StatusCode::OK, 0, size),
+        Asked::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
+        Asked::Nothing => {
             let unsatisfied = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, unsatisfied).into_response());
         }
     };
-    let to = to.min(from + MAX_ANSWER_BYTES);
-    let mut body = Vec::with_capacity((to - from) as usize);
-    while from + (body.len() as u64) < to {
-        let at = from + body.len() as u64;
-        let piece = app.logs.read_range(task, at, READ_BYTES.min((to - at) as usize)).await?;
-        if piece.is_empty() {
+    let mut response = (status, Body::from_stream(bytes(reader, from, to))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, (to - from).into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let part = format!("bytes {from}-{}/{size}", to - 1);
+        headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(part).map_err(ApiError::internal)?);
+    }
+    Ok(response)
+}
+
+/// Reads a part of a log piece by piece. One that ends too soon breaks the connection: its length was promised.
+fn bytes(reader: LogReader, mut from: u64, to: u64) -> impl Stream<Item = Result<Bytes, String>> {
+    stream! {
+        while from < to {
+            let most = usize::try_from(to - from).unwrap_or(LOG_READ_BYTES);
+            match reader.read(from, most).await {
+                Ok(piece) if piece.is_empty() => yield Err("the log is shorter than it was".to_string()),
+                Ok(piece) => {
+                    from += piece.len() as u64;
+                    yield Ok(piece);
+                    continue;
+                }
+                Err(error) => yield Err(error.to_string()),
+            }
             break;
         }
-        body.extend_from_slice(&piece);
     }
-    let plain = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_string()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_string()),
-    ];
-    if from == 0 && to == size {
-        return Ok((plain, body).into_response());
-    }
-    let end = (from + body.len() as u64).max(1) - 1;
-    let part = [(header::CONTENT_RANGE, format!("bytes {from}-{end}/{size}"))];
-    Ok((StatusCode::PARTIAL_CONTENT, plain, part, body).into_response())
 }
 
-/// Reads a range of RFC 9110 with one part; returns begin and end, or nothing if the log does not have it.
-fn range(text: &str, size: u64) -> Option<(u64, u64)> {
-    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
-    let range = match (first.trim(), last.trim()) {
-        ("", last) => (size.saturating_sub(last.parse().ok()?), size),
-        (first, "") => (first.parse().ok()?, size),
-        (first, last) => (first.parse().ok()?, last.parse::<u64>().ok()?.saturating_add(1).min(size)),
+/// What a `Range` asks for.
+#[derive(Debug, Eq, PartialEq)]
+enum Asked {
+    /// Everything: what is not understood is as if it were not there (RFC 9110, 14.2).
+    Whole,
+    /// Bytes from the first to before the second.
+    Part(u64, u64),
+    /// What the log does not have.
+    Nothing,
+}
+
+/// Reads a range of RFC 9110 with one part.
+fn range(text: &str, size: u64) -> Asked {
+    let parsed = || {
+        let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+        Some(match (first.trim(), last.trim()) {
+            ("", last) => (size.saturating_sub(last.parse().ok()?), size),
+            (first, "") => (first.parse().ok()?, size),
+            (first, last) => {
+                let (first, last) = (first.parse().ok()?, last.parse::<u64>().ok()?);
+                // A range that ends before it begins is none.
+                (first <= last).then_some(())?;
+                (first, last.saturating_add(1).min(size))
+            }
+        })
     };
-    (range.0 < range.1 || (size == 0 && range.0 == 0)).then_some(range)
+    match parsed() {
+        None => Asked::Whole,
+        Some((from, to)) if from < to => Asked::Part(from, to),
+        Some(_) => Asked::Nothing,
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct FollowQuery {
     #[serde(default)]
     offset: u64,
+    #[serde(default)]
+    name: LogName,
+    attempt: Option<i64>,
 }
 
 /// Pieces of the log as they come: `id` is the offset at which the piece ends, `data` its text as JSON; `end` is last.
+/// It stays with one attempt: when another begins, this one's log has ended.
 async fn follow(
     State(app): State<App>,
     Path(task): Path<TaskId>,
     Query(query): Query<FollowQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let mut connection = app.db.read().await?;
-    anima_db::task::get(&mut connection, task).await?;
-    drop(connection);
+    task_row(&app, task).await?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let pieces = pieces(app, task, last.unwrap_or(query.offset));
+    let pieces = pieces(app, task, FollowQuery { offset: last.unwrap_or(query.offset), ..query });
     let sse = Sse::new(pieces).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that buffer would hold the lines back.
     Ok(([("x-accel-buffering", "no")], sse).into_response())
 }
 
-fn pieces(app: App, task: TaskId, mut offset: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+fn pieces(app: App, task: TaskId, query: FollowQuery) -> impl Stream<Item = Result<Event, Infallible>> {
+    let FollowQuery { mut offset, name, mut attempt } = query;
     stream! {
         let (mut news, mut events) = (app.log_grew.subscribe(), app.db.subscribe());
         loop {
             // Whether it ended is asked before the log is read: what came before the end is then not missed.
-            let Ok(is_ended) = is_ended(&app, task).await else { break };
-            while let Some((event, end)) = next_piece(&app, task, offset, is_ended).await {
+            let Ok(row) = task_row(&app, task).await else { break };
+            // Who has read nothing yet wants the newest attempt, whichever that is.
+            if offset > 0 {
+                attempt = attempt.or(Some(row.lease_number));
+            }
+            let is_earlier = attempt.is_some_and(|attempt| attempt != row.lease_number);
+            let is_ended = row.status.is_ended() || is_earlier;
+            let log = WhichLog { name, attempt }.of(&row);
+            while let Some((event, end)) = next_piece(&app, log, offset, is_ended).await {
                 offset = end;
                 yield Ok(event);
             }
             if is_ended {
-                yield Ok(Event::default().event("end").id(offset.to_string()).data("{}"));
+                let data = if is_earlier { r#"{"is_earlier":true}"# } else { "{}" };
+                yield Ok(Event::default().event("end").id(offset.to_string()).data(data));
                 break;
             }
             tokio::select! {
@@ -172,14 +254,9 @@ async fn is_about<T: Clone>(news: &mut tokio::sync::broadcast::Receiver<T>, want
     }
 }
 
-async fn is_ended(app: &App, task: TaskId) -> ApiResult<bool> {
-    let mut connection = app.db.read().await?;
-    Ok(anima_db::task::get(&mut connection, task).await?.status.is_ended())
-}
-
 /// Returns the next piece that ends with a whole character, unless nothing more will come.
-async fn next_piece(app: &App, task: TaskId, offset: u64, is_ended: bool) -> Option<(Event, u64)> {
-    let piece = app.logs.read_range(task, offset, READ_BYTES).await.ok()?;
+async fn next_piece(app: &App, log: LogId, offset: u64, is_ended: bool) -> Option<(Event, u64)> {
+    let piece = app.logs.read_range(log, offset, READ_BYTES).await.ok()?;
     let whole = if is_ended && piece.len() < READ_BYTES { piece.len() } else { whole_characters(&piece) };
     if whole == 0 {
         return None;
@@ -192,11 +269,45 @@ async fn next_piece(app: &App, task: TaskId, offset: u64, is_ended: bool) -> Opt
 
 /// Returns how many bytes there are without a character at the end that is cut in two.
 fn whole_characters(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        // More than the beginning of a character is no UTF-8 at all, and goes out as it is.
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        _ => bytes.len(),
+    let mut whole = 0;
+    for chunk in bytes.utf8_chunks() {
+        let is_cut = whole + chunk.valid().len() + chunk.invalid().len() == bytes.len()
+            && std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
+        whole += chunk.valid().len() + if is_cut { 0 } else { chunk.invalid().len() };
     }
+    whole
+}
+
+/// Compresses the logs of tasks that have ended and of earlier attempts; returns how many. Those of a master that was
+/// killed meanwhile are among them.
+pub async fn seal_once(app: &App) -> ApiResult<usize> {
+    let mut count = 0;
+    for log in app.logs.unsealed().await? {
+        let is_over = match log.attempt {
+            Some(_) => true,
+            None => task_row(app, log.task).await.is_ok_and(|task| task.status.is_ended()),
+        };
+        // One that cannot be compressed stays readable, and does not keep the others.
+        if is_over {
+            match app.logs.seal(log).await {
+                Ok(is_sealed) => count += usize::from(is_sealed),
+                Err(error) => tracing::warn!(%error, "log {log} stays as it is: {error}"),
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Compresses the logs of a task that has ended, beside what goes on.
+pub fn seal_soon(app: &App, task: TaskId) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        for name in LogName::ALL {
+            if let Err(error) = app.logs.seal(LogId::new(task, name)).await {
+                tracing::warn!(%error, "a log of task {task} is compressed later: {error}");
+            }
+        }
+    });
 }
 
 #[cfg(test)]
@@ -205,13 +316,16 @@ mod tests {
 
     #[test]
     fn ranges_are_read_as_http_has_them() {
-        assert_eq!(range("bytes=0-9", 100), Some((0, 10)));
-        assert_eq!(range("bytes=90-", 100), Some((90, 100)));
-        assert_eq!(range("bytes=-10", 100), Some((90, 100)));
-        assert_eq!(range("bytes=-1000", 100), Some((0, 100)));
-        assert_eq!(range("bytes=0-1000", 100), Some((0, 100)));
-        assert_eq!(range("bytes=100-", 100), None);
-        assert_eq!(range("lines=1-2", 100), None);
+        assert_eq!(range("bytes=0-9", 100), Asked::Part(0, 10));
+        assert_eq!(range("bytes=90-", 100), Asked::Part(90, 100));
+        assert_eq!(range("bytes=-10", 100), Asked::Part(90, 100));
+        assert_eq!(range("bytes=-1000", 100), Asked::Part(0, 100));
+        assert_eq!(range("bytes=0-1000", 100), Asked::Part(0, 100));
+        assert_eq!(range("bytes=100-", 100), Asked::Nothing);
+        assert_eq!(range("bytes=0-", 0), Asked::Nothing);
+        assert_eq!(range("lines=1-2", 100), Asked::Whole);
+        assert_eq!(range("bytes=9-1", 100), Asked::Whole);
+        assert_eq!(range("bytes=0-1,5-6", 100), Asked::Whole);
     }
 
     #[test]
@@ -221,5 +335,6 @@ mod tests {
         assert_eq!(whole_characters(&text[..3]), 2);
         assert_eq!(whole_characters(&text[..4]), 4);
         assert_eq!(whole_characters(b"\xff\xfe"), 2);
+        assert_eq!(whole_characters(b"\xff na\xc3"), 4);
     }
 }

@@ -2,7 +2,7 @@
 
 use anima_types::{
     build,
-    package::{PackageDetail, PackageSummary},
+    package::{PackageDetail, PackageSummary, TargetStatistics},
     permission::Permission,
     task::Kind,
     work::Outcome,
@@ -11,7 +11,7 @@ use axum::extract::State;
 
 use crate::{
     app::App,
-    build::view,
+    build::{queue, view},
     error::{ApiError, ApiResult, Json, Path},
     route::Route,
 };
@@ -58,7 +58,15 @@ pub async fn detail(app: &App, name: &str) -> ApiResult<PackageDetail> {
     for row in rows {
         builds.push(view(&mut read, row).await?);
     }
-    Ok(PackageDetail { package, builds })
+    let mut statistics = Vec::new();
+    for (platform, arch) in anima_db::task::targets_of_package(&mut read, name).await? {
+        let last = queue::last_builds(&mut read, name, &platform, arch).await?;
+        if let (Some(newest), Some(secs)) = (last.first(), queue::measured_secs(&last)) {
+            let (build_count, phases) = (last.len() as u32, newest.phases.clone());
+            statistics.push(TargetStatistics { platform, arch, build_count, secs, task: newest.id, phases });
+        }
+    }
+    Ok(PackageDetail { package, builds, statistics })
 }
 
 async fn summary(

@@ -7,7 +7,8 @@ use anima_types::{
     artifact::Artifact,
     id::TaskId,
     permission::Permission,
-    task::{Event, Kind, Status, Task},
+    task::{Event, Kind, Status, Task, TaskLog},
+    task_log::{KEPT_ATTEMPTS, LogName},
     work::Outcome,
 };
 use axum::extract::State;
@@ -17,7 +18,9 @@ use crate::{
     auth::Caller,
     build,
     error::{ApiError, ApiResult, Json, Path},
-    key, release,
+    key,
+    log::WhichLog,
+    release,
     route::Route,
     signing,
 };
@@ -42,7 +45,22 @@ pub async fn get(app: &App, id: TaskId) -> ApiResult<Task> {
     let waits_for = task_dependency::of_task(&mut read, id).await?;
     let artifacts = artifact::of_task(&mut read, id).await?;
     drop(read);
-    view(app, task, waits_for, artifacts).await
+    let logs = logs(app, &task).await?;
+    Ok(Task { logs, ..view(app, task, waits_for, artifacts).await? })
+}
+
+/// Returns a task's logs that there are, the newest attempt's first.
+async fn logs(app: &App, task: &anima_db::task::Task) -> ApiResult<Vec<TaskLog>> {
+    let mut logs = Vec::new();
+    for attempt in (1..=task.lease_number).rev().take(KEPT_ATTEMPTS as usize + 1) {
+        for name in LogName::ALL {
+            let size_bytes = app.logs.size(WhichLog::new(name, Some(attempt)).of(task)).await?;
+            if size_bytes > 0 {
+                logs.push(TaskLog { name, attempt, size_bytes });
+            }
+        }
+    }
+    Ok(logs)
 }
 
 /// Returns tasks with their artifacts, given what belongs to each.
@@ -91,6 +109,8 @@ async fn view(
         failure: task.failure,
         artifacts,
         log_size_bytes,
+        attempt: task.lease_number,
+        logs: Vec::new(),
         result: task.result.as_ref().map(inner_value).transpose()?,
     })
 }

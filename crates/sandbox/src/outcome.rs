@@ -19,6 +19,10 @@ pub struct Outcome {
     pub max_rss_bytes: u64,
     /// Of all processes together, where the host counts it.
     pub peak_memory_bytes: Option<u64>,
+    /// What they made a disk read; what was in memory already is not among it.
+    pub read_bytes: u64,
+    /// What they wrote to files on a disk.
+    pub written_bytes: u64,
 }
 
 /// How a run ended.

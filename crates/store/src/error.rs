@@ -2,7 +2,7 @@
 
 use std::io;
 
-use anima_types::{Sha256, id::TaskId};
+use anima_types::{Sha256, task_log::LogId};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -53,30 +53,36 @@ pub enum Error {
         reason: String,
     },
     /// The piece begins after the log's end.
-    #[error("could not append to log of task {task} at byte {offset}: it has {size_bytes} bytes")]
+    #[error("could not append to log {log} at byte {offset}: it has {size_bytes} bytes")]
     LogGap {
-        /// The task.
-        task: TaskId,
+        /// The log.
+        log: LogId,
         /// Where the piece begins.
         offset: u64,
         /// Where the log ends.
         size_bytes: u64,
     },
     /// The piece overlaps what is there, with other bytes.
-    #[error("could not append to log of task {task} at byte {offset}: other bytes are there already")]
+    #[error("could not append to log {log} at byte {offset}: other bytes are there already")]
     LogDiffers {
-        /// The task.
-        task: TaskId,
+        /// The log.
+        log: LogId,
         /// Where the piece begins.
         offset: u64,
     },
     /// The log would be longer than is allowed.
-    #[error("could not append to log of task {task}: it may have at most {max_bytes} bytes")]
+    #[error("could not append to log {log}: it may have at most {max_bytes} bytes")]
     LogFull {
-        /// The task.
-        task: TaskId,
+        /// The log.
+        log: LogId,
         /// The bound.
         max_bytes: u64,
+    },
+    /// The log is compressed: its task has ended.
+    #[error("could not append to log {log}: it is closed")]
+    LogSealed {
+        /// The log.
+        log: LogId,
     },
     /// There is no room.
     #[error("could not {what}: the disk is full")]

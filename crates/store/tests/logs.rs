@@ -2,6 +2,7 @@
 
 use anima_store::{Error, LogStore};
 use anima_types::id::TaskId;
+use anima_types::task_log::{LogId, LogName};
 use tempfile::TempDir;
 
 const TASK: TaskId = TaskId(17);
@@ -59,7 +60,7 @@ async fn a_gap_is_refused_with_the_size() {
 
     let error = logs.append(TASK, 6, "check\n").await.unwrap_err();
 
-    assert_eq!(error.to_string(), "could not append to log of task 17 at byte 6: it has 5 bytes");
+    assert_eq!(error.to_string(), "could not append to log 17 at byte 6: it has 5 bytes");
 }
 
 #[tokio::test]
@@ -84,16 +85,57 @@ async fn a_log_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn another_attempt_begins_an_empty_log() {
+async fn another_attempt_begins_an_empty_log_and_the_newest_earlier_ones_are_kept() {
     let (_dir, logs) = logs(100).await;
-    logs.append(TASK, 0, "first try").await.unwrap();
+    let earlier = |attempt| LogId::earlier(TASK, LogName::Build, attempt);
 
-    logs.clear(TASK).await.unwrap();
+    for attempt in 1..=5 {
+        logs.append(TASK, 0, format!("try {attempt}")).await.unwrap();
+        logs.append(LogId::new(TASK, LogName::Root), 0, "root").await.unwrap();
+        logs.seal(LogId::new(TASK, LogName::Root)).await.unwrap();
+        logs.put_aside(TASK, attempt).await.unwrap();
+        assert_eq!(logs.size(TASK).await.unwrap(), 0);
+    }
 
-    assert_eq!(logs.size(TASK).await.unwrap(), 0);
-    assert_eq!(logs.append(TASK, 0, "second").await.unwrap(), 6);
-    logs.clear(TaskId(99)).await.unwrap();
+    assert_eq!(logs.read_range(earlier(5), 0, 100).await.unwrap(), "try 5");
+    assert_eq!(logs.read_range(LogId::earlier(TASK, LogName::Root, 3), 0, 100).await.unwrap(), "root");
+    assert_eq!(logs.size(earlier(3)).await.unwrap(), 5);
+    assert_eq!(logs.size(earlier(2)).await.unwrap(), 0);
+    logs.put_aside(TaskId(99), 1).await.unwrap();
     logs.sync(TaskId(99)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_is_read_the_same_after_it_was_compressed() {
+    let (dir, logs) = logs(1 << 20).await;
+    let text: String = (0..20_000).map(|line| format!("line {line} of a log\n")).collect();
+    logs.append(TASK, 0, text.clone()).await.unwrap();
+    let reader = logs.reader(TASK).await.unwrap();
+
+    assert!(logs.seal(TASK.into()).await.unwrap());
+
+    assert!(!dir.path().join("logs/17").exists());
+    assert!(dir.path().join("logs/17.zst").metadata().unwrap().len() < text.len() as u64 / 4);
+    assert_eq!(logs.size(TASK).await.unwrap(), text.len() as u64);
+    assert_eq!(logs.read_range(TASK, 300_000, 50).await.unwrap(), text[300_000..300_050]);
+    assert_eq!(reader.read(300_000, 50).await.unwrap(), text[300_000..300_050], "who had it open reads on");
+    assert!(matches!(logs.append(TASK, text.len() as u64, "more").await, Err(Error::LogSealed { .. })));
+    assert!(!logs.seal(TASK.into()).await.unwrap());
+    assert_eq!(logs.unsealed().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn logs_of_one_task_are_apart_and_those_that_are_not_compressed_are_listed() {
+    let (_dir, logs) = logs(100).await;
+    for name in LogName::ALL {
+        logs.append(LogId::new(TASK, name), 0, name.name()).await.unwrap();
+    }
+    logs.seal(LogId::new(TASK, LogName::State)).await.unwrap();
+
+    assert_eq!(logs.read_range(LogId::new(TASK, LogName::Root), 0, 100).await.unwrap(), "root");
+    let mut unsealed = logs.unsealed().await.unwrap();
+    unsealed.sort();
+    assert_eq!(unsealed, [LogId::new(TASK, LogName::Build), LogId::new(TASK, LogName::Root)]);
 }
 
 #[tokio::test]

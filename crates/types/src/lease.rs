@@ -7,6 +7,7 @@ use crate::{
     Arch, Timestamp,
     id::TaskId,
     task,
+    task_log::LogName,
     work::{Failure, Outcome, PhaseTime, Work},
 };
 
@@ -133,6 +134,9 @@ pub struct HeartbeatQuery {
 pub struct LogQuery {
     /// Where the piece begins. It may overlap what is there, with equal bytes.
     pub offset: u64,
+    /// Which of the task's logs.
+    #[serde(default)]
+    pub name: LogName,
 }
 
 /// The answer to a piece of log.

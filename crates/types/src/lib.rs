@@ -36,6 +36,7 @@ pub mod retention;
 pub mod signature;
 pub mod splice;
 pub mod task;
+pub mod task_log;
 pub mod time;
 pub mod token;
 pub mod why;

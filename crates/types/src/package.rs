@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Timestamp,
+    Arch, Timestamp,
     build::{self, Build},
-    id::BuildId,
+    id::{BuildId, TaskId},
+    work::PhaseTime,
 };
 
 /// One line of `GET /api/v1/packages`.
@@ -35,4 +36,28 @@ pub struct PackageDetail {
     pub package: PackageSummary,
     /// Its builds with their commits and releases, the newest first.
     pub builds: Vec<Build>,
+    /// What its builds took, for each target that it was ever built for.
+    #[serde(default)]
+    pub statistics: Vec<TargetStatistics>,
+}
+
+/// The last builds of a package for a target that succeeded are looked at, so many: older ones say little of the next.
+pub const MEASURED_BUILDS: u32 = 5;
+
+/// What builds of a package for one target take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TargetStatistics {
+    /// The platform's name.
+    pub platform: String,
+    /// The architecture.
+    #[schema(value_type = String)]
+    pub arch: Arch,
+    /// How many of its last builds this is from, at most [`MEASURED_BUILDS`].
+    pub build_count: u32,
+    /// How long a build takes, in the middle of these: what the next is expected to take.
+    pub secs: f64,
+    /// The task of the newest.
+    pub task: TaskId,
+    /// Its steps, with what they used.
+    pub phases: Vec<PhaseTime>,
 }

@@ -61,7 +61,7 @@ pub struct Provenance {
 pub struct File {
     /// Its name.
     pub name: String,
-    /// `sha256`, or for large sources what their list says: `sha512`, `md5`…
+    /// `sha256`; for large sources what their list says: `sha512`, `md5`…; for files of a commit `gitBlob`
     pub algorithm: String,
     /// The hash in hexadecimal.
     pub hash: String,

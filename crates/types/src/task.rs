@@ -8,6 +8,7 @@ use crate::{
     Timestamp,
     artifact::Artifact,
     id::{BuildId, ReleaseId, TaskId},
+    task_log::LogName,
     work::{Failure, PhaseTime},
 };
 
@@ -242,9 +243,26 @@ pub struct Task {
     pub artifacts: Vec<Artifact>,
     /// Bytes of its log so far.
     pub log_size_bytes: u64,
+    /// The number of its newest attempt's lease: which attempt the log is of.
+    #[serde(default)]
+    pub attempt: i64,
+    /// All its logs, those of earlier attempts too; only where one task is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<TaskLog>,
     /// What the work gave, in the form of its kind ([`crate::work::Outcome`]).
     #[schema(value_type = Option<Object>)]
     pub result: Option<serde_json::Value>,
+}
+
+/// One of a task's logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskLog {
+    /// Which.
+    pub name: LogName,
+    /// The number of the attempt's lease.
+    pub attempt: i64,
+    /// Its size, uncompressed.
+    pub size_bytes: u64,
 }
 
 #[cfg(test)]

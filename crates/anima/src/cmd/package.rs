@@ -1,6 +1,6 @@
 //! `anima package`: what was pushed, built and released under one name.
 
-use anima_types::package::{PackageDetail, PackageSummary};
+use anima_types::package::{PackageDetail, PackageSummary, TargetStatistics};
 use clap::Subcommand;
 
 use super::{Ask, build};
@@ -54,5 +54,14 @@ fn describe(detail: &PackageDetail) -> String {
         ("released to", or_dash(Some(package.released_to.join(", ")).filter(|text| !text.is_empty()))),
         ("changed", or_dash(package.changed_at.map(output::moment))),
     ]);
-    format!("{fields}\n\n{}", output::table(build::HEADER, detail.builds.iter().map(build::row)))
+    let builds = output::table(build::HEADER, detail.builds.iter().map(build::row));
+    format!("{fields}\n\n{builds}{}", detail.statistics.iter().map(takes).collect::<String>())
+}
+
+fn takes(target: &TargetStatistics) -> String {
+    let TargetStatistics { platform, arch, build_count, secs, task, phases } = target;
+    let secs = output::span(*secs);
+    let mut text = format!("\n\n{platform} {arch}: {secs} in the middle of the last {build_count}; task {task}:");
+    phases.iter().for_each(|phase| text += &format!("\n  {}", super::task::step(phase)));
+    text
 }

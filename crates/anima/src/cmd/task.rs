@@ -1,6 +1,12 @@
 //! `anima task`: one task.
 
-use anima_types::{id::TaskId, task, why::Why};
+use anima_types::{
+    id::TaskId,
+    task,
+    task_log::{LogId, LogName},
+    why::Why,
+    work::PhaseTime,
+};
 use clap::Subcommand;
 
 use super::{Ask, diagnose::described, log};
@@ -29,6 +35,18 @@ pub enum Task {
         /// Go on until the task ends
         #[arg(long, short)]
         follow: bool,
+        /// Which of its logs: build, root or state
+        #[arg(long, default_value = "build", value_name = "NAME")]
+        name: LogName,
+        /// The log of an earlier attempt; `anima task show` names them
+        #[arg(long, value_name = "NUMBER", conflicts_with = "follow")]
+        attempt: Option<i64>,
+        /// Print only lines with this text, with their numbers
+        #[arg(long, value_name = "TEXT", conflicts_with = "follow")]
+        search: Option<String>,
+        /// The text to search for is a regular expression
+        #[arg(long, requires = "search")]
+        regex: bool,
     },
     /// Try a task again that failed or was cancelled
     Restart {
@@ -47,7 +65,11 @@ impl Task {
         match self {
             Task::Show { id } => ask.output.show(&ask.client.task(id).await?, describe),
             Task::Why { id } => ask.output.show(&ask.client.why(id).await?, because),
-            Task::Log { id, follow } => log::print(ask, &ask.client.task(id).await?, follow).await,
+            Task::Log { id, follow: true, name, .. } => log::follow(ask, &ask.client.task(id).await?, name).await,
+            Task::Log { id, name, attempt, search: Some(text), regex, .. } => {
+                log::search(ask, LogId { task: id, name, attempt }, &text, regex).await
+            }
+            Task::Log { id, name, attempt, .. } => log::print_one(ask, LogId { task: id, name, attempt }).await,
             Task::Restart { id } => {
                 ask.client.restart_task(id).await?;
                 ask.output.show(&ask.client.task(id).await?, |task| format!("{} is {}", name(task), task.status.name()))
@@ -101,14 +123,17 @@ fn describe(task: &task::Task) -> String {
         ("attempts", task.attempts.to_string()),
         ("began", or_dash(task.started_at.map(output::moment))),
         ("took", or_dash(took(task).map(output::span))),
-        ("log", output::size(task.log_size_bytes)),
     ];
+    fields.extend(task.logs.iter().map(|log| {
+        let attempt = if log.attempt == task.attempt { String::new() } else { format!(" of attempt {}", log.attempt) };
+        ("log", format!("{}{attempt} ({})", log.name.name(), output::size(log.size_bytes)))
+    }));
     let ids: Vec<_> = task.waits_for.iter().map(TaskId::to_string).collect();
     if !ids.is_empty() {
         fields.push(("waits for", ids.join(", ")));
     }
     for phase in &task.phases {
-        fields.push(("step", format!("{} {}", phase.name, output::span(phase.secs))));
+        fields.push(("step", step(phase)));
     }
     if let Some(failure) = &task.failure {
         fields.push(("failure", failure_text(failure)));
@@ -122,6 +147,20 @@ fn describe(task: &task::Task) -> String {
     }
     let findings = task.failure.as_ref().map_or(&[][..], |failure| &failure.findings);
     output::fields(&fields) + &described(findings)
+}
+
+/// Returns a step with its time and what it used.
+pub fn step(phase: &PhaseTime) -> String {
+    let usage = &phase.usage;
+    let words = [
+        Some(format!("{} {}", phase.name, output::span(phase.secs))),
+        usage.cpu_secs.map(|secs| format!("{} of processors", output::span(secs))),
+        usage.peak_memory_bytes.map(|bytes| format!("{} of memory", output::size(bytes))),
+        usage.read_bytes.map(|bytes| format!("{} read", output::size(bytes))),
+        usage.written_bytes.map(|bytes| format!("{} written", output::size(bytes))),
+        usage.cache_hits.map(|hits| format!("{hits} of {} were there", hits + usage.cache_misses.unwrap_or(0))),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Returns why a task failed, with the place in its log.

@@ -323,6 +323,8 @@ impl<'a> Chain<'a> {
             artifacts,
             aftermath: self.order.shows_failed.then_some(&show as &dyn Aftermath),
             journal: &journal,
+            root_journal: None,
+            about: None,
             cancel: self.cancel,
         };
         let result = match work(around, &mut phases).await {

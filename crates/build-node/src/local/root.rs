@@ -164,7 +164,9 @@ fn journal(watch: Arc<dyn Watch>) -> Journal {
 }
 
 fn around<'a>(journal: &'a Journal, replay: Option<&'a Replay>, cancel: &'a CancellationToken) -> Around<'a> {
-    Around { name: "root", master_url: "", replay, artifacts: &NoArtifacts, aftermath: None, journal, cancel }
+    let (artifacts, root_journal) = (&NoArtifacts, None);
+    let about = None;
+    Around { name: "root", master_url: "", replay, artifacts, aftermath: None, journal, root_journal, about, cancel }
 }
 
 fn told<T>(result: Result<T, Trouble>) -> anyhow::Result<Result<T, Failure>> {

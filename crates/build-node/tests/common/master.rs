@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anima_types::artifact::{Artifact, UploadQuery};
+use anima_types::artifact::{Artifact, Kind, UploadQuery};
 use anima_types::error::ErrorBody;
 use anima_types::id::TaskId;
 use anima_types::lease::{Heartbeat, Lease, LogQuery, LogSize, Report, STALE_LEASE};
+use anima_types::task_log::LogName;
 use anima_types::work::Work;
 use anima_types::{Sha256, Timestamp};
 use axum::body::Bytes;
@@ -33,8 +34,9 @@ struct Shared {
     next_task: AtomicI64,
     is_taken_back: AtomicBool,
     taken_back: Notify,
-    log: Mutex<Vec<u8>>,
+    logs: Mutex<HashMap<LogName, Vec<u8>>>,
     artifacts: Mutex<HashMap<Sha256, Bytes>>,
+    provenance: Mutex<Option<Sha256>>,
     reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -48,8 +50,9 @@ impl Master {
             next_task: AtomicI64::new(1),
             is_taken_back: AtomicBool::new(false),
             taken_back: Notify::new(),
-            log: Mutex::default(),
+            logs: Mutex::default(),
             artifacts: Mutex::default(),
+            provenance: Mutex::default(),
             reports: sender,
         });
         let router = Router::new()
@@ -70,7 +73,7 @@ impl Master {
 
     /// Gives a task to the next claim; its log begins anew.
     pub fn give(&self, work: Work) {
-        self.shared.log.lock().unwrap().clear();
+        self.shared.logs.lock().unwrap().clear();
         self.shared.is_taken_back.store(false, Ordering::SeqCst);
         self.shared.works.lock().unwrap().push_back(work);
         self.shared.given.notify_one();
@@ -87,11 +90,22 @@ impl Master {
     }
 
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&self.shared.log.lock().unwrap()).into_owned()
+        self.log_of(LogName::Build)
+    }
+
+    pub fn log_of(&self, name: LogName) -> String {
+        let logs = self.shared.logs.lock().unwrap();
+        logs.get(&name).map_or_else(String::new, |log| String::from_utf8_lossy(log).into_owned())
     }
 
     pub fn artifact(&self, sha256: Sha256) -> Bytes {
         self.shared.artifacts.lock().unwrap()[&sha256].clone()
+    }
+
+    /// Returns the newest provenance that was uploaded.
+    pub fn provenance(&self) -> String {
+        let sha256 = self.shared.provenance.lock().unwrap().expect("a provenance was uploaded");
+        String::from_utf8(self.artifact(sha256).to_vec()).unwrap()
     }
 
     pub fn keep_artifact(&self, bytes: impl Into<Bytes>) -> Sha256 {
@@ -129,7 +143,8 @@ async fn heartbeat(State(shared): State<Arc<Shared>>, _: Task) -> Response {
 }
 
 async fn log(State(shared): State<Arc<Shared>>, _: Task, Query(query): Query<LogQuery>, piece: Bytes) -> Json<LogSize> {
-    let mut log = shared.log.lock().unwrap();
+    let mut logs = shared.logs.lock().unwrap();
+    let log = logs.entry(query.name).or_default();
     log.truncate(query.offset as usize);
     log.extend_from_slice(&piece);
     Json(LogSize { size_bytes: log.len() as u64 })
@@ -144,6 +159,9 @@ async fn put_artifact(
     assert_eq!(sha256(&bytes), named);
     let size_bytes = bytes.len() as u64;
     shared.artifacts.lock().unwrap().insert(named, bytes);
+    if query.kind == Kind::Provenance {
+        *shared.provenance.lock().unwrap() = Some(named);
+    }
     Json(Artifact { sha256: named, kind: query.kind, name: query.name, size_bytes, signed: None })
 }
 

@@ -7,6 +7,7 @@ use anima_types::{
     artifact::{Artifact, UploadQuery},
     id::TaskId,
     lease::{Heartbeat, HeartbeatQuery, LOG_GAP, Lease, LogQuery, LogSize, Report, STALE_LEASE},
+    task_log::LogName,
 };
 use bytes::Bytes;
 use reqwest::{Method, header::CONTENT_LENGTH};
@@ -37,9 +38,9 @@ impl Holder {
         self.client.json(call).await
     }
 
-    pub(crate) async fn append_log(&self, offset: u64, piece: Bytes) -> Result<LogSize, Error> {
+    pub(crate) async fn append_log(&self, name: LogName, offset: u64, piece: Bytes) -> Result<LogSize, Error> {
         let call = self.client.call(Method::PUT, &format!("api/v1/tasks/{}/log", self.task));
-        self.client.json(call.query(&LogQuery { offset }).body(piece).limited(CALL_TIMEOUT)).await
+        self.client.json(call.query(&LogQuery { offset, name }).body(piece).limited(CALL_TIMEOUT)).await
     }
 
     pub(crate) async fn put_artifact(

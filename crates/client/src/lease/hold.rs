@@ -7,6 +7,7 @@ use anima_types::{
     id::TaskId,
     lease::{End, Lease, MAX_HEARTBEAT_WAIT_SECS, Report},
     splice::Splice,
+    task_log::LogName,
     work::{Failure, Outcome, PhaseTime},
 };
 use bytes::Bytes;
@@ -31,6 +32,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub struct Context {
     /// The task's log.
     pub log: TaskLog,
+    /// The log of how its root was made.
+    pub root_log: TaskLog,
+    /// The log of which step began and ended when.
+    pub state_log: TaskLog,
     /// Whether to stop.
     pub cancel: Cancel,
     client: Client,
@@ -81,10 +86,19 @@ impl Drop for Beside {
 /// Does a task: the handler is the middle.
 pub(super) async fn hold<H: Handler>(client: Client, lease: Lease, handler: Arc<H>, cancel: Cancel) {
     let (task, number) = (lease.task, lease.number);
-    let (holder, log) = (Holder::new(&client, &lease), TaskLog::new());
+    let holder = Holder::new(&client, &lease);
+    let (log, root_log, state_log) = (TaskLog::new(), TaskLog::new(), TaskLog::new());
     let _heartbeats = Beside(tokio::spawn(keep(holder.clone(), cancel.clone())));
-    let _log = Beside(tokio::spawn(flush(log.clone(), holder.clone(), cancel.clone())));
-    let context = Context { log: log.clone(), cancel: cancel.clone(), client, holder: holder.clone() };
+    let logs = [(&log, LogName::Build), (&root_log, LogName::Root), (&state_log, LogName::State)];
+    let _logs = logs.map(|(log, name)| Beside(tokio::spawn(flush(log.clone(), name, holder.clone(), cancel.clone()))));
+    let context = Context {
+        log: log.clone(),
+        root_log: root_log.clone(),
+        state_log: state_log.clone(),
+        cancel: cancel.clone(),
+        client,
+        holder: holder.clone(),
+    };
 
     let done = tokio::spawn(async move { handler.run(lease, context).await }).await;
     let Some((end, phases)) = end_of(done.unwrap_or_else(crashed), &cancel) else {
@@ -94,7 +108,7 @@ pub(super) async fn hold<H: Handler>(client: Client, lease: Lease, handler: Arc<
         );
         return;
     };
-    log.finish().await;
+    tokio::join!(log.finish(), root_log.finish(), state_log.finish());
     report(&holder, &Report { number, phases, end }, &cancel).await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anima_types::task_log::LogName;
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -16,6 +17,12 @@ use crate::{error::Error, retry::Backoff};
 const BATCH: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// One of the task's logs at the master.
+struct To {
+    holder: Holder,
+    name: LogName,
+}
+
 /// What the master did with a piece.
 enum Sent {
     Accepted,
@@ -26,22 +33,23 @@ enum Sent {
 }
 
 /// Sends until the log is finished, or the lease is lost.
-pub(super) async fn flush(log: TaskLog, holder: Holder, cancel: Cancel) {
+pub(super) async fn flush(log: TaskLog, name: LogName, holder: Holder, cancel: Cancel) {
+    let to = To { holder, name };
     tokio::select! {
-        () = send_all(&log, &holder, &cancel) => (),
+        () = send_all(&log, &to, &cancel) => (),
         () = cancel.cancelled() => (),
     }
     log.discard();
 }
 
-async fn send_all(log: &TaskLog, holder: &Holder, cancel: &Cancel) {
+async fn send_all(log: &TaskLog, to: &To, cancel: &Cancel) {
     let mut offset = 0;
     while let Next::Send(mut piece) = log.next().await {
         let began_at = Instant::now();
         loop {
-            match send(holder, cancel, offset, &piece).await {
+            match send(to, cancel, offset, &piece).await {
                 Sent::Accepted => break,
-                Sent::Gap => (offset, piece) = go_on_after_gap(holder, offset, piece).await,
+                Sent::Gap => (offset, piece) = go_on_after_gap(to, offset, piece).await,
                 Sent::Never => return,
             }
         }
@@ -55,10 +63,10 @@ async fn send_all(log: &TaskLog, holder: &Holder, cancel: &Cancel) {
 }
 
 /// Sends one piece for as long as it takes.
-async fn send(holder: &Holder, cancel: &Cancel, offset: u64, piece: &Bytes) -> Sent {
+async fn send(To { holder, name }: &To, cancel: &Cancel, offset: u64, piece: &Bytes) -> Sent {
     let mut backoff = Backoff::up_to(LONGEST_WAIT);
     loop {
-        match holder.append_log(offset, piece.clone()).await {
+        match holder.append_log(*name, offset, piece.clone()).await {
             Ok(_) => return Sent::Accepted,
             Err(error) if is_lost(&error) => {
                 cancel.trigger();
@@ -75,11 +83,11 @@ async fn send(holder: &Holder, cancel: &Cancel, offset: u64, piece: &Bytes) -> S
 }
 
 /// The master lost the end of its log, in a power cut or with its disk: says so there, and goes on.
-async fn go_on_after_gap(holder: &Holder, offset: u64, piece: Bytes) -> (u64, Bytes) {
+async fn go_on_after_gap(To { holder, name }: &To, offset: u64, piece: Bytes) -> (u64, Bytes) {
     // An empty piece is accepted anywhere, and its answer tells the size.
     let mut backoff = Backoff::up_to(LONGEST_WAIT);
     let size_bytes = loop {
-        match holder.append_log(0, Bytes::new()).await {
+        match holder.append_log(*name, 0, Bytes::new()).await {
             Ok(size) => break size.size_bytes,
             Err(_) => tokio::time::sleep(backoff.next()).await,
         }

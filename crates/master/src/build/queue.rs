@@ -9,12 +9,7 @@ use std::collections::BTreeMap;
 
 use anima_db::{Write, build::Build, task::Task};
 use anima_schedule::{Graph, Source};
-use anima_types::{
-    Arch,
-    build::Priority,
-    task::{Event, Kind},
-    work::SrcOutcome,
-};
+use anima_types::{Arch, build::Priority, package::MEASURED_BUILDS, task::Event, work::SrcOutcome};
 
 use crate::error::ApiResult;
 
@@ -85,7 +80,24 @@ pub fn source(package: &str, made: &SrcOutcome, cost_secs: f64) -> Source {
     }
 }
 
-/// Returns how long the builds of packages take on an architecture, by what they took the last time; of those that were
+/// Returns the last builds of a package for a target that succeeded, the newest first.
+pub async fn last_builds(
+    connection: &mut anima_db::Connection,
+    package: &str,
+    platform: &str,
+    arch: Arch,
+) -> ApiResult<Vec<Task>> {
+    Ok(anima_db::task::list_newest_successes(connection, package, platform, arch, MEASURED_BUILDS).await?)
+}
+
+/// Returns how long builds took in the middle: one that met a busy node does not make all later plans wrong.
+pub fn measured_secs(builds: &[Task]) -> Option<f64> {
+    let took = builds.iter().filter_map(|task| Some(task.ended_at?.secs_since(task.started_at?)));
+    let took: Vec<f64> = took.collect();
+    (!took.is_empty()).then(|| middle(took))
+}
+
+/// Returns how long the builds of packages take on an architecture, by what their last ones took; of those that were
 /// never built there, what the others take in the middle.
 pub async fn estimate(
     connection: &mut anima_db::Connection,
@@ -95,9 +107,7 @@ pub async fn estimate(
 ) -> ApiResult<BTreeMap<String, Estimate>> {
     let mut measured = BTreeMap::new();
     for package in made.keys() {
-        let last = anima_db::task::find_newest_success(connection, Kind::Build, package, platform, Some(arch)).await?;
-        let took = last.and_then(|task| Some(task.ended_at?.secs_since(task.started_at?)));
-        measured.insert(*package, took);
+        measured.insert(*package, measured_secs(&last_builds(connection, package, platform, arch).await?));
     }
     let guess = middle(measured.values().flatten().copied().collect());
     let costs: BTreeMap<&str, f64> = measured.iter().map(|(package, took)| (*package, took.unwrap_or(guess))).collect();

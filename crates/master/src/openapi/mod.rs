@@ -5,7 +5,7 @@ mod operations;
 
 use anima_types::{
     artifact, build, build_plan, error, event, key, key_policy, lease, node, package, permission::Permission, platform,
-    product, push, release, repository, repository_diff, retention, signature, splice, task, token, why,
+    product, push, release, repository, repository_diff, retention, signature, splice, task, task_log, token, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -69,6 +69,7 @@ use operations::{OPERATIONS, Operation};
     retention::RepositorySettings,
     splice::Splice,
     task::Task,
+    task_log::LogFound,
     token::CreateToken,
     token::CreatedToken,
     token::Token,

@@ -61,10 +61,18 @@ pub const OPERATIONS: &[Operation] = &[
     read("/api/v1/tasks/{task}/why", "Says why a task stands where it stands, with facts.", "Why"),
     act("/api/v1/tasks/{task}/cancel", "Stops a task."),
     act("/api/v1/tasks/{task}/restart", "Tries a task again."),
-    stream("/api/v1/tasks/{task}/log", "Reads a task's log as text; `Range` reads a part."),
+    stream(
+        "/api/v1/tasks/{task}/log",
+        "Reads a task's log as text; `Range` reads a part. `name` is `build`, `root` or `state`, `attempt` the number of an earlier lease.",
+    ),
+    read(
+        "/api/v1/tasks/{task}/log/search",
+        "Finds the lines of a log, from `from_line` on, that have the text `q`, or with `regex=true` fit it; small letters are like capitals.",
+        "LogFound",
+    ),
     stream(
         "/api/v1/tasks/{task}/log/stream",
-        "Follows a task's log by server-sent events from `offset` or `Last-Event-ID`: `id` is the offset at which a piece ends, `data` its text as JSON; the event `end` is last.",
+        "Follows a task's log by server-sent events from `offset` or `Last-Event-ID`; `name` and `attempt` as above: `id` is the offset at which a piece ends, `data` its text as JSON; the event `end` is last.",
     ),
     make(
         "/api/v1/leases",
@@ -82,7 +90,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation(
         "PUT",
         "/api/v1/tasks/{task}/log",
-        "Appends to the log at `offset`; equal bytes may be sent again.",
+        "Appends to the log `name` at `offset`; equal bytes may be sent again.",
         None,
         Some("LogSize"),
     ),

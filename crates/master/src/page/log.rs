@@ -1,6 +1,7 @@
 //! A part of a log as lines: its end, or what is around a line. Colours of terminals become classes; other escapes go.
 
-use anima_types::{id::TaskId, task::Task};
+use anima_store::LogReader;
+use anima_types::task_log::LogId;
 
 use crate::{app::App, error::ApiResult};
 
@@ -62,39 +63,40 @@ pub struct Span {
     pub text: String,
 }
 
-/// Returns the end of a task's log, or what is around line `around`.
-pub async fn part(app: &App, task: &Task, around: Option<u64>) -> ApiResult<Part> {
-    let size = task.log_size_bytes;
+/// Returns the end of a log, or what is around line `around`. `is_over` says that nothing more comes; `errors` are the
+/// lines that say why the task failed.
+pub async fn part(app: &App, log: LogId, is_over: bool, around: Option<u64>, errors: &[u64]) -> ApiResult<Part> {
+    let reader = app.logs.reader(log).await?;
+    let size = reader.size().await?;
     let (begin, number) = match around {
-        Some(line) => find(app, task.id, Until::Line(line.saturating_sub(LEAD_LINES).max(1)), size).await?,
-        None => find(app, task.id, Until::Offset(size.saturating_sub(PART_BYTES)), size).await?,
+        Some(line) => find(&reader, Until::Line(line.saturating_sub(LEAD_LINES).max(1)), size).await?,
+        None => find(&reader, Until::Offset(size.saturating_sub(PART_BYTES)), size).await?,
     };
     let end = size.min(begin + PART_BYTES);
     let mut bytes = Vec::new();
     while begin + (bytes.len() as u64) < end {
         let at = begin + bytes.len() as u64;
-        let piece = app.logs.read_range(task.id, at, READ_BYTES.min((end - at) as usize)).await?;
+        let piece = reader.read(at, READ_BYTES.min((end - at) as usize)).await?;
         if piece.is_empty() {
             break;
         }
         bytes.extend_from_slice(&piece);
     }
     // The beginning of a line that is not whole comes with the stream, or on the next page.
-    let is_whole = task.status.is_ended() && begin + bytes.len() as u64 >= size;
+    let is_whole = is_over && begin + bytes.len() as u64 >= size;
     if !is_whole && let Some(last) = bytes.iter().rposition(|&byte| byte == b'\n') {
         bytes.truncate(last + 1);
     } else if !is_whole && (bytes.len() as u64) < PART_BYTES {
         bytes.clear();
     }
-    let error = task.failure.as_ref().and_then(|failure| failure.log_line);
-    let mut part = lines(&bytes, begin, number, around.is_some(), error);
+    let mut part = lines(&bytes, begin, number, around.is_some(), errors);
     part.has_later |= end < size;
     Ok(part)
 }
 
 /// Takes bytes apart that begin at an offset with the line of a number; what is too much goes at the end, or where the
 /// end of the log is wanted, at the beginning.
-fn lines(bytes: &[u8], begin: u64, number: u64, from_begin: bool, error: Option<u64>) -> Part {
+fn lines(bytes: &[u8], begin: u64, number: u64, from_begin: bool, errors: &[u64]) -> Part {
     let mut raw: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
     let (mut number, mut end) = (number, begin + bytes.len() as u64);
     let mut has_earlier = begin > 0;
@@ -108,11 +110,17 @@ fn lines(bytes: &[u8], begin: u64, number: u64, from_begin: bool, error: Option<
     }
     let line = |(index, line): (usize, &&[u8])| {
         let number = number + index as u64;
-        Line { number, spans: spans(&text(line)), is_error: error == Some(number) }
+        Line { number, spans: spans(&text(line)), is_error: errors.contains(&number) }
     };
     let lines: Vec<Line> = raw.iter().enumerate().map(line).collect();
     let next_number = number + lines.len() as u64;
     Part { lines, end, next_number, has_earlier, has_later: from_begin && surplus > 0 }
+}
+
+/// Returns a line as people see it, without looks.
+pub fn plain_line(line: &[u8]) -> String {
+    let text = text(line);
+    if !text.contains(char::is_control) { text } else { spans(&text).into_iter().map(|span| span.text).collect() }
 }
 
 fn text(line: &[u8]) -> String {
@@ -134,13 +142,13 @@ enum Until {
 }
 
 /// Returns where a line begins, and its number. Where the log ends first, that is its end.
-async fn find(app: &App, task: TaskId, until: Until, size: u64) -> ApiResult<(u64, u64)> {
+async fn find(reader: &LogReader, until: Until, size: u64) -> ApiResult<(u64, u64)> {
     if matches!(until, Until::Line(1) | Until::Offset(0)) {
         return Ok((0, 1));
     }
     let (mut at, mut number, mut line_begin) = (0, 1, (0, 1));
     while at < size {
-        let piece = app.logs.read_range(task, at, READ_BYTES).await?;
+        let piece = reader.read(at, READ_BYTES).await?;
         if piece.is_empty() {
             break;
         }
@@ -259,11 +267,11 @@ mod tests {
     fn lines_are_numbered_and_bounded_from_the_side_that_is_asked_for() {
         let text = "x\n".repeat(MAX_LINES + 2);
 
-        let end = lines(text.as_bytes(), 0, 1, false, Some(5));
+        let end = lines(text.as_bytes(), 0, 1, false, &[5]);
         assert_eq!((end.first_number(), end.next_number, end.lines.len()), (3, MAX_LINES as u64 + 3, MAX_LINES));
         assert!(end.has_earlier && !end.has_later && end.lines[2].is_error && !end.has(2));
 
-        let begin = lines(text.as_bytes(), 0, 1, true, None);
+        let begin = lines(text.as_bytes(), 0, 1, true, &[]);
         assert_eq!((begin.first_number(), begin.next_number), (1, MAX_LINES as u64 + 1));
         assert_eq!(begin.end, 2 * MAX_LINES as u64);
         assert!(!begin.has_earlier && begin.has_later);

@@ -19,6 +19,8 @@ mod strip;
 mod task;
 mod words;
 
+pub use log::plain_line;
+
 use anima_types::permission::Permission;
 
 use crate::route::Route;

@@ -1,8 +1,8 @@
 //! Packages: all of them, and the way of one from its commits to its users.
 
 use anima_types::{
-    id::BuildId,
-    package::{PackageDetail, PackageSummary},
+    id::{BuildId, TaskId},
+    package::{PackageDetail, PackageSummary, TargetStatistics},
 };
 use askama::Template;
 use axum::extract::{Path, Query, State as Extract};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     answer::{Frame, PageError, PageResult, newest_event, page},
     matrix::{Cell, matrices},
-    words::{State, When, address_part, count, short_commit},
+    words::{State, StepRow, When, address_part, count, duration, short_commit, step_row},
 };
 use crate::{app::App, error::ApiError};
 
@@ -56,7 +56,27 @@ struct PackagePage {
     released_to: Vec<String>,
     lines: Vec<Line>,
     older: Vec<Older>,
+    statistics: Vec<TargetRow>,
     commands: Vec<(String, &'static str)>,
+}
+
+/// What builds for one target take.
+struct TargetRow {
+    name: String,
+    secs: String,
+    builds: String,
+    task: TaskId,
+    steps: Vec<StepRow>,
+}
+
+fn target_row(target: &TargetStatistics) -> TargetRow {
+    TargetRow {
+        name: format!("{} {}", target.platform, target.arch),
+        secs: duration(target.secs),
+        builds: count(target.build_count as usize, "build"),
+        task: target.task,
+        steps: target.phases.iter().map(step_row).collect(),
+    }
 }
 
 /// A build of the package, from the commit to its release.
@@ -116,7 +136,7 @@ pub async fn list(
 /// `/packages/{package}`
 pub async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> PageResult {
     let after = newest_event(&app).await?;
-    let PackageDetail { package, builds } = crate::package::detail(&app, &name).await?;
+    let PackageDetail { package, builds, statistics } = crate::package::detail(&app, &name).await?;
     let mut lines = Vec::new();
     for build in builds.iter().take(MAX_PIPELINES) {
         lines.extend(pipelines(&app, build.id, &name).await?);
@@ -135,6 +155,7 @@ pub async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> PageR
         released_to: package.released_to,
         older: older.collect(),
         lines,
+        statistics: statistics.iter().map(target_row).collect(),
         commands: commands(&name),
         name,
     })

@@ -130,6 +130,8 @@ mod tests {
             failure: None,
             artifacts: Vec::new(),
             log_size_bytes: 0,
+            attempt: 1,
+            logs: Vec::new(),
             result: None,
         };
         let tasks = [task];

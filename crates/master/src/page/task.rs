@@ -2,7 +2,8 @@
 
 use anima_types::{
     id::{BuildId, ReleaseId, TaskId},
-    task::{Kind, Status, Task},
+    task::{Kind, Status, Task, TaskLog},
+    task_log::{LogFound, LogId, LogMatch, LogName},
     work::Failure,
 };
 use askama::Template;
@@ -19,14 +20,20 @@ use super::{
     log::{Part, part},
     matrix::took,
     strip::{Scale, Strip, strip},
-    words::{State, When, address_part, duration, size, task_name},
+    words::{State, StepRow, When, address_part, size, step_row, task_name},
 };
-use crate::{app::App, error::ApiError};
+use crate::{app::App, error::ApiError, log_search};
 
 /// Which part of the log is shown.
 #[derive(Debug, Default, Deserialize)]
 pub struct LogQuery {
     line: Option<u64>,
+    #[serde(default)]
+    name: LogName,
+    attempt: Option<i64>,
+    /// What is searched for in the whole log.
+    #[serde(default)]
+    q: String,
 }
 
 #[derive(Template)]
@@ -47,14 +54,43 @@ struct TaskPage {
     created: When,
     took: String,
     waits_for: Vec<TaskId>,
-    phases: Vec<(String, String)>,
+    phases: Vec<StepRow>,
     strip: Strip,
     failure: Option<FailureView>,
     artifacts: Vec<FileRow>,
-    log: Part,
-    log_size: String,
-    is_live: bool,
+    log: LogView,
     commands: Vec<(String, &'static str)>,
+}
+
+/// A log on the page.
+struct LogView {
+    name: &'static str,
+    /// What names it in an address.
+    query: String,
+    /// Whether it is the one that findings name lines of.
+    is_findings: bool,
+    size: String,
+    tabs: Vec<Tab>,
+    is_live: bool,
+    /// What the live stream's address has besides.
+    stream: String,
+    part: Part,
+    q: String,
+    found: Option<FoundView>,
+}
+
+/// One of the task's logs to choose.
+struct Tab {
+    words: String,
+    address: String,
+    size: String,
+    is_here: bool,
+}
+
+/// What a search found: number, address and text of each line.
+struct FoundView {
+    lines: Vec<(u64, String, String)>,
+    is_more: bool,
 }
 
 struct FailureView {
@@ -78,14 +114,84 @@ pub async fn show(
     let task: TaskId = id("task", &text)?;
     let after = newest_event(&app).await?;
     let task = crate::task::get(&app, task).await?;
-    let log = part(&app, &task, query.line).await?;
+    let view = log_view(&app, &task, &query).await?;
     let title = format!("Task {}: {}", task.id, task_name(&task));
     let frame = Frame::new(title, "builds", format!("/api/v1/tasks/{}", task.id));
     let filter = task.build.map(|build| format!("build={build}")).unwrap_or_default();
-    page(&view(&app, task, log, frame.follow(after, &filter)))
+    page(&page_of(&app, task, view, frame.follow(after, &filter)))
 }
 
-fn view(app: &App, task: Task, log: Part, frame: Frame) -> TaskPage {
+/// Reads the log that is asked for, and looks in it for what is searched for.
+async fn log_view(app: &App, task: &Task, query: &LogQuery) -> Result<LogView, ApiError> {
+    let attempt = query.attempt.filter(|&attempt| attempt != task.attempt);
+    let log = match attempt {
+        Some(attempt) => LogId::earlier(task.id, query.name, attempt),
+        None => LogId::new(task.id, query.name),
+    };
+    let is_findings = query.name == LogName::Build && attempt.is_none();
+    let errors: Vec<u64> = match &task.failure {
+        Some(failure) if is_findings => {
+            failure.findings.iter().filter_map(|finding| finding.log_line).chain(failure.log_line).collect()
+        }
+        _ => Vec::new(),
+    };
+    let is_over = task.status.is_ended() || attempt.is_some();
+    let part = part(app, log, is_over, query.line, &errors).await?;
+    let found = match query.q.trim() {
+        "" => None,
+        text => Some(log_search::find(app, log, log_search::wanted(text, false)?, 0).await?),
+    };
+    let number = attempt.unwrap_or(task.attempt);
+    let size_bytes = task.logs.iter().find(|one| one.name == query.name && one.attempt == number);
+    Ok(LogView {
+        name: query.name.name(),
+        query: address_query(task, query.name, number),
+        is_findings,
+        size: size(size_bytes.map_or(0, |one| one.size_bytes)),
+        tabs: tabs(task, query.name, number),
+        is_live: !is_over && !part.has_later,
+        stream: if part.end > 0 { format!("&attempt={number}") } else { String::new() },
+        part,
+        q: query.q.trim().to_string(),
+        found: found.map(|found| found_view(task, query.name, number, found)),
+    })
+}
+
+/// Returns the beginning of a query that names a log; empty for the one that a page shows anyway.
+fn address_query(task: &Task, name: LogName, attempt: i64) -> String {
+    let mut query = String::new();
+    if name != LogName::default() {
+        query += &format!("name={}&", name.name());
+    }
+    if attempt != task.attempt {
+        query += &format!("attempt={attempt}&");
+    }
+    query
+}
+
+fn tabs(task: &Task, name: LogName, attempt: i64) -> Vec<Tab> {
+    let tab = |log: &TaskLog| {
+        let is_earlier = log.attempt != task.attempt;
+        let words =
+            if is_earlier { format!("{} of attempt {}", log.name.name(), log.attempt) } else { log.name.name().into() };
+        let address = format!("/tasks/{}?{}", task.id, address_query(task, log.name, log.attempt));
+        Tab {
+            words,
+            address: address.trim_end_matches(['?', '&']).to_string(),
+            size: size(log.size_bytes),
+            is_here: log.name == name && log.attempt == attempt,
+        }
+    };
+    task.logs.iter().map(tab).collect()
+}
+
+fn found_view(task: &Task, name: LogName, attempt: i64, found: LogFound) -> FoundView {
+    let query = address_query(task, name, attempt);
+    let line = |one: LogMatch| (one.line, format!("/tasks/{}?{query}line={1}#L{1}", task.id, one.line), one.text);
+    FoundView { is_more: found.next_line.is_some(), lines: found.matches.into_iter().map(line).collect() }
+}
+
+fn page_of(app: &App, task: Task, log: LogView, frame: Frame) -> TaskPage {
     let now = app.now();
     let tasks = std::slice::from_ref(&task);
     TaskPage {
@@ -104,25 +210,23 @@ fn view(app: &App, task: Task, log: Part, frame: Frame) -> TaskPage {
         created: When::new(task.created_at, now),
         took: took(&task, app),
         waits_for: task.waits_for.clone(),
-        phases: task.phases.iter().map(|phase| (phase.name.clone(), duration(phase.secs))).collect(),
+        phases: task.phases.iter().map(step_row).collect(),
         strip: strip(&task, Scale::of(tasks, now), now),
         failure: task.failure.clone().map(|failure| failure_view(failure, &log)),
         artifacts: task.artifacts.iter().map(file_row).collect(),
-        log_size: size(task.log_size_bytes),
-        is_live: !task.status.is_ended() && !log.has_later,
         log,
         commands: commands(&task),
     }
 }
 
-fn failure_view(failure: Failure, log: &Part) -> FailureView {
+fn failure_view(failure: Failure, log: &LogView) -> FailureView {
     let findings = failure.findings.iter().map(|finding| FindingView::new(finding, |number| address(number, log)));
     let line = failure.log_line.map(|number| (number, address(number, log)));
     FailureView { line, findings: findings.collect(), failure }
 }
 
-fn address(line: u64, log: &Part) -> String {
-    if log.has(line) { format!("#L{line}") } else { format!("?line={line}#L{line}") }
+fn address(line: u64, log: &LogView) -> String {
+    if log.is_findings && log.part.has(line) { format!("#L{line}") } else { format!("?line={line}#L{line}") }
 }
 
 fn commands(task: &Task) -> Vec<(String, &'static str)> {

@@ -4,6 +4,7 @@ use anima_types::{
     Timestamp, build,
     gate::{self, Level},
     key, node, release, task,
+    work::PhaseTime,
 };
 
 /// Where something stands: a glyph, a colour (by its class) and a word, so that none of them is needed alone.
@@ -185,6 +186,45 @@ pub fn size(bytes: u64) -> String {
 /// Says how many of something there are.
 pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// A step of a task in words, for a table; what was not counted is empty.
+pub struct StepRow {
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub took: String,
+    /// Processors' time.
+    pub cpu: String,
+    /// The most memory at one time.
+    pub memory: String,
+    /// What a disk had to read.
+    pub read: String,
+    /// What was written to a disk.
+    pub written: String,
+    /// How much of what it needed was there already.
+    pub cached: String,
+}
+
+/// Returns a step in words.
+pub fn step_row(phase: &PhaseTime) -> StepRow {
+    let usage = &phase.usage;
+    let bytes = |bytes: Option<u64>| bytes.map(size).unwrap_or_default();
+    StepRow {
+        name: phase.name.clone(),
+        took: duration(phase.secs),
+        cpu: usage.cpu_secs.map(duration).unwrap_or_default(),
+        memory: bytes(usage.peak_memory_bytes),
+        read: bytes(usage.read_bytes),
+        written: bytes(usage.written_bytes),
+        cached: match (usage.cache_hits, usage.cache_misses) {
+            (None, None) => String::new(),
+            (hits, misses) => {
+                let (hits, misses) = (hits.unwrap_or(0), misses.unwrap_or(0));
+                format!("{hits} of {}", hits + misses)
+            }
+        },
+    }
 }
 
 /// Returns what a person calls a task.

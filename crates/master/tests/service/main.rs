@@ -8,6 +8,7 @@ mod gates;
 mod keys;
 mod killed_release;
 mod leases;
+mod logs;
 mod master;
 mod noarch;
 mod one_switch;

@@ -253,7 +253,7 @@ async fn a_log_that_grows_is_shown_to_its_last_whole_line_and_followed_from_ther
 
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("<span>two</span>") && !page.contains("thr<"), "{page}");
-    let follow = format!("data-next=\"3\" data-stream=\"/api/v1/tasks/{task}/log/stream?offset=8\"");
+    let follow = format!("data-next=\"3\" data-stream=\"/api/v1/tasks/{task}/log/stream?offset=8&#38;attempt=1\"");
     assert!(page.contains(&follow) && page.contains(">live</span>"), "{page}");
 }
 

@@ -255,6 +255,8 @@ impl Supervised {
             sys_cpu: ended.sys_cpu,
             max_rss_bytes: ended.max_rss_bytes,
             peak_memory_bytes: self.groups.peak_memory_bytes(),
+            read_bytes: ended.read_bytes,
+            written_bytes: ended.written_bytes,
         })
     }
 }

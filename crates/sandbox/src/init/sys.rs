@@ -83,6 +83,8 @@ pub(super) struct Ended {
     pub user_cpu: Duration,
     pub sys_cpu: Duration,
     pub max_rss_bytes: u64,
+    pub read_bytes: u64,
+    pub written_bytes: u64,
 }
 
 /// Waits for one child, or for any (-1).
@@ -100,12 +102,19 @@ pub(super) fn wait(pid: i32) -> io::Result<Ended> {
                     user_cpu: duration(usage.ru_utime),
                     sys_cpu: duration(usage.ru_stime),
                     max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+                    read_bytes: blocks(usage.ru_inblock),
+                    written_bytes: blocks(usage.ru_oublock),
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The kernel counts in blocks of 512 bytes, whatever those of the disk are.
+fn blocks(count: libc::c_long) -> u64 {
+    u64::try_from(count).unwrap_or(0) * 512
 }
 
 fn duration(time: libc::timeval) -> Duration {

@@ -4,6 +4,7 @@
 mod buildroot;
 mod elevate;
 mod idle;
+mod log;
 mod mock;
 mod pipeline;
 mod plan;
@@ -30,6 +31,8 @@ pub enum Bench {
     Elevate,
     /// The idle system, all roles in one: memory, processor time, time until it is ready.
     Idle,
+    /// A line of a live log on its way from the build to its reader, whose connection is cut again and again.
+    Log,
     /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`; and a set of twenty
     /// packages on four slots, beside its longest chain.
     Pipeline,
@@ -62,6 +65,7 @@ pub fn run(bench: Bench, cases: &[String], json: bool, program: Option<PathBuf>)
             Bench::Buildroot => buildroot::measure(&program).await,
             Bench::Elevate => elevate::measure(&program),
             Bench::Idle => idle::measure(&program).await,
+            Bench::Log => log::measure(&program).await,
             Bench::Pipeline => Ok([pipeline::measure(&program).await?, vec![set::measure(&program).await?]].concat()),
             Bench::Plan => plan::measure(),
             Bench::Repodata => repodata::measure(&program, cases).await,

@@ -1,0 +1,98 @@
+//! Writes down what a task made, from what, with what, where and when. See [`anima_types::provenance`].
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anima_environment::{blocking, sha256_of};
+use anima_types::artifact::Kind;
+use anima_types::id::{BuildId, TaskId};
+use anima_types::provenance::{File, Node, Provenance, VERSION};
+use anima_types::work::{BuildWork, SrcWork};
+use anima_types::{Arch, Sha256, Timestamp, platform, task};
+
+use crate::job::{Job, Target};
+use crate::trouble::Trouble;
+
+/// The artifact's name.
+const NAME: &str = "provenance.json";
+const MIB: u64 = 1024 * 1024;
+
+/// Which task of whom it is; what is built on a packager's own machine has none.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    task: TaskId,
+    build: BuildId,
+    node: &'a str,
+    git_url: Option<&'a str>,
+    commit: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    /// Returns what is known of a task that makes a source package.
+    pub fn src(task: TaskId, node: &'a str, work: &'a SrcWork) -> About<'a> {
+        About { task, build: work.build, node, git_url: Some(&work.git_url), commit: Some(&work.commit) }
+    }
+
+    /// Returns what is known of a task that makes packages.
+    pub fn build(task: TaskId, node: &'a str, work: &'a BuildWork) -> About<'a> {
+        let commit = Some(work.commit.as_str()).filter(|commit| !commit.is_empty());
+        About { task, build: work.build, node, git_url: None, commit }
+    }
+}
+
+/// Keeps a task's provenance as an artifact.
+pub async fn keep(
+    job: &Job<'_>,
+    target: &Target<'_>,
+    kind: task::Kind,
+    lock: Sha256,
+    materials: Vec<File>,
+    products: Vec<File>,
+) -> Result<(), Trouble> {
+    let Some(about) = job.about else { return Ok(()) };
+    let own = std::env::consts::ARCH.parse::<Arch>().ok();
+    let provenance = Provenance {
+        version: VERSION,
+        task: about.task,
+        build: about.build,
+        kind,
+        package: target.package.to_owned(),
+        platform: target.platform.name.clone(),
+        arch: target.arch,
+        git_url: about.git_url.map(str::to_owned),
+        commit: about.commit.map(str::to_owned),
+        materials,
+        lock,
+        commands: job.record.commands(),
+        limits: platform::Limits {
+            memory_mib: Some(job.limits.memory_bytes / MIB),
+            disk_mib: Some(job.limits.disk_bytes / MIB),
+            cores: job.limits.cores,
+            wall_secs: Some(job.limits.wall.as_secs()),
+            processes: Some(job.limits.processes),
+            log_mib: Some(job.limits.log_bytes / MIB),
+        },
+        node: Node {
+            name: about.node.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            arch: own,
+            is_emulated: !own.is_some_and(|own| own.runs(target.arch)),
+        },
+        began_at: moment(job.taken_at),
+        ended_at: moment(SystemTime::now()),
+        products,
+        more: Default::default(),
+    };
+    job.artifacts.keep_text(provenance.to_json(), Kind::Provenance, NAME).await.map(drop)
+}
+
+/// Returns a file with its SHA-256.
+pub async fn file(name: String, path: &Path) -> Result<File, Trouble> {
+    let owned: PathBuf = path.to_owned();
+    let hashing = blocking(move || sha256_of(&mut std::fs::File::open(owned)?)).await;
+    Ok(File::sha256(name, hashing.map_err(anima_environment::Error::file("read", path))?))
+}
+
+fn moment(at: SystemTime) -> Timestamp {
+    Timestamp(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64)
+}

@@ -1,0 +1,93 @@
+//! P9: how long a line takes from the build that writes it to who reads the live stream, and whether a reader who
+//! loses the connection again and again has the log byte for byte in the end. There is no peer: none has live logs.
+
+use std::{
+    path::Path,
+    pin::pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anima_testkit::{SourcePackage, System};
+use anima_types::{
+    id::{BuildId, TaskId},
+    task::Kind,
+};
+use anyhow::{Context, Result, ensure};
+use futures_util::StreamExt;
+use serde_json::json;
+
+use super::{Figure, rounded};
+
+/// Lines that are timed: enough for a 99th percentile.
+const LINES: usize = 300;
+const BUILD_LIMIT: Duration = Duration::from_secs(300);
+/// The reader's connection is cut after so many pieces, again and again.
+const PIECES_A_CONNECTION: usize = 20;
+
+/// Each line says when it was written.
+const SECTIONS: &str = "%build\nfor i in $(seq 300); do echo \"at $(date +%s%N) $i\"; sleep 0.03; done\n";
+
+pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
+    let system = System::start(program).await?;
+    let package = SourcePackage::tiny("clock", "1")?;
+    let spec = std::fs::read_to_string(package.path("clock.spec"))?;
+    package.write("clock.spec", spec.replace("%install", &format!("{SECTIONS}\n%install")).as_bytes())?;
+    let commit = system.push(&package, "s1")?;
+    let build = system.build_of("clock", &commit).await?;
+    let task = build_task(&system, build).await?;
+    let (mut delays, text, connections) = follow(&system, task).await?;
+    system.ended(build, BUILD_LIMIT).await?;
+    let whole = system.anima(&["task", "log", &task.to_string()])?;
+    ensure!(whole.stdout == text.as_bytes(), "what was followed over {connections} connections is not the log");
+    ensure!(delays.len() == LINES, "{} of {LINES} lines came", delays.len());
+    delays.sort_by(f64::total_cmp);
+    let values = json!({
+        "ours_median_s": rounded(delays[delays.len() / 2]),
+        "ours_99_s": rounded(delays[delays.len() * 99 / 100]),
+        "ours_worst_s": rounded(delays[delays.len() - 1]),
+        "lines": delays.len(),
+        "connections": connections,
+        "is_equal": true,
+        "peer": null,
+    });
+    Ok(vec![Figure { bench: "log", case: "line", values }])
+}
+
+async fn build_task(system: &System, build: BuildId) -> Result<TaskId> {
+    let found = system
+        .wait(BUILD_LIMIT, async || {
+            let detail = system.client().build(build).await.ok()?;
+            detail.tasks.iter().find(|task| task.kind == Kind::Build).map(|task| task.id)
+        })
+        .await;
+    found.context("the build has no build task")
+}
+
+/// Follows a log to its end; returns how late each timed line came, all that came, and over how many connections.
+async fn follow(system: &System, task: TaskId) -> Result<(Vec<f64>, String, usize)> {
+    let (mut delays, mut text, mut timed, mut offset, mut connections) = (Vec::new(), String::new(), 0, 0, 0);
+    loop {
+        connections += 1;
+        let mut pieces = pin!(system.client().follow_log(task, offset).take(PIECES_A_CONNECTION));
+        let mut count = 0;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece?;
+            let came = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+            count += 1;
+            offset = piece.end_offset;
+            text += &piece.text;
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            let written = text[timed..whole].lines().filter_map(written_at);
+            delays.extend(written.map(|at| came - at));
+            timed = whole;
+        }
+        if count < PIECES_A_CONNECTION {
+            return Ok((delays, text, connections));
+        }
+    }
+}
+
+fn written_at(line: &str) -> Option<f64> {
+    let nanos: f64 = line.strip_prefix("at ")?.split(' ').next()?.parse().ok()?;
+    Some(nanos / 1e9)
+}
