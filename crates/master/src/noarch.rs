@@ -66,6 +66,7 @@ fn failure(package: &str, other: Arch, own: Arch, differ: &[String]) -> Failure 
              BuildArch: noarch out of that package."
                 .to_string(),
         ),
+        ..Failure::default()
     }
 }
 
