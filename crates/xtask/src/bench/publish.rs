@@ -105,6 +105,7 @@ impl Nodes {
                 node: format!("bench-{role}"),
                 kinds,
                 architectures: vec![Arch::X86_64],
+                emulated: Vec::new(),
                 slots: 1,
                 version: "0".to_string(),
                 instance: String::new(),
