@@ -60,7 +60,7 @@ pub enum Key {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Give products other keys: the old ones stay to verify what they signed, and all that users see is signed anew
+    /// Give products other keys, which sign from now on: the old ones stay to verify what they signed
     Rotate {
         /// The products
         #[arg(required = true, value_name = "PRODUCT")]
