@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anima_sandbox::{Error, Identity, Running, Sandbox, Spec, Terminal};
+use anima_sandbox::{Emulator, Error, Identity, Running, Sandbox, Spec, Terminal};
 use anima_types::Arch;
 
 use crate::workroot::{TOP, environment_variables, personality};
@@ -25,6 +25,8 @@ pub struct Entry {
     pub owner: (u32, u32),
     /// What it is for.
     pub arch: Arch,
+    /// What runs its programs where this machine does not.
+    pub emulators: Vec<Emulator>,
     /// The program that sandboxes are started with.
     pub helper: PathBuf,
 }
@@ -47,6 +49,7 @@ impl Entry {
         let command = if command.is_empty() { &shell[..] } else { command };
         let personality = personality(self.arch).iter().map(|word| (*word).to_owned());
         let mut spec = Spec::new(&self.root, personality.chain(command.iter().cloned()));
+        spec.emulators.clone_from(&self.emulators);
         spec.env = environment_variables();
         spec.cwd = TOP.into();
         let (uid, gid) = self.owner;

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anima_environment::{Environments, Journal, Kept};
+use anima_environment::{Emulators, Environments, Journal, Kept};
 use anima_types::Arch;
 use anima_types::id::TaskId;
 use anima_types::work::Failure;
@@ -57,14 +57,15 @@ pub struct KeptRoot {
 }
 
 /// Mounts the kept root of a task; nothing when the node in this folder keeps none.
-pub fn enter(node_data: &Path, helper: &Path, task: TaskId) -> anyhow::Result<Option<KeptRoot>> {
-    let environments = Environments::open(&node_data.join("environments"), helper)?;
+pub fn enter(node_data: &Path, helper: &Path, emulators: Emulators, task: TaskId) -> anyhow::Result<Option<KeptRoot>> {
+    let environments = Environments::open(&node_data.join("environments"), helper)?.with_emulators(emulators);
     let name = name_of(task);
     let mounted = environments.layers().enter_kept(&name).with_context(|| format!("could not enter {name}"))?;
     let Some(mounted) = mounted else { return Ok(None) };
     let about: About = serde_json::from_str(mounted.about()).context("could not read what is known of the root")?;
     let (root, helper) = (mounted.path(), helper.to_owned());
-    let entry = Entry { root, owner: (about.uid, about.gid), arch: about.arch, helper };
+    let emulators = environments.emulators(about.arch)?;
+    let entry = Entry { root, owner: (about.uid, about.gid), arch: about.arch, emulators, helper };
     Ok(Some(KeptRoot { about, entry, _mounted: mounted }))
 }
 

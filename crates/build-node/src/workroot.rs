@@ -115,7 +115,8 @@ impl Workroot {
     /// Returns how a person enters it.
     pub fn entry(&self, helper: &Path) -> Entry {
         let (root, helper) = (self.environment.root().to_owned(), helper.to_owned());
-        Entry { root, owner: self.files.owner(), arch: self.arch, helper }
+        let emulators = self.environment.emulators.clone();
+        Entry { root, owner: self.files.owner(), arch: self.arch, emulators, helper }
     }
 
     /// Copies the root as it is into a folder.

@@ -332,7 +332,7 @@ async fn the_root_of_a_failed_build_is_kept_and_a_person_enters_it() {
         "{log}"
     );
 
-    let kept = anima_build_node::kept::enter(&world.data(), helper, TaskId(2)).unwrap().unwrap();
+    let kept = anima_build_node::kept::enter(&world.data(), helper, Default::default(), TaskId(2)).unwrap().unwrap();
     assert_eq!((kept.about.package.as_str(), kept.about.failure.as_str()), ("broken", failure.message.as_str()));
     let command = ["sh", "-c", "id -u; find /builddir/build/BUILD -name trace | xargs cat"].map(str::to_owned);
     let mut said = Vec::new();
@@ -340,7 +340,7 @@ async fn the_root_of_a_failed_build_is_kept_and_a_person_enters_it() {
 
     assert_eq!(String::from_utf8_lossy(&said), "1000\nleft\n");
     assert!(
-        anima_build_node::kept::enter(&world.data(), helper, TaskId(1)).unwrap().is_none(),
+        anima_build_node::kept::enter(&world.data(), helper, Default::default(), TaskId(1)).unwrap().is_none(),
         "the source package was made"
     );
     drop(kept);

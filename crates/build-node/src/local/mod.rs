@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anima_environment::Environments;
+use anima_environment::{Emulators, Environments};
 use anima_types::Arch;
 use anima_types::platform::{self, PackageOptions, Platform};
 use anima_types::work::{Failure, Input};
@@ -43,6 +43,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The program that is run as `helper sandbox-init`: usually this program itself.
     pub helper: PathBuf,
+    /// What runs programs of other architectures, slowly.
+    pub emulators: Emulators,
     /// What a build may use; all of the machine where nothing is said.
     pub limits: platform::Limits,
 }
@@ -141,6 +143,7 @@ impl Local {
     pub fn open(config: &Config) -> anyhow::Result<Local> {
         let run = run::Run::begin(&config.data.join("runs"))?;
         let environments = Environments::open(&config.data.join("environments"), &config.helper)?.with_folders();
+        let environments = environments.with_emulators(config.emulators.clone());
         let (helper, work) = (config.helper.clone(), run.folder().to_owned());
         let engine = Engine::new(Setup { environments, helper, work, slots: 1, limits: config.limits })?;
         Ok(Local { engine, run })

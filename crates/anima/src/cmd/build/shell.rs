@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     args::Global,
     client,
-    cmd::role::helper,
+    cmd::role::{emulators, helper},
     config::Config,
     data::DataFolder,
     exit::{Failure, Result},
@@ -35,11 +35,13 @@ impl Shell {
     pub fn run(self, global: &Global) -> Result {
         let data = DataFolder::new(global.data.as_deref());
         let config = Config::load(global.config.as_deref(), &data)?;
+        let node = &config.build_node;
+        let emulators = emulators(node.emulate.as_deref(), node.emulators.as_deref())?;
         let folder =
             self.folder.clone().or(config.build_node.data).unwrap_or_else(|| data.of_role(Role::BuildNode.folder()));
         let is_root = rustix::process::geteuid().is_root();
         let kept = match is_root && folder.join("environments").is_dir() {
-            true => kept::enter(&up::whole(&folder)?, &helper(), self.task)?,
+            true => kept::enter(&up::whole(&folder)?, &helper(), emulators, self.task)?,
             false => None,
         };
         let Some(kept) = kept else { return Err(elsewhere(global, self.task, is_root)) };

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::local::{PlatformArgs, Screen, check_architectures, exit_of, failure, origin, replay};
 use crate::{
     args::Global,
-    cmd::role::{end_on_signals, own_architectures},
+    cmd::role::end_on_signals,
     exit::{Failure, Result},
     output, terminal,
 };
@@ -168,7 +168,7 @@ impl RootArgs {
             Some(_) => self.platform.platform_of_lock(global)?,
             None => self.platform.platform(global)?,
         };
-        let arch = default_arch(self.arch, &platform)?;
+        let arch = default_arch(self.arch, &platform, &self.platform.architectures(global)?)?;
         let replay = replay_args.map(|args| replay(args, &platform, arch)).transpose()?.flatten();
         let origin = self.of.as_deref().map(|path: &Path| origin(path)).transpose()?;
         Ok(RootOrder { platform, arch, origin, requires: self.requires.clone(), replay })
@@ -176,11 +176,10 @@ impl RootArgs {
 }
 
 /// Returns the architecture that was asked for, or this machine's.
-fn default_arch(asked: Option<Arch>, platform: &Platform) -> Result<Arch> {
-    let own = own_architectures()?;
+fn default_arch(asked: Option<Arch>, platform: &Platform, own: &[Arch]) -> Result<Arch> {
     let first = || own.iter().copied().find(|arch| platform.architectures.contains(arch));
     let arches: Vec<Arch> = asked.or_else(first).into_iter().collect();
-    check_architectures(&arches, &own, platform)?;
+    check_architectures(&arches, own, platform)?;
     Ok(arches[0])
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     args::Global,
     cmd::buildroot::ReplayArgs,
-    cmd::role::{end_on_signals, own_architectures},
+    cmd::role::end_on_signals,
     exit::{Exit, Failure, Result},
     output::Output,
 };
@@ -114,7 +114,7 @@ impl Build {
             Some(_) => self.platform.platform_of_lock(global)?,
             None => self.platform.platform(global)?,
         };
-        let own = own_architectures()?;
+        let own = self.platform.architectures(global)?;
         let arches = match self.architectures.is_empty() {
             true => own.iter().copied().filter(|arch| platform.architectures.contains(arch)).take(1).collect(),
             false => self.architectures,

@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anima_build_node::local;
-use anima_types::platform::{Limits, Platform, Repository};
+use anima_types::{
+    Arch,
+    platform::{Limits, Platform, Repository},
+};
 use clap::Args;
 use url::Url;
 
 use crate::{
     args::Global,
+    cmd::role,
     config::Config,
     data::DataFolder,
     exit::{Failure, Result},
@@ -65,7 +69,23 @@ impl PlatformArgs {
             true => config.build_node.limits,
             false => limits,
         };
-        Ok(local::Config { data: crate::up::whole(&folder)?, helper: super::super::role::helper(), limits })
+        let node = &config.build_node;
+        Ok(local::Config {
+            data: crate::up::whole(&folder)?,
+            helper: role::helper(),
+            emulators: role::emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
+            limits,
+        })
+    }
+
+    /// Returns the architectures whose programs this machine runs: first by itself, then with emulators.
+    pub fn architectures(&self, global: &Global) -> Result<Vec<Arch>> {
+        let config = Config::load(global.config.as_deref(), &DataFolder::new(global.data.as_deref()))?;
+        let node = &config.build_node;
+        let mut all = role::own_architectures()?;
+        let emulated = role::emulators(node.emulate.as_deref(), node.emulators.as_deref())?.architectures();
+        all.extend(emulated.into_iter().filter(|arch| !all.contains(arch)).collect::<Vec<_>>());
+        Ok(all)
     }
 
     fn place(&self, platform: &mut Platform, master: Option<&str>) -> Result {

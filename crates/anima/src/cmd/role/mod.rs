@@ -133,7 +133,7 @@ pub fn own_architectures() -> Result<Vec<Arch>> {
 }
 
 /// Returns the emulators that a node offers: those that its configuration names, or else all that are there.
-fn emulators(wanted: Option<&[Arch]>, folder: Option<&Path>) -> Result<Emulators> {
+pub fn emulators(wanted: Option<&[Arch]>, folder: Option<&Path>) -> Result<Emulators> {
     let folder = folder.unwrap_or(Path::new(EMULATORS));
     let there = Emulators::find(folder);
     let Some(wanted) = wanted else { return Ok(there) };
