@@ -110,6 +110,7 @@ impl PlatformArgs {
                     priority: PRIORITY,
                     gpg_keys: Vec::new(),
                     is_index_signed: false,
+                    module_hotfixes: false,
                 });
             }
         }
