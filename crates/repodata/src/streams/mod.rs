@@ -1,4 +1,4 @@
-//! Streams: streams of packages of which at most one is enabled (`modules.yaml`, modulemd version 2).
+//! Which packages may be chosen where modules are: of each at most one stream is enabled (`modules.yaml`, modulemd version 2).
 //!
 //! Packages of streams that are not enabled must not be chosen, and packages of no module must not be chosen in place of those
 //! of an enabled one. [`Streams::filter`] says which, as dnf decides it. It refuses to write modules, to build them, and to
