@@ -100,8 +100,11 @@ pub fn index(folder: &Path, options: &IndexOptions) -> Result<Indexed> {
             let package_count = state.layout.package_count;
             return Ok(Indexed { package_count, read_count: 0, removed_count: 0, is_new: false });
         }
-        if state.layout.suits(seen.len() as u64) {
-            return renew(folder, options, state, &seen, change, old_index);
+        // Where the old files are not what the list says, or one file lies at two places, making all anew is always right.
+        if state.layout.suits(seen.len() as u64)
+            && let Ok(indexed) = renew(folder, options, state, &seen, change, old_index.clone())
+        {
+            return Ok(indexed);
         }
     }
     make(folder, options, &seen, old_index)

@@ -108,6 +108,20 @@ fn who_reads_the_state_before_still_finds_its_files_and_no_older_ones_pile_up() 
 }
 
 #[test]
+fn a_file_that_lies_at_two_places_may_go_from_one() {
+    let folder = corpus_of(3);
+    let (first, second) =
+        (corpus::package(folder.path(), 0).unwrap(), folder.path().join("Packages/other-1-1.noarch.rpm"));
+    fs::copy(&first, &second).unwrap();
+    made(folder.path(), false);
+
+    fs::remove_file(&second).unwrap();
+    made(folder.path(), false);
+
+    compare_with_createrepo(folder.path());
+}
+
+#[test]
 fn a_damaged_or_foreign_package_is_named() {
     let folder = corpus_of(2);
     fs::write(folder.path().join("Packages/broken-1-1.noarch.rpm"), "no package").unwrap();
