@@ -100,8 +100,9 @@ pub fn index(folder: &Path, options: &IndexOptions) -> Result<Indexed> {
             let package_count = state.layout.package_count;
             return Ok(Indexed { package_count, read_count: 0, removed_count: 0, is_new: false });
         }
-        // Where the old files are not what the list says, or one file lies at two places, making all anew is always right.
+        // Where the old files are not what the list says, making all anew is always right.
         if state.layout.suits(seen.len() as u64)
+            && !is_left_elsewhere(&state, &change)
             && let Ok(indexed) = renew(folder, options, state, &seen, change, old_index.clone())
         {
             return Ok(indexed);
@@ -147,6 +148,14 @@ fn difference(state: &State, seen: &BTreeMap<String, Seen>) -> Difference {
         .filter(|(location, (then, _))| seen.get(*location) != Some(then))
         .map(|(location, (_, sha256))| Gone { location: location.clone(), sha256: *sha256 });
     Difference { added: added.collect(), removed: removed.collect() }
+}
+
+/// Returns whether a file that goes lies at another place, too: metadata has it once, and would lose it.
+fn is_left_elsewhere(state: &State, change: &Difference) -> bool {
+    let gone: BTreeSet<&String> = change.removed.iter().map(|gone| &gone.location).collect();
+    let hashes: BTreeSet<Sha256> = change.removed.iter().map(|gone| gone.sha256).collect();
+    let mut stays = state.packages.iter().filter(|(location, _)| !gone.contains(location));
+    !gone.is_empty() && stays.any(|(_, (_, sha256))| hashes.contains(sha256))
 }
 
 /// Reads one package.
