@@ -50,7 +50,7 @@ async fn part(master: &Master, path: &str, range: &str) -> (StatusCode, String, 
 fn pieces(stream: &[u8]) -> Vec<(usize, String)> {
     let text = String::from_utf8(stream.to_vec()).unwrap();
     let mut pieces = Vec::new();
-    for message in text.split("\n\n").filter(|message| !message.contains("event: end")) {
+    for message in text.split("\n\n").filter(|message| !message.lines().any(|line| line.starts_with("event:"))) {
         let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         if let (Some(id), Some(data)) = (field("id:"), field("data:")) {
             pieces.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
