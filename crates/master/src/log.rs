@@ -303,6 +303,10 @@ pub fn seal_soon(app: &App, task: TaskId) {
     let app = app.clone();
     tokio::spawn(async move {
         for name in LogName::ALL {
+            // Somebody may have restarted it, and what is there now is the log of the next attempt.
+            if !task_row(&app, task).await.is_ok_and(|task| task.status.is_ended()) {
+                return;
+            }
             if let Err(error) = app.logs.seal(LogId::new(task, name)).await {
                 tracing::warn!(%error, "a log of task {task} is compressed later: {error}");
             }
