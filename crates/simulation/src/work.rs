@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use anima_repodata::Repodata;
+use anima_repodata::{Compression, Repodata};
 use anima_rpm_file::SigningKey;
 use anima_types::{
     id::KeyId,
@@ -105,7 +105,8 @@ impl Calls<'_> {
         let mut repositories = Vec::new();
         for repository in &work.repositories {
             let Some(list) = fetch(master, &repository.packages_url).await? else { return Ok(None) };
-            let (_, Repodata { repomd_xml, files, .. }) = anima_release_system::publish::make(&list, work.revision)?;
+            let made = anima_release_system::publish::make(&list, Compression::Gzip, work.revision)?;
+            let Repodata { repomd_xml, files, .. } = made;
             let mut named = Vec::new();
             for file in files {
                 let name = file.name.rsplit('/').next().unwrap_or(&file.name);
