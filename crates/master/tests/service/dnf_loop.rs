@@ -132,7 +132,8 @@ async fn key(master: &Master) -> SigningKey {
     let mut write = master.app.db.write(master.app.now(), "sign").await.unwrap();
     let id = anima_db::product::get(&mut write, "p1").await.unwrap().key.unwrap();
     let public_key = key.to_armoured_public().unwrap();
-    anima_db::key::made(&mut write, id, &key.fingerprint(), &public_key).await.unwrap();
+    let made = anima_db::key::Made { fingerprint: key.fingerprint(), public_key, file_key: None, expires_at: None };
+    anima_db::key::made(&mut write, id, &made).await.unwrap();
     write.commit().await.unwrap();
     key
 }
