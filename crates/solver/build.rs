@@ -14,7 +14,7 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=src/shim");
     cc::Build::new()
-        .files(["src/shim/read.c", "src/shim/guard.c", "src/shim/ask.c", "src/shim/answer.c"])
+        .files(["src/shim/read.c", "src/shim/guard.c", "src/shim/ask.c", "src/shim/answer.c", "src/shim/closure.c"])
         .define("_GNU_SOURCE", None)
         .warnings(true)
         .try_compile("anima_solver_shim")

@@ -14,7 +14,7 @@ use anima_types::{
     platform::Platform,
     product::{CreateProduct, Product},
     push::{Push, PushAnswer},
-    release::{CommitRelease, CreateRelease, Release},
+    release::{CommitRelease, CreateRelease, EditRelease, Release, ScheduleRelease},
     repository::{Attachment, Repository, RepositoryPackage, Snapshot},
     repository_diff::{self, RepositoryDiff},
     retention::{Collection, Pin, RepositorySettings},
@@ -178,6 +178,11 @@ impl Client {
         self.post("api/v1/products", wanted).await
     }
 
+    /// Changes what a product says of itself.
+    pub async fn change_product(&self, wanted: &CreateProduct) -> Result<Product, Error> {
+        self.put_json(&format!("api/v1/products/{}", segment(&wanted.name)), wanted).await
+    }
+
     /// Returns the repositories of one product, or of all.
     pub async fn repositories(&self, product: Option<&str>) -> Result<Vec<Repository>, Error> {
         self.get("api/v1/repositories", &RepositoryQuery { product }).await
@@ -294,6 +299,11 @@ impl Client {
         self.get(&format!("api/v1/releases/{release}"), NONE).await
     }
 
+    /// Returns the tasks of a release.
+    pub async fn release_tasks(&self, release: ReleaseId) -> Result<Vec<Task>, Error> {
+        self.get(&format!("api/v1/releases/{release}/tasks"), NONE).await
+    }
+
     /// Decides that a planned release goes to users.
     pub async fn commit_release(&self, release: ReleaseId, said: &CommitRelease) -> Result<Release, Error> {
         self.post(&format!("api/v1/releases/{release}/commit"), said).await
@@ -302,6 +312,26 @@ impl Client {
     /// Decides that a planned release goes to users although a gate blocks it.
     pub async fn force_release(&self, release: ReleaseId, said: &CommitRelease) -> Result<Release, Error> {
         self.post(&format!("api/v1/releases/{release}/force"), said).await
+    }
+
+    /// Lets packages of a plan go elsewhere.
+    pub async fn edit_release(&self, release: ReleaseId, wanted: &EditRelease) -> Result<Release, Error> {
+        self.post(&format!("api/v1/releases/{release}/edit"), wanted).await
+    }
+
+    /// Says that a plan is good.
+    pub async fn approve_release(&self, release: ReleaseId, said: &CommitRelease) -> Result<Release, Error> {
+        self.post(&format!("api/v1/releases/{release}/approve"), said).await
+    }
+
+    /// Decides that a planned release goes to users at a time.
+    pub async fn schedule_release(&self, release: ReleaseId, wanted: &ScheduleRelease) -> Result<Release, Error> {
+        self.post(&format!("api/v1/releases/{release}/schedule"), wanted).await
+    }
+
+    /// Takes that time back.
+    pub async fn unschedule_release(&self, release: ReleaseId) -> Result<(), Error> {
+        self.act(Method::POST, &format!("api/v1/releases/{release}/unschedule")).await
     }
 
     /// Throws a plan away.

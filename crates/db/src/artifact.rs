@@ -54,6 +54,21 @@ pub async fn size(connection: &mut Connection, sha256: Sha256) -> Result<Option<
     Ok(size.map(i64::unsigned_abs))
 }
 
+/// Returns how many bytes the files of the packages have that users see in a product now, each counted once.
+pub async fn bytes_of_product(connection: &mut Connection, product: &str) -> Result<u64> {
+    let bytes: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(SUM(size_bytes) AS BIGINT) FROM artifact WHERE sha256 IN (
+             SELECT snapshot_package.sha256 FROM snapshot_package
+             JOIN repository ON repository.id = snapshot_package.repository_id
+             WHERE repository.product = $1 AND since <= repository.current
+               AND (until IS NULL OR until > repository.current))",
+    )
+    .bind(product)
+    .fetch_one(connection)
+    .await?;
+    Ok(bytes.unwrap_or(0).unsigned_abs())
+}
+
 /// Returns what an artifact is and how it is called, by the first task that made it.
 pub async fn find(connection: &mut Connection, sha256: Sha256) -> Result<Option<Artifact>> {
     // Index: task_artifact_sha256.

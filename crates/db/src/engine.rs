@@ -135,6 +135,7 @@ impl Address {
             one(7, "retention", include_str!("../migrations/0007_retention.sql")),
             one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
             one(9, "keys", include_str!("../migrations/0009_keys.sql")),
+            one(10, "release plans", include_str!("../migrations/0010_release_plans.sql")),
         ])
     }
 

@@ -84,6 +84,63 @@ pub async fn names_of_source(connection: &mut Connection, source: &str) -> Resul
     rows.iter().map(|row| row.text("name")).collect()
 }
 
+/// Returns the packages that a task uploaded.
+pub async fn of_task(connection: &mut Connection, task: TaskId) -> Result<Vec<Package>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT package.* FROM task_artifact JOIN package ON package.sha256 = task_artifact.sha256
+         WHERE task_artifact.task_id = $1
+         ORDER BY package.file_name",
+    )
+    .bind(task.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Returns the package that a signed one was made from; itself where nobody here signed it.
+pub async fn original(connection: &mut Connection, signed: Sha256) -> Result<Sha256> {
+    // Index: signed_package_signed.
+    let row = sqlx::query("SELECT sha256 FROM signed_package WHERE signed = $1 ORDER BY signed_at LIMIT 1")
+        .bind(signed.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.map_or(Ok(signed), |row| row.parsed("sha256"))
+}
+
+/// Returns which artifact is a package with a key's signature.
+pub async fn signed(connection: &mut Connection, sha256: Sha256, key: KeyId) -> Result<Option<Sha256>> {
+    let row = sqlx::query("SELECT signed FROM signed_package WHERE sha256 = $1 AND key_id = $2")
+        .bind(sha256.to_string())
+        .bind(key.0)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| row.parsed("signed")).transpose()
+}
+
+/// Returns the tasks that uploaded a package, the first one first.
+pub async fn makers(connection: &mut Connection, sha256: Sha256) -> Result<Vec<TaskId>> {
+    // Index: task_artifact_sha256.
+    let rows = sqlx::query("SELECT DISTINCT task_id FROM task_artifact WHERE sha256 = $1 ORDER BY task_id")
+        .bind(sha256.to_string())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(TaskId(row.int("task_id")?))).collect()
+}
+
+/// Returns the builds whose tasks made a package.
+pub async fn builds(connection: &mut Connection, sha256: Sha256) -> Result<Vec<BuildId>> {
+    // Index: task_artifact_sha256.
+    let rows = sqlx::query(
+        "SELECT DISTINCT task.build_id FROM task_artifact JOIN task ON task.id = task_artifact.task_id
+         WHERE task_artifact.sha256 = $1 AND task.build_id IS NOT NULL
+         ORDER BY task.build_id",
+    )
+    .bind(sha256.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(BuildId(row.int("build_id")?))).collect()
+}
+
 /// Writes that `signed` is a package with a key's signature; twice is once.
 pub async fn insert_signed(write: &mut Write, sha256: Sha256, key: KeyId, signed: Sha256) -> Result<()> {
     sqlx::query(

@@ -15,8 +15,8 @@ use crate::{
 /// Writes a product.
 pub async fn insert(write: &mut Write, product: &CreateProduct, key: KeyId) -> Result<()> {
     sqlx::query(
-        "INSERT INTO product (name, title, repositories, architectures, automatic, gates, key_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO product (name, title, repositories, architectures, automatic, gates, options, key_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&product.name)
     .bind(&product.title)
@@ -24,6 +24,7 @@ pub async fn insert(write: &mut Write, product: &CreateProduct, key: KeyId) -> R
     .bind(to_json("architectures", &product.architectures)?)
     .bind(i64::from(product.automatic))
     .bind(to_json("gates", &product.gates)?)
+    .bind(to_json("options", &product.options)?)
     .bind(key.0)
     .bind(write.now.0)
     .execute(&mut **write)
@@ -58,6 +59,26 @@ async fn insert_key(write: &mut Write, product: &str, key: KeyId) -> Result<()> 
     Ok(())
 }
 
+/// Writes a product anew, as somebody wants it now.
+pub async fn update(write: &mut Write, product: &CreateProduct) -> Result<()> {
+    sqlx::query(
+        "UPDATE product SET title = $2, repositories = $3, architectures = $4, automatic = $5, gates = $6, options = $7
+         WHERE name = $1",
+    )
+    .bind(&product.name)
+    .bind(&product.title)
+    .bind(to_json("repositories", &product.repositories)?)
+    .bind(to_json("architectures", &product.architectures)?)
+    .bind(i64::from(product.automatic))
+    .bind(to_json("gates", &product.gates)?)
+    .bind(to_json("options", &product.options)?)
+    .execute(&mut **write)
+    .await?;
+    let message = format!("Product {} was changed.", product.name);
+    event::record(write, NewEvent { noun: "product", verb: "changed", message, ..NewEvent::default() }).await?;
+    Ok(())
+}
+
 /// Returns a product.
 pub async fn get(connection: &mut Connection, name: &str) -> Result<Product> {
     find(connection, name).await?.ok_or_else(|| Error::missing("product", name))
@@ -84,6 +105,7 @@ fn from_row(row: &AnyRow) -> Result<Product> {
             architectures: row.json("architectures")?,
             automatic: row.flag("automatic")?,
             gates: row.json("gates")?,
+            options: row.json("options")?,
         },
         key: row.maybe_int("key_id")?.map(KeyId),
     })

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anima_types::{
     Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{Event, PlanEntry, Status, next},
-    work::PublishOutcome,
+    release::{Approval, Content, Event, LeftOut, MadeEdit, PlanEntry, PlanRemoval, Status, next},
+    work::{PlanOutcome, PublishOutcome},
 };
 use sqlx::any::AnyRow;
 
@@ -25,10 +25,22 @@ pub struct Release {
     pub status: Status,
     /// The product.
     pub product: String,
-    /// The build.
-    pub build: BuildId,
+    /// What it carries.
+    pub content: Content,
+    /// The build, where it carries one.
+    pub build: Option<BuildId>,
     /// The plan, once it is made.
     pub plan: Vec<PlanEntry>,
+    /// What goes without a successor.
+    pub removals: Vec<PlanRemoval>,
+    /// What goes nowhere.
+    pub left_out: Vec<LeftOut>,
+    /// What people changed of the plan.
+    pub edits: Vec<MadeEdit>,
+    /// Who said that it is good.
+    pub approvals: Vec<Approval>,
+    /// When it goes to users, where that was said.
+    pub scheduled_at: Option<Timestamp>,
     /// What the gates found in it.
     pub gates: Vec<gate::Answer>,
     /// The snapshots that users saw when the plan was made.
@@ -48,21 +60,24 @@ pub struct Release {
 }
 
 /// Writes a release in its first status.
-pub async fn insert(write: &mut Write, product: &str, build: BuildId, summary: &str) -> Result<ReleaseId> {
+pub async fn insert(write: &mut Write, product: &str, content: impl Into<Content>, summary: &str) -> Result<ReleaseId> {
+    let content: Content = content.into();
+    let build = content.build();
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO release_plan (status, product, build_id, plan, base, summary, created_at)
-         VALUES ($1, $2, $3, '[]', '{}', $4, $5)
+        "INSERT INTO release_plan (status, product, content, build_id, plan, base, summary, created_at)
+         VALUES ($1, $2, $3, $4, '[]', '{}', $5, $6)
          RETURNING id",
     )
     .bind(Status::Planning.name())
     .bind(product)
-    .bind(build.0)
+    .bind(to_json("content", &content)?)
+    .bind(build.map(|build| build.0))
     .bind(summary)
     .bind(write.now.0)
     .fetch_one(&mut **write)
     .await?;
     let id = ReleaseId(id);
-    let message = format!("Release {id} of build {build} to {product} was asked for.");
+    let message = format!("Release {id} of {content} to {product} was asked for.");
     record(write, id, build, "created", Status::Planning, message).await?;
     Ok(id)
 }
@@ -96,11 +111,23 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
 /// Returns the releases that are neither done nor given up, in the order in which they were made.
 pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
     // Index: release_status.
-    let rows = sqlx::query("SELECT * FROM release_plan WHERE status IN ($1, $2, $3, $4) ORDER BY id")
+    let rows = sqlx::query("SELECT * FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id")
         .bind(Status::Planning.name())
         .bind(Status::Planned.name())
+        .bind(Status::Scheduled.name())
         .bind(Status::Publishing.name())
         .bind(Status::Signing.name())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Returns the releases whose time has come, in the order in which they were made.
+pub async fn list_due(connection: &mut Connection, now: Timestamp) -> Result<Vec<Release>> {
+    // Index: release_status.
+    let rows = sqlx::query("SELECT * FROM release_plan WHERE status = $1 AND scheduled_at <= $2 ORDER BY id")
+        .bind(Status::Scheduled.name())
+        .bind(now.0)
         .fetch_all(connection)
         .await?;
     rows.iter().map(from_row).collect()
@@ -152,6 +179,58 @@ pub async fn set_plan(
     Ok(())
 }
 
+/// Writes all of a plan, and what it was made from.
+pub async fn set_outcome(
+    write: &mut Write,
+    id: ReleaseId,
+    made: &PlanOutcome,
+    base: &BTreeMap<RepositoryId, i64>,
+) -> Result<()> {
+    set_plan(write, id, &made.entries, &made.gates, base).await?;
+    sqlx::query("UPDATE release_plan SET removals = $2, left_out = $3 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("removals", &made.removals)?)
+        .bind(to_json("left_out", &made.left_out)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes what people changed of the plan.
+pub async fn set_edits(write: &mut Write, id: ReleaseId, edits: &[MadeEdit]) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET edits = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("edits", edits)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes who said that the plan is good.
+pub async fn set_approvals(write: &mut Write, id: ReleaseId, approvals: &[Approval]) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET approvals = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("approvals", approvals)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Writes when it goes to users, or that nobody said so.
+pub async fn set_scheduled_at(write: &mut Write, id: ReleaseId, at: Option<Timestamp>) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET scheduled_at = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(at.map(|at| at.0))
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Records something that happened to a release without moving it.
+pub async fn note(write: &mut Write, release: &Release, verb: &'static str, message: String) -> Result<()> {
+    record(write, release.id, release.build, verb, release.status, message).await
+}
+
 /// Writes what the plan is being made from.
 pub async fn set_base(write: &mut Write, id: ReleaseId, base: &BTreeMap<RepositoryId, i64>) -> Result<()> {
     sqlx::query("UPDATE release_plan SET base = $2 WHERE id = $1")
@@ -201,7 +280,7 @@ pub async fn set_summary(write: &mut Write, id: ReleaseId, summary: &str) -> Res
 async fn record(
     write: &mut Write,
     id: ReleaseId,
-    build: BuildId,
+    build: Option<BuildId>,
     verb: &'static str,
     status: Status,
     message: String,
@@ -210,7 +289,7 @@ async fn record(
         noun: "release",
         verb,
         status: Some(status.name()),
-        build: Some(build),
+        build,
         release: Some(id),
         message,
         ..NewEvent::default()
@@ -223,8 +302,14 @@ fn from_row(row: &AnyRow) -> Result<Release> {
         id: ReleaseId(row.int("id")?),
         status: row.word("status", Status::from_name)?,
         product: row.text("product")?,
-        build: BuildId(row.int("build_id")?),
+        content: row.json("content")?,
+        build: row.maybe_int("build_id")?.map(BuildId),
         plan: row.json("plan")?,
+        removals: row.json("removals")?,
+        left_out: row.json("left_out")?,
+        edits: row.json("edits")?,
+        approvals: row.json("approvals")?,
+        scheduled_at: row.maybe_time("scheduled_at")?,
         gates: row.json("gates")?,
         base: row.json("base")?,
         published: row.maybe_json("published")?,

@@ -7,11 +7,12 @@ use crate::{
 use anima_types::{
     Arch, Sha256,
     artifact::Kind,
-    gate::{Answer, Gate, Level},
+    gate::{Answer, Finding, Gate, Level},
     key::Algorithm,
     lease::{Claim, Condition},
     permission::Role,
-    product::CreateProduct,
+    product::{CreateProduct, Options},
+    release::Edit,
     task::Kind as TaskKind,
     token::CreateToken,
 };
@@ -29,6 +30,7 @@ fn a_product() -> CreateProduct {
         architectures: vec![Arch::X86_64],
         automatic: false,
         gates: [(Gate::Downgrade, Level::Block)].into(),
+        options: Options { team: Some("core".into()), approvals: 2, ..Options::default() },
     }
 }
 
@@ -77,8 +79,8 @@ async fn a_release_keeps_its_plan_its_base_and_who_decided() {
     let id = release(&mut write).await;
     let base = [(RepositoryId(1), 4)].into();
 
-    let found = vec!["jq-1.6-1.x86_64 would replace jq-1.7-1.x86_64".to_string()];
-    let gates = [Answer { gate: Gate::Downgrade, level: Level::Ask, found_count: 1, found }];
+    let found = Finding { text: "jq-1.6-1.x86_64 would replace jq-1.7-1.x86_64".into(), ..Finding::default() };
+    let gates = [Answer::new(Gate::Downgrade, Level::Ask, vec![found])];
 
     set_plan(&mut write, id, &[], &gates, &base).await.unwrap();
     set_committed_by(&mut write, id, Some("ada"), Some("1.7 eats files")).await.unwrap();
@@ -88,10 +90,69 @@ async fn a_release_keeps_its_plan_its_base_and_who_decided() {
     assert_eq!((release.base, release.committed_by.as_deref()), (base, Some("ada")));
     assert_eq!((release.gates, release.reason.as_deref()), (gates.to_vec(), Some("1.7 eats files")));
     assert!(release.published.is_some());
-    assert_eq!(of_build(&mut write, release.build).await.unwrap(), [(id, "seed-1".to_string())]);
+    assert_eq!(of_build(&mut write, release.build.unwrap()).await.unwrap(), [(id, "seed-1".to_string())]);
     assert_eq!(list(&mut write, None, 9).await.unwrap().len(), 1);
     assert_eq!(list(&mut write, Some(id), 9).await.unwrap().len(), 0);
     assert_eq!(list_open(&mut write).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_release_keeps_what_people_said_and_is_due_when_its_time_has_come() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    release(&mut write).await;
+    let content = Content::Copy { copy: vec!["beta/BaseOS/x86_64@3".into()], only: Vec::new(), exact: true };
+    let id = insert(&mut write, "seed-1", content.clone(), "Planned.").await.unwrap();
+    let edit = Edit { package: "jq".into(), to: vec!["AppStream".into()] };
+    let edits = [MadeEdit { edit, who: "ada".into(), reason: "it is basic".into(), at: Timestamp(5) }];
+    let approvals = [Approval { who: "bob".into(), reason: None, at: Timestamp(6) }];
+
+    set_edits(&mut write, id, &edits).await.unwrap();
+    set_approvals(&mut write, id, &approvals).await.unwrap();
+    set_scheduled_at(&mut write, id, Some(Timestamp(70))).await.unwrap();
+    for event in [Event::PlanMade, Event::Scheduled] {
+        let row = get(&mut write, id).await.unwrap();
+        apply(&mut write, &row, event, "why").await.unwrap();
+    }
+
+    let row = get(&mut write, id).await.unwrap();
+    assert_eq!((row.content, row.build, row.scheduled_at), (content, None, Some(Timestamp(70))));
+    assert_eq!((row.edits, row.approvals), (edits.to_vec(), approvals.to_vec()));
+    assert_eq!(list_due(&mut write, Timestamp(69)).await.unwrap().len(), 0);
+    assert_eq!(list_due(&mut write, Timestamp(70)).await.unwrap()[0].id, id);
+    assert_eq!(list_open(&mut write).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_package_leads_to_what_it_was_signed_from_and_to_who_built_it() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let key = key(&mut write).await;
+    let build = testing::build(&mut write).await;
+    let task = testing::build_task(&mut write, build, "jq", Arch::X86_64).await;
+    let (plain, signed) = (Sha256([1; 32]), Sha256([2; 32]));
+    for sha256 in [plain, signed] {
+        artifact::insert(&mut write, sha256, 7).await.unwrap();
+        let package = package::Package {
+            sha256,
+            nevra: "jq-1.7-1.x86_64".parse().unwrap(),
+            file_name: "jq-1.7-1.x86_64.rpm".into(),
+            source: "jq".into(),
+            is_source: false,
+            xml: "{}".into(),
+            header_sha256: plain,
+        };
+        package::insert(&mut write, &package).await.unwrap();
+    }
+    artifact::link(&mut write, task, plain, Kind::Rpm, "jq-1.7-1.x86_64.rpm").await.unwrap();
+    package::insert_signed(&mut write, plain, key, signed).await.unwrap();
+
+    assert_eq!(package::original(&mut write, signed).await.unwrap(), plain);
+    assert_eq!(package::original(&mut write, plain).await.unwrap(), plain);
+    assert_eq!(package::signed(&mut write, plain, key).await.unwrap(), Some(signed));
+    assert_eq!(package::signed(&mut write, signed, key).await.unwrap(), None);
+    assert_eq!(package::builds(&mut write, plain).await.unwrap(), [build]);
+    assert_eq!(package::of_task(&mut write, task).await.unwrap()[0].sha256, plain);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Repositories of products, and which snapshot of each users see.
 
+use std::collections::BTreeMap;
+
 use anima_types::{
     Arch,
     id::RepositoryId,
@@ -172,6 +174,27 @@ pub async fn attachments(connection: &mut Connection, id: RepositoryId) -> Resul
         })
     };
     rows.iter().map(attachment).collect()
+}
+
+/// Returns for all source packages at once in which repositories users find a package of them now.
+pub async fn holding_sources(connection: &mut Connection) -> Result<BTreeMap<String, Vec<String>>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT package.source, repository.id, repository.product, repository.path
+         FROM repository
+         JOIN snapshot_package ON snapshot_package.repository_id = repository.id
+         JOIN package ON package.sha256 = snapshot_package.sha256
+         WHERE snapshot_package.since <= repository.current
+           AND (snapshot_package.until IS NULL OR snapshot_package.until > repository.current)
+         ORDER BY repository.id",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut holding: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        let address = format!("{}/{}", row.text("product")?, row.text("path")?);
+        holding.entry(row.text("source")?).or_default().push(address);
+    }
+    Ok(holding)
 }
 
 fn from_row(row: &AnyRow) -> Result<Repository> {

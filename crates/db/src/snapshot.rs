@@ -252,6 +252,21 @@ pub async fn find_package(
     row.map(|row| row.parsed("sha256")).transpose()
 }
 
+/// Returns all files of a snapshot's metadata with their paths.
+pub async fn files(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+) -> Result<Vec<(String, Sha256)>> {
+    let rows =
+        sqlx::query("SELECT path, sha256 FROM snapshot_file WHERE repository_id = $1 AND number = $2 ORDER BY path")
+            .bind(repository.0)
+            .bind(number)
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(|row| Ok((row.text("path")?, row.parsed("sha256")?))).collect()
+}
+
 /// Returns a file of a snapshot's metadata.
 pub async fn find_file(
     connection: &mut Connection,

@@ -20,6 +20,7 @@ async fn world(write: &mut Write) -> World {
         architectures: vec![Arch::X86_64],
         automatic: true,
         gates: Default::default(),
+        options: Default::default(),
     };
     product::insert(write, &product, key).await.unwrap();
     let repository =

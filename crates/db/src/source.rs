@@ -1,6 +1,11 @@
 //! Sources of builds: which commit of which package.
 
-use anima_types::{build::Source, id::BuildId};
+use anima_types::{
+    Timestamp,
+    build::{Source, Status},
+    id::BuildId,
+    work::Outcome,
+};
 use sqlx::any::AnyRow;
 
 use crate::{Connection, Error, Result, Write, row::Columns};
@@ -27,13 +32,53 @@ pub async fn list(connection: &mut Connection, build: BuildId) -> Result<Vec<Sou
     rows.iter().map(from_row).collect()
 }
 
-/// Returns the names of all packages that were ever built or pushed, with the newest build of each.
-pub async fn newest_builds(connection: &mut Connection) -> Result<Vec<(String, BuildId)>> {
-    // Index: source_package.
-    let rows = sqlx::query("SELECT package, MAX(build_id) AS build_id FROM source GROUP BY package ORDER BY package")
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| Ok((row.text("package")?, BuildId(row.int("build_id")?)))).collect()
+/// A package with its newest build, as lists show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Newest {
+    /// The package.
+    pub package: String,
+    /// Its newest build.
+    pub build: BuildId,
+    /// Where that stands.
+    pub status: Status,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What its `src` task said, once it has.
+    pub made: Option<Outcome>,
+}
+
+/// Returns all packages that were ever built or pushed, by name, each with its newest build.
+pub async fn newest(connection: &mut Connection) -> Result<Vec<Newest>> {
+    // Indices: source_package, task_package.
+    let rows = sqlx::query(
+        "SELECT newest.package, newest.build_id, build.status, build.created_at, build.ended_at, task.result
+         FROM (SELECT package, MAX(build_id) AS build_id FROM source GROUP BY package) AS newest
+         JOIN build ON build.id = newest.build_id
+         LEFT JOIN task ON task.package = newest.package AND task.kind = 'src' AND task.status = 'succeeded'
+              AND task.build_id = newest.build_id
+         ORDER BY newest.package, task.id",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut all: Vec<Newest> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let package = row.text("package")?;
+        // A package that is built for several platforms has a task for each; the first tells.
+        if all.last().is_some_and(|last| last.package == package) {
+            continue;
+        }
+        all.push(Newest {
+            package,
+            build: BuildId(row.int("build_id")?),
+            status: row.word("status", Status::from_name)?,
+            created_at: row.time("created_at")?,
+            ended_at: row.maybe_time("ended_at")?,
+            made: row.maybe_json("result")?,
+        });
+    }
+    Ok(all)
 }
 
 fn from_row(row: &AnyRow) -> Result<Source> {

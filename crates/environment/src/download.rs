@@ -60,6 +60,15 @@ pub struct Downloads {
     verified: Mutex<BTreeSet<FileHash>>,
 }
 
+/// The first bytes of a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Beginning {
+    /// They: fewer than were asked for where the file has no more.
+    pub bytes: Vec<u8>,
+    /// The size of the whole file.
+    pub size_bytes: u64,
+}
+
 /// How one attempt failed.
 enum Failed {
     /// Another attempt may go better.
@@ -137,6 +146,57 @@ impl Downloads {
             fetched = self.fetch_small(url, limit_bytes) => fetched,
             () = cancel.cancelled() => Err(Error::Cancelled),
         }
+    }
+
+    /// Fetches the first bytes of a file into memory, without the rest. Nothing of it is kept.
+    pub async fn beginning(&self, url: &str, bytes: u64, cancel: &CancellationToken) -> Result<Beginning> {
+        check_address(url)?;
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            let fetched = tokio::select! {
+                fetched = self.fetch_beginning(url, bytes) => fetched,
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+            };
+            match fetched {
+                Ok(beginning) => return Ok(beginning),
+                Err(Failed::Always(error)) => return Err(error),
+                Err(Failed::Now(reason)) if attempt == MAX_ATTEMPTS => {
+                    return Err(Error::Network { url: url.to_owned(), reason });
+                }
+                Err(Failed::Now(_)) => {}
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn fetch_beginning(&self, url: &str, bytes: u64) -> std::result::Result<Beginning, Failed> {
+        let last = bytes.max(1) - 1;
+        let request = self.http.get(url).header(header::RANGE, format!("bytes=0-{last}"));
+        let response = request.send().await.map_err(|error| Failed::Now(reason(&error)))?;
+        let size_bytes = match response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let range = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+                let size = range.and_then(|range| range.rsplit('/').next()).and_then(|size| size.parse().ok());
+                size.ok_or_else(|| Failed::Now("the server did not say how large the file is".to_owned()))?
+            }
+            // Small files and simple servers: the whole comes, of which the beginning is read.
+            _ => {
+                check_status(&response, url)?;
+                response.content_length().unwrap_or(0)
+            }
+        };
+        let mut body = response.bytes_stream();
+        let mut read = Vec::new();
+        while let Some(piece) = body.next().await {
+            read.extend_from_slice(&piece.map_err(|error| Failed::Now(reason(&error)))?);
+            if read.len() as u64 >= bytes {
+                read.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+                break;
+            }
+        }
+        Ok(Beginning { size_bytes: size_bytes.max(read.len() as u64), bytes: read })
     }
 
     /// Removes what was least recently used until the rest has at most so many bytes; returns how many bytes went.

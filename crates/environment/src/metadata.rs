@@ -17,8 +17,10 @@ const MAX_REPOMD_BYTES: u64 = 1024 * 1024;
 
 /// A repository as it is now: what its index says.
 #[derive(Clone, Debug)]
-pub(crate) struct Index {
+pub struct Index {
+    /// The repository's name.
     pub name: String,
+    /// The lower, the rather taken.
     pub priority: i32,
     primary: Wanted,
     filelists: Option<Wanted>,
@@ -29,8 +31,10 @@ pub(crate) struct Index {
 
 /// The files of a repository on this machine.
 #[derive(Clone, Debug)]
-pub(crate) struct MetadataFiles {
+pub struct MetadataFiles {
+    /// `primary.xml`, packed or not.
     pub primary: PathBuf,
+    /// `filelists.xml`, where it was asked for and there is one.
     pub filelists: Option<PathBuf>,
     /// Names the content of both files.
     pub key: String,
@@ -81,11 +85,7 @@ impl Index {
 }
 
 /// Reads the indexes of all repositories, some at once, and returns them in the same order.
-pub(crate) async fn read_indexes(
-    downloads: &Downloads,
-    inputs: &[Input],
-    cancel: &CancellationToken,
-) -> Result<Vec<Index>> {
+pub async fn read_indexes(downloads: &Downloads, inputs: &[Input], cancel: &CancellationToken) -> Result<Vec<Index>> {
     // Listed first: a stream over a closure that borrows cannot be sent between threads.
     let reading: Vec<_> = inputs.iter().map(|input| read_index(downloads, input, cancel)).collect();
     futures_util::stream::iter(reading).buffered(PARALLEL).try_collect().await
@@ -123,7 +123,7 @@ fn wanted(input: &Input, record: &Record) -> Result<Wanted> {
 }
 
 /// Returns the address of a file of a repository.
-pub(crate) fn below(repository: &str, location: &str) -> String {
+pub fn below(repository: &str, location: &str) -> String {
     match location.contains("://") {
         true => location.to_owned(),
         false => format!("{}/{location}", repository.trim_end_matches('/')),

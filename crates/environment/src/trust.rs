@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 /// Checks that the index of a repository is signed by one of its keys.
-pub(crate) fn check_index(input: &Input, index: &[u8], signature: &[u8]) -> Result<()> {
+pub fn check_index(input: &Input, index: &[u8], signature: &[u8]) -> Result<()> {
     let refused = |reason: String| Error::Signature { what: format!("repomd.xml of {}", input.name), reason };
     let signature = std::str::from_utf8(signature).map_err(|_| refused("its signature is no text".to_owned()))?;
     one_of(&keys(input)?, |key| key.verify_armoured(index, signature)).map_err(refused)
@@ -35,6 +35,11 @@ pub(crate) fn check_packages(packages: &[(String, &Path, &Input)]) -> Result<()>
 fn check_package((nevra, path, input): &(String, &Path, &Input)) -> Result<()> {
     let refused = |reason| Error::Signature { what: format!("{nevra} of {}", input.name), reason };
     one_of(&keys(input)?, |key| verify(path, key).map(drop)).map_err(refused)
+}
+
+/// Checks that a package is whole and signed by one of the keys of where it comes from.
+pub fn is_signed_by_one(nevra: &str, path: &Path, input: &Input) -> Result<()> {
+    check_package(&(nevra.to_owned(), path, input))
 }
 
 /// Returns what tells one set of keys from another; nothing where nothing is checked.

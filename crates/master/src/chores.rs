@@ -25,6 +25,8 @@ const COLLECT_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 const KEY_INTERVAL: Duration = Duration::from_secs(60);
 /// Logs that were left uncompressed are looked for this often.
 const SEAL_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// A scheduled release goes at most so late.
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 /// What failed by the database's fault is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -55,6 +57,31 @@ pub async fn advance_once(app: &App) -> ApiResult<bool> {
     Ok(any)
 }
 
+/// Gives to users what was decided for now; returns how many.
+pub async fn give_scheduled_once(app: &App, now: Timestamp) -> ApiResult<usize> {
+    let mut read = app.db.read().await?;
+    let due = anima_db::release::list_due(&mut read, now).await?;
+    drop(read);
+    for row in &due {
+        let mut write = app.db.write(now, "anima").await?;
+        let row = anima_db::release::get(&mut write, row.id).await?;
+        let name = row.committed_by.clone().unwrap_or_else(|| "anima".to_string());
+        let decider = release::decide::Decider { name, reason: row.reason.clone(), forces: false };
+        match release::decide::commit(&mut write, &row, &decider).await {
+            Ok(()) => {}
+            // What was well when it was decided may not be by now: a person has to look again.
+            Err(error) => {
+                let why = format!("It could not go at its time: {}.", error.body.message);
+                anima_db::release::apply(&mut write, &row, anima_types::release::Event::Unscheduled, &why).await?;
+                anima_db::release::set_scheduled_at(&mut write, row.id, None).await?;
+            }
+        }
+        write.commit().await?;
+        app.release_is_due(row.id);
+    }
+    Ok(due.len())
+}
+
 /// Closes builds that pushes may no longer join; returns when the next one is due.
 pub async fn close_gathered_once(app: &App, now: Timestamp) -> ApiResult<Option<Timestamp>> {
     let mut read = app.db.read().await?;
@@ -77,6 +104,7 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             gather(&app),
             expire(&app),
             expire_keys(&app),
+            give(&app),
             retry(&app),
             look(&app),
             collect(&app),
@@ -114,6 +142,15 @@ async fn gather(app: &App) {
                 let _ = tokio::time::timeout(SHARED_GATHER_INTERVAL, app.gathering_changes()).await;
             }
             None => app.gathering_changes().await,
+        }
+    }
+}
+
+async fn give(app: &App) {
+    loop {
+        tokio::time::sleep(SCHEDULE_INTERVAL).await;
+        if let Err(error) = give_scheduled_once(app, app.now()).await {
+            tracing::error!("scheduled releases could not be looked at: {}", error.body.message);
         }
     }
 }

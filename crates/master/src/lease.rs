@@ -51,7 +51,7 @@ pub const fn claim_permission(kind: Kind) -> Permission {
         Kind::Src | Kind::Build => Permission::ClaimBuild,
         Kind::Test => Permission::ClaimTest,
         Kind::Sign => Permission::ClaimSign,
-        Kind::Plan | Kind::Publish => Permission::ClaimRelease,
+        Kind::Plan | Kind::Publish | Kind::Import => Permission::ClaimRelease,
     }
 }
 

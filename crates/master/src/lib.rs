@@ -39,6 +39,7 @@ mod repository;
 mod repository_diff;
 mod repository_settings;
 mod route;
+mod search;
 mod serve;
 mod signing;
 mod task;
@@ -93,6 +94,7 @@ pub fn routes() -> Vec<Route> {
         repository_diff::routes(),
         repository_settings::routes(),
         garbage::routes(),
+        search::routes(),
         platform::routes(),
         package::routes(),
         node::routes(),

@@ -31,14 +31,28 @@ async fn list(State(app): State<App>) -> ApiResult<Json<Vec<PackageSummary>>> {
     Ok(Json(all(&app).await?))
 }
 
-/// Returns all packages by name.
+/// Returns all packages by name. The number of questions to the database is the same however many there are.
 pub async fn all(app: &App) -> ApiResult<Vec<PackageSummary>> {
     let mut read = app.db.read().await?;
-    let mut packages = Vec::new();
-    for (name, newest) in anima_db::source::newest_builds(&mut read).await? {
-        packages.push(summary(&mut read, name, newest).await?);
+    let newest = anima_db::source::newest(&mut read).await?;
+    let mut holding = anima_db::repository::holding_sources(&mut read).await?;
+    let summary = |one: anima_db::source::Newest| PackageSummary {
+        last_build: Some(one.build),
+        status: Some(one.status),
+        version: version(one.made.as_ref()),
+        released_to: holding.remove(&one.package).unwrap_or_default(),
+        changed_at: one.ended_at.or(Some(one.created_at)),
+        name: one.package,
+    };
+    Ok(newest.into_iter().map(summary).collect())
+}
+
+/// Returns the version and release that a `src` task made.
+fn version(made: Option<&Outcome>) -> Option<String> {
+    match made {
+        Some(Outcome::Src(made)) => Some(format!("{}-{}", made.nevra.evr.version, made.nevra.evr.release)),
+        _ => None,
     }
-    Ok(packages)
 }
 
 async fn show(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<PackageDetail>> {
@@ -78,10 +92,7 @@ async fn summary(
     let tasks = anima_db::task::of_build(connection, newest).await?;
     let its =
         |task: &&anima_db::task::Task| task.about.kind == Kind::Src && task.about.package.as_deref() == Some(&name);
-    let version = tasks.iter().find(its).and_then(|task| match &task.result {
-        Some(Outcome::Src(made)) => Some(format!("{}-{}", made.nevra.evr.version, made.nevra.evr.release)),
-        _ => None,
-    });
+    let version = tasks.iter().find(its).and_then(|task| version(task.result.as_ref()));
     Ok(PackageSummary {
         last_build: Some(newest),
         status: Some(build.status),

@@ -2,11 +2,12 @@
 
 use anima_db::Write;
 use anima_types::{
-    key::{Algorithm, CreateKey, Options},
+    Arch,
+    key::{self as key_types, Algorithm, CreateKey},
     key_policy::Policy,
     permission::Permission,
     platform::Platform,
-    product::{CreateProduct, Product},
+    product::{CreateProduct, Options, Product},
     repository::Kind,
 };
 use axum::{extract::State, http::StatusCode};
@@ -28,6 +29,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/products", Permission::Read, list),
         Route::post("/api/v1/products", Permission::Configure, create),
         Route::get("/api/v1/products/{product}", Permission::Read, show),
+        Route::put("/api/v1/products/{product}", Permission::Configure, change),
     ]
 }
 
@@ -46,7 +48,7 @@ async fn create(
     caller: Caller,
     Json(wanted): Json<CreateProduct>,
 ) -> ApiResult<(StatusCode, Json<Product>)> {
-    check(&wanted)?;
+    check(&app.config.platforms, &wanted)?;
     let mut write = app.db.write(app.now(), &caller.name).await?;
     make(&mut write, &wanted).await?;
     let product = anima_db::product::get(&mut write, &wanted.name).await?;
@@ -54,7 +56,38 @@ async fn create(
     Ok((StatusCode::CREATED, Json(product)))
 }
 
-fn check(wanted: &CreateProduct) -> ApiResult<()> {
+/// Changes what a product says of itself. Repositories and architectures are added; none is taken away, as users may have it.
+async fn change(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+    Json(wanted): Json<CreateProduct>,
+) -> ApiResult<Json<Product>> {
+    check(&app.config.platforms, &wanted)?;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let old = anima_db::product::get(&mut write, &name).await?.product;
+    if wanted.name != name {
+        return Err(ApiError::unprocessable("bad_name", "a product keeps its name: it is in its users' configuration"));
+    }
+    let lost_repository = old.repositories.iter().find(|one| !wanted.repositories.contains(one));
+    let lost_arch =
+        old.architectures.iter().find(|one| !wanted.architectures.contains(one)).map(|arch| arch.to_string());
+    if let Some(lost) = lost_repository.cloned().or(lost_arch) {
+        let message = format!("\"{lost}\" cannot be taken from product {name}: its users may have it");
+        return Err(ApiError::conflict("in_use", message));
+    }
+    for (path, kind, arch) in places(&wanted) {
+        if anima_db::repository::find(&mut write, &name, &path).await?.is_none() {
+            anima_db::repository::insert(&mut write, &name, &path, kind, arch).await?;
+        }
+    }
+    anima_db::product::update(&mut write, &wanted).await?;
+    let product = anima_db::product::get(&mut write, &name).await?;
+    write.commit().await?;
+    Ok(Json(product))
+}
+
+fn check(platforms: &[Platform], wanted: &CreateProduct) -> ApiResult<()> {
     let is_plain = |text: &str| {
         !text.is_empty()
             && !text.starts_with('.')
@@ -74,6 +107,17 @@ fn check(wanted: &CreateProduct) -> ApiResult<()> {
             "\"debug\" and \"source\" are made beside the binary repositories",
         ));
     }
+    let is_known = |name: &&String| platforms.iter().any(|platform| platform.name == **name);
+    if let Some(unknown) = wanted.options.platforms.iter().find(|name| !is_known(name)) {
+        let message = format!("there is no platform \"{unknown}\"");
+        return Err(ApiError::unprocessable("unknown_platform", message).hint("`anima platform list` shows them."));
+    }
+    if let Some(lost) =
+        wanted.options.references.iter().find(|reference| !wanted.repositories.contains(&reference.repository))
+    {
+        let message = format!("a reference is for repository \"{}\", which the product has not", lost.repository);
+        return Err(ApiError::unprocessable("unknown_repository", message));
+    }
     Ok(())
 }
 
@@ -84,25 +128,26 @@ async fn make(write: &mut Write, wanted: &CreateProduct) -> ApiResult<()> {
         name: wanted.name.to_ascii_lowercase(),
         algorithm: Algorithm::Ed25519,
         user_id,
-        options: Options::default(),
+        options: key_types::Options::default(),
     };
     key::check(&key)?;
     // A key that is made for a product signs for it and for no other.
     let policy = Policy { products: vec![wanted.name.clone()], ..Policy::default() };
     let key = key::ask(write, &key, &policy).await?;
     anima_db::product::insert(write, wanted, key).await?;
-    for name in &wanted.repositories {
-        for &arch in &wanted.architectures {
-            let path = format!("{name}/{}", arch.name());
-            anima_db::repository::insert(write, &wanted.name, &path, Kind::Binary, Some(arch)).await?;
-        }
+    for (path, kind, arch) in places(wanted) {
+        anima_db::repository::insert(write, &wanted.name, &path, kind, arch).await?;
     }
-    for &arch in &wanted.architectures {
-        let path = format!("debug/{}", arch.name());
-        anima_db::repository::insert(write, &wanted.name, &path, Kind::Debug, Some(arch)).await?;
-    }
-    anima_db::repository::insert(write, &wanted.name, "source", Kind::Source, None).await?;
     Ok(())
+}
+
+/// Returns the repositories of a product.
+fn places(wanted: &CreateProduct) -> Vec<(String, Kind, Option<Arch>)> {
+    let binary = wanted.repositories.iter().map(|name| (name.as_str(), Kind::Binary));
+    let of_archs = binary.chain([("debug", Kind::Debug)]).flat_map(|(name, kind)| {
+        wanted.architectures.iter().map(move |&arch| (format!("{name}/{arch}"), kind, Some(arch)))
+    });
+    of_archs.chain([("source".to_string(), Kind::Source, None)]).collect()
 }
 
 /// Makes the products that the platforms name and nobody made yet.
@@ -119,8 +164,9 @@ pub async fn make_configured(write: &mut Write, platforms: &[Platform]) -> ApiRe
             architectures: platform.architectures.clone(),
             automatic: true,
             gates: Default::default(),
+            options: Options { platforms: vec![platform.name.clone()], ..Options::default() },
         };
-        check(&wanted)?;
+        check(platforms, &wanted)?;
         make(write, &wanted).await?;
     }
     Ok(())

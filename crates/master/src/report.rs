@@ -88,6 +88,10 @@ pub async fn accept(app: &App, task: &Task, outcome: Outcome) -> ApiResult<Accep
             let why = format!("The metadata of {} repositories is made.", made.repositories.len());
             Ok(Accepted::succeeded(why, Outcome::Publish(made)))
         }
+        (Kind::Import, Outcome::Import(made)) => {
+            let why = format!("{} packages with {} bytes are here.", made.package_count, made.size_bytes);
+            Ok(Accepted::succeeded(why, Outcome::Import(made)))
+        }
         (Kind::Sign, Outcome::Sign(made)) => signed(app, task, made).await,
         (kind, _) => {
             let message = format!("task {} is a {} task; the report is of another kind", task.id, kind.name());

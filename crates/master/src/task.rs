@@ -132,7 +132,7 @@ async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) 
 async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller.name).await?;
     let task = anima_db::task::get(&mut write, id).await?;
-    if let (Some(id), Kind::Plan | Kind::Publish | Kind::Sign) = (task.about.release, task.about.kind) {
+    if let (Some(id), Kind::Plan | Kind::Publish | Kind::Sign | Kind::Import) = (task.about.release, task.about.kind) {
         drop(write);
         return release::replan_as(&app, id, &caller).await;
     }

@@ -170,7 +170,9 @@ fn online_for<'a>(nodes: &'a [Node], task: &Task) -> Vec<&'a Node> {
 
 fn what(task: &Task) -> String {
     match (task.about.kind, task.about.arch) {
-        (Kind::Sign | Kind::Plan | Kind::Publish, _) | (_, None) => format!("{} tasks", task.about.kind.name()),
+        (Kind::Sign | Kind::Plan | Kind::Publish | Kind::Import, _) | (_, None) => {
+            format!("{} tasks", task.about.kind.name())
+        }
         (kind, Some(arch)) => format!("{} tasks for {}", kind.name(), arch.name()),
     }
 }

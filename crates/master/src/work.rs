@@ -8,11 +8,14 @@ use anima_types::{
     Arch, Sha256,
     id::{BuildId, ReleaseId, RepositoryId},
     platform::Platform,
+    product::{Product, Reference},
+    release::Content,
     repository::{self, RepositoryPackage},
     task::{Kind, Status},
     work::{
-        BuildWork, FileRef, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange, PublishRepository,
-        PublishWork, RemovedPackage, SrcOutcome, SrcWork, TestPackage, TestWork, Work,
+        BuildWork, FileRef, Holding, ImportWork, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange,
+        PublishRepository, PublishWork, ReferenceInput, RemovedPackage, SrcOutcome, SrcWork, StandsOn, TestPackage,
+        TestWork, Work,
     },
 };
 
@@ -38,6 +41,7 @@ pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
         Kind::Sign => signing::work::of(app, write, task).await.map(Work::Sign),
         Kind::Plan => plan(app, write, task).await.map(Work::Plan),
         Kind::Publish => publish(app, write, task).await.map(Work::Publish),
+        Kind::Import => import(write, task).await.map(Work::Import),
     }
 }
 
@@ -90,36 +94,97 @@ async fn plan(app: &App, write: &mut Write, task: &Task) -> ApiResult<PlanWork> 
     let row = anima_db::release::get(write, id).await?;
     let product = anima_db::product::get(write, &row.product).await?;
     let key = product.key.ok_or_else(|| ApiError::internal(format!("product {} has no key", row.product)))?;
-    let packages = plan_packages(app, write, row.build, key).await?;
-    let (mut repositories, mut base) = (Vec::new(), BTreeMap::new());
+    let packages = plan_packages(write, &row, key).await?;
+    let (mut repositories, mut there, mut base) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for repository in anima_db::repository::list(write, Some(&row.product)).await? {
         base.insert(repository.id, repository.current);
         let packages = anima_db::snapshot::listed(write, repository.id, repository.current).await?;
-        repositories.push(PlanRepository { packages, repository });
+        there.insert(repository.id, (repository, packages));
+    }
+    let removals = release::carried::removals(write, &row, &there).await?;
+    for (repository, packages) in there.into_values() {
+        let address = || app.url(&format!("repos/{}/{}@{}/", row.product, repository.path, repository.current));
+        let url = (repository.current > 0).then(address);
+        repositories.push(PlanRepository { packages, repository, url });
     }
     anima_db::release::set_base(write, id, &base).await?;
-    Ok(PlanWork { release: id, packages, repositories, gates: product.product.gates })
+    let options = &product.product.options;
+    let bytes = match options.quota.is_empty() {
+        true => 0,
+        false => anima_db::artifact::bytes_of_product(write, &row.product).await?,
+    };
+    Ok(PlanWork {
+        gates: product.product.gates.clone(),
+        packages_url: Some(app.url(&format!("api/v1/releases/{id}/packages"))),
+        key: anima_db::key::get(write, key).await?.public_key,
+        stands_on: stands_on(app, write, &product).await?,
+        references: references(app, &product),
+        edits: row.edits,
+        removals,
+        usage: Holding { quota: options.quota, bytes },
+        ..PlanWork::new(id, packages, repositories)
+    })
 }
 
-/// All packages of a build with their signatures, and the architecture of the target that each was built for.
+/// All packages that a release carries, with their signatures.
 async fn plan_packages(
-    app: &App,
     write: &mut Write,
-    build: BuildId,
+    row: &anima_db::release::Release,
     key: anima_types::id::KeyId,
 ) -> ApiResult<Vec<PlanPackage>> {
-    let signed = anima_db::package::signed_of_build(write, build, key).await?;
-    let tasks = anima_db::task::of_build(write, build).await?;
+    let mut verdicts = release::carried::Verdicts::default();
     let mut packages = BTreeMap::new();
-    for (task, package) in release::releasable(app, write, &tasks, build).await? {
-        let sha256 = *signed
-            .get(&package.sha256)
-            .ok_or_else(|| ApiError::internal(format!("{} of build {build} has no signature", package.nevra)))?;
-        let target_arch = if package.is_source { None } else { task.about.arch };
-        let package = listed(Package { sha256, ..package });
-        packages.entry(sha256).or_insert(PlanPackage { package, target_arch });
+    for carried in release::carried::all(write, row).await? {
+        let is_green = verdicts.of(write, &carried).await?;
+        let original = carried.original;
+        let sha256 = anima_db::package::signed(write, original.sha256, key)
+            .await?
+            .ok_or_else(|| ApiError::internal(format!("{} of release {} has no signature", original.nevra, row.id)))?;
+        let package = listed(Package { sha256, ..original });
+        let package = PlanPackage { package, target_arch: carried.target_arch, places: carried.places, is_green };
+        packages.entry(sha256).or_insert(package);
     }
     Ok(packages.into_values().collect())
+}
+
+/// Returns what a product's packages may need beside its own repositories: what its platforms are built from, and what was
+/// released of them. A product that a platform releases to stands on that platform.
+async fn stands_on(app: &App, write: &mut Write, product: &Product) -> ApiResult<Vec<StandsOn>> {
+    let product = &product.product;
+    let is_its = |platform: &&Platform| {
+        product.options.platforms.contains(&platform.name) || platform.release_to.as_ref() == Some(&product.name)
+    };
+    let platforms: Vec<&Platform> = app.config.platforms.iter().filter(is_its).collect();
+    let mut stands_on = Vec::new();
+    for &arch in &product.architectures {
+        let mut inputs: Vec<Input> = Vec::new();
+        for platform in platforms.iter().filter(|platform| platform.architectures.contains(&arch)) {
+            let own = platform_inputs(app, write, platform, arch).await?;
+            let is_own = |input: &Input| input.url.starts_with(&app.url(&format!("repos/{}/", product.name)));
+            inputs.extend(own.into_iter().filter(|input| !is_own(input)));
+        }
+        stands_on.push(StandsOn { arch, inputs });
+    }
+    Ok(stands_on)
+}
+
+fn references(app: &App, product: &Product) -> Vec<ReferenceInput> {
+    let product = &product.product;
+    let of = |reference: &Reference, arch: &Arch| ReferenceInput {
+        path: format!("{}/{arch}", reference.repository),
+        url: reference.url.replace("{arch}", arch.name()).replace("{master}", app.url("").trim_end_matches('/')),
+    };
+    let all =
+        product.architectures.iter().flat_map(|arch| product.options.references.iter().map(move |one| of(one, arch)));
+    all.collect()
+}
+
+async fn import(write: &mut Write, task: &Task) -> ApiResult<ImportWork> {
+    let id = release_of(task)?;
+    match anima_db::release::get(write, id).await?.content {
+        Content::Import { import } => Ok(ImportWork { release: id, import }),
+        other => Err(ApiError::internal(format!("release {id} carries {other}, which is not fetched"))),
+    }
 }
 
 fn listed(package: Package) -> RepositoryPackage {

@@ -1,16 +1,21 @@
 //! The Release System's life: claim `plan` and `publish` tasks, do them, report.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use anima_client::{
     Client,
     lease::{Context, Handler, Runner, Stop},
 };
-use anima_repodata::{Layout, Part, Piece};
+use anima_repodata::{Layout, PackageXml, Part, Piece};
 use anima_types::{
     Sha256, artifact,
+    gate::Gate,
     lease::{Claim, Condition, Lease, MAX_WAIT_SECS},
-    release::PlanEntry,
+    release::{LeftOut, PlanEntry, PlanRemoval},
     splice::{Splice, SplicePiece},
     task::Kind,
     work::{
@@ -22,7 +27,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::{plan, publish};
+use crate::{
+    evidence::{Evidence, Gatherer},
+    gate, import, plan, publish,
+    reference_files::References,
+};
 
 /// The list of a repository's packages at most: 100,000 packages have some 1.5 GB of metadata.
 const MAX_LIST_BYTES: u64 = 4 << 30;
@@ -39,13 +48,15 @@ pub struct Config {
     pub master_url: String,
     /// The role's token.
     pub token: String,
+    /// Where it keeps what it fetched.
+    pub folder: std::path::PathBuf,
 }
 
 /// Plans and publishes until `shutdown`. An error means that it never will: the token is wrong.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let claim = Claim {
         node: config.name,
-        kinds: vec![Kind::Plan, Kind::Publish],
+        kinds: vec![Kind::Plan, Kind::Publish, Kind::Import],
         architectures: Vec::new(),
         emulated: Vec::new(),
         slots: 1,
@@ -54,18 +65,27 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         wait_secs: MAX_WAIT_SECS,
         condition: Condition::default(),
     };
+    let gatherer =
+        Gatherer::open(&config.folder, &config.master_url).map_err(|error| anyhow::anyhow!("could not {error}"))?;
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
-    let runner = Runner::new(client, claim).run(Arc::new(ReleaseHandler), shutdown.into());
+    let handler = ReleaseHandler { gatherer, references: References::default() };
+    let runner = Runner::new(client, claim).run(Arc::new(handler), shutdown.into());
     runner.await.context("could not take release tasks")
 }
 
-struct ReleaseHandler;
+struct ReleaseHandler {
+    gatherer: Gatherer,
+    references: References,
+}
 
 impl Handler for ReleaseHandler {
     async fn run(&self, lease: Lease, context: Context) -> Result<(Outcome, Vec<PhaseTime>), Stop> {
         let began = Instant::now();
         let (name, outcome) = match lease.work {
-            Work::Plan(work) => ("plan", Outcome::Plan(make_plan(work, &context).await?)),
+            Work::Plan(work) => ("plan", Outcome::Plan(self.make_plan(work, &context).await?)),
+            Work::Import(work) => {
+                ("import", Outcome::Import(import::run(work, self.gatherer.downloads(), &context).await?))
+            }
             Work::Publish(work) => ("publish", Outcome::Publish(make_metadata(work, &context).await?)),
             other => {
                 let message = format!("this node plans and publishes; it cannot do a {} task", other.kind().name());
@@ -77,21 +97,61 @@ impl Handler for ReleaseHandler {
     }
 }
 
-async fn make_plan(work: PlanWork, context: &Context) -> Result<PlanOutcome, Stop> {
-    let hint = "Release to a product that has such a repository (anima product list).";
-    let outcome = plan::plan(&work).map_err(|error| failure("no_repository", error.to_string(), Some(hint)))?;
+impl ReleaseHandler {
+    async fn make_plan(&self, work: PlanWork, context: &Context) -> Result<PlanOutcome, Stop> {
+        let cancel = CancellationToken::new();
+        let _cancels = cancel.clone().drop_guard();
+        let reference = self.references.read(&work.references, self.gatherer.downloads(), &cancel).await;
+        let reference = reference.map_err(|error| failure("no_reference", format!("could not {error}"), None))?;
+        let hint = "Release to a product that has such a repository (anima product list), or say where it shall go \
+                    (anima release edit).";
+        let plan = plan::plan(&work, &reference);
+        let plan = plan.map_err(|error| failure("no_repository", error.to_string(), Some(hint)))?;
+        let evidence = match &work.packages_url {
+            Some(url) => {
+                let list = context.client().fetch_bytes(url, MAX_LIST_BYTES, &context.cancel).await?;
+                let packages: Vec<PackageXml> = serde_json::from_slice(&list)
+                    .map_err(|error| failure("bad_metadata", format!("could not read the packages: {error}"), None))?;
+                self.gatherer.gather(&work, &plan, &packages, &cancel).await
+            }
+            None => Evidence::none(),
+        };
+        let gates = gate::answers(&work, &plan, &evidence);
+        if let Err(error) = self.gatherer.sweep_once(SystemTime::now()) {
+            tracing::warn!("what was not used for long could not be removed: {error}");
+        }
+        let outcome = plan.with(gates);
+        tell(&work, &outcome, context);
+        Ok(outcome)
+    }
+}
+
+/// Writes the plan with its reasons into the log.
+fn tell(work: &PlanWork, outcome: &PlanOutcome, context: &Context) {
     for PlanEntry { nevra, repository_path, replaces, reason, .. } in &outcome.entries {
         let replaces = replaces.iter().map(|old| format!(", replaces {old}")).collect::<String>();
         context.log.line(format_args!("{repository_path} + {nevra}{replaces}: {reason}"));
     }
-    for answer in outcome.gates.iter().filter(|answer| answer.found_count > 0) {
+    for PlanRemoval { nevra, repository_path, reason, .. } in &outcome.removals {
+        context.log.line(format_args!("{repository_path} - {nevra}: {reason}"));
+    }
+    for LeftOut { nevra, reason } in &outcome.left_out {
+        context.log.line(format_args!("nowhere {nevra}: {reason}"));
+    }
+    for answer in &outcome.gates {
         let (gate, level) = (answer.gate.name(), answer.level.name());
-        for line in &answer.found {
-            context.log.line(format_args!("gate {gate} ({level}): {line}"));
+        for finding in &answer.found {
+            context.log.line(format_args!("gate {gate} ({level}): {}", finding.text));
+        }
+        for finding in &answer.known {
+            context.log.line(format_args!("gate {gate}, so before: {}", finding.text));
+        }
+        // The others' say only why they could not be asked, which is the same for all.
+        if let Some(note) = answer.note.as_ref().filter(|_| answer.gate == Gate::Closure) {
+            context.log.line(format_args!("gate {gate}: {note}"));
         }
     }
     context.log.line(format_args!("{} packages have {} places", work.packages.len(), outcome.entries.len()));
-    Ok(outcome)
 }
 
 async fn make_metadata(work: PublishWork, context: &Context) -> Result<PublishOutcome, Stop> {

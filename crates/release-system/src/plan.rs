@@ -1,15 +1,21 @@
 //! Makes a release's plan: for each package its repositories, with the reason and how sure that is. A pure function.
+//!
+//! What decides, the surest first: a person; where it is copied from; where the product has the name; where the reference has
+//! it; where either has another package of its source; where a stronger architecture has it; the product's default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_types::{
-    Arch, Nevra,
-    release::{PlanEntry, Trust},
-    repository::{Kind, RepositoryPackage},
+    Arch, Nevra, gate,
+    release::{Edit, LeftOut, PlanEntry, PlanRemoval, Trust},
+    repository::Kind,
     work::{PlanOutcome, PlanPackage, PlanRepository, PlanWork},
 };
 
-use crate::gate;
+use crate::{
+    multilib,
+    reference::{Holder, Reference, Seen},
+};
 
 /// Why no plan can be made.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -24,15 +30,43 @@ pub enum Error {
     },
 }
 
-/// Returns the plan: one line for each package and repository, ordered by repository and package; and what the gates found.
-pub fn plan(work: &PlanWork) -> Result<PlanOutcome, Error> {
-    let mut entries = Vec::new();
-    for package in one_of_each(&work.packages) {
-        entries.extend(place(package, &work.repositories)?);
+/// What goes where.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Plan {
+    /// One line for each package and repository, ordered by repository and package.
+    pub entries: Vec<PlanEntry>,
+    /// What goes without a successor.
+    pub removals: Vec<PlanRemoval>,
+    /// What goes nowhere.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Plan {
+    /// Returns the plan with what the gates found in it.
+    pub fn with(self, gates: Vec<gate::Answer>) -> PlanOutcome {
+        PlanOutcome { entries: self.entries, removals: self.removals, left_out: self.left_out, gates }
     }
-    entries.sort_by(|a, b| (&a.repository_path, &a.nevra).cmp(&(&b.repository_path, &b.nevra)));
-    let gates = gate::answers(work, &entries);
-    Ok(PlanOutcome { entries, gates })
+}
+
+/// Returns the plan.
+pub fn plan(work: &PlanWork, reference: &Reference) -> Result<Plan, Error> {
+    let product = Product::new(work, reference);
+    let mut plan = Plan { removals: work.removals.clone(), ..Plan::default() };
+    let (debug, others): (Vec<_>, Vec<_>) =
+        one_of_each(&work.packages).partition(|package| kind(&package.package.nevra) == Kind::Debug);
+    // What is debugged first: debug packages of 32-bit libraries follow them.
+    for package in others.into_iter().chain(debug) {
+        if let Some(entries) = edited(package, work, &product, &mut plan)? {
+            plan.entries.extend(entries);
+            continue;
+        }
+        match product.place(package, &plan.entries)? {
+            Ok(entries) => plan.entries.extend(entries),
+            Err(reason) => plan.left_out.push(LeftOut { nevra: package.package.nevra.clone(), reason }),
+        }
+    }
+    plan.entries.sort_by(|a, b| (&a.repository_path, &a.nevra).cmp(&(&b.repository_path, &b.nevra)));
+    Ok(plan)
 }
 
 /// Returns one package of each NEVRA. A package for all architectures is built on each of them, and users are to get the
@@ -49,22 +83,54 @@ fn one_of_each(packages: &[PlanPackage]) -> impl Iterator<Item = &PlanPackage> {
     chosen.into_values()
 }
 
-fn place(package: &PlanPackage, repositories: &[PlanRepository]) -> Result<Vec<PlanEntry>, Error> {
+/// Returns where a person wants a package to go, if anybody said so; what they moved goes from where it was.
+fn edited(
+    package: &PlanPackage,
+    work: &PlanWork,
+    product: &Product<'_>,
+    plan: &mut Plan,
+) -> Result<Option<Vec<PlanEntry>>, Error> {
     let nevra = &package.package.nevra;
-    match kind(nevra) {
-        Kind::Source => by_kind(package, repositories, Kind::Source, None).map(|entry| vec![entry]),
-        Kind::Debug => by_kind(package, repositories, Kind::Debug, package.target_arch).map(|entry| vec![entry]),
-        Kind::Binary => {
-            let targets = targets(package, repositories);
-            if targets.is_empty() {
-                return Err(no_repository(nevra, "binary repository".to_string()));
-            }
-            targets.into_iter().map(|arch| binary(package, repositories, arch)).collect()
-        }
+    // A name alone means the package that users install, and not the source package of the same name.
+    let is_meant = |edit: &Edit| edit.is_of(nevra) && (edit.package != nevra.name || kind(nevra) == Kind::Binary);
+    let Some(made) = work.edits.iter().rev().find(|made| is_meant(&made.edit)) else { return Ok(None) };
+    let reason = format!("{}: {}", made.who, made.reason);
+    if made.edit.to.is_empty() {
+        plan.left_out.push(LeftOut { nevra: nevra.clone(), reason });
+        return Ok(Some(Vec::new()));
     }
+    let archs = product.archs_of(package);
+    let is_there = |repository: &PlanRepository, to: &String| {
+        let of = &repository.repository;
+        *to == of.path || (base_name(of) == to.as_str() && of.arch.as_ref().is_none_or(|arch| archs.contains(arch)))
+    };
+    let meant: Vec<&PlanRepository> =
+        work.repositories.iter().filter(|each| made.edit.to.iter().any(|to| is_there(each, to))).collect();
+    if meant.is_empty() {
+        return Err(no_repository(nevra, format!("repository {} for it", made.edit.to.join(", "))));
+    }
+    for other in work.repositories.iter().filter(|other| other.repository.kind == Kind::Binary) {
+        let is_left = meant.iter().any(|each| each.repository.arch == other.repository.arch)
+            && !meant.iter().any(|each| each.repository.id == other.repository.id);
+        let old = product.holder(other).named(&nevra.name).filter(|old| is_same(old, nevra));
+        let gone = old.filter(|_| is_left).map(|old| PlanRemoval {
+            nevra: old.clone(),
+            repository: other.repository.id,
+            repository_path: other.repository.path.clone(),
+            reason: format!("{} is moved to {}", nevra.name, made.edit.to.join(", ")),
+        });
+        plan.removals.extend(gone);
+    }
+    Ok(Some(meant.into_iter().map(|each| product.entry(package, each, Trust::Person, reason.clone())).collect()))
 }
 
-fn no_repository(nevra: &Nevra, wanted: String) -> Error {
+/// Returns the address without the architecture: `AppStream` of `AppStream/x86_64`.
+pub(crate) fn base_name(repository: &anima_types::repository::Repository) -> &str {
+    let end = repository.arch.as_ref().and_then(|arch| repository.path.strip_suffix(arch.as_str()));
+    end.and_then(|base| base.strip_suffix('/')).unwrap_or(&repository.path)
+}
+
+pub(crate) fn no_repository(nevra: &Nevra, wanted: String) -> Error {
     Error::NoRepository { nevra: Box::new(nevra.clone()), wanted }
 }
 
@@ -81,276 +147,218 @@ pub(crate) fn kind(nevra: &Nevra) -> Kind {
     Kind::Binary
 }
 
-/// Returns the architectures whose users get the package: a noarch package is for all of them.
-fn targets(package: &PlanPackage, repositories: &[PlanRepository]) -> Vec<String> {
-    if package.package.nevra.arch != "noarch" {
-        return package.target_arch.iter().map(Arch::to_string).collect();
-    }
-    let binaries = repositories.iter().filter(|each| each.repository.kind == Kind::Binary);
-    let mut archs: Vec<String> = binaries.filter_map(|each| each.repository.arch.clone()).collect();
-    archs.sort();
-    archs.dedup();
-    archs
-}
-
-fn by_kind(
-    package: &PlanPackage,
-    repositories: &[PlanRepository],
-    kind: Kind,
-    arch: Option<Arch>,
-) -> Result<PlanEntry, Error> {
-    let arch = arch.map(|arch| arch.to_string());
-    let found = repositories
-        .iter()
-        .find(|each| each.repository.kind == kind && (kind == Kind::Source || each.repository.arch == arch));
-    let wanted = || match &arch {
-        Some(arch) => format!("{} repository for {arch}", kind.name()),
-        None => format!("{} repository", kind.name()),
-    };
-    let repository = found.ok_or_else(|| no_repository(&package.package.nevra, wanted()))?;
-    Ok(entry(package, repository, Trust::ByKind, format!("it is a {} package", kind.name())))
-}
-
-fn binary(package: &PlanPackage, repositories: &[PlanRepository], arch: String) -> Result<PlanEntry, Error> {
-    let wanted = &package.package;
-    let of_arch: Vec<&PlanRepository> = repositories
-        .iter()
-        .filter(|each| each.repository.kind == Kind::Binary && each.repository.arch.as_deref() == Some(&arch))
-        .collect();
-    let having = |is_like: &dyn Fn(&RepositoryPackage) -> bool| {
-        of_arch.iter().find(|each| each.packages.iter().any(is_like)).copied()
-    };
-    if let Some(repository) = having(&|other| is_same(&other.nevra, &wanted.nevra)) {
-        return Ok(entry(package, repository, Trust::SameName, at(repository, "the same name is there")));
-    }
-    if let Some(repository) = having(&|other| other.source == wanted.source) {
-        return Ok(entry(
-            package,
-            repository,
-            Trust::SameSource,
-            at(repository, "another package of its source is there"),
-        ));
-    }
-    match of_arch.first() {
-        Some(repository) => Ok(entry(
-            package,
-            repository,
-            Trust::Default,
-            "nothing like it was found: the product's default".to_string(),
-        )),
-        None => Err(no_repository(&wanted.nevra, format!("binary repository for {arch}"))),
-    }
-}
-
 /// Returns whether one is a version of the other. A package may come to be for all architectures, or cease to; but a
 /// 32-bit library beside a 64-bit one is a package of its own.
-fn is_same(one: &Nevra, other: &Nevra) -> bool {
+pub(crate) fn is_same(one: &Nevra, other: &Nevra) -> bool {
     one.name == other.name && (one.arch == other.arch || one.arch == "noarch" || other.arch == "noarch")
 }
 
-fn at(repository: &PlanRepository, reason: &str) -> String {
-    format!("{reason} @{}", repository.repository.current)
+/// Where a package goes, or why it goes nowhere.
+type Placed = Result<Vec<PlanEntry>, String>;
+
+/// The product as users see it, with what tells where packages belong.
+pub(crate) struct Product<'a> {
+    /// Its repositories, each with its packages by name.
+    holders: Vec<(&'a PlanRepository, Holder<'a>)>,
+    reference: &'a Reference,
+    /// Its architectures, the strongest first.
+    archs: Vec<&'a str>,
+    /// The source packages of what is released.
+    sources: BTreeMap<&'a Nevra, &'a str>,
 }
 
-fn entry(package: &PlanPackage, repository: &PlanRepository, trust: Trust, reason: String) -> PlanEntry {
-    let nevra = &package.package.nevra;
-    let replaces: Vec<Nevra> = repository
-        .packages
-        .iter()
-        .map(|other| &other.nevra)
-        .filter(|other| is_same(other, nevra) && *other != nevra)
-        .cloned()
-        .collect();
-    let newer = replaces.iter().find(|other| other.evr > nevra.evr);
-    let reason = match newer {
-        Some(newer) => format!("{reason}; a downgrade: {} is there", newer.evr),
-        None => reason,
-    };
-    PlanEntry {
-        nevra: nevra.clone(),
-        artifact: package.package.artifact,
-        repository: repository.repository.id,
-        repository_path: repository.repository.path.clone(),
-        replaces,
-        trust,
-        reason,
+impl<'a> Product<'a> {
+    fn new(work: &'a PlanWork, reference: &'a Reference) -> Product<'a> {
+        let holder = |each: &'a PlanRepository| {
+            Holder::new(each.packages.iter().map(|package| (&package.nevra, package.source.as_str())))
+        };
+        let mut archs: Vec<&str> = work.stands_on.iter().map(|stands| stands.arch.name()).collect();
+        for arch in work.repositories.iter().filter_map(|each| each.repository.arch.as_deref()) {
+            if !archs.contains(&arch) {
+                archs.push(arch);
+            }
+        }
+        let source_of = |package: &'a PlanPackage| (&package.package.nevra, package.package.source.as_str());
+        Product {
+            holders: work.repositories.iter().map(|each| (each, holder(each))).collect(),
+            reference,
+            archs,
+            sources: work.packages.iter().map(source_of).collect(),
+        }
+    }
+
+    fn holder(&self, repository: &PlanRepository) -> &Holder<'a> {
+        let found = self.holders.iter().find(|(each, _)| each.repository.id == repository.repository.id);
+        &found.expect("it is one of the product's").1
+    }
+
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = &'a PlanRepository> {
+        self.holders.iter().map(|(each, _)| *each)
+    }
+
+    /// Returns the product's repositories of a kind for an architecture, in the product's order.
+    pub(crate) fn of(&self, kind: Kind, arch: &str) -> impl Iterator<Item = &'a PlanRepository> {
+        let arch = arch.to_string();
+        self.repositories()
+            .filter(move |each| each.repository.kind == kind && each.repository.arch.as_deref() == Some(arch.as_str()))
+    }
+
+    fn place(&self, package: &PlanPackage, placed: &[PlanEntry]) -> Result<Placed, Error> {
+        let copied: Vec<PlanEntry> = self
+            .repositories()
+            .filter(|each| package.places.contains(&each.repository.path))
+            .map(|each| self.entry(package, each, Trust::Exact, "that is where it comes from".to_string()))
+            .collect();
+        if !copied.is_empty() {
+            return Ok(Ok(copied));
+        }
+        let nevra = &package.package.nevra;
+        match kind(nevra) {
+            Kind::Source => Ok(Ok(vec![self.by_kind(package, Kind::Source, None)?])),
+            Kind::Debug | Kind::Binary if multilib::is_foreign(self, package) => {
+                Ok(multilib::place(self, package, placed))
+            }
+            Kind::Debug => {
+                let archs = self.archs_of(package);
+                let places = archs.iter().map(|arch| self.by_kind(package, Kind::Debug, Some(arch)));
+                Ok(Ok(places.collect::<Result<_, _>>()?))
+            }
+            Kind::Binary => {
+                let archs = self.archs_of(package);
+                if archs.is_empty() {
+                    return Err(no_repository(nevra, "binary repository".to_string()));
+                }
+                let mut entries = archs.iter().map(|arch| self.binary(package, arch)).collect::<Result<Vec<_>, _>>()?;
+                entries.extend(multilib::beside(self, package));
+                Ok(Ok(entries))
+            }
+        }
+    }
+
+    /// Returns the architectures whose users get the package: a noarch package is for all of them.
+    fn archs_of(&self, package: &PlanPackage) -> Vec<String> {
+        let nevra = &package.package.nevra;
+        if nevra.arch == "noarch" && kind(nevra) == Kind::Binary {
+            let has = |arch: &&&str| self.of(Kind::Binary, arch).next().is_some();
+            return self.archs.iter().filter(has).map(ToString::to_string).collect();
+        }
+        let own = package.target_arch.or_else(|| nevra.arch.parse().ok());
+        own.iter().map(Arch::to_string).collect()
+    }
+
+    fn by_kind(&self, package: &PlanPackage, kind: Kind, arch: Option<&str>) -> Result<PlanEntry, Error> {
+        let is_meant = |each: &&PlanRepository| {
+            each.repository.kind == kind && (kind == Kind::Source || each.repository.arch.as_deref() == arch)
+        };
+        let wanted = || match arch {
+            Some(arch) => format!("{} repository for {arch}", kind.name()),
+            None => format!("{} repository", kind.name()),
+        };
+        let found = self.repositories().find(is_meant);
+        let repository = found.ok_or_else(|| no_repository(&package.package.nevra, wanted()))?;
+        Ok(self.entry(package, repository, Trust::ByRule, format!("it is a {} package", kind.name())))
+    }
+
+    fn binary(&self, package: &PlanPackage, arch: &str) -> Result<PlanEntry, Error> {
+        if let Some((repository, trust, reason)) = self.best(package, arch, arch) {
+            return Ok(self.entry(package, repository, trust, reason));
+        }
+        // Weak architectures follow strong ones.
+        for other in self.archs.iter().filter(|other| **other != arch) {
+            if let Some((repository, trust, reason)) = self.best(package, other, arch) {
+                return Ok(self.entry(package, repository, trust, format!("as on {other}: {reason}")));
+            }
+        }
+        match self.of(Kind::Binary, arch).next() {
+            Some(repository) => {
+                let reason = "nothing like it was found: the product's default".to_string();
+                Ok(self.entry(package, repository, Trust::Default, reason))
+            }
+            None => Err(no_repository(&package.package.nevra, format!("binary repository for {arch}"))),
+        }
+    }
+
+    /// Returns the repository for `arch` that what is there for `seen_on` speaks for.
+    fn best(&self, package: &PlanPackage, seen_on: &str, arch: &str) -> Option<(&'a PlanRepository, Trust, String)> {
+        let wanted = &package.package;
+        // As the package is called there.
+        let mut nevra = wanted.nevra.clone();
+        if nevra.arch == arch {
+            nevra.arch = seen_on.to_string();
+        }
+        let mut found: Vec<(bool, Seen, bool, &PlanRepository)> = Vec::new();
+        for each in self.of(Kind::Binary, seen_on) {
+            let own = self.holder(each).look(&nevra, &wanted.source);
+            let others = self.reference.look(&each.repository.path, &nevra, &wanted.source);
+            // The same name anywhere says more than the same source.
+            let rank = |seen: Seen| seen == Seen::Source;
+            found.extend(own.map(|seen| (rank(seen), seen, false, each)));
+            found.extend(others.map(|seen| (rank(seen), seen, true, each)));
+        }
+        // What users have now counts more than what the reference has.
+        let best = found.iter().min_by_key(|(is_source, seen, is_reference, _)| (*is_source, *is_reference, *seen))?;
+        let (_, seen, is_reference, there) = *best;
+        let here =
+            self.of(Kind::Binary, arch).find(|each| base_name(&each.repository) == base_name(&there.repository))?;
+        let elsewhere = found.iter().find(|(is_source, _, is_reference, each)| {
+            !is_source && *is_reference && each.repository.id != there.repository.id
+        });
+        let what = seen.words();
+        let mut reason = match is_reference {
+            true => format!("{what} is there in the reference"),
+            false => format!("{what} is there @{}", there.repository.current),
+        };
+        if let Some((.., each)) = elsewhere {
+            reason = format!("{reason}, though the reference has it in {}", base_name(&each.repository));
+        }
+        Some((here, seen.trust(), reason))
+    }
+
+    pub(crate) fn look(&self, repository: &PlanRepository, nevra: &Nevra, source: &str) -> Option<(Seen, bool)> {
+        let own = self.holder(repository).look(nevra, source).map(|seen| (seen, false));
+        own.or_else(|| Some((self.reference.look(&repository.repository.path, nevra, source)?, true)))
+    }
+
+    /// Returns the source package of a package of the release.
+    pub(crate) fn source_of(&self, nevra: &Nevra) -> Option<&'a str> {
+        self.sources.get(nevra).copied()
+    }
+
+    /// Returns whether the product or the reference has the name in a repository, for this architecture or for all.
+    pub(crate) fn has(&self, repository: &PlanRepository, name: &str, arch: &str) -> bool {
+        let is_for = |nevra: &Nevra| nevra.arch == arch;
+        self.holder(repository).named(name).any(is_for)
+            || self.reference.named(&repository.repository.path, name).any(is_for)
+    }
+
+    pub(crate) fn entry(
+        &self,
+        package: &PlanPackage,
+        repository: &PlanRepository,
+        trust: Trust,
+        reason: String,
+    ) -> PlanEntry {
+        let nevra = &package.package.nevra;
+        let others = self.holder(repository).named(&nevra.name);
+        let replaces: BTreeSet<Nevra> =
+            others.filter(|other| is_same(other, nevra) && *other != nevra).cloned().collect();
+        let newer = replaces.iter().find(|other| other.evr > nevra.evr);
+        let reason = match newer {
+            Some(newer) => format!("{reason}; a downgrade: {} is there", newer.evr),
+            None => reason,
+        };
+        PlanEntry {
+            nevra: nevra.clone(),
+            artifact: package.package.artifact,
+            repository: repository.repository.id,
+            repository_path: repository.repository.path.clone(),
+            replaces: replaces.into_iter().collect(),
+            trust,
+            reason,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use anima_types::{Sha256, id::ReleaseId, id::RepositoryId, repository::Repository};
-
-    fn repository(id: i64, path: &str, kind: Kind, arch: Option<&str>, packages: &[&str]) -> PlanRepository {
-        PlanRepository {
-            repository: Repository {
-                id: RepositoryId(id),
-                product: "seed-1".into(),
-                path: path.into(),
-                kind,
-                arch: arch.map(str::to_string),
-                current: 12,
-                package_count: packages.len() as i64,
-            },
-            packages: packages.iter().map(|nevra| package(nevra, "zlib")).collect(),
-        }
-    }
-
-    fn package(nevra: &str, source: &str) -> RepositoryPackage {
-        RepositoryPackage { nevra: nevra.parse().unwrap(), artifact: Sha256([1; 32]), source: source.into() }
-    }
-
-    fn planned(packages: &[(&str, &str)], repositories: Vec<PlanRepository>) -> Result<Vec<String>, Error> {
-        let work = PlanWork {
-            release: ReleaseId(7),
-            packages: packages
-                .iter()
-                .map(|(nevra, source)| PlanPackage {
-                    package: package(nevra, source),
-                    target_arch: (!nevra.ends_with(".src")).then_some(Arch::X86_64),
-                })
-                .collect(),
-            repositories,
-            gates: BTreeMap::new(),
-        };
-        let entries = plan(&work)?.entries;
-        Ok(entries
-            .iter()
-            .map(|entry| format!("{} -> {} ({:?})", entry.nevra, entry.repository_path, entry.trust))
-            .collect())
-    }
-
-    fn repositories() -> Vec<PlanRepository> {
-        vec![
-            repository(1, "AppStream/x86_64", Kind::Binary, Some("x86_64"), &[]),
-            repository(2, "AppStream/aarch64", Kind::Binary, Some("aarch64"), &[]),
-            repository(3, "BaseOS/x86_64", Kind::Binary, Some("x86_64"), &["zlib-1.2-1.x86_64"]),
-            repository(4, "debug/x86_64", Kind::Debug, Some("x86_64"), &[]),
-            repository(5, "source", Kind::Source, None, &[]),
-        ]
-    }
-
-    #[test]
-    fn a_package_goes_where_its_name_or_its_source_is_already() {
-        let plan =
-            planned(&[("zlib-1.3-1.x86_64", "zlib"), ("zlib-devel-1.3-1.x86_64", "zlib")], repositories()).unwrap();
-
-        assert_eq!(
-            plan,
-            ["zlib-1.3-1.x86_64 -> BaseOS/x86_64 (SameName)", "zlib-devel-1.3-1.x86_64 -> BaseOS/x86_64 (SameSource)"]
-        );
-    }
-
-    #[test]
-    fn a_new_package_goes_to_the_default_and_its_debug_and_source_packages_beside() {
-        let plan = planned(
-            &[("jq-1.6-1.x86_64", "jq"), ("jq-debuginfo-1.6-1.x86_64", "jq"), ("jq-1.6-1.src", "jq")],
-            repositories(),
-        )
-        .unwrap();
-
-        assert_eq!(
-            plan,
-            [
-                "jq-1.6-1.x86_64 -> AppStream/x86_64 (Default)",
-                "jq-debuginfo-1.6-1.x86_64 -> debug/x86_64 (ByKind)",
-                "jq-1.6-1.src -> source (ByKind)"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_noarch_package_goes_to_every_architecture() {
-        let plan = planned(&[("motd-1-1.noarch", "motd")], repositories()).unwrap();
-
-        assert_eq!(
-            plan,
-            ["motd-1-1.noarch -> AppStream/aarch64 (Default)", "motd-1-1.noarch -> AppStream/x86_64 (Default)"]
-        );
-    }
-
-    #[test]
-    fn a_noarch_package_that_was_built_twice_is_the_same_file_for_everybody() {
-        let built = |arch, artifact| PlanPackage {
-            package: RepositoryPackage { artifact: Sha256([artifact; 32]), ..package("motd-1-1.noarch", "motd") },
-            target_arch: Some(arch),
-        };
-        let packages = vec![built(Arch::X86_64, 1), built(Arch::Aarch64, 2)];
-        let reversed = packages.iter().cloned().rev().collect();
-        let plan_of = |packages| {
-            plan(&PlanWork { release: ReleaseId(7), packages, repositories: repositories(), gates: BTreeMap::new() })
-                .unwrap()
-                .entries
-        };
-
-        let entries = plan_of(packages);
-
-        assert_eq!(entries, plan_of(reversed));
-        assert_eq!(entries.len(), 2);
-        assert_eq!(entries[0].artifact, entries[1].artifact);
-    }
-
-    #[test]
-    fn a_package_that_comes_to_be_for_all_architectures_replaces_its_old_self_but_no_32_bit_library_its_twin() {
-        let there = ["tz-1-1.x86_64", "lib-1-1.x86_64", "lib-1-1.i686"];
-        let base = repository(3, "BaseOS/x86_64", Kind::Binary, Some("x86_64"), &there);
-        let work = PlanWork {
-            release: ReleaseId(7),
-            packages: ["tz-2-1.noarch", "lib-2-1.i686"]
-                .map(|nevra| PlanPackage { package: package(nevra, "x"), target_arch: Some(Arch::X86_64) })
-                .into(),
-            repositories: vec![base],
-            gates: BTreeMap::new(),
-        };
-
-        let entries = plan(&work).unwrap().entries;
-
-        let replaced: Vec<_> = entries.iter().flat_map(|entry| &entry.replaces).map(Nevra::to_string).collect();
-        assert_eq!(replaced, ["lib-1-1.i686", "tz-1-1.x86_64"]);
-        assert!(entries.iter().all(|entry| entry.trust == Trust::SameName));
-    }
-
-    #[test]
-    fn the_kernels_debug_packages_are_known() {
-        for (name, wanted) in [
-            ("kernel-debuginfo-common-x86_64-6-1.x86_64", Kind::Debug),
-            ("jq-debugsource-6-1.x86_64", Kind::Debug),
-            ("debuginfod-6-1.x86_64", Kind::Binary),
-        ] {
-            assert_eq!(kind(&name.parse().unwrap()), wanted, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_package_that_is_for_nobody_is_an_error_and_not_left_out() {
-        let error = planned(&[("motd-1-1.noarch", "motd")], repositories()[3..].to_vec()).unwrap_err();
-
-        assert_eq!(error.to_string(), "could not place motd-1-1.noarch: the product has no binary repository");
-    }
-
-    #[test]
-    fn a_downgrade_is_told() {
-        let work = PlanWork {
-            release: ReleaseId(7),
-            packages: vec![PlanPackage {
-                package: package("zlib-1.1-1.x86_64", "zlib"),
-                target_arch: Some(Arch::X86_64),
-            }],
-            repositories: repositories(),
-            gates: BTreeMap::new(),
-        };
-
-        let entry = &plan(&work).unwrap().entries[0];
-
-        assert_eq!(entry.replaces, ["zlib-1.2-1.x86_64".parse().unwrap()]);
-        assert_eq!(entry.reason, "the same name is there @12; a downgrade: 1.2-1 is there");
-    }
-
-    #[test]
-    fn a_product_without_a_place_for_a_package_is_an_error_that_names_both() {
-        let error = planned(&[("jq-1.6-1.src", "jq")], repositories()[..4].to_vec()).unwrap_err();
-
-        assert_eq!(error.to_string(), "could not place jq-1.6-1.src: the product has no source repository");
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

@@ -6,12 +6,7 @@ mod master;
 #[path = "../../rpm-file/tests/support/mod.rs"]
 mod support;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anima_release_system::{Config, run};
 use anima_repodata::{PackageXml, PublishedFile, Repomd, Repository, render};
@@ -40,13 +35,15 @@ struct System {
     master: Master,
     shutdown: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
+    _folder: TempDir,
 }
 
 impl System {
     async fn start() -> System {
         let (master, shutdown) = (Master::start().await, CancellationToken::new());
-        let running = tokio::spawn(run(config(&master), shutdown.clone()));
-        System { master, shutdown, running }
+        let folder = TempDir::new().unwrap();
+        let running = tokio::spawn(run(config(&master, folder.path()), shutdown.clone()));
+        System { master, shutdown, running, _folder: folder }
     }
 
     async fn stop(self) {
@@ -131,8 +128,9 @@ fn publish_work(repository: PublishRepository) -> Work {
     Work::Publish(PublishWork { release: ReleaseId(7), revision: REVISION, repositories: vec![repository] })
 }
 
-fn config(master: &Master) -> Config {
-    Config { name: "release-1".into(), master_url: master.url(""), token: "node-token".into() }
+fn config(master: &Master, folder: &Path) -> Config {
+    let (master_url, token) = (master.url(""), "node-token".into());
+    Config { name: "release-1".into(), master_url, token, folder: folder.to_path_buf() }
 }
 
 /// The metadata of the odd packages, as the master keeps it.
@@ -148,9 +146,9 @@ fn fragments() -> Vec<PackageXml> {
 }
 
 fn plan_work(repositories: Vec<PlanRepository>) -> Work {
-    let package = |nevra: &str| PlanPackage { package: listed(nevra), target_arch: Some(Arch::X86_64) };
+    let package = |nevra: &str| PlanPackage::new(listed(nevra), Some(Arch::X86_64));
     let packages = vec![package("zlib-1.3-1.x86_64"), package("zlib-doc-1.3-1.x86_64")];
-    Work::Plan(PlanWork { release: ReleaseId(7), packages, repositories, gates: BTreeMap::new() })
+    Work::Plan(PlanWork::new(ReleaseId(7), packages, repositories))
 }
 
 fn listed(nevra: &str) -> RepositoryPackage {
@@ -167,7 +165,7 @@ fn base_os() -> PlanRepository {
         current: 12,
         package_count: 1,
     };
-    PlanRepository { repository, packages: vec![listed("zlib-1.2-1.x86_64")] }
+    PlanRepository::new(repository, vec![listed("zlib-1.2-1.x86_64")])
 }
 
 #[tokio::test]
@@ -183,6 +181,7 @@ async fn a_plan_is_reported_and_its_log_gives_every_reason() {
         system.log(),
         "BaseOS/x86_64 + zlib-1.3-1.x86_64, replaces zlib-1.2-1.x86_64: the same name is there @12\n\
          BaseOS/x86_64 + zlib-doc-1.3-1.x86_64: another package of its source is there @12\n\
+         gate closure: the master does not tell where the packages are\n\
          gate missing-source (ask): zlib-1.3-1.x86_64 has no source package zlib\n\
          gate missing-source (ask): zlib-doc-1.3-1.x86_64 has no source package zlib\n\
          gate missing-debug (tell): zlib has packages for x86_64, and no debug package\n\
@@ -334,7 +333,8 @@ async fn what_cannot_be_done_fails_with_a_code_and_a_sentence() {
 #[tokio::test]
 async fn a_release_system_with_a_wrong_token_ends_with_that() {
     let master = Master::start().await;
-    let config = Config { token: "wrong".into(), ..config(&master) };
+    let folder = TempDir::new().unwrap();
+    let config = Config { token: "wrong".into(), ..config(&master, folder.path()) };
 
     let ended = tokio::time::timeout(BOUND, run(config, CancellationToken::new())).await.expect("it ends");
 

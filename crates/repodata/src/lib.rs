@@ -18,6 +18,7 @@ mod compression;
 mod content;
 mod diff;
 mod error;
+mod filelists;
 mod fragment;
 mod frames;
 mod import;
@@ -33,6 +34,7 @@ mod repomd;
 mod repository;
 mod requires;
 mod streams;
+mod unpack;
 mod update;
 mod xml;
 
@@ -44,6 +46,7 @@ pub use compression::{MAX_OPEN_BYTES, unpacked};
 pub use content::content_changes;
 pub use diff::{Diff, PackageId, diff};
 pub use error::Error;
+pub use filelists::{FilelistsReader, PackageFiles};
 pub use fragment::PackageXml;
 pub use index::{IndexOptions, Indexed, index};
 pub use items::{Items, ItemsDiff, Tree};
@@ -56,6 +59,7 @@ pub use render::{PublishedFile, render};
 pub use repomd::{Checksum, Record, Repomd};
 pub use repository::Repository;
 pub use streams::{Stream, StreamError, StreamFilter, Streams};
+pub use unpack::unpacked_file;
 pub use update::{Change, Gone, Piece, Update, update};
 
 /// What can be had of a repository's metadata, or why it could not.

@@ -30,7 +30,7 @@ impl PackageInfo {
     }
 }
 
-fn from_segments(segments: &Segments) -> Result<PackageInfo> {
+pub(crate) fn from_segments(segments: &Segments) -> Result<PackageInfo> {
     let package = Fields(parse(segments)?);
     let is_source = package.0.is_source_package();
     Ok(PackageInfo {
@@ -213,6 +213,8 @@ fn files(package: &Fields) -> Result<Vec<File>> {
     let links = package.texts(Tag::RPMTAG_FILELINKTOS)?;
     let users = package.texts(Tag::RPMTAG_FILEUSERNAME)?;
     let groups = package.texts(Tag::RPMTAG_FILEGROUPNAME)?;
+    // Absent where no file has any.
+    let capabilities = package.texts(Tag::RPMTAG_FILECAPS)?;
     let lengths = [
         dir_indexes.len(),
         modes.len(),
@@ -224,6 +226,9 @@ fn files(package: &Fields) -> Result<Vec<File>> {
         groups.len(),
     ];
     same_length("its list of files", &[&[names.len()], &lengths[..]].concat())?;
+    if !capabilities.is_empty() {
+        same_length("its list of files", &[names.len(), capabilities.len()])?;
+    }
 
     let not_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     (0..names.len())
@@ -238,6 +243,7 @@ fn files(package: &Fields) -> Result<Vec<File>> {
                 link_to: not_empty(&links[i]),
                 user: users[i].clone(),
                 group: groups[i].clone(),
+                capabilities: capabilities.get(i).and_then(not_empty),
             })
         })
         .collect()

@@ -14,6 +14,7 @@ mod digest_state;
 mod error;
 mod extract;
 mod file_signatures;
+mod head;
 mod header;
 mod info;
 mod install;
@@ -25,6 +26,7 @@ mod verify;
 pub use difference::differences;
 pub use digest_state::DigestState;
 pub use error::Error;
+pub use head::PackageHead;
 pub use info::{
     ChangelogEntry, Comparison, Dependency, DigestAlgorithm, File, FileKind, PackageInfo, Scriptlet, ScriptletKind,
 };

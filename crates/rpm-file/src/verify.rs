@@ -65,7 +65,7 @@ pub fn verify_files(path: &Path, key: &PublicKey) -> Result<()> {
 }
 
 /// One good signature by the key is enough; without one, the first failure is told.
-fn check_signature(segments: &Segments, key: &PublicKey) -> Result<()> {
+pub(crate) fn check_signature(segments: &Segments, key: &PublicKey) -> Result<()> {
     let signatures = HEADER_SIGNATURES.into_iter().filter_map(|tag| segments.signature.get(tag, BIN));
     let mut failure = Error::Unsigned;
     for signature in signatures {

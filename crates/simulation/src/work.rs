@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use anima_release_system::{evidence::Evidence, gate, plan, reference::Reference};
 use anima_repodata::{Compression, Repodata};
 use anima_rpm_file::SigningKey;
 use anima_types::{
@@ -45,11 +46,12 @@ pub async fn calls(master: &mut Master, lease: &Lease, fails: bool) -> Result<Op
             Some(outcome) => outcome,
             None => return Ok(None),
         },
-        Work::Plan(work) => plan(work)?,
+        Work::Plan(work) => planned(work)?,
         Work::Publish(work) => match calls.publish(master, work).await? {
             Some(outcome) => outcome,
             None => return Ok(None),
         },
+        Work::Import(_) => bail!("no release of these worlds imports anything"),
     };
     calls.report(json!({ "succeeded": outcome }));
     Ok(Some(calls.made))
@@ -129,8 +131,11 @@ fn test(work: &TestWork) -> Value {
     json!({ "test": { "verdicts": verdicts.collect::<Vec<_>>() } })
 }
 
-fn plan(work: &PlanWork) -> Result<Value> {
-    Ok(json!({ "plan": anima_release_system::plan::plan(work)? }))
+fn planned(work: &PlanWork) -> Result<Value> {
+    // A world has no files that the gates could look into: they are asked what the work itself tells.
+    let plan = plan::plan(work, &Reference::default())?;
+    let gates = gate::answers(work, &plan, &Evidence::none());
+    Ok(json!({ "plan": plan.with(gates) }))
 }
 
 async fn sign(master: &mut Master, work: &SignWork) -> Result<Option<Value>> {
@@ -198,6 +203,6 @@ pub const fn role(kind: Kind) -> &'static str {
         Kind::Src | Kind::Build => "build-node",
         Kind::Test => "test-node",
         Kind::Sign => "sign-server",
-        Kind::Plan | Kind::Publish => "release-system",
+        Kind::Plan | Kind::Publish | Kind::Import => "release-system",
     }
 }

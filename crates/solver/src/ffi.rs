@@ -83,6 +83,16 @@ unsafe extern "C" {
     pub fn anima_solv_hide_name(handle: *mut Handle, name: *const c_char);
     pub fn anima_solv_exclude(handle: *mut Handle, pattern: *const c_char) -> c_int;
 
+    pub fn anima_solv_packages(handle: *mut Handle, repoid: c_int);
+    pub fn anima_solv_hide(handle: *mut Handle, package: c_int);
+    pub fn anima_solv_find_touched(handle: *mut Handle, changed: *const c_int, count: c_int);
+    pub fn anima_solv_find_lacking(handle: *mut Handle);
+    pub fn anima_solv_lacks(handle: *mut Handle, package: c_int) -> c_int;
+    pub fn anima_solv_narrow(handle: *mut Handle);
+    pub fn anima_solv_ask_again(handle: *mut Handle);
+    pub fn anima_solv_want_package(handle: *mut Handle, package: c_int);
+    pub fn anima_solv_sieve(handle: *mut Handle, candidates: *const c_int, count: c_int);
+
     pub fn anima_solv_solve(handle: *mut Handle, flags: c_int, max_rules: c_int) -> c_int;
     pub fn anima_solv_rule_count(handle: *mut Handle) -> c_int;
     pub fn anima_solv_rule_kind(

@@ -8,6 +8,7 @@
 //! libsolv itself never crosses the boundary: the C files in `shim` have the only code that knows its structs.
 
 mod cache;
+mod closure;
 mod dependency;
 mod error;
 mod ffi;
@@ -21,6 +22,7 @@ mod request;
 mod solve;
 
 pub use cache::CacheUse;
+pub use closure::{Broken, Closure, Place};
 pub use error::Error;
 pub use lock::{LOCK_VERSION, Lock, LockedPackage};
 pub use pool::{DEFAULT_PRIORITY, Loaded, Pool, RepodataFiles};

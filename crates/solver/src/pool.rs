@@ -52,6 +52,7 @@ pub struct Pool {
     handle: NonNull<ffi::Handle>,
     arch: String,
     names: Vec<String>,
+    ids: Vec<c_int>,
 }
 
 impl Drop for Pool {
@@ -69,7 +70,7 @@ impl Pool {
         }
         let name = c_text(arch);
         let handle = NonNull::new(unsafe { ffi::anima_solv_new(name.as_ptr()) }).expect("memory for a pool");
-        Ok(Self { handle, arch: arch.to_owned(), names: Vec::new() })
+        Ok(Self { handle, arch: arch.to_owned(), names: Vec::new(), ids: Vec::new() })
     }
 
     /// Returns the architecture that it was made for.
@@ -111,6 +112,7 @@ impl Pool {
         }
         unsafe { ffi::anima_solv_repo_is_installed(self.raw(), repoid) };
         self.names.push(INSTALLED.to_owned());
+        self.ids.push(repoid);
         Ok(self.count(repoid))
     }
 
@@ -135,6 +137,7 @@ impl Pool {
             return Err(failed(reason));
         }
         self.names.push(INSTALLED.to_owned());
+        self.ids.push(repoid);
         Ok(self.count(repoid))
     }
 
@@ -184,6 +187,7 @@ impl Pool {
             return Err(self.last_error());
         }
         self.names.push(name.to_owned());
+        self.ids.push(repoid);
         Ok(self.count(repoid))
     }
 
@@ -192,6 +196,12 @@ impl Pool {
     }
 
     // What the other modules use.
+
+    /// Returns the number of a repository that was added.
+    pub(crate) fn repository(&self, name: &str) -> Option<c_int> {
+        let index = self.names.iter().position(|known| known == name)?;
+        self.ids.get(index).copied()
+    }
 
     /// Starts an empty repository under a checked name.
     pub(crate) fn begin(&self, name: &str, priority: i32) -> c_int {

@@ -4,10 +4,10 @@
 
 mod common;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 
-use anima_solver::{CacheUse, DEFAULT_PRIORITY, Error, Pool, RepodataFiles, Request, Solution};
+use anima_solver::{Broken, CacheUse, DEFAULT_PRIORITY, Error, Place, Pool, RepodataFiles, Request, Solution};
 use common::{RealRepository, names, real_pool, real_repositories};
 
 /// The shared BaseOS is of an earlier day than its AppStream, so gcc cannot be installed from them; these can.
@@ -201,6 +201,32 @@ fn repositories_of_different_days_are_explained() {
     let libgomp = ("libgomp = 11.5.0-2.el9", "libgomp = 11.2.1-9.1.el9".to_owned());
     assert!(said == libgcc || said == libgomp, "{said:?}");
     assert!(problem.problems[0].starts_with("nothing provides libg"), "{problem:?}");
+}
+
+#[test]
+fn a_release_into_a_whole_distribution_is_told_from_what_was_broken_before() {
+    let mut pool = real_pool();
+    let repositories = real_repositories().map(|repository| repository.name);
+
+    let before = pool.closure(&repositories, &BTreeSet::new(), None).unwrap();
+    let zlib = pool.what_provides("libz.so.1()(64bit)").unwrap();
+    let gone = zlib.into_iter().map(|nevra| Place { repository: "el-baseos-x86_64".into(), nevra }).collect();
+    let after = pool.closure(&repositories, &gone, None).unwrap();
+
+    // The shared BaseOS is of an earlier day than its AppStream, so many were broken before.
+    let were: HashSet<&Place> = before.broken.iter().map(|broken| &broken.place).collect();
+    assert!(
+        before.asked_count > 18_000 && were.len() < before.asked_count / 2,
+        "{} of {}",
+        were.len(),
+        before.asked_count
+    );
+    let newly: Vec<&Broken> = after.broken.iter().filter(|broken| !were.contains(&broken.place)).collect();
+    assert!(newly.len() > 1000, "{}", newly.len());
+    let git = newly.iter().find(|broken| broken.place.nevra.starts_with("git-core-2")).expect("git needs zlib");
+    assert!(git.chain.last().unwrap().contains("libz.so.1"), "{git:?}");
+    let places: Vec<Place> = newly.iter().map(|broken| broken.place.clone()).take(50).collect();
+    assert_eq!(pool.installable(&places, &BTreeSet::new()).unwrap().len(), places.len());
 }
 
 #[test]

@@ -21,6 +21,11 @@ impl Root {
     /// Returns an empty root that knows the product's repositories as `PRODUCT.repo` of the master describes them, with
     /// both checks of signatures, and the unsigned base distribution below them.
     pub fn new(master_url: &str, product: &str) -> Result<Root> {
+        Root::on(master_url, product, product)
+    }
+
+    /// Returns the same on the base distribution of a platform of another name.
+    pub fn on(master_url: &str, product: &str, platform: &str) -> Result<Root> {
         let root = Root { folder: tempfile::tempdir()? };
         for name in ["repos", "root", "cache"] {
             fs::create_dir(root.path(name))?;
@@ -29,7 +34,7 @@ impl Root {
             run(Command::new("curl").args(["-sSf", &format!("{master_url}/repos/{product}/{product}.repo")]))?;
         fs::write(root.path("repos/product.repo"), repo_file)?;
         let base = format!(
-            "[base]\nname=base\nbaseurl={master_url}/mirror/seed/{product}/{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",
+            "[base]\nname=base\nbaseurl={master_url}/mirror/seed/{platform}/{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",
             arch = std::env::consts::ARCH
         );
         fs::write(root.path("repos/base.repo"), base)?;

@@ -219,7 +219,7 @@ impl System {
         let released = self
             .wait(limit, async || {
                 let releases = self.client.releases().await.ok()?;
-                releases.into_iter().find(|release| release.build == build && release.released_at.is_some())
+                releases.into_iter().find(|release| release.build == Some(build) && release.released_at.is_some())
             })
             .await;
         released.with_context(|| format!("build {build} is not released:\n{}", self.up_log()))?;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Nevra;
+
 /// Findings that one gate lists at most; the rest is counted. Nobody reads more before deciding, and a plan stays a page.
 pub const MAX_FOUND: usize = 100;
 
@@ -18,12 +20,28 @@ pub const MAX_REASON_CHARS: usize = 2000;
 pub enum Gate {
     /// A package of this NEVRA is with users already, and is another file: clients that have one never take the other.
     Duplicate,
+    /// A package could not be installed any more, or a new one cannot be.
+    Closure,
+    /// A package has no signature by the product's key.
+    Signature,
+    /// The product would have more packages, or more bytes of them, than it may.
+    Quota,
+    /// The tests said no of a package, or nothing.
+    Verdict,
+    /// Two packages that one machine can have bring different files of one name.
+    FileConflict,
     /// A newer version is there.
     Downgrade,
+    /// A package runs scripts, or gives a program rights, that the one before it did not.
+    Privilege,
+    /// A package has another licence than the one before it.
+    Licence,
     /// The source package of a package is neither in the release nor in the source repository.
     MissingSource,
     /// A source brings packages for an architecture, and nothing to debug them with.
     MissingDebug,
+    /// A package is much larger or smaller than the one before it.
+    Size,
     /// Nothing told where a package belongs: it goes where the product puts what is new.
     Placement,
 }
@@ -49,8 +67,84 @@ pub struct Answer {
     pub level: Level,
     /// How much was found; 0: the gate is open.
     pub found_count: u64,
-    /// The first of it, in words: [`MAX_FOUND`] at most.
-    pub found: Vec<String>,
+    /// The first of it: [`MAX_FOUND`] at most.
+    pub found: Vec<Finding>,
+    /// How much of the same was so before, and is not this release's doing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub known_count: u64,
+    /// The first of that: [`MAX_FOUND`] at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<Finding>,
+    /// What was asked, or why it could not be, where that is not always the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One thing that a gate found: in words, and as data.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "FindingForm")]
+#[schema(as = GateFinding)]
+pub struct Finding {
+    /// One sentence without its full stop.
+    pub text: String,
+    /// The NEVRA of the package that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// The address of the repository, within the product, that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What was measured or compared, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
+}
+
+/// What a finding is read from: the first ones were a sentence alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FindingForm {
+    Text(String),
+    Whole {
+        text: String,
+        #[serde(default)]
+        package: Option<String>,
+        #[serde(default)]
+        repository: Option<String>,
+        #[serde(default)]
+        facts: BTreeMap<String, String>,
+    },
+}
+
+impl From<FindingForm> for Finding {
+    fn from(form: FindingForm) -> Finding {
+        match form {
+            FindingForm::Text(text) => Finding { text, ..Finding::default() },
+            FindingForm::Whole { text, package, repository, facts } => Finding { text, package, repository, facts },
+        }
+    }
+}
+
+impl Finding {
+    /// Returns a finding about a package.
+    pub fn of(package: &Nevra, text: String) -> Finding {
+        Finding { text, package: Some(package.to_string()), ..Finding::default() }
+    }
+
+    /// Says in which repository.
+    pub fn at(mut self, path: &str) -> Finding {
+        self.repository = Some(path.to_string());
+        self
+    }
+
+    /// Adds a fact.
+    pub fn with(mut self, name: &str, value: impl ToString) -> Finding {
+        self.facts.insert(name.to_string(), value.to_string());
+        self
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Whether a plan may go to users.
@@ -66,16 +160,37 @@ pub enum Decision {
 
 impl Gate {
     /// All of them, the most severe first.
-    pub const ALL: [Gate; 5] =
-        [Gate::Duplicate, Gate::Downgrade, Gate::MissingSource, Gate::MissingDebug, Gate::Placement];
+    pub const ALL: [Gate; 13] = [
+        Gate::Duplicate,
+        Gate::Closure,
+        Gate::Signature,
+        Gate::Quota,
+        Gate::Verdict,
+        Gate::FileConflict,
+        Gate::Downgrade,
+        Gate::Privilege,
+        Gate::Licence,
+        Gate::MissingSource,
+        Gate::MissingDebug,
+        Gate::Size,
+        Gate::Placement,
+    ];
 
     /// Returns the word that is kept in the database and on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Gate::Duplicate => "duplicate",
+            Gate::Closure => "closure",
+            Gate::Signature => "signature",
+            Gate::Quota => "quota",
+            Gate::Verdict => "verdict",
+            Gate::FileConflict => "file-conflict",
             Gate::Downgrade => "downgrade",
+            Gate::Privilege => "privilege",
+            Gate::Licence => "licence",
             Gate::MissingSource => "missing-source",
             Gate::MissingDebug => "missing-debug",
+            Gate::Size => "size",
             Gate::Placement => "placement",
         }
     }
@@ -89,9 +204,17 @@ impl Gate {
     pub const fn wants(self) -> &'static str {
         match self {
             Gate::Duplicate => "no package has the NEVRA of another that users have",
+            Gate::Closure => "everything that could be installed still can be, and so can what is new",
+            Gate::Signature => "each package is signed with the product's key",
+            Gate::Quota => "the product stays within what it may hold",
+            Gate::Verdict => "the tests found each package good",
+            Gate::FileConflict => "no two packages of one machine bring different files of one name",
             Gate::Downgrade => "nothing newer is replaced",
+            Gate::Privilege => "no script, setuid program or capability is newly there",
+            Gate::Licence => "each licence is what it was",
             Gate::MissingSource => "each package's source package is there",
             Gate::MissingDebug => "there is something to debug each architecture's packages with",
+            Gate::Size => "no package is suddenly much larger or smaller",
             Gate::Placement => "something tells where each package belongs",
         }
     }
@@ -99,10 +222,15 @@ impl Gate {
     /// Returns the level for a product that says none.
     pub const fn usual_level(self) -> Level {
         match self {
-            Gate::Duplicate => Level::Block,
-            Gate::Downgrade | Gate::MissingSource => Level::Ask,
-            // Scripts and data have nothing to debug, and a first release finds nothing: both are no fault by themselves.
-            Gate::MissingDebug | Gate::Placement => Level::Tell,
+            Gate::Duplicate | Gate::Closure | Gate::Signature | Gate::Quota => Level::Block,
+            Gate::Verdict
+            | Gate::FileConflict
+            | Gate::Downgrade
+            | Gate::Privilege
+            | Gate::Licence
+            | Gate::MissingSource => Level::Ask,
+            // Scripts and data have nothing to debug, a first release finds nothing, and sizes do change: no fault by itself.
+            Gate::MissingDebug | Gate::Size | Gate::Placement => Level::Tell,
         }
     }
 
@@ -132,6 +260,27 @@ impl Level {
 }
 
 impl Answer {
+    /// Returns the answer of a gate that found this, of which the first is kept.
+    pub fn new(gate: Gate, level: Level, mut found: Vec<Finding>) -> Answer {
+        let found_count = found.len() as u64;
+        found.truncate(MAX_FOUND);
+        Answer { gate, level, found_count, found, known_count: 0, known: Vec::new(), note: None }
+    }
+
+    /// Adds what was so before.
+    pub fn with_known(mut self, mut known: Vec<Finding>) -> Answer {
+        self.known_count = known.len() as u64;
+        known.truncate(MAX_FOUND);
+        self.known = known;
+        self
+    }
+
+    /// Adds what was asked, or why it could not be.
+    pub fn with_note(mut self, note: impl Into<String>) -> Answer {
+        self.note = Some(note.into());
+        self
+    }
+
     /// Returns whether the gate keeps the plan from going by itself.
     pub fn is_shut(&self) -> bool {
         self.found_count > 0 && self.level > Level::Tell
@@ -161,7 +310,7 @@ mod tests {
     use super::*;
 
     fn answer(gate: Gate, level: Level, found_count: u64) -> Answer {
-        Answer { gate, level, found_count, found: Vec::new() }
+        Answer { found_count, ..Answer::new(gate, level, Vec::new()) }
     }
 
     #[test]
@@ -199,5 +348,16 @@ mod tests {
             assert_eq!(Level::from_name(level.name()), Some(level));
             assert_eq!(serde_json::to_value(level).unwrap(), level.name());
         }
+    }
+
+    #[test]
+    fn a_finding_that_was_written_as_a_sentence_is_still_read() {
+        let old = r#"{"gate":"downgrade","level":"ask","found_count":1,"found":["a would replace b"]}"#;
+
+        let answer: Answer = serde_json::from_str(old).unwrap();
+        let again: Answer = serde_json::from_str(&serde_json::to_string(&answer).unwrap()).unwrap();
+
+        assert_eq!(answer.found[0].text, "a would replace b");
+        assert_eq!((again.known_count, &again), (0, &answer));
     }
 }

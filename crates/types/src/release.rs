@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::release_content::{
+    Approval, Content, CreateRelease, Edit, EditRelease, Import, MadeEdit, ScheduleRelease,
+};
 use crate::{
     Nevra, Sha256, Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
@@ -16,6 +19,8 @@ pub enum Status {
     Planning,
     /// The plan is there to be read; a person decides.
     Planned,
+    /// It was decided, and goes to users when its time has come.
+    Scheduled,
     /// The release system is making the new metadata.
     Publishing,
     /// The new metadata is being signed.
@@ -36,6 +41,12 @@ pub enum Status {
 pub enum Event {
     /// The plan is made.
     PlanMade,
+    /// Somebody wants something to go elsewhere, or not at all: it is planned with that.
+    Edited,
+    /// It is decided: go, but later.
+    Scheduled,
+    /// It shall not go by itself any more.
+    Unscheduled,
     /// It is decided: go.
     Committed,
     /// The metadata is made.
@@ -54,9 +65,10 @@ pub enum Event {
 
 impl Status {
     /// All of them.
-    pub const ALL: [Status; 8] = [
+    pub const ALL: [Status; 9] = [
         Status::Planning,
         Status::Planned,
+        Status::Scheduled,
         Status::Publishing,
         Status::Signing,
         Status::Released,
@@ -70,6 +82,7 @@ impl Status {
         match self {
             Status::Planning => "planning",
             Status::Planned => "planned",
+            Status::Scheduled => "scheduled",
             Status::Publishing => "publishing",
             Status::Signing => "signing",
             Status::Released => "released",
@@ -92,8 +105,11 @@ impl Status {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 8] = [
+    pub const ALL: [Event; 11] = [
         Event::PlanMade,
+        Event::Edited,
+        Event::Scheduled,
+        Event::Unscheduled,
         Event::Committed,
         Event::MetadataMade,
         Event::Switched,
@@ -107,6 +123,9 @@ impl Event {
     pub const fn name(self) -> &'static str {
         match self {
             Event::PlanMade => "plan_made",
+            Event::Edited => "edited",
+            Event::Scheduled => "scheduled",
+            Event::Unscheduled => "unscheduled",
             Event::Committed => "committed",
             Event::MetadataMade => "metadata_made",
             Event::Switched => "switched",
@@ -123,13 +142,16 @@ pub const fn next(status: Status, event: Event) -> Option<Status> {
     use Status::*;
     Some(match (status, event) {
         (Planning, Event::PlanMade) => Planned,
-        (Planned, Event::Committed) => Publishing,
+        (Planned | Scheduled | Failed, Event::Edited) => Planning,
+        (Planned, Event::Scheduled) => Scheduled,
+        (Scheduled, Event::Unscheduled) => Planned,
+        (Planned | Scheduled, Event::Committed) => Publishing,
         (Publishing, Event::MetadataMade) => Signing,
         (Signing, Event::Switched) => Released,
         (Released, Event::Reverted) => Reverted,
         (Planning | Publishing | Signing, Event::Failed) => Failed,
-        (Planning | Planned | Failed, Event::Abandoned) => Abandoned,
-        (Planned | Publishing | Signing | Failed, Event::Replanned) => Planning,
+        (Planning | Planned | Scheduled | Failed, Event::Abandoned) => Abandoned,
+        (Planned | Scheduled | Publishing | Signing | Failed, Event::Replanned) => Planning,
         _ => return None,
     })
 }
@@ -138,14 +160,47 @@ pub const fn next(status: Status, event: Event) -> Option<Status> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
-    /// The same name is in this repository already, for the same architecture or for all.
+    /// A person said so.
+    Person,
+    /// This very package is there: in the last release, in the reference, or where it is copied from.
+    Exact,
+    /// The same name and version is there.
+    SameVersion,
+    /// The same name is there, for the same architecture or for all.
     SameName,
-    /// Another package of the same source is in this repository already.
+    /// Another package of the same source is there.
     SameSource,
-    /// The kind of package decides (debug, source).
-    ByKind,
+    /// A rule decides: the kind of package (debug, source), or where an import wants it.
+    #[serde(alias = "by_kind")]
+    ByRule,
     /// Nothing was found: the product's default.
     Default,
+}
+
+impl Trust {
+    /// All of them, the surest first.
+    pub const ALL: [Trust; 7] = [
+        Trust::Person,
+        Trust::Exact,
+        Trust::SameVersion,
+        Trust::SameName,
+        Trust::SameSource,
+        Trust::ByRule,
+        Trust::Default,
+    ];
+
+    /// Returns the word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Trust::Person => "a person said so",
+            Trust::Exact => "exact",
+            Trust::SameVersion => "same version",
+            Trust::SameName => "same name",
+            Trust::SameSource => "same source",
+            Trust::ByRule => "by rule",
+            Trust::Default => "nothing found",
+        }
+    }
 }
 
 /// One line of a plan.
@@ -170,6 +225,30 @@ pub struct PlanEntry {
     pub reason: String,
 }
 
+/// A package that users no longer see after the release, and that nothing takes the place of.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanRemoval {
+    /// The package.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// Where it is.
+    pub repository: RepositoryId,
+    /// The repository's address within the product.
+    pub repository_path: String,
+    /// Why it goes, in words.
+    pub reason: String,
+}
+
+/// A package that the release carries and that goes nowhere.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LeftOut {
+    /// The package.
+    #[schema(value_type = String)]
+    pub nevra: Nevra,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// A release as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Release {
@@ -179,10 +258,31 @@ pub struct Release {
     pub status: Status,
     /// The product.
     pub product: String,
-    /// The build.
-    pub build: BuildId,
+    /// What it carries.
+    pub content: Content,
+    /// The build, where it carries one.
+    pub build: Option<BuildId>,
     /// The plan, once it is made.
     pub plan: Vec<PlanEntry>,
+    /// What users no longer see after it.
+    #[serde(default)]
+    pub removals: Vec<PlanRemoval>,
+    /// What it carries and does not give to users.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+    /// What people changed of the plan.
+    #[serde(default)]
+    pub edits: Vec<MadeEdit>,
+    /// Who said that the plan is good.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// How many have to say so before it may go.
+    #[serde(default)]
+    pub approvals_wanted: u32,
+    /// When it goes to users, where that was said.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub scheduled_at: Option<Timestamp>,
     /// What the gates found in it.
     #[serde(default)]
     pub gates: Vec<gate::Answer>,
@@ -201,15 +301,6 @@ pub struct Release {
     /// When users first saw it.
     #[schema(value_type = Option<String>)]
     pub released_at: Option<Timestamp>,
-}
-
-/// `POST /api/v1/releases`
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CreateRelease {
-    /// The build.
-    pub build: BuildId,
-    /// The product.
-    pub product: String,
 }
 
 /// `POST /api/v1/releases/{release}/commit` and `…/force`; the former may have no body at all.
@@ -238,10 +329,13 @@ mod tests {
         assert_eq!(
             table,
             "planning plan_made planned\nplanning failed failed\nplanning abandoned abandoned\n\
-             planned committed publishing\nplanned abandoned abandoned\nplanned replanned planning\n\
+             planned edited planning\nplanned scheduled scheduled\nplanned committed publishing\n\
+             planned abandoned abandoned\nplanned replanned planning\n\
+             scheduled edited planning\nscheduled unscheduled planned\nscheduled committed publishing\n\
+             scheduled abandoned abandoned\nscheduled replanned planning\n\
              publishing metadata_made signing\npublishing failed failed\npublishing replanned planning\n\
              signing switched released\nsigning failed failed\nsigning replanned planning\nreleased reverted reverted\n\
-             failed abandoned abandoned\nfailed replanned planning\n"
+             failed edited planning\nfailed abandoned abandoned\nfailed replanned planning\n"
         );
     }
 
@@ -254,5 +348,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_plan_of_an_earlier_version_is_still_read() {
+        assert_eq!(serde_json::from_str::<Trust>("\"by_kind\"").unwrap(), Trust::ByRule);
     }
 }

@@ -31,6 +31,8 @@ pub enum Kind {
     Plan,
     /// The release system makes the metadata of a release's repositories.
     Publish,
+    /// The release system fetches the packages of a repository from elsewhere.
+    Import,
 }
 
 /// Where a task stands.
@@ -83,7 +85,8 @@ pub enum Event {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] = [Kind::Src, Kind::Build, Kind::Test, Kind::Sign, Kind::Plan, Kind::Publish];
+    pub const ALL: [Kind; 7] =
+        [Kind::Src, Kind::Build, Kind::Test, Kind::Sign, Kind::Plan, Kind::Publish, Kind::Import];
 
     /// Returns the word that is kept in the database and on the wire.
     pub const fn name(self) -> &'static str {
@@ -94,6 +97,7 @@ impl Kind {
             Kind::Sign => "sign",
             Kind::Plan => "plan",
             Kind::Publish => "publish",
+            Kind::Import => "import",
         }
     }
 

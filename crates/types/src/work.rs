@@ -1,19 +1,18 @@
 //! What a node is asked to do, and what it answers, for each kind of task.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::plan_work::{
+    Holding, ImportOutcome, ImportWork, PlanOutcome, PlanPackage, PlanRepository, PlanWork, ReferenceInput, StandsOn,
+};
 use crate::{
     Arch, Nevra, Sha256, artifact,
     diagnosis::Finding,
-    gate::{self, Gate, Level},
     id::{BuildId, KeyId, ReleaseId, RepositoryId},
     key,
     platform::Platform,
-    release::PlanEntry,
-    repository::{self, RepositoryPackage},
+    repository,
     signature::{Account, Form},
     task,
 };
@@ -34,6 +33,8 @@ pub enum Work {
     Plan(PlanWork),
     /// Make the metadata of a release's repositories.
     Publish(PublishWork),
+    /// Fetch the packages of a repository from elsewhere.
+    Import(ImportWork),
 }
 
 impl Work {
@@ -46,6 +47,7 @@ impl Work {
             Work::Sign(_) => task::Kind::Sign,
             Work::Plan(_) => task::Kind::Plan,
             Work::Publish(_) => task::Kind::Publish,
+            Work::Import(_) => task::Kind::Import,
         }
     }
 }
@@ -203,41 +205,6 @@ pub struct SignItem {
     pub account: Option<Account>,
 }
 
-/// Plan a release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PlanWork {
-    /// The release.
-    pub release: ReleaseId,
-    /// What is to be released.
-    pub packages: Vec<PlanPackage>,
-    /// The product's repositories as users see them now; its default repository first.
-    pub repositories: Vec<PlanRepository>,
-    /// The product's own levels of the gates.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = BTreeMap<String, Level>)]
-    pub gates: BTreeMap<Gate, Level>,
-}
-
-/// A package to find a place for.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PlanPackage {
-    /// The package and the signed artifact.
-    #[serde(flatten)]
-    pub package: RepositoryPackage,
-    /// The architecture of the target that it was built for; a source package has none.
-    #[schema(value_type = Option<String>)]
-    pub target_arch: Option<Arch>,
-}
-
-/// A repository with what is in it.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PlanRepository {
-    /// The repository.
-    pub repository: repository::Repository,
-    /// What is in it.
-    pub packages: Vec<RepositoryPackage>,
-}
-
 /// Make the metadata of a release's repositories.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PublishWork {
@@ -306,6 +273,8 @@ pub enum Outcome {
     Plan(PlanOutcome),
     /// Metadata.
     Publish(PublishOutcome),
+    /// Packages from elsewhere.
+    Import(ImportOutcome),
 }
 
 /// A source package, and what it says of itself.
@@ -436,16 +405,6 @@ fn default_form() -> Form {
     Form::RpmHeader
 }
 
-/// A plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PlanOutcome {
-    /// Its lines.
-    pub entries: Vec<PlanEntry>,
-    /// What each gate found in it.
-    #[serde(default)]
-    pub gates: Vec<gate::Answer>,
-}
-
 /// Metadata of a release's repositories, uploaded as artifacts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PublishOutcome {
@@ -573,6 +532,7 @@ pub const fn uploads(kind: task::Kind) -> &'static [artifact::Kind] {
         task::Kind::Build => &[artifact::Kind::Rpm, artifact::Kind::Lock, artifact::Kind::Provenance],
         task::Kind::Test => &[artifact::Kind::Lock],
         task::Kind::Publish => &[artifact::Kind::Repodata],
+        task::Kind::Import => &[artifact::Kind::Rpm, artifact::Kind::Srpm],
         task::Kind::Sign | task::Kind::Plan => &[],
     }
 }

@@ -1,9 +1,9 @@
 //! `anima release`: from plan to users, and back.
 
 use anima_types::{
-    gate,
+    Timestamp, gate,
     id::{BuildId, ReleaseId},
-    release::{self, CommitRelease, CreateRelease},
+    release::{self, CommitRelease, Content, CreateRelease, Edit, EditRelease, ScheduleRelease},
 };
 use clap::Subcommand;
 
@@ -30,6 +30,80 @@ pub enum Release {
         /// The product to release it to
         #[arg(long, value_name = "PRODUCT")]
         product: String,
+        /// Only this of its packages: a name (of a source package: with all that was made of it) or a NEVRA; repeat it for more
+        #[arg(long, value_name = "PACKAGE")]
+        only: Vec<String>,
+    },
+    /// Make a plan for a copy of what another product or snapshot has
+    Copy {
+        /// From where: `PRODUCT`, `PRODUCT/PATH` or `PRODUCT/PATH@N`
+        #[arg(required = true)]
+        from: Vec<String>,
+        /// The product to copy it to
+        #[arg(long, value_name = "PRODUCT")]
+        product: String,
+        /// Only this package, as in `plan`; repeat it for more
+        #[arg(long, value_name = "PACKAGE")]
+        only: Vec<String>,
+        /// Let go what is not where it is copied from
+        #[arg(long, conflicts_with = "only")]
+        exact: bool,
+    },
+    /// Make a plan that takes packages away from users
+    Remove {
+        /// Packages: names (of source packages: with all that was made of them) or NEVRAs
+        #[arg(required = true)]
+        packages: Vec<String>,
+        /// The product
+        #[arg(long, value_name = "PRODUCT")]
+        product: String,
+        /// Only from this repository, such as `BaseOS/x86_64`; repeat it for more
+        #[arg(long, value_name = "PATH")]
+        from: Vec<String>,
+    },
+    /// Let packages of a plan go elsewhere, or nowhere
+    Edit {
+        /// The release's id
+        id: ReleaseId,
+        /// Packages: names, `name.arch` or NEVRAs
+        #[arg(required = true)]
+        packages: Vec<String>,
+        /// A repository, such as `AppStream`, or for one architecture `AppStream/x86_64`; repeat it for more
+        #[arg(long, value_name = "REPOSITORY", required_unless_present_any = ["leave_out", "undo"])]
+        to: Vec<String>,
+        /// Do not release them
+        #[arg(long, conflicts_with = "to")]
+        leave_out: bool,
+        /// Forget what was said of them: they go where the plan finds best
+        #[arg(long, conflicts_with_all = ["to", "leave_out"])]
+        undo: bool,
+        /// Why; everybody can read it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Say that a plan is good, where the product asks several people
+    Approve {
+        /// The release's id
+        id: ReleaseId,
+        /// What there is to say about it; everybody can read it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Give a planned release to users at a time
+    Schedule {
+        /// The release's id
+        id: ReleaseId,
+        /// When, such as `2026-11-30T02:00:00Z`
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        at: Timestamp,
+        /// Why, where a gate asks for it; everybody can read it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Take that time back
+    Unschedule {
+        /// The release's id
+        id: ReleaseId,
     },
     /// Make the plan of a release anew, over what users see now
     Replan {
@@ -70,13 +144,35 @@ impl Release {
         match self {
             Release::List => ask.output.list(
                 &client.releases().await?,
-                ["release", "status", "product", "build", "packages", "made", "summary"],
+                ["release", "status", "product", "carries", "packages", "made", "summary"],
                 row,
                 "There are no releases. Plan one: `anima release plan BUILD --product PRODUCT`.",
             ),
             Release::Show { id } => ask.output.show(&client.release(id).await?, describe),
-            Release::Plan { build, product } => {
-                ask.output.show(&client.create_release(&CreateRelease { build, product }).await?, said)
+            Release::Plan { build, product, only } => create(ask, product, Content::Build { build, only }).await,
+            Release::Copy { from, product, only, exact } => {
+                create(ask, product, Content::Copy { copy: from, only, exact }).await
+            }
+            Release::Remove { packages, product, from } => {
+                create(ask, product, Content::Removal { remove: packages, from }).await
+            }
+            Release::Edit { id, packages, undo: true, reason, .. } => {
+                let wanted = EditRelease { edits: Vec::new(), undo: packages, reason };
+                ask.output.show(&client.edit_release(id, &wanted).await?, said)
+            }
+            Release::Edit { id, packages, to, reason, .. } => {
+                let edits = packages.into_iter().map(|package| Edit { package, to: to.clone() }).collect();
+                ask.output.show(&client.edit_release(id, &EditRelease { edits, undo: Vec::new(), reason }).await?, said)
+            }
+            Release::Approve { id, reason } => {
+                ask.output.show(&client.approve_release(id, &CommitRelease { reason }).await?, said)
+            }
+            Release::Schedule { id, at, reason } => {
+                ask.output.show(&client.schedule_release(id, &ScheduleRelease { at, reason }).await?, said)
+            }
+            Release::Unschedule { id } => {
+                client.unschedule_release(id).await?;
+                ask.output.show(&client.release(id).await?, said)
             }
             Release::Replan { id } => {
                 client.replan_release(id).await?;
@@ -100,7 +196,17 @@ impl Release {
     }
 }
 
-fn said(release: &release::Release) -> String {
+/// Begins a release and says so.
+pub async fn create(ask: &Ask, product: String, content: Content) -> Result {
+    ask.output.show(&ask.client.create_release(&CreateRelease { product, content }).await?, said)
+}
+
+fn moment(text: &str) -> std::result::Result<Timestamp, String> {
+    let parsed = serde_json::from_value::<Timestamp>(serde_json::Value::String(text.to_string()));
+    parsed.map_err(|_| "write a time by RFC 3339, such as 2026-11-30T02:00:00Z".to_string())
+}
+
+pub fn said(release: &release::Release) -> String {
     format!("release {} is {}: {}", release.id, release.status.name(), release.summary)
 }
 
@@ -109,7 +215,7 @@ fn row(release: &release::Release) -> [String; 7] {
         release.id.to_string(),
         release.status.name().to_string(),
         release.product.clone(),
-        release.build.to_string(),
+        release.content.to_string(),
         release.plan.len().to_string(),
         output::moment(release.created_at),
         release.summary.clone(),
@@ -122,7 +228,9 @@ fn describe(release: &release::Release) -> String {
         ("status", release.status.name().to_string()),
         ("summary", release.summary.clone()),
         ("product", release.product.clone()),
-        ("build", release.build.to_string()),
+        ("carries", release.content.to_string()),
+        ("approvals", approvals(release)),
+        ("scheduled", or_dash(release.scheduled_at.map(output::moment))),
         ("decided by", or_dash(release.committed_by.as_ref())),
         ("reason", or_dash(release.reason.as_ref())),
         ("released", or_dash(release.released_at.map(output::moment))),
@@ -131,24 +239,48 @@ fn describe(release: &release::Release) -> String {
     let lines = release.plan.iter().map(|entry| {
         let replaces = entry.replaces.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let replaces = or_dash(Some(replaces).filter(|text| !text.is_empty()));
-        [entry.nevra.to_string(), entry.repository_path.clone(), replaces, entry.reason.clone()]
+        let because = format!("{} ({})", entry.reason, entry.trust.name());
+        [entry.nevra.to_string(), entry.repository_path.clone(), replaces, because]
     });
-    let plan = output::table(["package", "goes to", "replaces", "because"], lines);
+    let gone = release.removals.iter().map(|removal| {
+        let from = format!("goes from {}", removal.repository_path);
+        [removal.nevra.to_string(), from, or_dash(None::<String>), removal.reason.clone()]
+    });
+    let left_out = release
+        .left_out
+        .iter()
+        .map(|left| [left.nevra.to_string(), "nowhere".to_string(), or_dash(None::<String>), left.reason.clone()]);
+    let plan = output::table(["package", "goes to", "replaces", "because"], lines.chain(gone).chain(left_out));
     if release.gates.is_empty() {
         return format!("{fields}\n\n{plan}");
     }
     format!("{fields}\n\n{}\n\n{plan}", gates(&release.gates))
 }
 
+fn approvals(release: &release::Release) -> String {
+    let names = release.approvals.iter().map(|approval| approval.who.as_str()).collect::<Vec<_>>().join(", ");
+    match (release.approvals.len(), release.approvals_wanted) {
+        (0, 0) => "-".to_string(),
+        (0, wanted) => format!("0 of {wanted}"),
+        (count, wanted) => format!("{count} of {wanted}: {names}"),
+    }
+}
+
 /// One line for each finding, and one for each gate that found none.
 fn gates(answers: &[gate::Answer]) -> String {
     let lines = answers.iter().flat_map(|answer| {
         let (gate, level) = (answer.gate.name(), answer.level.name());
-        let mut found = answer.found.clone();
+        let mut found: Vec<String> = answer.found.iter().map(|finding| finding.text.clone()).collect();
         match answer.found_count.saturating_sub(found.len() as u64) {
-            0 if found.is_empty() => found.push(format!("holds: {}", answer.gate.wants())),
+            0 if found.is_empty() => match &answer.note {
+                Some(note) => found.push(format!("holds: {} ({note})", answer.gate.wants())),
+                None => found.push(format!("holds: {}", answer.gate.wants())),
+            },
             0 => {}
             more => found.push(format!("and {more} more")),
+        }
+        if answer.known_count > 0 {
+            found.push(format!("{} that were so before", answer.known_count));
         }
         found.into_iter().map(move |line| [gate.to_string(), level.to_string(), line])
     });

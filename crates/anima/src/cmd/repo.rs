@@ -4,25 +4,27 @@ use std::path::PathBuf;
 
 use anima_types::{
     id::RepositoryId,
+    release::{self, Content, CreateRelease},
     repository::{Repository, RepositoryPackage, Snapshot},
     repository_diff::{ContentChange, PackageChange, Query, RepositoryDiff},
+    task::Kind,
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    Ask, ask,
+    Ask, ask, log,
     repo_export::Export,
     repo_index::Index,
     repo_keep::{self, Set},
 };
 use crate::{
     args::Global,
-    exit::{Failure, Result},
+    exit::{Exit, Failure, Result},
     output::{self, Output},
 };
 
-/// Look at repositories and their snapshots
+/// Look at repositories and their snapshots, and take over others
 #[derive(Debug, Subcommand)]
 pub enum Repo {
     /// List repositories
@@ -71,6 +73,8 @@ pub enum Repo {
         /// `updateinfo`, `group`, `modules`, `productid`, or any other word of an index
         kind: String,
     },
+    /// Take over all packages of a repository from elsewhere: fetched, checked, signed, and planned as one release
+    Import(Import),
     /// Compare two snapshots: packages, versions, dependencies and files
     Diff {
         /// The older one: `PRODUCT/BaseOS/x86_64@3`, or without `@3` what users see now
@@ -81,6 +85,57 @@ pub enum Repo {
         #[arg(long)]
         full: bool,
     },
+}
+
+/// An import that was asked for.
+#[derive(Args, Debug)]
+pub struct Import {
+    /// The address of the repository, or a folder of the Release System's machine: where `repodata` is
+    source: String,
+    /// The product that takes its packages
+    #[arg(long, value_name = "PRODUCT")]
+    product: String,
+    /// The product's repository for its binary packages, such as `BaseOS` or `BaseOS/x86_64` [default: where each fits]
+    #[arg(long, value_name = "REPOSITORY")]
+    repository: Option<String>,
+    /// A file with a public key: each package has to be signed by one of them; repeat it for more
+    #[arg(long = "key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// The index has to be signed by one of the keys, too
+    #[arg(long, requires = "keys")]
+    signed_index: bool,
+    /// Do not wait until the packages are here
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Import {
+    async fn run(self, ask: &Ask) -> Result {
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path);
+            text.map_err(|error| Failure::user(format!("could not read {}: {error}", path.display())))
+        };
+        let import = release::Import {
+            url: self.source,
+            gpg_keys: self.keys.iter().map(read).collect::<Result<_>>()?,
+            is_index_signed: self.signed_index,
+            repository: self.repository,
+        };
+        let wanted = CreateRelease { product: self.product, content: Content::Import { import } };
+        let made = ask.client.create_release(&wanted).await?;
+        if !self.no_wait
+            && let Some(task) =
+                ask.client.release_tasks(made.id).await?.into_iter().find(|task| task.kind == Kind::Import)
+        {
+            log::print(ask, &task, true).await?;
+        }
+        let release = ask.client.release(made.id).await?;
+        ask.output.show(&release, super::release::said)?;
+        match release.status {
+            release::Status::Failed => Err(Failure::new(Exit::Unsuccessful, release.summary)),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -121,6 +176,7 @@ impl Repo {
             Repo::Unpin { snapshot } => repo_keep::pin(ask, &snapshot, None).await,
             Repo::Attach { repository, kind, file } => repo_keep::attach(ask, &repository, &kind, &file).await,
             Repo::Detach { repository, kind } => repo_keep::detach(ask, &repository, &kind).await,
+            Repo::Import(import) => import.run(ask).await,
             Repo::Diff { old, new, full } => {
                 let new = beside(&old, new);
                 let diff = ask.client.repository_diff(&Query { old, new }).await?;

@@ -22,7 +22,7 @@ async fn a_downgrade_waits_for_a_persons_reason_in_a_product_that_releases_by_it
     let client = system.client();
     let look = async || {
         let releases = client.releases().await.ok()?;
-        releases.into_iter().find(|release| release.build == build && release.status == Status::Planned)
+        releases.into_iter().find(|release| release.build == Some(build) && release.status == Status::Planned)
     };
 
     let planned = system.wait(BUILD_LIMIT, look).await.expect("it is planned, and waits");

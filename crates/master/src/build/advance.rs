@@ -342,6 +342,7 @@ pub fn name(task: &Task) -> String {
         Kind::Sign => "signing".to_string(),
         Kind::Plan => "release plan".to_string(),
         Kind::Publish => "publication".to_string(),
+        Kind::Import => "import".to_string(),
     }
 }
 

@@ -5,7 +5,8 @@ mod operations;
 
 use anima_types::{
     artifact, build, build_plan, error, event, key, key_policy, lease, node, package, permission::Permission, platform,
-    product, push, release, repository, repository_diff, retention, signature, splice, task, task_log, token, why,
+    product, push, release, repository, repository_diff, retention, search, signature, splice, task, task_log, token,
+    why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -58,6 +59,8 @@ use operations::{OPERATIONS, Operation};
     push::PushAnswer,
     release::CommitRelease,
     release::CreateRelease,
+    release::EditRelease,
+    release::ScheduleRelease,
     release::Release,
     repository::Attachment,
     repository::Repository,
@@ -68,6 +71,7 @@ use operations::{OPERATIONS, Operation};
     retention::Pin,
     retention::RepositorySettings,
     splice::Splice,
+    search::Search,
     task::Task,
     task_log::LogFound,
     token::CreateToken,

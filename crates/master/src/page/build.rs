@@ -1,8 +1,9 @@
 //! A build's page: whether it went well, then where each package stands, then what was done and made.
 
 use anima_types::{
+    Arch,
     artifact::{self, Artifact},
-    build::{BuildDetail, Source, Status},
+    build::{Build, BuildDetail, Source, Status},
     id::BuildId,
     task::Task,
     work::Check,
@@ -46,6 +47,7 @@ struct BuildPage {
     verdicts: Vec<VerdictRow>,
     releases: Vec<ReleaseRow>,
     commands: Vec<(String, &'static str)>,
+    uses: Vec<(String, String)>,
     unshown: usize,
     failures: Vec<FailedTask>,
 }
@@ -164,6 +166,7 @@ fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release]
         verdicts: verdict_rows(tasks),
         releases: releases.iter().map(release).collect(),
         commands: commands(build.id, build.status),
+        uses: uses(app, build),
         unshown: tasks.len().saturating_sub(MAX_ROWS),
         failures: tasks.iter().filter_map(failed_task).take(MAX_FAILURES).collect(),
     }
@@ -260,6 +263,21 @@ pub fn target(task: &Task) -> String {
         Some(platform) => format!("{platform} {arch}").trim_end().to_string(),
         None => arch.to_string(),
     }
+}
+
+/// Returns for each target the line that lets dnf install what the build made, before it is released.
+fn uses(app: &App, build: &Build) -> Vec<(String, String)> {
+    let id = build.id;
+    let targets = build.platforms.iter().flat_map(|platform| {
+        let of_platform = app.platform(platform).map(|platform| platform.architectures.clone()).unwrap_or_default();
+        let archs = build.architectures.iter().filter(move |arch| of_platform.contains(arch));
+        archs.map(move |arch| (platform.clone(), *arch))
+    });
+    let line = |(platform, arch): (String, Arch)| {
+        let url = app.url(&format!("builds/{id}/repo/{platform}/{arch}/"));
+        (format!("{platform} on {arch}"), format!("dnf --repofrompath=build-{id},{url} --nogpgcheck install PACKAGE"))
+    };
+    targets.map(line).collect()
 }
 
 fn commands(id: BuildId, status: Status) -> Vec<(String, &'static str)> {

@@ -108,7 +108,7 @@ pub async fn show(
     }
     page(&Feed {
         frame,
-        answer: answer(&builds),
+        answer: answer(&builds, !owner.is_empty() || status.is_some() || query.before.is_some(), &app.config.git_url),
         rows: builds.into_iter().map(|build| Row::new(build, &app)).collect(),
         older,
         statuses: Status::ALL.into_iter().map(|other| (other.name(), Some(other) == status)).collect(),
@@ -118,9 +118,15 @@ pub async fn show(
 }
 
 /// Says in words what the page shows.
-fn answer(builds: &[Build]) -> String {
+fn answer(builds: &[Build], is_filtered: bool, git_url: &str) -> String {
     let Some(newest) = builds.first() else {
-        return "There is no such build.".to_string();
+        return match is_filtered {
+            true => "There is no such build.".to_string(),
+            false => format!(
+                "Nothing was built yet. A push to {}/PACKAGE.git is a build, or `anima build create PACKAGE@main`.",
+                git_url.trim_end_matches('/')
+            ),
+        };
     };
     let of = |wanted: fn(Status) -> bool| builds.iter().filter(|build| wanted(build.status)).count();
     let running = of(|status| State::from(status).class == "run");

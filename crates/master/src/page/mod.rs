@@ -13,6 +13,7 @@ mod log;
 mod matrix;
 mod node;
 mod package;
+mod plan_grid;
 mod release;
 mod repository;
 mod strip;
@@ -38,6 +39,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/packages/{package}", Permission::Read, package::show),
         Route::get("/repositories", Permission::Read, repository::list),
         Route::get("/repositories/{repository}", Permission::Read, repository::show),
+        Route::get("/repositories/{repository}/diff", Permission::Read, repository::diff),
         Route::get("/releases", Permission::Read, release::list),
         Route::get("/releases/{release}", Permission::Read, release::show),
         Route::get("/nodes", Permission::Read, node::list),

@@ -111,7 +111,11 @@ pub async fn list(
     let found: Vec<PackageSummary> =
         all.into_iter().filter(|package| package.name.to_lowercase().contains(&wanted)).collect();
     let answer = match (found.len(), search.is_empty()) {
-        (0, true) => "No package was pushed yet.".to_string(),
+        (0, true) => {
+            let branches = app.config.platforms.iter().map(|platform| platform.branch.as_str());
+            let branches = branches.collect::<Vec<_>>().join(", ");
+            format!("No package was pushed yet. A push to a branch that is built ({branches}) makes the first.")
+        }
         (0, false) => format!("No package has \"{search}\" in its name."),
         (all, _) if all > MAX_LISTED => format!("{all} packages; the first {MAX_LISTED} are shown. Search for others."),
         (all, _) => format!("{}.", count(all, "package")),

@@ -3,7 +3,7 @@
 use anima_types::{
     gate::{self, Decision},
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{PlanEntry, Release, Status, Trust},
+    release::{Approval, LeftOut, MadeEdit, PlanRemoval, Release, Status},
 };
 use askama::Template;
 use axum::extract::{Path, State as Extract};
@@ -11,15 +11,16 @@ use axum::extract::{Path, State as Extract};
 use super::{
     answer::{Frame, PageResult, id, newest_event, page},
     build::{TaskRow, task_row},
+    plan_grid::{self, After, Grid, counts, gates_in_numbers, grid},
     strip::Scale,
-    words::{State, When, count},
+    words::{State, When},
 };
 use crate::{app::App, task::views};
 
 /// Releases on a page.
 const MAX_LISTED: usize = 50;
-/// Lines of a plan on a page.
-const MAX_ENTRIES: usize = 500;
+/// What a gate found, what goes and what is left out on a page: who needs more reads the API's answer.
+const MAX_NAMED: usize = 20;
 
 #[derive(Template)]
 #[template(path = "releases.html")]
@@ -33,7 +34,8 @@ struct Row {
     id: ReleaseId,
     state: State,
     product: String,
-    build: BuildId,
+    build: Option<BuildId>,
+    content: String,
     entries: usize,
     summary: String,
     created: When,
@@ -47,16 +49,26 @@ struct ReleasePage {
     state: State,
     summary: String,
     product: String,
-    build: BuildId,
+    build: Option<BuildId>,
+    content: String,
     committed_by: Option<String>,
     reason: Option<String>,
     created: When,
     released: Option<When>,
+    scheduled: Option<String>,
     counts: String,
+    gates_in_numbers: String,
     gates: Vec<GateRow>,
-    entries: Vec<Entry>,
-    unshown: usize,
-    snapshots: Vec<(String, RepositoryId)>,
+    grid: Grid,
+    after: Vec<After>,
+    removals: Vec<PlanRemoval>,
+    unshown_removals: usize,
+    left_out: Vec<LeftOut>,
+    unshown_left_out: usize,
+    edits: Vec<EditRow>,
+    approvals: Vec<ApprovalRow>,
+    approvals_wanted: u32,
+    snapshots: Vec<SnapshotRow>,
     tasks: Vec<TaskRow>,
     commands: Vec<(String, &'static str)>,
 }
@@ -67,18 +79,30 @@ struct GateRow {
     state: State,
     found: Vec<String>,
     unshown: u64,
+    known: Vec<String>,
+    unshown_known: u64,
+    note: Option<String>,
 }
 
-struct Entry {
-    nevra: String,
-    address: String,
-    repository: RepositoryId,
-    path: String,
-    replaces: String,
-    is_new: bool,
-    trust: &'static str,
+struct EditRow {
+    package: String,
+    to: String,
+    who: String,
     reason: String,
-    asks: bool,
+    at: When,
+}
+
+struct ApprovalRow {
+    who: String,
+    reason: Option<String>,
+    at: When,
+}
+
+struct SnapshotRow {
+    name: String,
+    repository: RepositoryId,
+    base: i64,
+    number: i64,
 }
 
 /// `/releases`
@@ -87,7 +111,8 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
     let releases = crate::release::newest(&app).await?;
     let waiting = releases.iter().filter(|release| release.status == Status::Planned).count();
     let answer = match (releases.first(), waiting) {
-        (None, _) => "Nothing was released yet.".to_string(),
+        (None, _) => "Nothing was released yet. A release is a plan first: of a build that succeeded, of a copy, or of an import."
+            .to_string(),
         (Some(newest), 0) => format!("No plan waits for a decision. The newest release is {}.", newest.id),
         (Some(_), 1) => "1 plan waits for a decision.".to_string(),
         (Some(_), plans) => format!("{plans} plans wait for a decision."),
@@ -97,6 +122,7 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
         state: release.status.into(),
         product: release.product,
         build: release.build,
+        content: release.content.to_string(),
         entries: release.plan.len(),
         summary: release.summary,
         created: When::new(release.created_at, app.now()),
@@ -114,67 +140,77 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
     let release = crate::release::view(&mut read, row).await?;
     let made = anima_db::snapshot::of_release(&mut read, release.id).await?;
     let tasks = anima_db::task::of_release(&mut read, release.id).await?;
+    let repositories = anima_db::repository::list(&mut read, Some(&release.product)).await?;
     drop(read);
     let tasks = views(&app, tasks, Default::default(), Default::default()).await?;
     let (now, scale) = (app.now(), Scale::of(&tasks, app.now()));
     let frame = Frame::new(format!("Release {}", release.id), "releases", format!("/api/v1/releases/{}", release.id));
+    let filter = release.build.map(|build| format!("build={build}")).unwrap_or_default();
+    let mut answers: Vec<&gate::Answer> = release.gates.iter().collect();
+    // What somebody has to answer first, what holds last.
+    answers.sort_by_key(|answer| (answer.found_count == 0, std::cmp::Reverse(answer.level)));
+    let gates: Vec<GateRow> = answers.into_iter().map(gate_row).collect();
+    // What was released is no longer compared with today.
+    let is_ahead = matches!(release.status, Status::Planned | Status::Scheduled | Status::Publishing | Status::Signing);
     page(&ReleasePage {
-        frame: frame.follow(after, &format!("build={}", release.build)),
+        frame: frame.follow(after, &filter),
         id: release.id,
         state: release.status.into(),
-        counts: counts(&release.plan),
+        counts: counts(&release),
         commands: commands(&release),
-        gates: release.gates.iter().map(gate_row).collect(),
+        gates_in_numbers: gates_in_numbers(&gates.iter().map(|gate| gate.state).collect::<Vec<_>>()),
+        gates,
+        grid: grid(&release.plan, &repositories),
+        after: if is_ahead { plan_grid::after(&release, &repositories) } else { Vec::new() },
+        unshown_removals: release.removals.len().saturating_sub(MAX_NAMED),
+        removals: release.removals.into_iter().take(MAX_NAMED).collect(),
+        unshown_left_out: release.left_out.len().saturating_sub(MAX_NAMED),
+        left_out: release.left_out.into_iter().take(MAX_NAMED).collect(),
+        edits: release.edits.into_iter().map(|made| edit_row(made, now)).collect(),
+        approvals: release.approvals.into_iter().map(|approval| approval_row(approval, now)).collect(),
+        approvals_wanted: release.approvals_wanted,
         reason: release.reason,
-        unshown: release.plan.len().saturating_sub(MAX_ENTRIES),
-        entries: release.plan.into_iter().take(MAX_ENTRIES).map(entry).collect(),
         summary: release.summary,
         product: release.product,
         build: release.build,
+        content: release.content.to_string(),
         committed_by: release.committed_by,
         created: When::new(release.created_at, now),
         released: release.released_at.map(|at| When::new(at, now)),
-        snapshots: made.into_iter().map(|made| (format!("{}@{}", made.path, made.number), made.repository)).collect(),
+        scheduled: release.scheduled_at.map(|at| When::new(at, now).utc),
+        snapshots: made.into_iter().map(snapshot_row).collect(),
         tasks: tasks.iter().map(|task| task_row(task, &app, scale)).collect(),
     })
 }
 
-fn counts(plan: &[PlanEntry]) -> String {
-    let mut places: Vec<_> = plan.iter().map(|entry| entry.repository).collect();
-    places.sort();
-    places.dedup();
-    let repositories = if places.len() == 1 { "repository" } else { "repositories" };
-    let asks = plan.iter().filter(|entry| entry.trust == Trust::Default).count();
-    let asks = if asks > 0 { format!("; look at {asks} whose place is only the default") } else { String::new() };
-    format!("{} into {} {repositories}{asks}", count(plan.len(), "package"), places.len())
+fn snapshot_row(made: anima_db::snapshot::Made) -> SnapshotRow {
+    let name = format!("{}@{}", made.path, made.number);
+    SnapshotRow { name, repository: made.repository, base: made.base, number: made.number }
+}
+
+fn edit_row(made: MadeEdit, now: anima_types::Timestamp) -> EditRow {
+    let to = if made.edit.to.is_empty() { "nowhere".to_string() } else { made.edit.to.join(", ") };
+    EditRow { package: made.edit.package, to, who: made.who, reason: made.reason, at: When::new(made.at, now) }
+}
+
+fn approval_row(approval: Approval, now: anima_types::Timestamp) -> ApprovalRow {
+    ApprovalRow { who: approval.who, reason: approval.reason, at: When::new(approval.at, now) }
 }
 
 fn gate_row(answer: &gate::Answer) -> GateRow {
+    let texts = |findings: &[gate::Finding]| {
+        findings.iter().take(MAX_NAMED).map(|finding| finding.text.clone()).collect::<Vec<_>>()
+    };
+    let (found, known) = (texts(&answer.found), texts(&answer.known));
     GateRow {
         name: answer.gate.name(),
         wants: answer.gate.wants(),
         state: answer.into(),
-        found: answer.found.clone(),
-        unshown: answer.found_count.saturating_sub(answer.found.len() as u64),
-    }
-}
-
-fn entry(entry: PlanEntry) -> Entry {
-    Entry {
-        nevra: entry.nevra.to_string(),
-        address: format!("/api/v1/artifacts/{}", entry.artifact),
-        repository: entry.repository,
-        path: entry.repository_path,
-        is_new: entry.replaces.is_empty(),
-        replaces: entry.replaces.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        trust: match entry.trust {
-            Trust::SameName => "same name",
-            Trust::SameSource => "same source",
-            Trust::ByKind => "by its kind",
-            Trust::Default => "default",
-        },
-        asks: entry.trust == Trust::Default,
-        reason: entry.reason,
+        unshown: answer.found_count.saturating_sub(found.len() as u64),
+        found,
+        unshown_known: answer.known_count.saturating_sub(known.len() as u64),
+        known,
+        note: answer.note.clone(),
     }
 }
 
@@ -196,13 +232,27 @@ fn commands(release: &Release) -> Vec<(String, &'static str)> {
     let (id, status) = (release.id, release.status);
     let replan = (format!("anima release replan {id}"), "plan it again over what users see now");
     let abandon = (format!("anima release abandon {id}"), "throw the plan away; users see no change");
+    let edit = (
+        format!("anima release edit {id} PACKAGE --to REPOSITORY --reason TEXT"),
+        "let a package go elsewhere; --leave-out instead of --to lets it go nowhere",
+    );
+    let schedule = (format!("anima release schedule {id} --at 2026-11-30T02:00:00Z"), "give it to users at a time");
+    let approve = (format!("anima release approve {id}"), "say that the plan is good");
+    let lacks = (release.approvals.len() as u64) < u64::from(release.approvals_wanted);
     match status {
-        Status::Planned => vec![go(release), replan, abandon],
+        Status::Planned if lacks => vec![approve, edit, replan, abandon],
+        Status::Planned => vec![go(release), schedule, edit, replan, abandon],
+        Status::Scheduled => {
+            vec![
+                (format!("anima release unschedule {id}"), "take the time back; the plan waits for a decision"),
+                abandon,
+            ]
+        }
         Status::Released => {
             vec![(format!("anima release revert {id}"), "take it back: users see again what they saw before")]
         }
         Status::Planning => vec![abandon],
-        Status::Failed => vec![replan, abandon],
+        Status::Failed => vec![edit, replan, abandon],
         Status::Publishing | Status::Signing => vec![replan],
         Status::Reverted | Status::Abandoned => vec![(format!("anima release show {id}"), "the release with its plan")],
     }

@@ -231,7 +231,8 @@ fn address(line: u64, log: &LogView) -> String {
 
 fn commands(task: &Task) -> Vec<(String, &'static str)> {
     let id = task.id;
-    let is_releases = task.release.is_some() && matches!(task.kind, Kind::Plan | Kind::Publish | Kind::Sign);
+    let is_releases =
+        task.release.is_some() && matches!(task.kind, Kind::Plan | Kind::Publish | Kind::Sign | Kind::Import);
     match task.status {
         Status::Failed | Status::Blocked | Status::Cancelled => {
             let what = if is_releases { "plan the release again" } else { "try it again, with what it blocked" };

@@ -77,7 +77,7 @@ impl From<release::Status> for State {
     fn from(status: release::Status) -> State {
         use release::Status::*;
         let look = match status {
-            Planned => WAIT,
+            Planned | Scheduled => WAIT,
             Planning | Publishing | Signing => RUN,
             Released => GOOD,
             Failed => BAD,
@@ -239,6 +239,7 @@ pub fn task_name(task: &task::Task) -> String {
         Sign => "signing".to_string(),
         Plan => "release plan".to_string(),
         Publish => "publication".to_string(),
+        Import => "import".to_string(),
     }
 }
 

@@ -11,13 +11,13 @@ use anima_types::{
     artifact,
     gate::{self, Decision},
     id::ReleaseId,
-    release::{Event, Status},
+    release::{Content, Event, Status},
     task::{self, Kind},
-    work::{Outcome, PublishedRepository},
+    work::{Outcome, PlanOutcome, PublishedRepository},
 };
 
 use super::{
-    change,
+    carried, change,
     decide::{Decider, commit, waits_for},
     is_current, replan,
 };
@@ -42,6 +42,8 @@ pub async fn advance_once(app: &App, id: ReleaseId) -> ApiResult<()> {
             Status::Planned => planned(&mut write, &row).await?,
             Status::Publishing => publishing(&mut write, &row, &tasks).await?,
             Status::Signing => metadata(&mut write, &row, &tasks).await?,
+            // Its time comes by a chore.
+            Status::Scheduled => false,
             Status::Released | Status::Reverted | Status::Failed | Status::Abandoned => false,
         };
         if !moved {
@@ -53,7 +55,17 @@ pub async fn advance_once(app: &App, id: ReleaseId) -> ApiResult<()> {
 
 /// The packages get their signatures, then the plan is made.
 async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
-    match signing::packages(write, row.build, &row.product, Some(row.id), tasks).await? {
+    if matches!(row.content, Content::Import { .. }) {
+        let Some(task) = carried::import_task(tasks) else { return Ok(false) };
+        if task.status != task::Status::Succeeded {
+            return fail_with(write, row, task).await;
+        }
+    }
+    let signed = match row.build {
+        Some(build) => signing::packages(write, build, &row.product, Some(row.id), tasks).await?,
+        None => signing::carried(write, row, tasks).await?,
+    };
+    match signed {
         signing::State::Signed => {}
         signing::State::Moved => return Ok(true),
         signing::State::Waits => return Ok(false),
@@ -67,9 +79,9 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
             Ok(true)
         }
         (task::Status::Succeeded, Some(Outcome::Plan(made))) => {
-            anima_db::release::set_plan(write, row.id, &made.entries, &made.gates, &row.base).await?;
-            let waits_for = waits_for(&made.gates);
-            let summary = format!("Planned: {} packages have a place; {waits_for}.", made.entries.len());
+            anima_db::release::set_outcome(write, row.id, made, &row.base).await?;
+            let wanted = anima_db::product::get(write, &row.product).await?.product.options.approvals;
+            let summary = format!("Planned: {}; {}.", in_numbers(made), waits_for(&made.gates, wanted));
             anima_db::release::apply(write, row, Event::PlanMade, &summary).await?;
             Ok(true)
         }
@@ -77,10 +89,25 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
     }
 }
 
-/// A product may decide by itself, where no gate wants a person.
+/// Says what a plan does: `7 packages have a place, 2 go, 1 is left out`.
+fn in_numbers(made: &PlanOutcome) -> String {
+    let mut parts = vec![format!("{} packages have a place", made.entries.len())];
+    if !made.removals.is_empty() {
+        parts.push(format!("{} go", made.removals.len()));
+    }
+    if !made.left_out.is_empty() {
+        parts.push(format!("{} are left out", made.left_out.len()));
+    }
+    parts.join(", ")
+}
+
+/// A product may decide by itself, where neither a gate nor the product wants a person. What takes packages away, or brings
+/// them from elsewhere, is always a person's to decide.
 async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
-    let product = anima_db::product::get(write, &row.product).await?;
-    if !product.product.automatic || gate::decide(&row.gates) != Decision::Open {
+    let product = anima_db::product::get(write, &row.product).await?.product;
+    let is_of_build = row.build.is_some() && row.edits.is_empty();
+    if !product.automatic || !is_of_build || product.options.approvals > 0 || gate::decide(&row.gates) != Decision::Open
+    {
         return Ok(false);
     }
     commit(write, row, &Decider::by_rule()).await?;
@@ -133,7 +160,11 @@ async fn switch(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<b
         let signature = signature.ok_or_else(|| ApiError::internal(format!("{name} is missing")))?.sha256;
         show(write, row, repository, signature).await?;
     }
-    let summary = format!("Released: users of {} see {} packages.", row.product, row.plan.len());
+    let gone = match row.removals.len() {
+        0 => String::new(),
+        gone => format!(", and {gone} no longer"),
+    };
+    let summary = format!("Released: users of {} see {} packages{gone}.", row.product, row.plan.len());
     anima_db::release::apply(write, row, Event::Switched, &summary).await?;
     Ok(true)
 }

@@ -1,23 +1,26 @@
 //! The API's releases.
 
-use anima_db::package::Package;
+use std::collections::BTreeMap;
+
+use anima_db::{Write, package::Package};
 use anima_repodata::PackageXml;
 use anima_types::{
-    build,
+    Nevra, Sha256, build,
     id::{ReleaseId, RepositoryId},
     permission::Permission,
-    release::{CommitRelease, CreateRelease, Event, Release},
+    release::{CommitRelease, Content, CreateRelease, EditRelease, Event, Release, ScheduleRelease},
+    task::Task,
 };
 use axum::{body::Bytes, extract::State, http::StatusCode};
 
 use super::{
-    begin, change,
+    begin, carried, change,
     decide::{Decider, commit},
-    packages_after, replan_as, revert, view,
+    packages_after, people, releasable, replan_as, revert, view,
 };
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{self, Caller},
     error::{ApiError, ApiResult, Json, Path},
     route::Route,
 };
@@ -33,9 +36,15 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/releases/{release}", Permission::Read, show),
         Route::post("/api/v1/releases/{release}/commit", Permission::Release, decide),
         Route::post("/api/v1/releases/{release}/force", Permission::Configure, force),
+        Route::post("/api/v1/releases/{release}/edit", Permission::Release, say_where),
+        Route::post("/api/v1/releases/{release}/approve", Permission::Release, say_good),
+        Route::post("/api/v1/releases/{release}/schedule", Permission::Release, set_time),
+        Route::post("/api/v1/releases/{release}/unschedule", Permission::Release, take_time_back),
         Route::post("/api/v1/releases/{release}/abandon", Permission::Release, abandon),
         Route::post("/api/v1/releases/{release}/revert", Permission::Release, take_back),
         Route::post("/api/v1/releases/{release}/replan", Permission::Release, plan_again),
+        Route::get("/api/v1/releases/{release}/tasks", Permission::Read, tasks),
+        Route::get("/api/v1/releases/{release}/packages", Permission::Read, carried_packages),
         Route::get("/api/v1/releases/{release}/repositories/{repository}/packages", Permission::Read, packages),
         Route::get("/api/v1/releases/{release}/repositories/{repository}/added", Permission::Read, added),
     ]
@@ -67,18 +76,128 @@ async fn create(
     Json(wanted): Json<CreateRelease>,
 ) -> ApiResult<(StatusCode, Json<Release>)> {
     let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::build::get(&mut write, wanted.build).await?;
     anima_db::product::get(&mut write, &wanted.product).await?;
-    if row.status != build::Status::Succeeded {
-        let message = format!("build {} is {}: only what was built and tested is released", row.id, row.status.name());
-        return Err(ApiError::conflict("not_succeeded", message));
-    }
-    let id = begin(&mut write, wanted.build, &wanted.product).await?;
+    let content = checked(&mut write, &caller, wanted.product.as_str(), wanted.content).await?;
+    let id = begin(&mut write, content, &wanted.product).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     let release = view(&mut write, row).await?;
     write.commit().await?;
     app.release_is_due(id);
     Ok((StatusCode::CREATED, Json(release)))
+}
+
+/// Refuses what cannot be released, and pins what moves.
+async fn checked(app: &App, write: &mut Write, caller: &Caller, product: &str, content: Content) -> ApiResult<Content> {
+    let nothing = |message: String| Err(ApiError::unprocessable("nothing", message));
+    match content {
+        Content::Build { build, only } => {
+            let row = anima_db::build::get(write, build).await?;
+            if row.status != build::Status::Succeeded {
+                let message =
+                    format!("build {} is {}: only what was built and tested is released", row.id, row.status.name());
+                return Err(ApiError::conflict("not_succeeded", message));
+            }
+            let tasks = anima_db::task::of_build(write, build).await?;
+            let packages = releasable(write, &tasks, build).await?;
+            if let Some(missing) =
+                missing(&only, packages.iter().map(|(_, package)| (&package.nevra, package.source.as_str())))
+            {
+                return nothing(format!("build {build} has no package \"{missing}\""));
+            }
+            Ok(Content::Build { build, only })
+        }
+        Content::Copy { copy, only, exact } => {
+            let copy = carried::pin(write, &copy).await?;
+            if exact && !only.is_empty() {
+                return nothing("an exact copy is of all packages".to_string());
+            }
+            Ok(Content::Copy { copy, only, exact })
+        }
+        Content::Removal { remove, from } => {
+            let repositories = anima_db::repository::list(write, Some(product)).await?;
+            carried::known_places(&repositories, &from)?;
+            let mut there = Vec::new();
+            for repository in &repositories {
+                there.extend(anima_db::snapshot::listed(write, repository.id, repository.current).await?);
+            }
+            match missing(&remove, there.iter().map(|package| (&package.nevra, package.source.as_str()))) {
+                _ if remove.is_empty() => nothing("a removal names packages".to_string()),
+                Some(missing) => nothing(format!("users of {product} see no package \"{missing}\"")),
+                None => Ok(Content::Removal { remove, from }),
+            }
+        }
+        Content::Import { import } => {
+            // It has the Release System read an address, or a folder of its machine.
+            auth::check(caller, Permission::Configure, None)?;
+            let repositories = anima_db::repository::list(write, Some(product)).await?;
+            carried::known_places(&repositories, import.repository.as_slice())?;
+            Ok(Content::Import { import })
+        }
+    }
+}
+
+/// Returns the first of the names that none of the packages has.
+fn missing<'a>(wanted: &[String], packages: impl Iterator<Item = (&'a Nevra, &'a str)> + Clone) -> Option<String> {
+    let is_there = |name: &String| {
+        let name = std::slice::from_ref(name);
+        packages.clone().any(|(nevra, source)| carried::is_named(name, nevra, source))
+    };
+    wanted.iter().find(|name| !is_there(name)).cloned()
+}
+
+async fn say_where(
+    State(app): State<App>,
+    Path(id): Path<ReleaseId>,
+    caller: Caller,
+    Json(wanted): Json<EditRelease>,
+) -> ApiResult<Json<Release>> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    people::edit(&mut write, &row, &caller.name, &wanted).await?;
+    answer(&app, write, id).await
+}
+
+async fn say_good(
+    State(app): State<App>,
+    Path(id): Path<ReleaseId>,
+    caller: Caller,
+    body: Bytes,
+) -> ApiResult<Json<Release>> {
+    let said: CommitRelease = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(&body)?.0 };
+    let decider = Decider::person(&caller.name, said.reason.as_deref(), false)?;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    people::approve(&mut write, &row, &decider).await?;
+    answer(&app, write, id).await
+}
+
+async fn set_time(
+    State(app): State<App>,
+    Path(id): Path<ReleaseId>,
+    caller: Caller,
+    Json(wanted): Json<ScheduleRelease>,
+) -> ApiResult<Json<Release>> {
+    let decider = Decider::person(&caller.name, wanted.reason.as_deref(), false)?;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    people::schedule(&mut write, &row, &decider, wanted.at).await?;
+    answer(&app, write, id).await
+}
+
+async fn take_time_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<Json<Release>> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    people::unschedule(&mut write, &row, &caller.name).await?;
+    answer(&app, write, id).await
+}
+
+/// Keeps what was said, and answers with how the release stands now.
+async fn answer(app: &App, mut write: Write, id: ReleaseId) -> ApiResult<Json<Release>> {
+    let row = anima_db::release::get(&mut write, id).await?;
+    let release = view(&mut write, row).await?;
+    write.commit().await?;
+    app.release_is_due(id);
+    Ok(Json(release))
 }
 
 async fn decide(
@@ -105,11 +224,7 @@ async fn give(app: &App, id: ReleaseId, decider: Decider) -> ApiResult<Json<Rele
     let mut write = app.db.write(app.now(), &decider.name).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     commit(&mut write, &row, &decider).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    let release = view(&mut write, row).await?;
-    write.commit().await?;
-    app.release_is_due(id);
-    Ok(Json(release))
+    answer(app, write, id).await
 }
 
 async fn abandon(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
@@ -134,6 +249,30 @@ async fn take_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Ca
 
 async fn plan_again(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
     replan_as(&app, id, &caller).await
+}
+
+async fn tasks(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Json<Vec<Task>>> {
+    let mut read = app.db.read().await?;
+    anima_db::release::get(&mut read, id).await?;
+    let tasks = anima_db::task::of_release(&mut read, id).await?;
+    drop(read);
+    Ok(Json(crate::task::views(&app, tasks, Default::default(), Default::default()).await?))
+}
+
+/// What the Release System asks its gates with: the metadata of what the release carries, with the product's signatures.
+async fn carried_packages(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Json<Vec<PackageXml>>> {
+    let mut read = app.db.read().await?;
+    let row = anima_db::release::get(&mut read, id).await?;
+    let product = anima_db::product::get(&mut read, &row.product).await?;
+    let mut packages: BTreeMap<Sha256, Package> = BTreeMap::new();
+    for carried in carried::all(&mut read, &row).await? {
+        let Some(key) = product.key else { break };
+        if let Some(signed) = anima_db::package::signed(&mut read, carried.original.sha256, key).await? {
+            packages.insert(signed, anima_db::package::get(&mut read, signed).await?);
+        }
+    }
+    let xml = packages.values().map(|package| serde_json::from_str(&package.xml).map_err(ApiError::internal));
+    Ok(Json(xml.collect::<ApiResult<_>>()?))
 }
 
 /// What the Release System makes a repository's metadata from.

@@ -44,24 +44,39 @@ impl Decider {
 /// Decides that a planned release goes to users. A plan that was made over what users no longer see is made anew instead,
 /// and has to be decided again: what goes out is what somebody could read.
 pub async fn commit(write: &mut Write, row: &Release, decider: &Decider) -> ApiResult<()> {
-    if row.status == Status::Planned {
-        if !is_current(write, row).await? {
-            return replan(write, row, "Another release came first; it is planned again.").await;
-        }
-        check(row, decider)?;
+    if matches!(row.status, Status::Planned | Status::Scheduled) && !is_ready(write, row, decider).await? {
+        return Ok(());
     }
     anima_db::release::apply(write, row, Event::Committed, &summary(decider)).await?;
     anima_db::release::set_committed_by(write, row.id, Some(&decider.name), decider.reason.as_deref()).await?;
-    let about = About { build: Some(row.build), release: Some(row.id), ..About::new(Kind::Publish) };
+    let about = About { build: row.build, release: Some(row.id), ..About::new(Kind::Publish) };
     let id = anima_db::task::insert(write, &about, "It was decided.").await?;
     let task = anima_db::task::get(write, id).await?;
     anima_db::task::apply(write, &task, task::Event::DependenciesMet, "It waits for the Release System.").await?;
     Ok(())
 }
 
-/// Refuses what the gates do not let through.
-fn check(row: &Release, decider: &Decider) -> ApiResult<()> {
+/// Returns whether a plan may go as `decider` wants it; false means that it is planned anew instead. What the gates or the
+/// product do not let through is an error.
+pub async fn is_ready(write: &mut Write, row: &Release, decider: &Decider) -> ApiResult<bool> {
+    if !is_current(write, row).await? {
+        replan(write, row, "Another release came first; it is planned again.").await?;
+        return Ok(false);
+    }
+    let wanted = anima_db::product::get(write, &row.product).await?.product.options.approvals;
+    check(row, decider, wanted)?;
+    Ok(true)
+}
+
+/// Refuses what the gates and the product do not let through.
+fn check(row: &Release, decider: &Decider, approvals_wanted: u32) -> ApiResult<()> {
     let id = row.id;
+    let approvals = row.approvals.len();
+    if approvals < approvals_wanted as usize {
+        let message = format!("release {id} has {approvals} of {approvals_wanted} approvals");
+        let hint = format!("Others say that it is good with `anima release approve {id}`.");
+        return Err(ApiError::conflict("approvals_missing", message).hint(hint));
+    }
     match gate::decide(&row.gates) {
         Decision::Blocked(gates) if !decider.forces => {
             let message = format!("release {id} is blocked by {}", gate::list(&gates));
@@ -86,8 +101,10 @@ fn summary(decider: &Decider) -> String {
 }
 
 /// Returns what a plan waits for, in one sentence.
-pub fn waits_for(answers: &[gate::Answer]) -> String {
+pub fn waits_for(answers: &[gate::Answer], approvals_wanted: u32) -> String {
     match gate::decide(answers) {
+        Decision::Open if approvals_wanted == 1 => "it waits for an approval and a decision".to_string(),
+        Decision::Open if approvals_wanted > 1 => format!("it waits for {approvals_wanted} approvals and a decision"),
         Decision::Open => "it waits for a decision".to_string(),
         Decision::Asks(gates) => format!("it waits for a person's reason because of {}", gate::list(&gates)),
         Decision::Blocked(gates) => format!("it is blocked by {}", gate::list(&gates)),

@@ -1,9 +1,11 @@
-//! Releases: what of a build goes to which repositories of a product, decided by a person or the product's rule, and
+//! Releases: what of a build, of another product or from elsewhere goes to which repositories of a product, decided by a person or the product's rule, and
 //! shown to users by one move of all pointers.
 
 pub mod advance;
 mod api;
+pub mod carried;
 pub mod decide;
+pub mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +18,10 @@ use anima_db::{
 use anima_types::{
     Nevra, Sha256,
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{self, Event},
+    release::{self, Content, Event},
     repository::{Repository, RepositoryPackage},
     task::{self, Kind},
+    work::PlanOutcome,
 };
 
 use crate::{
@@ -40,23 +43,43 @@ pub async fn begin_automatic(write: &mut Write, build: BuildId, product: &str) -
 }
 
 /// Begins a release: it is planned next.
-pub async fn begin(write: &mut Write, build: BuildId, product: &str) -> ApiResult<ReleaseId> {
-    let id = anima_db::release::insert(write, product, build, "It is being planned.").await?;
-    ask_for_plan(write, build, id).await?;
+pub async fn begin(write: &mut Write, content: impl Into<Content>, product: &str) -> ApiResult<ReleaseId> {
+    let content: Content = content.into();
+    let id = anima_db::release::insert(write, product, content.clone(), "It is being planned.").await?;
+    ask_for_plan(write, &content, id).await?;
     Ok(id)
 }
 
-/// Makes the task that plans it; it begins when all packages are signed.
-async fn ask_for_plan(write: &mut Write, build: BuildId, release: ReleaseId) -> ApiResult<()> {
-    let about = About { build: Some(build), release: Some(release), ..About::new(Kind::Plan) };
-    anima_db::task::insert(write, &about, "It waits for the signatures.").await?;
+/// Makes the task that plans it, which begins when all packages are signed; before it, the one that fetches what is
+/// imported, unless that was done.
+async fn ask_for_plan(write: &mut Write, content: &Content, release: ReleaseId) -> ApiResult<()> {
+    let about = |kind| About { build: content.build(), release: Some(release), ..About::new(kind) };
+    if matches!(content, Content::Import { .. }) {
+        let tasks = anima_db::task::of_release(write, release).await?;
+        let is_there = carried::import_task(&tasks).is_some_and(|task| task.status == task::Status::Succeeded);
+        if !is_there {
+            let id = anima_db::task::insert(write, &about(Kind::Import), "It is asked for.").await?;
+            let task = anima_db::task::get(write, id).await?;
+            let why = "It waits for the Release System.";
+            anima_db::task::apply(write, &task, task::Event::DependenciesMet, why).await?;
+        }
+    }
+    anima_db::task::insert(write, &about(Kind::Plan), "It waits for the signatures.").await?;
     Ok(())
 }
 
 /// Plans a release anew: what was planned and made for it before is forgotten.
 pub async fn replan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
     anima_db::release::apply(write, row, Event::Replanned, why).await?;
-    anima_db::release::set_plan(write, row.id, &[], &[], &BTreeMap::new()).await?;
+    forget_plan(write, row, why).await?;
+    ask_for_plan(write, &row.content, row.id).await
+}
+
+/// Forgets what was planned, decided and made for a release; what people said of it stays.
+async fn forget_plan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
+    anima_db::release::set_outcome(write, row.id, &PlanOutcome::default(), &BTreeMap::new()).await?;
+    anima_db::release::set_approvals(write, row.id, &[]).await?;
+    anima_db::release::set_scheduled_at(write, row.id, None).await?;
     anima_db::release::set_published(write, row.id, None).await?;
     anima_db::release::set_committed_by(write, row.id, None, None).await?;
     for task in anima_db::task::of_release(write, row.id).await? {
@@ -64,7 +87,7 @@ pub async fn replan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()
             anima_db::task::apply(write, &task, task::Event::Cancelled, why).await?;
         }
     }
-    ask_for_plan(write, row.build, row.id).await
+    Ok(())
 }
 
 /// Plans a release anew because somebody wants it.
@@ -80,7 +103,6 @@ pub async fn replan_as(app: &App, id: ReleaseId, caller: &Caller) -> ApiResult<(
 /// Returns the packages of a build that go out, each with the task that made it. Of the source packages that several
 /// platforms made, each goes out.
 pub async fn releasable(
-    _: &App,
     connection: &mut Connection,
     tasks: &[Task],
     build: BuildId,
@@ -93,7 +115,8 @@ pub async fn releasable(
 /// Returns the repositories whose metadata a release makes: those that get something, and those that users have never
 /// seen, so that all of a product can be read from its first release on.
 pub async fn changed_repositories(connection: &mut Connection, row: &Release) -> ApiResult<Vec<RepositoryId>> {
-    let gets: BTreeSet<RepositoryId> = row.plan.iter().map(|entry| entry.repository).collect();
+    let comes = row.plan.iter().map(|entry| entry.repository);
+    let gets: BTreeSet<RepositoryId> = comes.chain(row.removals.iter().map(|removal| removal.repository)).collect();
     let all = anima_db::repository::list(connection, Some(&row.product)).await?;
     let changed = all.into_iter().filter(|repository| repository.current == 0 || gets.contains(&repository.id));
     Ok(changed.map(|repository| repository.id).collect())
@@ -115,7 +138,9 @@ pub async fn change(connection: &mut Connection, row: &Release, repository: Repo
     let coming: BTreeMap<&Nevra, Sha256> = entries().map(|entry| (&entry.nevra, entry.artifact)).collect();
     let mut change = Change { added: coming.values().copied().collect(), removed: Vec::new() };
     // The same NEVRA again takes the place of the one that is there.
-    let nevras: BTreeSet<&Nevra> = entries().flat_map(|entry| &entry.replaces).chain(coming.keys().copied()).collect();
+    let gone = row.removals.iter().filter(|removal| removal.repository == repository).map(|removal| &removal.nevra);
+    let replaced = entries().flat_map(|entry| &entry.replaces);
+    let nevras: BTreeSet<&Nevra> = replaced.chain(coming.keys().copied()).chain(gone).collect();
     let wanted = change.added.clone();
     for nevra in nevras {
         for package in anima_db::snapshot::of_nevra(connection, repository, base, nevra).await? {
@@ -184,12 +209,20 @@ pub async fn revert(write: &mut Write, row: &Release, who: &str) -> ApiResult<()
 /// Returns a release as the API shows it.
 pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<release::Release> {
     let made = anima_db::snapshot::of_release(connection, row.id).await?;
+    let product = anima_db::product::get(connection, &row.product).await?;
     Ok(release::Release {
         id: row.id,
         status: row.status,
         product: row.product,
+        content: row.content,
         build: row.build,
         plan: row.plan,
+        removals: row.removals,
+        left_out: row.left_out,
+        edits: row.edits,
+        approvals: row.approvals,
+        approvals_wanted: product.product.options.approvals,
+        scheduled_at: row.scheduled_at,
         gates: row.gates,
         snapshots: made.into_iter().map(|snapshot| format!("{}@{}", snapshot.path, snapshot.number)).collect(),
         summary: row.summary,

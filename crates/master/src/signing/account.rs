@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anima_db::{
     Connection,
+    release::Release,
     task::{Subject, Task},
 };
 use anima_types::{
@@ -13,7 +14,10 @@ use anima_types::{
     task::{Kind, Status},
 };
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult},
+    release::{self, carried::Verdicts},
+};
 
 /// Returns what can be said of all that a task signs.
 pub async fn of_task(connection: &mut Connection, task: &Task) -> ApiResult<Vec<Account>> {
@@ -27,7 +31,7 @@ pub async fn of_task(connection: &mut Connection, task: &Task) -> ApiResult<Vec<
 
 /// Returns what can be said of the packages of the task's build.
 pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<BTreeMap<Sha256, Account>> {
-    let build = task.about.build.ok_or_else(|| ApiError::internal(format!("task {} has no build", task.id)))?;
+    let Some(build) = task.about.build else { return of_carried(connection, task).await };
     let product = product_of(connection, task).await?;
     let row = anima_db::build::get(connection, build).await?;
     let tasks: BTreeMap<TaskId, Task> =
@@ -54,10 +58,49 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
     Ok(accounts)
 }
 
+/// Returns what can be said of the packages that a release of no build carries: who built them, or fetched them.
+async fn of_carried(connection: &mut Connection, task: &Task) -> ApiResult<BTreeMap<Sha256, Account>> {
+    let row = release_of(connection, task).await?;
+    let approved_by = anima_db::signature::approvals(connection, task.id).await?;
+    let mut verdicts = Verdicts::default();
+    let mut accounts = BTreeMap::new();
+    for carried in release::carried::all(connection, &row).await? {
+        let is_green = verdicts.of(connection, &carried).await? == Some(true);
+        let mut made_by = None;
+        for id in anima_db::package::makers(connection, carried.original.sha256).await? {
+            let maker = anima_db::task::get(connection, id).await?;
+            if maker.status == Status::Succeeded {
+                made_by = Some(maker);
+                break;
+            }
+        }
+        let account = Account {
+            kind: Signed::Rpm,
+            name: carried.original.nevra.to_string(),
+            product: row.product.clone(),
+            platform: made_by.as_ref().and_then(|task| task.about.platform.clone()),
+            build: made_by.as_ref().and_then(|task| task.about.build),
+            release: Some(row.id),
+            made_by: made_by.as_ref().and_then(lease_of),
+            is_green,
+            asked_by: None,
+            approved_by: approved_by.clone(),
+        };
+        accounts.insert(carried.original.sha256, account);
+    }
+    Ok(accounts)
+}
+
+/// Returns the release of a task.
+pub async fn release_of(connection: &mut Connection, task: &Task) -> ApiResult<Release> {
+    let release = task.about.release.ok_or_else(|| ApiError::internal(format!("task {} has no release", task.id)))?;
+    Ok(anima_db::release::get(connection, release).await?)
+}
+
 /// Returns what can be said of the indexes of the task's release.
 pub async fn of_metadata(connection: &mut Connection, task: &Task) -> ApiResult<BTreeMap<Sha256, Account>> {
-    let release = task.about.release.ok_or_else(|| ApiError::internal(format!("task {} has no release", task.id)))?;
-    let row = anima_db::release::get(connection, release).await?;
+    let row = release_of(connection, task).await?;
+    let release = row.id;
     let published =
         row.published.ok_or_else(|| ApiError::internal(format!("release {release} has no metadata yet")))?;
     let paths: BTreeMap<_, _> = anima_db::repository::list(connection, Some(&row.product))

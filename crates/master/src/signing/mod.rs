@@ -6,6 +6,7 @@ pub mod work;
 
 use anima_db::{
     Write,
+    release::Release,
     task::{About, Subject, Task},
 };
 use anima_types::{
@@ -15,7 +16,7 @@ use anima_types::{
     task::{Event, Kind, Status},
 };
 
-use crate::{build::advance::first_failure, error::ApiResult};
+use crate::{build::advance::first_failure, error::ApiResult, release};
 
 /// Where the signatures stand.
 pub enum State {
@@ -55,16 +56,34 @@ pub async fn packages(
     task(write, wanted, tasks).await
 }
 
+/// Sees to it that all packages that a release of no build carries have its product's signature.
+pub async fn carried(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<State> {
+    let product = anima_db::product::get(write, &row.product).await?;
+    let Some(key) = product.key else {
+        return Ok(State::Failed(format!("Failed: product {} has no key.", row.product)));
+    };
+    let mut is_signed = true;
+    for carried in release::carried::all(write, row).await? {
+        is_signed &= anima_db::package::signed(write, carried.original.sha256, key).await?.is_some();
+    }
+    if is_signed {
+        return Ok(State::Signed);
+    }
+    let wanted =
+        About { release: Some(row.id), key: Some(key), subject: Some(Subject::Packages), ..About::new(Kind::Sign) };
+    task(write, wanted, tasks).await
+}
+
 /// Sees to it that the metadata of a release is signed with a key.
 pub async fn metadata(
     write: &mut Write,
-    build: BuildId,
+    build: Option<BuildId>,
     release: ReleaseId,
     key: KeyId,
     tasks: &[Task],
 ) -> ApiResult<State> {
     let wanted = About {
-        build: Some(build),
+        build,
         release: Some(release),
         key: Some(key),
         subject: Some(Subject::Metadata),

@@ -18,7 +18,7 @@ use super::account;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    package_file,
+    package_file, release,
 };
 
 /// Returns a sign task's work. What the key or its policy refuses is an error with the reason.
@@ -97,13 +97,24 @@ fn revocation(key: Key) -> ApiResult<SignWork> {
     Ok(SignWork::Revoke { fingerprint, why, reason: reason.to_string() })
 }
 
-/// Returns the packages of the task's build that have no signature by this key yet.
+/// Returns the packages of the task's build, or of its release, that have no signature by this key yet.
 async fn unsigned(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<Package>> {
-    let build = task.about.build.ok_or_else(|| ApiError::internal(format!("task {} has no build", task.id)))?;
+    let Some(build) = task.about.build else { return unsigned_of_release(connection, task, key).await };
     let signed = anima_db::package::signed_of_build(connection, build, key.id).await?;
     let packages = anima_db::package::of_build(connection, build).await?;
     let unsigned = packages.into_iter().map(|(_, package)| (package.sha256, package));
     let unsigned = unsigned.filter(|(sha256, _)| !signed.contains_key(sha256)).collect::<BTreeMap<_, _>>();
+    Ok(unsigned.into_values().collect())
+}
+
+async fn unsigned_of_release(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<Package>> {
+    let row = account::release_of(connection, task).await?;
+    let mut unsigned = BTreeMap::new();
+    for carried in release::carried::all(connection, &row).await? {
+        if anima_db::package::signed(connection, carried.original.sha256, key.id).await?.is_none() {
+            unsigned.insert(carried.original.sha256, carried.original);
+        }
+    }
     Ok(unsigned.into_values().collect())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anima_db::build::NewBuild;
 use anima_types::{
     Arch,
-    gate::{Answer, Gate, Level},
+    gate::{Answer, Finding, Gate, Level},
     id::ReleaseId,
     release::Event,
 };
@@ -31,8 +31,8 @@ async fn planned(master: &Master, level: Level) -> ReleaseId {
     };
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let id = anima_db::release::insert(&mut write, "p1", build, "It is being planned.").await.unwrap();
-    let found = vec!["jq-1.6-1.x86_64 would replace jq-1.7-1.x86_64 in BaseOS/x86_64".to_string()];
-    let answers = [Answer { gate: Gate::Downgrade, level, found_count: 1, found }];
+    let text = "jq-1.6-1.x86_64 would replace jq-1.7-1.x86_64 in BaseOS/x86_64".to_string();
+    let answers = [Answer::new(Gate::Downgrade, level, vec![Finding { text, ..Finding::default() }])];
     let all = anima_db::repository::list(&mut write, Some("p1")).await.unwrap();
     let base: BTreeMap<_, _> = all.into_iter().map(|repository| (repository.id, repository.current)).collect();
     anima_db::release::set_plan(&mut write, id, &[], &answers, &base).await.unwrap();

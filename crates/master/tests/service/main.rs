@@ -13,6 +13,7 @@ mod master;
 mod noarch;
 mod one_switch;
 mod pages;
+mod plans;
 mod routes;
 mod signatures;
 

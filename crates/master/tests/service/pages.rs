@@ -13,7 +13,7 @@ use anima_db::{
 use anima_types::{
     Arch, Nevra, Sha256, artifact,
     build::Source,
-    gate::{Answer, Gate, Level},
+    gate::{Answer, Finding, Gate, Level},
     id::{BuildId, ReleaseId, RepositoryId, TaskId},
     release::{self, PlanEntry, Trust},
     task::{Event, Kind},
@@ -145,8 +145,8 @@ async fn released(write: &mut anima_db::Write, build: BuildId, repository: Repos
         trust: Trust::Default,
         reason: format!("nothing found {HOSTILE}"),
     };
-    let found = vec![format!("jq-1.7-1 would replace {HOSTILE}")];
-    let answers = [Answer { gate: Gate::Downgrade, level: Level::Ask, found_count: 3, found }];
+    let found = vec![Finding { text: format!("jq-1.7-1 would replace {HOSTILE}"), ..Finding::default() }];
+    let answers = [Answer { found_count: 3, ..Answer::new(Gate::Downgrade, Level::Ask, found) }];
     anima_db::release::set_plan(write, id, &[entry], &answers, &BTreeMap::new()).await.unwrap();
     let row = anima_db::release::get(write, id).await.unwrap();
     anima_db::release::apply(write, &row, release::Event::PlanMade, "It waits for a decision.").await.unwrap();
@@ -218,6 +218,18 @@ async fn every_page_says_what_it_must_and_escapes_the_rest() {
     story
         .page(&page, &["nothing found &#60;script", "← look", &format!("anima release commit {release} --reason")])
         .await;
+    let grid = [
+        "<th scope=\"col\">BaseOS</th>",
+        "<td><span title=\"new\">",
+        "jq-1.7-1.p1</th>",
+        "What users will see",
+        "1 asks for a reason",
+    ];
+    story.page(&page, &grid).await;
+    let diff = format!("/repositories/{repository}/diff?old=0&new=1");
+    story.page(&diff, &["From @0 to @1: 1 came", "+ jq-1.7-1.p1.x86_64", "anima repo diff p1/BaseOS/x86_64@0 1"]).await;
+    let search = format!("/repositories/{repository}?q=%3Cscript%3Ealert(1)&in=files");
+    story.page(&search, &["No package has such a file.", "<option value=\"files\" selected>"]).await;
     story.page(&page, &["asks for a reason", "would replace &#60;script", "and 2 more"]).await;
     story.page(&format!("/tasks/{source}"), &["Mend the spec."]).await;
 }

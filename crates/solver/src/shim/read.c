@@ -53,6 +53,13 @@ void anima_solv_reset(Handle *h)
     solver_free(h->solver);
   h->solver = 0;
   h->pool->considered = 0;
+  free(h->lacks);
+  h->lacks = 0;
+  if (h->is_narrowed) {
+    pool_set_flag(h->pool, POOL_FLAG_WHATPROVIDESWITHDISABLED, 1);
+    h->prepared_solvables = 0;
+    h->is_narrowed = 0;
+  }
   map_free(&h->excluded);
   memset(&h->excluded, 0, sizeof(h->excluded));
   queue_empty(&h->open_repos);

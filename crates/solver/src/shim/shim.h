@@ -30,7 +30,11 @@ typedef struct Handle {
   Queue rules; /* that explain the problems, the most telling of each first */
   Queue paths_wanted;
   int paths_indexed; /* how many of them */
+  Id *lacks; /* for each package, the requirement that nothing which can be installed provides; 0 where there is none */
+  int is_narrowed; /* whether the index of providers leaves out what is hidden */
   int prepared_solvables, prepared_strings;
   Guard guard; /* of the last document */
   char *paths; /* the last answer to a search for files */
 } Handle;
+
+void anima_solv_ask_again(Handle *h);

@@ -130,7 +130,7 @@ impl Nodes {
         let release = system
             .wait(LIMIT, async || {
                 let all = client.releases().await.ok()?;
-                all.into_iter().find(|release| release.build == build && release.status != Status::Planning)
+                all.into_iter().find(|release| release.build == Some(build) && release.status != Status::Planning)
             })
             .await
             .context("it was not planned")?;

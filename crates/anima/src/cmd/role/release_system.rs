@@ -21,6 +21,7 @@ impl ReleaseSystem {
             name: prepared.name,
             master_url: prepared.master_url,
             token: prepared.token,
+            folder: prepared.folder,
         };
         run(None, async |shutdown| Ok(anima_release_system::run(config, shutdown).await?))
     }

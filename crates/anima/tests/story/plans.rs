@@ -1,0 +1,121 @@
+//! Release plans, as people work with them: a copy into a product that asks a second person, changed, approved, scheduled,
+//! given to users and taken back; a removal that would break what others need; an import.
+
+use std::{fs, process::Command};
+
+use anima_testkit::{Root, SourcePackage, System};
+use anima_types::{
+    Timestamp,
+    id::ReleaseId,
+    release::{Release, Status},
+};
+
+use crate::{BUILD_LIMIT, said, system};
+
+/// Waits until a release stands so.
+async fn stands(system: &System, id: ReleaseId, wanted: Status) -> Release {
+    let client = system.client();
+    let look = async || client.release(id).await.ok().filter(|release| release.status == wanted);
+    match system.wait(BUILD_LIMIT, look).await {
+        Some(release) => release,
+        None => panic!("release {id} is not {wanted:?}: {:#?}", client.release(id).await),
+    }
+}
+
+/// Runs a command that begins a release, and returns the release once it is planned.
+async fn planned(system: &System, arguments: &[&str]) -> Release {
+    let output = system.anima(&[&["--json"], arguments].concat()).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    // An import says what its task does before it shows the release.
+    let text = String::from_utf8(output.stdout).unwrap();
+    let from = text.find("{\n").unwrap_or_else(|| panic!("{text}"));
+    let release: Release = serde_json::from_str(&text[from..]).unwrap_or_else(|error| panic!("{error}: {text}"));
+    stands(system, release.id, Status::Planned).await
+}
+
+fn ok(system: &System, arguments: &[&str]) -> String {
+    let output = system.anima(arguments).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    said(&output)
+}
+
+fn refused(system: &System, arguments: &[&str]) -> String {
+    let output = system.anima(arguments).unwrap();
+    assert!(!output.status.success(), "{arguments:?}: {}", said(&output));
+    said(&output)
+}
+
+async fn push(system: &System, package: &SourcePackage) {
+    let commit = system.push(package, "s1").unwrap();
+    let build = system.build_of(package.name(), &commit).await.unwrap();
+    system.released(build, BUILD_LIMIT).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
+    let system = system().await;
+    push(&system, &SourcePackage::tiny("acorn", "1").unwrap()).await;
+    push(&system, &SourcePackage::tiny_with("oak", "1", "Requires: acorn = 1\n").unwrap()).await;
+
+    // A removal that takes away what another package needs is blocked, with the chain.
+    let removal = planned(&system, &["release", "remove", "acorn", "--product", "seed-1"]).await;
+    let shown = ok(&system, &["release", "show", &removal.id.to_string()]);
+    assert!(shown.contains("oak-1-1") && shown.contains("needs acorn = 1"), "{shown}");
+    assert!(refused(&system, &["release", "commit", &removal.id.to_string()]).contains("closure"), "{shown}");
+    ok(&system, &["release", "abandon", &removal.id.to_string()]);
+
+    // A copy into a product with another key, two repositories and a second pair of eyes.
+    let create =
+        ["product", "create", "stable", "--repository", "BaseOS", "--repository", "AppStream", "--arch", "x86_64"];
+    ok(&system, &[&create[..], &["--platform", "seed-1", "--approvals", "1"]].concat());
+    let copy = planned(&system, &["release", "copy", "seed-1", "--product", "stable"]).await;
+    let id = copy.id.to_string();
+    let at = |release: &Release, name: &str| {
+        let entries = release.plan.iter().filter(|entry| entry.nevra.name == name && entry.nevra.arch != "src");
+        entries.map(|entry| entry.repository_path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(at(&copy, "acorn"), ["BaseOS/x86_64"], "{copy:#?}");
+    assert!(copy.gates.iter().all(|answer| !answer.is_shut()), "{:#?}", copy.gates);
+    ok(&system, &["release", "edit", &id, "acorn", "--to", "AppStream", "--reason", "only developers eat acorns"]);
+    let edited = stands(&system, copy.id, Status::Planned).await;
+    assert_eq!(at(&edited, "acorn"), ["AppStream/x86_64"], "{edited:#?}");
+    assert!(refused(&system, &["release", "commit", &id]).contains("0 of 1 approvals"));
+    ok(&system, &["release", "approve", &id, "--reason", "read it"]);
+    let soon = Timestamp(jiff::Timestamp::now().as_microsecond()).plus_secs(2).to_string();
+    ok(&system, &["release", "schedule", &id, "--at", &soon]);
+    let released = stands(&system, copy.id, Status::Released).await;
+    assert_eq!(released.committed_by.as_deref(), Some("admin"));
+
+    // Users of the product have it, from where it was put, with the product's own key.
+    let root = Root::on(system.master_url(), "stable", "seed-1").unwrap();
+    root.dnf(&["install", "oak"]).unwrap();
+    assert_eq!(fs::read_to_string(root.path("root/usr/share/acorn/version")).unwrap(), "1\n");
+    let listed = root.dnf(&["repoquery", "--queryformat", "%{name} %{repoid}", "acorn"]).unwrap();
+    assert!(listed.contains("acorn stable-AppStream-x86_64") || listed.contains("AppStream"), "{listed}");
+    ok(&system, &["release", "revert", &id]);
+    let gone = root.dnf(&["--refresh", "repoquery", "acorn"]);
+    assert!(gone.as_ref().map_or(true, |text| !text.contains("acorn-")), "{gone:?}");
+
+    // Who did what and why is on record.
+    let events = ok(&system, &["event", "list"]);
+    for words in ["only developers eat acorns", "approved it (read it)", "scheduled it for", "took it back"] {
+        assert!(events.contains(words), "{words} is not in\n{events}");
+    }
+
+    // The same packages once more, as if they came from somebody else's repository.
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key").display().to_string();
+    let address = format!("{}/repos/seed-1/RPM-GPG-KEY", system.master_url().trim_end_matches('/'));
+    assert!(Command::new("curl").args(["-sSf", "-o", &key, &address]).status().unwrap().success());
+    let source = format!("{}/repos/seed-1/BaseOS/x86_64", system.master_url().trim_end_matches('/'));
+    let import =
+        ["repo", "import", &source, "--product", "stable", "--repository", "BaseOS", "--key", &key, "--signed-index"];
+    let import = planned(&system, &import).await;
+    assert_eq!(at(&import, "acorn"), ["BaseOS/x86_64"], "{import:#?}");
+    let id = import.id.to_string();
+    ok(&system, &["release", "approve", &id]);
+    ok(&system, &["release", "commit", &id, "--reason", "they are ours"]);
+    stands(&system, import.id, Status::Released).await;
+    let root = Root::on(system.master_url(), "stable", "seed-1").unwrap();
+    root.dnf(&["install", "acorn"]).unwrap();
+}
