@@ -1,7 +1,7 @@
 //! What this crate's tests start and kill, also in roots and virtual machines of their own.
 //!
 //! `HELPER VERB ROOT STATE KILL_AT [ARGUMENT…]` does one verb, and kills itself with SIGKILL before the step of that number
-//! (0: never); it then prints how many steps there were. `HELPER at-boot ROOT` is what an initramfs starts.
+//! (0: never), or stays there where `ANIMA_TEST_HALT` is set; it then prints how many steps there were. `HELPER at-boot ROOT` is what an initramfs starts.
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +22,11 @@ struct Killer {
 impl Watch for Killer {
     fn step(&mut self) {
         self.count += 1;
+        if self.count == self.kill_at && std::env::var_os("ANIMA_TEST_HALT").is_some() {
+            // Whoever reads this cuts the power.
+            println!("HALT before step {}", self.count);
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+        }
         if self.count == self.kill_at {
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).expect("a process may kill itself");

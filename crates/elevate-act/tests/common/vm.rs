@@ -206,7 +206,8 @@ impl Vm {
     pub fn boot(&self, todo: &str) -> Running {
         let script = self.path("todo");
         let helper = helper().file_name().unwrap().to_string_lossy().into_owned();
-        let verbs = format!("anima() {{ verb=$1; shift; /usr/bin/{helper} $verb / /state/work 0 \"$@\"; }}\n");
+        let verbs =
+            format!("anima() {{ verb=$1; shift; /usr/bin/{helper} $verb / /state/work ${{HALT_AT:-0}} \"$@\"; }}\n");
         fs::write(&script, format!("{verbs}{todo}\n")).unwrap();
         // Mounting it repairs what a cut of the power left.
         let mount = "mkdir -p $AT; mount -o loop $IMAGE $AT; trap 'umount $AT' EXIT; cp $TODO $AT/todo";
