@@ -201,21 +201,6 @@ pub async fn metadata(connection: &mut Connection, repository: RepositoryId, num
     Ok(Some(Metadata { layout: crate::row::parse("layout", &layout)?, files }))
 }
 
-/// Returns the files of a snapshot's metadata: path under the repository, and artifact.
-pub async fn files(
-    connection: &mut Connection,
-    repository: RepositoryId,
-    number: i64,
-) -> Result<Vec<(String, Sha256)>> {
-    let rows =
-        sqlx::query("SELECT path, sha256 FROM snapshot_file WHERE repository_id = $1 AND number = $2 ORDER BY path")
-            .bind(repository.0)
-            .bind(number)
-            .fetch_all(connection)
-            .await?;
-    rows.iter().map(|row| Ok((row.text("path")?, row.parsed("sha256")?))).collect()
-}
-
 /// Returns all packages of a snapshot; 0 has none.
 pub async fn packages(connection: &mut Connection, repository: RepositoryId, number: i64) -> Result<Vec<Package>> {
     let rows = sqlx::query(

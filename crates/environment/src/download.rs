@@ -150,7 +150,7 @@ impl Downloads {
 
     /// Fetches the first bytes of a file into memory, without the rest. Nothing of it is kept.
     pub async fn beginning(&self, url: &str, bytes: u64, cancel: &CancellationToken) -> Result<Beginning> {
-        check_address(url)?;
+        self.check_address(url)?;
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
             let fetched = tokio::select! {
