@@ -203,6 +203,7 @@ fn failure(error: Error) -> Stop {
         message: format!("could not {error}"),
         log_line: None,
         hint: Some("What was fetched is kept: mend the cause, then `anima task restart ID` goes on.".to_string()),
+        findings: Vec::new(),
     }
     .into()
 }

@@ -6,7 +6,12 @@ mod master;
 #[path = "../../rpm-file/tests/support/mod.rs"]
 mod support;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use anima_release_system::{Config, run};
 use anima_repodata::{PackageXml, PublishedFile, Repomd, Repository, render};

@@ -127,7 +127,8 @@ mod tests {
 
                 let (stored, removed) = tokio::join!(store.put_bytes("contested"), store.remove(sha256, limit));
 
-                (stored.unwrap(), removed.unwrap());
+                stored.unwrap();
+                removed.unwrap();
                 assert!(store.contains(sha256).await.unwrap(), "who was told that it is stored finds it");
             }
         });

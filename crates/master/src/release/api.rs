@@ -87,7 +87,7 @@ async fn create(
 }
 
 /// Refuses what cannot be released, and pins what moves.
-async fn checked(app: &App, write: &mut Write, caller: &Caller, product: &str, content: Content) -> ApiResult<Content> {
+async fn checked(write: &mut Write, caller: &Caller, product: &str, content: Content) -> ApiResult<Content> {
     let nothing = |message: String| Err(ApiError::unprocessable("nothing", message));
     match content {
         Content::Build { build, only } => {

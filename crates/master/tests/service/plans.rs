@@ -63,8 +63,18 @@ async fn show(master: &Master, product: &str, path: &str, packages: &[Sha256]) -
     anima_db::release::apply(&mut write, &row, anima_types::release::Event::Abandoned, "Not of interest.")
         .await
         .unwrap();
+    let before = anima_db::snapshot::listed(&mut write, repository.id, repository.current).await.unwrap();
+    let before: BTreeSet<Sha256> = before.into_iter().map(|package| package.artifact).collect();
     let packages: BTreeSet<Sha256> = packages.iter().copied().collect();
-    let new = NewSnapshot { repository: repository.id, base: repository.current, release, packages, files: Vec::new() };
+    let new = NewSnapshot {
+        repository: repository.id,
+        base: repository.current,
+        release,
+        added: packages.difference(&before).copied().collect(),
+        removed: before.difference(&packages).copied().collect(),
+        files: Vec::new(),
+        layout: None,
+    };
     let number = anima_db::snapshot::insert(&mut write, &new).await.unwrap();
     anima_db::repository::set_current(&mut write, repository.id, repository.current, number).await.unwrap();
     write.commit().await.unwrap();
