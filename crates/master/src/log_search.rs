@@ -166,7 +166,7 @@ mod tests {
         for piece in [1, 3, 7, 1000] {
             let found = found(log, wanted("error", false).unwrap(), 0, piece);
             let lines: Vec<_> = found.matches.iter().map(|one| (one.line, one.offset, one.text.as_str())).collect();
-            assert_eq!(lines, [(2, 4, "Two error"), (3, 14, "three ERROR"), (4, 41, "four error")], "{piece}");
+            assert_eq!(lines, [(2, 4, "Two error"), (3, 14, "three ERROR"), (4, 39, "four error")], "{piece}");
         }
         assert_eq!(found(log, wanted("^(one|four)", true).unwrap(), 2, 5).matches[0].line, 4);
     }

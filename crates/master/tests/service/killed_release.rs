@@ -200,7 +200,7 @@ async fn sign(mut master: Master, key: &SigningKey) -> Master {
         let url = item["url"].as_str().unwrap().strip_prefix("http://master.example").unwrap();
         let (_, bytes) = master.send(Method::GET, url, None, Body::empty()).await;
         let signature = key.sign_armoured(&bytes, 1_700_000_000).unwrap();
-        signatures.push(json!({ "artifact": item["artifact"], "signature": signature }));
+        signatures.push(json!({ "artifact": item["artifact"], "form": item["form"], "signature": signature }));
     }
     let end = json!({ "succeeded": { "sign": { "signatures": signatures } } });
     let (status, answer) = master.report(&lease, end).await;
