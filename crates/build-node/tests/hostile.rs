@@ -75,7 +75,7 @@ impl Attack {
 async fn a_fork_bomb_is_ended_and_told() {
     let failure = Attack::new().await.fails("bomb", "%build\nperl -e 'while (1) { fork }'", "too_many_processes").await;
 
-    assert_eq!(failure.message, "%build started more processes than it may have");
+    assert_eq!(failure.message, "%build failed: it started more processes than it may have");
     assert!(failure.hint.unwrap().starts_with("It may use 80 processes here."));
 }
 
@@ -89,7 +89,7 @@ async fn whoever_fills_the_disk_is_ended_and_told() {
 
     for (name, sections) in [("many", many), ("one", one), ("deep", deep)] {
         let failure = attack.fails(name, sections, "out_of_disk").await;
-        assert_eq!(failure.message, "%build took more room on the disk than it may");
+        assert_eq!(failure.message, "%build failed: the disk is full, or what the build may have of it");
         assert!(failure.hint.unwrap().starts_with("It may use 48 MiB on the disk here."));
     }
 }
@@ -114,7 +114,7 @@ async fn a_log_without_end_is_cut_and_its_reason_still_told() {
 
     assert_eq!(
         (failure.code.as_str(), failure.message.as_str()),
-        ("log_too_long", "%build wrote more than a log may have")
+        ("log_too_long", "%build failed: it wrote more than a log may have")
     );
     let log = attack.0.master.log();
     assert!((MIB..MIB + 4096).contains(&(log.len() as u64)), "{}", log.len());
@@ -126,7 +126,7 @@ async fn whoever_wants_more_memory_than_there_is_for_him_is_ended_and_told() {
     let sections = "%build\nperl -e '$x = \"x\" x (400 << 20); print length $x'";
     let failure = Attack::new().await.fails("memory", sections, "out_of_memory").await;
 
-    assert_eq!(failure.message, "%build needed more memory than it may have");
+    assert_eq!(failure.message, "%build failed: it needed more memory than it may have");
     assert!(failure.hint.unwrap().starts_with("It may use 192 MiB of memory here."));
 }
 
@@ -139,7 +139,7 @@ async fn whoever_never_ends_is_ended_and_told() {
     let failure =
         attack.fails("sleeper", "%build\ntrap '' TERM INT HUP\nwhile :; do sleep 1000; done", "timed_out").await;
 
-    assert_eq!(failure.message, "%build was not done when the time was over");
+    assert_eq!(failure.message, "%build failed: it was not done when the time was over");
     assert!(failure.hint.unwrap().contains("wall_secs in [packages.sleeper.limits]"));
 }
 
