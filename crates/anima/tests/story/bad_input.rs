@@ -113,26 +113,26 @@ async fn push_and_fail(system: &System, package: &SourcePackage) -> Failure {
 }
 
 #[tokio::test]
-async fn a_full_disk_of_the_build_node_is_named_and_after_it_was_enlarged_the_build_goes_on() {
+async fn a_build_node_whose_disk_is_too_full_says_so_and_takes_its_task_when_there_is_room() {
     let disk = SmallDisk::mount("48m");
     let more = format!("[build_node]\ndata = \"{}\"", disk.0.path().display());
     let system = System::start_with(Path::new(env!("CARGO_BIN_EXE_anima")), &more).await.unwrap();
     let package = SourcePackage::tiny("bad-disk", "1").unwrap();
 
-    let failure = push_and_fail(&system, &package).await;
-    assert_eq!(failure.code, "out_of_disk", "{failure:#?}");
+    let commit = system.push(&package, "s1").unwrap();
+    let build = system.build_of(package.name(), &commit).await.unwrap();
+    let told = system.wait(BUILD_LIMIT, async || {
+        let nodes = system.client().nodes().await.ok()?;
+        nodes.into_iter().find_map(|node| node.why.filter(|why| why.contains("its disk is too full")))
+    });
+    told.await.expect("the node says why it takes nothing");
+    assert_eq!(
+        system.client().build(build).await.unwrap().build.status,
+        Status::Sources,
+        "it waits, and has not failed"
+    );
 
     disk.resize("8g");
-    let build = system.client().builds(&Default::default()).await.unwrap()[0].id;
-    let output = system.anima(&["build", "restart", &build.to_string()]).unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let running = system
-        .wait(BUILD_LIMIT, async || {
-            let detail = system.client().build(build).await.ok()?;
-            (detail.build.status != Status::Failed).then_some(())
-        })
-        .await;
-    running.expect("a restarted build is no longer failed");
     system.released(build, BUILD_LIMIT).await.unwrap();
 }
 

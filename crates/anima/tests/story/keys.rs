@@ -84,7 +84,7 @@ async fn a_product_goes_from_its_first_key_to_an_imported_one_and_users_follow()
     assert_eq!(detail.products, ["seed-1"]);
     assert!(detail.newest.iter().any(|record| record.name.starts_with("story-key-2-")), "{:?}", detail.newest);
     root.dnf(&["upgrade", "story-key", "--refresh"]).unwrap();
-    assert_eq!(root.run(&["cat", "/usr/share/story-key/version"]).unwrap(), "2\n");
+    assert_eq!(fs::read_to_string(root.path("root/usr/share/story-key/version")).unwrap(), "2\n");
     assert!(anima(&system, &["key", "audit"]).contains("no other is known to one alone"));
 
     // The first key is said to be stolen.
