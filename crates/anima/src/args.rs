@@ -65,11 +65,15 @@ pub enum Command {
     #[command(subcommand)]
     Platform(cmd::platform::Platform),
     #[command(subcommand)]
+    Maintenance(cmd::maintenance::Maintenance),
+    #[command(subcommand)]
     Node(cmd::node::Node),
     #[command(subcommand)]
     Key(cmd::key::Key),
     #[command(subcommand)]
     Token(cmd::token::Token),
+    #[command(subcommand)]
+    Webhook(cmd::webhook::Webhook),
     #[command(subcommand)]
     Event(cmd::event::Event),
     #[command(subcommand)]
@@ -90,6 +94,8 @@ pub enum Command {
     Doctor(cmd::doctor::Doctor),
     #[command(subcommand)]
     Config(cmd::config::Config),
+    Completion(cmd::completion::Completion),
+    Man(cmd::completion::Man),
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@ mod error;
 mod http;
 pub mod lease;
 mod lookaside;
+mod maintenance;
 mod retry;
 mod sse;
 mod stream;
+mod webhook;
 
 pub use error::Error;
 pub use http::Client;

@@ -66,6 +66,8 @@ pub struct Filter {
     pub before: Option<BuildId>,
     /// Only builds of this package.
     pub package: Option<String>,
+    /// Only builds on this platform.
+    pub platform: Option<String>,
     /// Only builds that this person asked for.
     pub owner: Option<String>,
     /// Only builds of this status.
@@ -113,17 +115,25 @@ pub async fn list(connection: &mut Connection, filter: &Filter, limit: u32) -> R
            AND ($2 = '' OR build.owner = $2)
            AND ($3 = '' OR build.status = $3)
            AND ($4 = '' OR EXISTS (SELECT 1 FROM source WHERE source.build_id = build.id AND source.package = $4))
+           AND ($5 = '' OR build.platforms LIKE '%' || $5 || '%' ESCAPE '!')
          ORDER BY build.id DESC
-         LIMIT $5",
+         LIMIT $6",
     )
     .bind(filter.before.map_or(i64::MAX, |id| id.0))
     .bind(filter.owner.as_deref().unwrap_or_default())
     .bind(filter.status.map_or("", Status::name))
     .bind(filter.package.as_deref().unwrap_or_default())
+    .bind(filter.platform.as_deref().map_or(Ok(String::new()), listed)?)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
     rows.iter().map(from_row).collect()
+}
+
+/// Returns how a platform stands in a list of them, for LIKE.
+fn listed(platform: &str) -> Result<String> {
+    let quoted = to_json("platform", platform)?;
+    Ok(quoted.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }
 
 /// Returns the ids of all builds that have not ended.

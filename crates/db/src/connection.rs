@@ -1,9 +1,10 @@
 //! Opening, reading, writing, and telling of what was written.
 
 use std::{
+    collections::BTreeMap,
     ops::{Deref, DerefMut},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anima_types::{Timestamp, event::Event};
@@ -32,7 +33,11 @@ pub struct Db {
     events: broadcast::Sender<Event>,
     /// Tells of events where masters share the database; elsewhere the writer does it.
     listener: Option<Arc<Listener>>,
+    counts: Arc<Mutex<Counts>>,
 }
+
+/// How many events were committed, by noun and verb.
+pub type Counts = BTreeMap<(String, String), u64>;
 
 /// A consistent view for reading.
 pub struct Read(Transaction<'static, Any>);
@@ -47,6 +52,7 @@ pub struct Write {
     /// Who makes them.
     pub actor: String,
     pub(crate) events: Vec<Event>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 impl Db {
@@ -63,7 +69,7 @@ impl Db {
             Address::File(_) => None,
             Address::Postgres(url) => Some(Arc::new(Listener::start(url, readers.clone(), events.clone()).await?)),
         };
-        Ok(Db { address, readers, writer, events, listener })
+        Ok(Db { address, readers, writer, events, listener, counts: Arc::default() })
     }
 
     /// Returns whether other masters may use the same database.
@@ -86,12 +92,17 @@ impl Db {
             None => Some(self.events.clone()),
             Some(_) => None,
         };
-        Ok(Write { tx, sender, now, actor: actor.to_string(), events: Vec::new() })
+        Ok(Write { tx, sender, now, actor: actor.to_string(), events: Vec::new(), counts: self.counts.clone() })
     }
 
     /// Returns a receiver of every event that is committed from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Counts the events that were committed here since it was opened, not those of other masters.
+    pub fn events_committed(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Closes all connections after their statements ended.
@@ -104,18 +115,25 @@ impl Db {
 impl Write {
     /// Makes the changes hold, and tells the listeners of the events.
     pub async fn commit(mut self) -> Result<()> {
-        let Some(sender) = self.sender else {
-            if !self.events.is_empty() {
-                self.tx.execute(NOTIFY).await?;
-            }
-            return Ok(self.tx.commit().await?);
-        };
+        if self.sender.is_none() && !self.events.is_empty() {
+            self.tx.execute(NOTIFY).await?;
+        }
         self.tx.commit().await?;
-        for event in self.events {
-            // Nobody listens: that is no failure.
-            let _ = sender.send(event);
+        count(&self.counts, &self.events);
+        if let Some(sender) = self.sender {
+            for event in self.events {
+                // Nobody listens: that is no failure.
+                let _ = sender.send(event);
+            }
         }
         Ok(())
+    }
+}
+
+fn count(counts: &Mutex<Counts>, events: &[Event]) {
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    for event in events {
+        *counts.entry((event.noun.clone(), event.verb.clone())).or_default() += 1;
     }
 }
 

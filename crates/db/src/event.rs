@@ -6,7 +6,7 @@ use anima_types::{
 };
 use sqlx::any::AnyRow;
 
-use crate::{Connection, Result, Write, row::Columns};
+use crate::{Connection, Error, Result, Write, row::Columns};
 
 /// An event that is about to be written; when and by whom is the transaction's.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +87,12 @@ pub async fn list(
         }
     };
     rows.iter().map(from_row).collect()
+}
+
+/// Returns an event.
+pub async fn get(connection: &mut Connection, id: EventId) -> Result<Event> {
+    let row = sqlx::query("SELECT * FROM event WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    from_row(&row.ok_or_else(|| Error::missing("event", id))?)
 }
 
 /// Returns the newest event's id, or 0 where nothing ever happened.

@@ -21,6 +21,7 @@ pub mod event;
 pub mod garbage;
 pub mod key;
 pub mod lease;
+pub mod maintenance;
 pub mod node;
 pub mod package;
 pub mod product;
@@ -30,12 +31,14 @@ pub mod repository;
 pub mod signature;
 pub mod snapshot;
 pub mod source;
+pub mod tally;
 pub mod task;
 pub mod task_dependency;
 pub mod task_queue;
 pub mod token;
+pub mod webhook;
 
-pub use connection::{Connection, Db, Read, Write};
+pub use connection::{Connection, Counts, Db, Read, Write};
 pub use engine::Address;
 pub use error::Error;
 

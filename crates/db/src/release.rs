@@ -98,6 +98,13 @@ pub async fn list(connection: &mut Connection, before: Option<ReleaseId>, limit:
     rows.iter().map(from_row).collect()
 }
 
+/// Returns the releases of a product that users have seen, the newest first.
+pub async fn list_released(connection: &mut Connection, product: &str, limit: u32) -> Result<Vec<Release>> {
+    let query = "SELECT * FROM release_plan WHERE product = $1 AND released_at IS NOT NULL ORDER BY id DESC LIMIT $2";
+    let rows = sqlx::query(query).bind(product).bind(i64::from(limit)).fetch_all(connection).await?;
+    rows.iter().map(from_row).collect()
+}
+
 /// Returns the releases that carry a build, in the order in which they were made.
 pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<(ReleaseId, String)>> {
     // Index: release_build.

@@ -137,8 +137,8 @@ impl About {
 /// Writes a task that waits.
 pub async fn insert(write: &mut Write, about: &About, why: &str) -> Result<TaskId> {
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+        "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for, status_since)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11)
          RETURNING id",
     )
     .bind(about.kind.name())
@@ -368,7 +368,7 @@ async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> 
     })?;
     let updated = sqlx::query(
         "UPDATE task
-         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL
+         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL, status_since = $7
          WHERE id = $1 AND status = $2 AND lease_number = $3",
     )
     .bind(id.0)
@@ -377,6 +377,7 @@ async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> 
     .bind(next.name())
     .bind(why)
     .bind(next.is_ended().then_some(write.now.0))
+    .bind(write.now.0)
     .execute(&mut **write)
     .await?;
     if updated.rows_affected() == 0 {

@@ -15,6 +15,8 @@ use anima_types::{
 };
 use tokio::sync::{Notify, broadcast};
 
+use crate::metrics::Metrics;
+
 /// Pieces of logs that a reader who is slow has to catch up with by reading the log itself.
 const LOG_NEWS_KEPT: usize = 1_024;
 
@@ -58,11 +60,15 @@ pub struct Inner {
     pub config: Config,
     /// Tells of every task whose log grew.
     pub log_grew: broadcast::Sender<TaskId>,
+    /// What it counts.
+    pub metrics: Metrics,
     clock: Clock,
     due: Mutex<Due>,
     due_changed: Notify,
     failed: Mutex<Due>,
     gathering_changed: Notify,
+    /// Notes that a message is to be sent, which no event says.
+    pub webhooks_changed: Notify,
 }
 
 /// What has to be looked at, because something that it depends on changed.
@@ -85,11 +91,13 @@ impl App {
             logs,
             config,
             log_grew,
+            metrics: Metrics::default(),
             clock,
             due: Mutex::default(),
             due_changed: Notify::new(),
             failed: Mutex::default(),
             gathering_changed: Notify::new(),
+            webhooks_changed: Notify::new(),
         }))
     }
 

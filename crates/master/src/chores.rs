@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 pub use crate::lease::expire_once;
 pub use crate::log::seal_once;
 
-use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing};
+use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing, webhook};
 
 pub use crate::key::expire_once as expire_keys_once;
+pub use crate::webhook::{deliver_once, forget_once};
 
 /// Leases end at most this late.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,7 +109,8 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             retry(&app),
             look(&app),
             collect(&app),
-            seal(&app)
+            seal(&app),
+            webhook::run(&app)
         )
     };
     tokio::select! {
@@ -186,6 +188,9 @@ async fn collect(app: &App) {
         tokio::time::sleep(COLLECT_INTERVAL).await;
         if let Err(error) = garbage::collect_once(app, app.now(), "anima", false).await {
             tracing::error!("garbage could not be collected: {}", error.body.message);
+        }
+        if let Err(error) = webhook::forget_once(app, app.now()).await {
+            tracing::error!("old messages to webhooks could not be forgotten: {}", error.body.message);
         }
     }
 }

@@ -61,6 +61,7 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     // Listens before it looks, so that nothing that becomes ready in between is missed.
     let mut events = app.db.subscribe();
     appear(&app, &claim).await?;
+    let _waits = app.metrics.node_waits();
     loop {
         if node::standing(&app, &claim).await? == node::Standing::Takes
             && let Some(lease) = take(&app, &claim).await?
@@ -118,7 +119,7 @@ async fn ready_before(events: &mut broadcast::Receiver<anima_types::event::Event
             Ok(Ok(event)) if event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()) => {
                 return true;
             }
-            Ok(Ok(event)) if event.noun == "node" => return true,
+            Ok(Ok(event)) if matches!(event.noun.as_str(), "node" | "maintenance") => return true,
             Ok(Ok(_)) => {}
             // Too many to remember: one of them may have been it.
             Ok(Err(broadcast::error::RecvError::Lagged(_))) => return true,
@@ -268,6 +269,7 @@ async fn end(
         },
         None => accepted,
     };
+    app.metrics.took(task.about.kind, &report.phases);
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
     write.commit().await?;
     app.log_grew.send(id).ok();

@@ -22,6 +22,8 @@ mod key;
 mod lease;
 mod log;
 mod log_search;
+mod maintenance;
+mod metrics;
 mod mirror;
 mod noarch;
 mod node;
@@ -42,8 +44,10 @@ mod route;
 mod search;
 mod serve;
 mod signing;
+mod subscription;
 mod task;
 mod token;
+mod webhook;
 mod why;
 mod work;
 
@@ -59,6 +63,7 @@ pub use anima_db::Address;
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
 pub use route::Route;
+pub use webhook::signature as webhook_signature;
 
 /// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -79,6 +84,7 @@ pub fn router(app: &App) -> Router {
 pub fn routes() -> Vec<Route> {
     let tables = [
         health::routes(),
+        metrics::routes(),
         openapi::routes(),
         build::routes(),
         build::plan_routes(),
@@ -98,12 +104,15 @@ pub fn routes() -> Vec<Route> {
         platform::routes(),
         package::routes(),
         node::routes(),
+        maintenance::routes(),
         key::routes(),
         signing::file::routes(),
         token::routes(),
+        webhook::routes(),
         event::routes(),
         repo_files::routes(),
         mirror::routes(),
+        subscription::routes(),
         page::routes(),
     ];
     tables.into_iter().flatten().collect()

@@ -5,6 +5,7 @@ use anima_types::{
     Arch, Timestamp,
     id::TaskId,
     lease::{Claim, LEASE_SECS, MAX_WAIT_SECS, NODE_ENDS, NODE_TOO_OLD, OLDEST_PROTOCOL},
+    maintenance::Maintenance,
     node::{Drain, DrainNode, Node, State},
     permission::Permission,
 };
@@ -81,11 +82,13 @@ pub async fn standing(app: &App, claim: &Claim) -> ApiResult<Standing> {
     }
     let mut read = app.db.read().await?;
     let node = anima_db::node::get(&mut read, &claim.node).await?;
+    let maintenance = anima_db::maintenance::get(&mut read).await?;
     match node.drain {
         Some(drain) if drain.then_end => {
             Err(ApiError::conflict(NODE_ENDS, format!("{} wanted node {} to end", drain.by, claim.node)))
         }
         Some(_) => Ok(Standing::Waits),
+        None if maintenance.is_some() => Ok(Standing::Waits),
         None if claim.condition.problem.is_some() => Ok(Standing::Waits),
         None => Ok(Standing::Takes),
     }
@@ -116,15 +119,20 @@ pub async fn all(app: &App) -> ApiResult<Vec<Node>> {
     let mut read = app.db.read().await?;
     let leased = anima_db::task::list_leased(&mut read).await?;
     let nodes = anima_db::node::list(&mut read).await?;
+    let maintenance = anima_db::maintenance::get(&mut read).await?;
     let now = app.now();
-    Ok(nodes.into_iter().map(|node| view(node, &leased, now)).collect())
+    Ok(nodes.into_iter().map(|node| view(node, &leased, maintenance.as_ref(), now)).collect())
 }
 
-fn view(node: anima_db::node::Node, leased: &[Task], now: Timestamp) -> Node {
+fn view(node: anima_db::node::Node, leased: &[Task], maintenance: Option<&Maintenance>, now: Timestamp) -> Node {
     let its = leased.iter().filter(|task| task.node.as_deref() == Some(&node.name));
     let tasks: Vec<TaskId> = its.map(|task| task.id).collect();
     let is_online = !tasks.is_empty() || now.secs_since(node.seen_at) <= ONLINE_SECS;
-    let (state, why) = state(&node, is_online, tasks.len());
+    let (mut state, mut why) = state(&node, is_online, tasks.len());
+    if let (State::Taking, Some(maintenance)) = (state, maintenance) {
+        state = if tasks.is_empty() { State::Drained } else { State::Draining };
+        why = Some(maintenance.sentence());
+    }
     Node {
         is_online,
         tasks,

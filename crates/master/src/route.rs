@@ -15,7 +15,7 @@ use crate::{
     app::App,
     auth::{self, Caller},
     error::ApiError,
-    page,
+    metrics, page,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
@@ -60,7 +60,8 @@ pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
     for Route { path, permission, handler, .. } in routes {
         let check = middleware::from_fn_with_state((app.clone(), permission), admit);
-        router = router.route(path, handler.route_layer(check));
+        let count = middleware::from_fn_with_state((app.clone(), path), metrics::count);
+        router = router.route(path, handler.route_layer(check).route_layer(count));
     }
     router.fallback(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
 }

@@ -43,12 +43,18 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
         ends_at: None,
         hint: None,
     };
+    let maintenance = anima_db::maintenance::get(&mut read).await?;
     match task.status {
         Status::Waiting | Status::Blocked => waits_for(&mut read, &task, &mut why).await?,
         Status::Ready => queue(&mut read, app.now(), &task, &nodes, &mut why).await?,
         Status::Leased => lease(app.now(), &task, &mut why),
         Status::Failed => failure(&task, &mut why),
         Status::Succeeded | Status::Excluded | Status::Cancelled => {}
+    }
+    if let Some(maintenance) = maintenance.filter(|_| matches!(task.status, Status::Waiting | Status::Ready)) {
+        why.summary = format!("No task is given out: {}.", maintenance.sentence());
+        why.hint = Some("Who began it ends it with `anima maintenance end`.".to_string());
+        (why.starts_at, why.ends_at) = (None, None);
     }
     Ok(why)
 }

@@ -200,6 +200,9 @@ pub struct ListQuery {
     /// Only builds of this package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
+    /// Only builds on this platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
     /// Only builds that this token's owner asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,

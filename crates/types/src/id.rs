@@ -43,4 +43,8 @@ ids! {
     TokenId,
     /// A signing key.
     KeyId,
+    /// An address that is told of events.
+    WebhookId,
+    /// A message to such an address.
+    DeliveryId,
 }

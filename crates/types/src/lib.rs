@@ -21,6 +21,7 @@ pub mod id;
 pub mod key;
 pub mod key_policy;
 pub mod lease;
+pub mod maintenance;
 pub mod nevra;
 pub mod node;
 pub mod package;
@@ -42,6 +43,7 @@ pub mod task;
 pub mod task_log;
 pub mod time;
 pub mod token;
+pub mod webhook;
 pub mod why;
 pub mod work;
 

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod buildroot;
+pub mod completion;
 pub mod config;
 pub mod diagnose;
 pub mod doctor;
@@ -11,6 +12,7 @@ pub mod key;
 pub mod local;
 mod log;
 pub mod lookaside;
+pub mod maintenance;
 pub mod node;
 pub mod package;
 pub mod plan;
@@ -25,6 +27,7 @@ pub mod role;
 pub mod task;
 pub mod token;
 pub mod up;
+pub mod webhook;
 
 use anima_client::Client;
 use anyhow::Context;
@@ -50,9 +53,11 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Repo(repo) => repo.run(global),
         Command::Store(store) => ask(global, async |ask| store.run(ask).await),
         Command::Platform(platform) => ask(global, async |ask| platform.run(ask).await),
+        Command::Maintenance(maintenance) => ask(global, async |ask| maintenance.run(ask).await),
         Command::Node(node) => ask(global, async |ask| node.run(ask).await),
         Command::Key(key) => ask(global, async |ask| key.run(ask, global).await),
         Command::Token(token) => ask(global, async |ask| token.run(ask).await),
+        Command::Webhook(webhook) => ask(global, async |ask| webhook.run(ask).await),
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),
         Command::Master(role) => role.run(global),
         Command::GitService(role) => role.run(global),
@@ -67,6 +72,8 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Diagnose(diagnose) => diagnose.run(global),
         Command::Doctor(doctor) => doctor.run(global),
         Command::Config(config) => config.run(global),
+        Command::Completion(completion) => completion.run(),
+        Command::Man(man) => man.run(),
     }
 }
 

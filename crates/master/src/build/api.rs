@@ -41,8 +41,8 @@ async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResu
 /// Returns builds, the newest first.
 pub async fn newest(app: &App, query: ListQuery) -> ApiResult<Vec<Build>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let ListQuery { before, package, owner, status, .. } = query;
-    let filter = anima_db::build::Filter { before, package, owner, status };
+    let ListQuery { before, package, platform, owner, status, .. } = query;
+    let filter = anima_db::build::Filter { before, package, platform, owner, status };
     let mut read = app.db.read().await?;
     let mut builds = Vec::new();
     for row in anima_db::build::list(&mut read, &filter, limit).await? {

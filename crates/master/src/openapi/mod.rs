@@ -4,9 +4,9 @@
 mod operations;
 
 use anima_types::{
-    artifact, build, build_plan, error, event, key, key_policy, lease, node, package, permission::Permission, platform,
-    product, push, release, repository, repository_diff, retention, search, signature, splice, task, task_log, token,
-    why,
+    artifact, build, build_plan, error, event, key, key_policy, lease, maintenance, node, package,
+    permission::Permission, platform, product, push, release, repository, repository_diff, retention, search,
+    signature, splice, task, task_log, token, webhook, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -48,6 +48,9 @@ use operations::{OPERATIONS, Operation};
     lease::Lease,
     lease::LogSize,
     lease::Report,
+    maintenance::BeginMaintenance,
+    maintenance::Maintenance,
+    maintenance::MaintenanceState,
     node::DrainNode,
     node::Node,
     package::PackageDetail,
@@ -78,6 +81,10 @@ use operations::{OPERATIONS, Operation};
     token::CreatedToken,
     token::Token,
     token::Whoami,
+    webhook::CreateWebhook,
+    webhook::CreatedWebhook,
+    webhook::Delivery,
+    webhook::Webhook,
 )))]
 struct Schemas;
 
@@ -228,6 +235,9 @@ mod tests {
         | `/coprs/anima/PRODUCT/repo/CHROOT/dnf.repo?arch=ARCH`, `/api_3/project/search`, `/api_3/project/list` | what `dnf copr` asks for |\n\
         | `/builds/BUILD/repo/PLATFORM/ARCH/…` | what a build has made so far, unsigned |\n\
         | `/mirror/NAME/…` | folders of packages that the configuration names |\n\
+        | `/feed.atom`, `/packages/PACKAGE/feed.atom`, `/platforms/PLATFORM/feed.atom`, `/products/PRODUCT/feed.atom` | builds and releases as feeds |\n\
+        | `/packages/PACKAGE/badge.svg?platform=PLATFORM` | where the newest build of a package stands, as a picture |\n\
+        | `/metrics` | numbers for Prometheus: queues, nodes, builds, releases, times of steps, requests |\n\
         | `/healthz` | `ok` when the database answers |\n\n\
         ## The Git Service\n\n\
         | address | what is there |\n|---|---|\n\

@@ -44,7 +44,7 @@ const fn operation(
 pub const OPERATIONS: &[Operation] = &[
     read(
         "/api/v1/builds",
-        "Lists builds, the newest first; `limit`, `before`, `package`, `owner`, `status` narrow it.",
+        "Lists builds, the newest first; `limit`, `before`, `package`, `platform`, `owner`, `status` narrow it.",
         "[Build]",
     ),
     make("/api/v1/builds", "Starts a build.", "CreateBuild", "Build"),
@@ -310,6 +310,38 @@ pub const OPERATIONS: &[Operation] = &[
     make("/api/v1/tokens", "Makes a token; its secret is shown this once.", "CreateToken", "CreatedToken"),
     operation("DELETE", "/api/v1/tokens/{token}", "Revokes a token.", None, None),
     read("/api/v1/tokens/whoami", "Says whose token was sent.", "Whoami"),
+    read("/api/v1/maintenance", "Says whether tasks are given out, and how many run.", "MaintenanceState"),
+    operation(
+        "PUT",
+        "/api/v1/maintenance",
+        "Gives out no task from now on, so that all can be updated or stopped.",
+        Some("BeginMaintenance"),
+        Some("MaintenanceState"),
+    ),
+    operation("DELETE", "/api/v1/maintenance", "Gives out tasks again.", None, Some("MaintenanceState")),
+    read("/api/v1/webhooks", "Lists webhooks, without their secrets.", "[Webhook]"),
+    make(
+        "/api/v1/webhooks",
+        "Lets an address be told of events from now on; its secret is shown this once.",
+        "CreateWebhook",
+        "CreatedWebhook",
+    ),
+    read("/api/v1/webhooks/{webhook}", "Shows a webhook.", "Webhook"),
+    operation("DELETE", "/api/v1/webhooks/{webhook}", "Takes a webhook away.", None, None),
+    operation("POST", "/api/v1/webhooks/{webhook}/stop", "Lets a webhook be told of nothing.", None, Some("Webhook")),
+    operation(
+        "POST",
+        "/api/v1/webhooks/{webhook}/resume",
+        "Lets a webhook be told again of what happens from now on.",
+        None,
+        Some("Webhook"),
+    ),
+    read(
+        "/api/v1/webhooks/{webhook}/deliveries",
+        "Lists the messages to a webhook and what came of each, the newest first; `limit`, `before`.",
+        "[Delivery]",
+    ),
+    act("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", "Sends a message once more."),
     stream(
         "/api/v1/events",
         "Follows what happens by server-sent events, of one `build` or of all, `after` an event, from `Last-Event-ID`, or from now on.",

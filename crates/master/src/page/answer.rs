@@ -24,6 +24,8 @@ pub struct Frame {
     pub api: String,
     /// The stream of events that change the page; empty where nothing does.
     pub events: String,
+    /// The same as a feed; empty where there is none.
+    pub feed: String,
     /// Versions of the style sheet and the script.
     pub css: &'static str,
     /// See above.
@@ -34,7 +36,13 @@ impl Frame {
     /// Returns the frame of a page.
     pub fn new(title: impl Into<String>, section: &'static str, api: impl Into<String>) -> Frame {
         let (css, js) = (&VERSIONS.css, &VERSIONS.js);
-        Frame { title: title.into(), section, api: api.into(), events: String::new(), css, js }
+        Frame { title: title.into(), section, api: api.into(), events: String::new(), feed: String::new(), css, js }
+    }
+
+    /// Names the feed of what the page shows.
+    pub fn with_feed(mut self, address: impl Into<String>) -> Frame {
+        self.feed = address.into();
+        self
     }
 
     /// Lets the page follow events: those after `after` that `filter` (`build=41`, or all) lets through.

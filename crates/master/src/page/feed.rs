@@ -102,7 +102,7 @@ pub async fn show(
     let last = builds.last().filter(|_| is_full).map(|build| build.id);
     let word = status.map_or("", Status::name);
     let older = last.map(|id| format!("/builds?before={id}&owner={}&status={word}", address_part(&owner)));
-    let mut frame = Frame::new("Builds", "builds", "/api/v1/builds");
+    let mut frame = Frame::new("Builds", "builds", "/api/v1/builds").with_feed("/feed.atom");
     if query.before.is_none() {
         frame = frame.follow(after, "");
     }

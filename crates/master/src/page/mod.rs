@@ -27,6 +27,7 @@ use anima_types::permission::Permission;
 use crate::route::Route;
 
 pub use answer::nothing;
+pub use words::{NOTHING, State, address_part};
 
 /// The routes.
 pub fn routes() -> Vec<Route> {

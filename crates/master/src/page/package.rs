@@ -153,7 +153,9 @@ pub async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> PageR
     });
     let address = address_part(&name);
     page(&PackagePage {
-        frame: Frame::new(&name, "packages", format!("/api/v1/packages/{address}")).follow(after, ""),
+        frame: Frame::new(&name, "packages", format!("/api/v1/packages/{address}"))
+            .follow(after, "")
+            .with_feed(format!("/packages/{address}/feed.atom")),
         answer: answer(&package),
         state: package.status.map(State::from),
         released_to: package.released_to,

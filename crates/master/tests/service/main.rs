@@ -9,13 +9,17 @@ mod keys;
 mod killed_release;
 mod leases;
 mod logs;
+mod maintenance;
 mod master;
+mod metrics;
 mod noarch;
 mod one_switch;
 mod pages;
 mod plans;
 mod routes;
 mod signatures;
+mod subscription;
+mod webhooks;
 
 #[test]
 fn all_this_holds_on_postgresql_too() {

@@ -103,6 +103,9 @@ pub struct List {
     /// Only builds of this package
     #[arg(long, value_name = "PACKAGE")]
     package: Option<String>,
+    /// Only builds on this platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
     /// Only builds that stand so: sources, building, testing, signing, succeeded, failed, cancelled
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     status: Option<Status>,
@@ -182,6 +185,7 @@ impl List {
             limit: Some(self.limit),
             before: self.before,
             package: self.package,
+            platform: self.platform,
             owner: self.owner,
             status: self.status,
         };
