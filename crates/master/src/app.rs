@@ -15,7 +15,7 @@ use anima_types::{
 };
 use tokio::sync::{Notify, broadcast};
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, waiting::Waiting};
 
 /// Pieces of logs that a reader who is slow has to catch up with by reading the log itself.
 const LOG_NEWS_KEPT: usize = 1_024;
@@ -62,6 +62,8 @@ pub struct Inner {
     pub log_grew: broadcast::Sender<TaskId>,
     /// What it counts.
     pub metrics: Metrics,
+    /// The claims that wait for a task.
+    pub waiting: Waiting,
     clock: Clock,
     due: Mutex<Due>,
     due_changed: Notify,
@@ -92,6 +94,7 @@ impl App {
             config,
             log_grew,
             metrics: Metrics::default(),
+            waiting: Waiting::default(),
             clock,
             due: Mutex::default(),
             due_changed: Notify::new(),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::lease::expire_once;
 pub use crate::log::seal_once;
 
-use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing, webhook};
+use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing, waiting, webhook};
 
 pub use crate::key::expire_once as expire_keys_once;
 pub use crate::webhook::{deliver_once, forget_once};
@@ -110,7 +110,8 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             look(&app),
             collect(&app),
             seal(&app),
-            webhook::run(&app)
+            webhook::run(&app),
+            waiting::run(&app)
         )
     };
     tokio::select! {

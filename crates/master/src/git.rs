@@ -1,6 +1,6 @@
 //! What the Master Service asks the Git Service: which commit a branch, tag or shortened hash names.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -12,6 +12,10 @@ use crate::{
 
 /// It is on the same machine, or next to it.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One for all, which keeps its connections: a mass rebuild asks thousands of times.
+static HTTP: LazyLock<reqwest::Client> =
+    LazyLock::new(|| reqwest::Client::builder().timeout(TIMEOUT).build().expect("its settings are fixed"));
 
 /// A branch or tag with its commit.
 #[derive(Deserialize)]
@@ -33,12 +37,11 @@ pub async fn resolve(app: &App, package: &str, reference: &str) -> ApiResult<Str
     };
     let mut url = address("/resolve")?;
     url.query_pairs_mut().append_pair("reference", reference);
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(ApiError::internal)?;
-    let answer = client.get(url).send().await.map_err(no_git_service)?;
+    let answer = HTTP.get(url).send().await.map_err(no_git_service)?;
     if answer.status().is_success() {
         return Ok(answer.json::<Resolved>().await.map_err(no_git_service)?.commit);
     }
-    let branches = client.get(address("/branches")?).send().await.map_err(no_git_service)?;
+    let branches = HTTP.get(address("/branches")?).send().await.map_err(no_git_service)?;
     if !branches.status().is_success() {
         return Err(unknown_package(package));
     }

@@ -58,17 +58,21 @@ pub const fn claim_permission(kind: Kind) -> Permission {
 async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>) -> ApiResult<Response> {
     check(&caller, &claim)?;
     let until = Instant::now() + Duration::from_secs(claim.wait_secs.min(MAX_WAIT_SECS));
-    // Listens before it looks, so that nothing that becomes ready in between is missed.
-    let mut events = app.db.subscribe();
+    // It has its place before it looks, so that nothing that becomes ready in between is missed.
+    let mut place = app.waiting.enter(&claim);
     appear(&app, &claim).await?;
     let _waits = app.metrics.node_waits();
     loop {
-        if node::standing(&app, &claim).await? == node::Standing::Takes
-            && let Some(lease) = take(&app, &claim).await?
-        {
-            return Ok(Json(lease).into_response());
+        let takes = node::standing(&app, &claim).await? == node::Standing::Takes;
+        place.looks(takes);
+        if takes {
+            let lease = take(&app, &claim).await?;
+            place.found(lease.as_ref().map(|lease| lease.task));
+            if let Some(lease) = lease {
+                return Ok(Json(lease).into_response());
+            }
         }
-        if !ready_before(&mut events, until).await {
+        if tokio::time::timeout_at(until, place.woken()).await.is_err() {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
@@ -110,22 +114,6 @@ fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
         return Err(ApiError::unprocessable("no_kinds", "a claim has to name the kinds of task that the node takes"));
     }
     claim.kinds.iter().try_for_each(|&kind| auth::check(caller, claim_permission(kind), None))
-}
-
-/// Waits until a task became ready, or a node shall take tasks or none, and returns false when the time is over.
-async fn ready_before(events: &mut broadcast::Receiver<anima_types::event::Event>, until: Instant) -> bool {
-    loop {
-        match tokio::time::timeout_at(until, events.recv()).await {
-            Ok(Ok(event)) if event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()) => {
-                return true;
-            }
-            Ok(Ok(event)) if matches!(event.noun.as_str(), "node" | "maintenance") => return true,
-            Ok(Ok(_)) => {}
-            // Too many to remember: one of them may have been it.
-            Ok(Err(broadcast::error::RecvError::Lagged(_))) => return true,
-            Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return false,
-        }
-    }
 }
 
 /// Gives the oldest ready task to the node, if there is one.

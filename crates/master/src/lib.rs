@@ -47,6 +47,7 @@ mod signing;
 mod subscription;
 mod task;
 mod token;
+mod waiting;
 mod webhook;
 mod why;
 mod work;

@@ -8,6 +8,7 @@ use anima_types::{
     task::{self, Status},
 };
 use axum::{extract::State, http::StatusCode};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{add_source, check_packages, platforms, reopen, view};
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
     task::{restart_row, views},
 };
 
+/// Packages whose commits are asked for at once.
+const RESOLVED_AT_ONCE: usize = 16;
 /// Builds in one answer, where nothing is said, and at most.
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
@@ -101,13 +104,12 @@ async fn create(
 
 /// Asks the Git Service for the commits; a package without a reference is built from the platform's branch.
 async fn resolve(app: &App, packages: &[SourceRef], platform: &Platform) -> ApiResult<Vec<Source>> {
-    let mut sources = Vec::with_capacity(packages.len());
-    for SourceRef { package, reference } in packages {
+    let one = async |SourceRef { package, reference }: &SourceRef| {
         let reference = reference.clone().unwrap_or_else(|| platform.branch.clone());
         let commit = git::resolve(app, package, &reference).await?;
-        sources.push(Source { package: package.clone(), reference, commit });
-    }
-    Ok(sources)
+        Ok(Source { package: package.clone(), reference, commit })
+    };
+    stream::iter(packages.iter().map(one)).buffered(RESOLVED_AT_ONCE).try_collect().await
 }
 
 fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {

@@ -6,6 +6,7 @@ mod elevate;
 mod idle;
 mod log;
 mod mock;
+mod nodes;
 mod pipeline;
 mod plan;
 mod processes;
@@ -36,6 +37,8 @@ pub enum Bench {
     /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`; and a set of twenty
     /// packages on four slots, beside its longest chain.
     Pipeline,
+    /// A thousand simulated nodes: a ready task on its way to one of them, and claims with a hundred thousand tasks queued.
+    Nodes,
     /// The plan of a mass rebuild of 16,000 synthetic source packages.
     Plan,
     /// Repository metadata, anew and with one package more, beside createrepo_c: `full-2000`, `full-10000`, `update-10000`,
@@ -67,6 +70,7 @@ pub fn run(bench: Bench, cases: &[String], json: bool, program: Option<PathBuf>)
             Bench::Idle => idle::measure(&program).await,
             Bench::Log => log::measure(&program).await,
             Bench::Pipeline => Ok([pipeline::measure(&program).await?, vec![set::measure(&program).await?]].concat()),
+            Bench::Nodes => nodes::measure(&program).await,
             Bench::Plan => plan::measure(),
             Bench::Repodata => repodata::measure(&program, cases).await,
             Bench::Sign => sign::measure(),

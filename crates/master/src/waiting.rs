@@ -1,0 +1,287 @@
+//! Claims that wait for a task: each ready task wakes one node that can take it, however many wait.
+//!
+//! Were all woken, a thousand nodes would look at the queue a thousand times for each task. A claim is here from before its first
+//! look, so that no task becomes ready unseen; a node that goes away while it is awake hands its turn on.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anima_types::{
+    Arch,
+    event::Event,
+    id::TaskId,
+    lease::Claim,
+    task::{Kind, Status},
+};
+use tokio::sync::{Notify, broadcast::error::RecvError};
+
+use crate::{app::App, error::ApiResult};
+
+/// What wakes nodes begins again after this when the database did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The claims that wait at this master; clones are the same.
+#[derive(Clone, Default)]
+pub struct Waiting(Arc<Mutex<Claims>>);
+
+#[derive(Default)]
+struct Claims {
+    by_number: BTreeMap<u64, Waiter>,
+    newest: u64,
+}
+
+struct Waiter {
+    kinds: Vec<Kind>,
+    archs: Vec<Arch>,
+    emulated: Vec<Arch>,
+    /// Whether it gets anything just now; one that does not waits for that to change.
+    takes: bool,
+    /// What it was woken for, until it has looked.
+    woken_for: Option<Want>,
+    wake: Arc<Notify>,
+}
+
+/// A task that became ready, and what it asks of a node.
+#[derive(Clone, Copy)]
+struct Want {
+    task: TaskId,
+    kind: Kind,
+    arch: Option<Arch>,
+}
+
+/// The place of a claim among those that wait.
+pub struct Place {
+    waiting: Waiting,
+    number: u64,
+    wake: Arc<Notify>,
+    /// What it was woken for and looks for now.
+    looks_for: Option<Want>,
+}
+
+impl Waiting {
+    /// Takes a place. It is there until it is dropped.
+    pub fn enter(&self, claim: &Claim) -> Place {
+        let wake = Arc::new(Notify::new());
+        let mut claims = self.lock();
+        claims.newest += 1;
+        let number = claims.newest;
+        let waiter = Waiter {
+            kinds: claim.kinds.clone(),
+            archs: claim.architectures.clone(),
+            emulated: claim.emulated.clone(),
+            takes: true,
+            woken_for: None,
+            wake: wake.clone(),
+        };
+        claims.by_number.insert(number, waiter);
+        drop(claims);
+        Place { waiting: self.clone(), number, wake, looks_for: None }
+    }
+
+    /// Wakes the one that has waited longest of those that can take such a task: one that runs its architecture, or else one that
+    /// emulates it.
+    fn wake_one(&self, want: Want) {
+        let mut claims = self.lock();
+        let is_free = |waiter: &Waiter| waiter.takes && waiter.woken_for.is_none() && waiter.kinds.contains(&want.kind);
+        let runs = |waiter: &Waiter| want.arch.is_none_or(|arch| waiter.archs.contains(&arch));
+        let emulates = |waiter: &Waiter| want.arch.is_some_and(|arch| waiter.emulated.contains(&arch));
+        let find = |fits: &dyn Fn(&Waiter) -> bool| {
+            claims.by_number.iter().find(|(_, waiter)| is_free(waiter) && fits(waiter)).map(|(&number, _)| number)
+        };
+        let Some(number) = find(&runs).or_else(|| find(&emulates)) else { return };
+        if let Some(waiter) = claims.by_number.get_mut(&number) {
+            waiter.woken_for = Some(want);
+            waiter.wake.notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.lock().by_number.values().for_each(|waiter| waiter.wake.notify_one());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Claims> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Notes that the claim looks at the queue now, and whether it gets anything. One that was woken for a task and may not take it
+    /// leaves it to another.
+    pub fn looks(&mut self, takes: bool) {
+        let mut claims = self.waiting.lock();
+        let Some(waiter) = claims.by_number.get_mut(&self.number) else { return };
+        waiter.takes = takes;
+        self.looks_for = waiter.woken_for.take();
+        drop(claims);
+        if !takes {
+            self.hand_on();
+        }
+    }
+
+    /// Notes what the look gave. One that found another task than it was woken for leaves that to the next; one that found nothing
+    /// saw that somebody else has it.
+    pub fn found(&mut self, task: Option<TaskId>) {
+        if task.is_none() || self.looks_for.map(|want| want.task) == task {
+            self.looks_for = None;
+        }
+        // It has its task, and goes.
+        if task.is_some()
+            && let Some(waiter) = self.waiting.lock().by_number.get_mut(&self.number)
+        {
+            waiter.takes = false;
+        }
+        self.hand_on();
+    }
+
+    /// Waits until there may be something.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(want) = self.looks_for.take() {
+            self.waiting.wake_one(want);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let left = self.waiting.lock().by_number.remove(&self.number);
+        if let Some(want) = left.and_then(|waiter| waiter.woken_for) {
+            self.waiting.wake_one(want);
+        }
+        self.hand_on();
+    }
+}
+
+/// Wakes nodes as tasks become ready, until it is dropped.
+pub async fn run(app: &App) {
+    let mut events = app.db.subscribe();
+    // What became ready before it listened.
+    app.waiting.wake_all();
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                if let Err(error) = wake_for(app, &event).await {
+                    tracing::error!("could not look who takes a task: {}", error.body.message);
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    app.waiting.wake_all();
+                }
+            }
+            // Too many to remember.
+            Err(RecvError::Lagged(_)) => app.waiting.wake_all(),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn wake_for(app: &App, event: &Event) -> ApiResult<()> {
+    match (event.noun.as_str(), event.status.as_deref(), event.task) {
+        ("task", Some(status), Some(task)) if status == Status::Ready.name() => {
+            let want = want(app, task).await?;
+            app.waiting.wake_one(want);
+        }
+        // A node that comes is no news for the others; that one is drained or not, or the whole, is.
+        ("node", ..) if event.verb != "joined" => app.waiting.wake_all(),
+        ("maintenance", ..) => app.waiting.wake_all(),
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn want(app: &App, task: TaskId) -> ApiResult<Want> {
+    let mut read = app.db.read().await?;
+    let task = anima_db::task::get(&mut read, task).await?;
+    Ok(Want { task: task.id, kind: task.about.kind, arch: task.about.arch })
+}
+
+#[cfg(test)]
+mod tests {
+    use anima_types::lease::Condition;
+
+    use super::*;
+
+    fn claim(kinds: &[Kind], archs: &[Arch], emulated: &[Arch]) -> Claim {
+        Claim {
+            node: "n".into(),
+            kinds: kinds.to_vec(),
+            architectures: archs.to_vec(),
+            emulated: emulated.to_vec(),
+            slots: 1,
+            version: "1".into(),
+            instance: String::new(),
+            wait_secs: 0,
+            condition: Condition::default(),
+        }
+    }
+
+    fn want(task: i64, kind: Kind, arch: Option<Arch>) -> Want {
+        Want { task: TaskId(task), kind, arch }
+    }
+
+    fn is_awake(place: &Place) -> bool {
+        place.waiting.lock().by_number[&place.number].woken_for.is_some()
+    }
+
+    #[test]
+    fn a_task_wakes_the_one_that_waits_longest_of_those_that_run_it() {
+        let waiting = Waiting::default();
+        let emulating = waiting.enter(&claim(&[Kind::Build], &[Arch::X86_64], &[Arch::Aarch64]));
+        let testing = waiting.enter(&claim(&[Kind::Test], &[Arch::Aarch64], &[]));
+        let first = waiting.enter(&claim(&[Kind::Build], &[Arch::Aarch64], &[]));
+        let second = waiting.enter(&claim(&[Kind::Build], &[Arch::Aarch64], &[]));
+        let awake = || [&emulating, &testing, &first, &second].map(is_awake);
+
+        waiting.wake_one(want(1, Kind::Build, Some(Arch::Aarch64)));
+        assert_eq!(awake(), [false, false, true, false]);
+        waiting.wake_one(want(2, Kind::Build, Some(Arch::Aarch64)));
+        assert_eq!(awake(), [false, false, true, true]);
+        waiting.wake_one(want(3, Kind::Build, Some(Arch::Aarch64)));
+        assert_eq!(awake(), [true, false, true, true], "where none of its own is free, one that emulates");
+    }
+
+    #[test]
+    fn who_goes_or_may_not_or_finds_another_task_hands_the_turn_on() {
+        let waiting = Waiting::default();
+        let enter = || waiting.enter(&claim(&[Kind::Build], &[Arch::X86_64], &[]));
+        let (first, mut second, mut third, fourth) = (enter(), enter(), enter(), enter());
+        waiting.wake_one(want(1, Kind::Build, Some(Arch::X86_64)));
+        assert!(is_awake(&first));
+
+        drop(first);
+        assert!(is_awake(&second) && !is_awake(&third));
+        second.looks(false);
+        assert!(!is_awake(&second) && is_awake(&third), "one that gets nothing is not woken for tasks");
+        third.looks(true);
+        third.found(Some(TaskId(9)));
+        assert!(is_awake(&fourth), "the task that it was woken for is still there");
+    }
+
+    #[test]
+    fn who_found_its_task_or_none_wakes_nobody() {
+        for found in [Some(TaskId(1)), None] {
+            let waiting = Waiting::default();
+            let mut first = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
+            let second = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
+            waiting.wake_one(want(1, Kind::Sign, None));
+            first.looks(true);
+            first.found(found);
+            drop(first);
+            assert!(!is_awake(&second), "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wake_before_the_wait_is_not_lost() {
+        let waiting = Waiting::default();
+        let mut place = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
+        place.looks(true);
+        place.found(None);
+        waiting.wake_one(want(1, Kind::Sign, None));
+        tokio::time::timeout(Duration::from_secs(5), place.woken()).await.expect("it does not sleep");
+    }
+}
