@@ -88,6 +88,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         slots: config.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),
+        started_at: None,
         wait_secs: MAX_WAIT_SECS,
         condition: Condition::default(),
     };

@@ -136,6 +136,7 @@ impl Address {
             one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
             one(9, "keys", include_str!("../migrations/0009_keys.sql")),
             one(10, "release plans", include_str!("../migrations/0010_release_plans.sql")),
+            one(25, "node started at", include_str!("../migrations/0025_node_started_at.sql")),
         ])
     }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A node that waits asks again at the latest after this, or is gone.
-const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
+pub const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {

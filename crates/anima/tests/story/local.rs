@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use anima_diagnosis::{End, Reader, Section, read};
 use anima_testkit::seed;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -190,6 +191,29 @@ fn the_examples_come_out_the_same_bit_for_bit_in_another_root() {
 
     assert_eq!(report["verification"]["differences"].as_array().unwrap().len(), 0, "{report:#}");
     assert!(report["verification"]["equal_count"].as_u64().unwrap() >= names.len() as u64 * 2, "source packages, too");
+    for log in names.iter().flat_map(|name| ["src", "x86_64"].map(|step| format!("anima-results/{name}/{step}.log"))) {
+        let text = fs::read_to_string(packager.path(&log)).unwrap();
+        assert_eq!(read(text.as_bytes()).findings(End::Unknown), [], "{log}");
+        assert_eq!(found_where_nothing_failed(&text), [""; 0], "{log}");
+    }
+}
+
+/// Returns what would be found in each step of a log if the step had failed, though it did not.
+fn found_where_nothing_failed(log: &str) -> Vec<String> {
+    let (mut reader, mut found) = (Reader::default(), Vec::new());
+    for (line, number) in log.lines().zip(1..) {
+        if Section::begins(line).is_some() {
+            found.append(&mut reader.findings(End::Exited(1)));
+        }
+        reader.see(number, line);
+    }
+    found.append(&mut reader.findings(End::Exited(1)));
+    // A step that says nothing is told by its last command, which is true.
+    found.retain(|finding| finding.class != "command_failed");
+    found
+        .iter()
+        .map(|finding| format!("{} in line {:?}: {}", finding.class, finding.log_line, finding.message))
+        .collect()
 }
 
 /// Lists everything in a root: kinds, modes, owners, where links lead, and what is in files. The database of rpm and the caches
