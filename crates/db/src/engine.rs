@@ -137,6 +137,7 @@ impl Address {
             one(9, "keys", include_str!("../migrations/0009_keys.sql")),
             one(10, "release plans", include_str!("../migrations/0010_release_plans.sql")),
             one(25, "node started at", include_str!("../migrations/0025_node_started_at.sql")),
+            one(26, "task node", include_str!("../migrations/0026_task_node.sql")),
         ])
     }
 
