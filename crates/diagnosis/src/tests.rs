@@ -367,9 +367,12 @@ fn what_rpm_says_of_a_spec_and_of_files_is_told_apart() {
 
 #[test]
 fn what_is_ignored_or_only_looked_for_is_no_finding() {
-    for line in
-        ["make: [Makefile:3: x] Error 1 (ignored)", "checking for error: command not found", "gcc -Werror -c x.c"]
-    {
+    for line in [
+        "make: [Makefile:3: x] Error 1 (ignored)",
+        "checking for error: command not found",
+        "gcc -Werror -c x.c",
+        "sh: line 1: git: command not found",
+    ] {
         let findings = read(format!("Executing(%build): x\n+ false\n{line}\n").as_bytes()).findings(End::Exited(1));
         assert_eq!(findings[0].class, "command_failed", "{line}");
     }
