@@ -40,7 +40,7 @@ impl SmallDisk {
 
     /// Takes all the room that is left, also what is kept for root.
     pub fn fill(&self) -> Result<()> {
-        let free = rustix::fs::statvfs(&self.path())?;
+        let free = rustix::fs::statvfs(self.path())?;
         let bytes = (free.f_bfree * free.f_frsize).saturating_sub(WRITTEN_BYTES);
         let mut ballast = File::create(self.path().join(BALLAST))?;
         if bytes > 0 {
