@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use anima_environment::condition::KEEP_FREE_BYTES;
 use anima_environment::{Environments, Journal, Lock, Phases, Replay};
 use anima_types::artifact::Kind;
 use anima_types::diagnosis::Need;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, Admitted, Room};
 use crate::build_task::SrpmFile;
 use crate::job::{Job, Target};
-use crate::limits::{KEEP_FREE_BYTES, Limits, MIB, Machine};
+use crate::limits::{Limits, MIB, Machine};
 use crate::provenance::About;
 use crate::sources::Sources;
 use crate::trouble::{Trouble, failed};

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anima_environment::condition::KEEP_FREE_BYTES;
 use anima_sandbox::{Exit, Outcome};
 use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
@@ -13,8 +14,6 @@ pub(crate) const MIB: u64 = 1024 * 1024;
 const BUILD_WALL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Enough for a parallel build of the largest packages, too few for a fork bomb to hurt the machine.
 const PROCESSES: u64 = 16_384;
-/// Kept free of what builds write: for the master's data on the same disk, and for the node's own.
-pub(crate) const KEEP_FREE_BYTES: u64 = 1024 * MIB;
 /// A disk that had less at any look was full: looks come ten times a second, and what fails for want of room gives back what it
 /// had written.
 const FULL_BYTES: u64 = 16 * MIB;

@@ -10,8 +10,7 @@ use common::{World, spec};
 const DISK_MIB: u64 = 4096;
 
 /// Writes a little for some seconds, and minds whether it could.
-const WRITER: &str =
-    "%build\necho begun\nfor ((i = 0; i < 60; i++)); do head -c 1M /dev/zero > piece.$i || exit 1; sleep 0.1; done\nrm piece.*";
+const WRITER: &str = "%build\necho begun\nfor ((i = 0; i < 60; i++)); do head -c 1M /dev/zero > piece.$i || exit 1; sleep 0.1; done\nrm piece.*";
 
 /// Gives the task to the node, fills the disk when the build has begun, and returns why it came back.
 async fn built_while_the_disk_is_filled(world: &World, work: &Work) -> Failure {
