@@ -1,4 +1,4 @@
-//! Says whether the metadata of a real Enterprise Linux lies beside the checkout: `tests/real_data.rs` reads it.
+//! Says whether the metadata of a real Enterprise Linux lies beside the checkout: `tests/real_data.rs` and `tests/streams.rs` read it.
 
 const SHARED_DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
 
@@ -8,7 +8,9 @@ fn main() {
     match std::path::Path::new(SHARED_DATA).is_dir() {
         true => println!("cargo::rustc-cfg=shared_data"),
         false => {
-            println!("cargo::warning=tests/real_data.rs is left out: there is no ../shared/data beside this checkout");
+            println!(
+                "cargo::warning=tests/real_data.rs and tests/streams.rs are left out: there is no ../shared/data beside this checkout"
+            );
         }
     }
 }

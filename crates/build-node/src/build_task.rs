@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anima_diagnosis::{End, Reader};
 use anima_environment::{Phases, blocking};
 use anima_rpm_file::PackageInfo;
-use anima_sandbox::Exit;
+use anima_sandbox::{Exit, Outcome};
 use anima_types::artifact::Kind;
 use anima_types::dist_git::is_file_name;
 use anima_types::provenance::File as Material;
@@ -17,6 +17,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::collect::{Collected, collect};
 use crate::job::{Job, Target};
+use crate::limits::failed_on_full_disk;
 use crate::provenance;
 use crate::src_task;
 use crate::trouble::{Trouble, failed};
@@ -145,7 +146,7 @@ async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), 
     };
     let inside = blocking(put).await?;
     let (outcome, output) = workroot.capture(&["rpm", "-U", "--nodeps", &inside], job.helper, &job.cancel).await?;
-    if let Some(failure) = job.limits.failure(outcome.exit, "unpacking the source package", &srpm.info.nevra.name) {
+    if let Some(failure) = job.limits.failure(&outcome, "unpacking the source package", &srpm.info.nevra.name) {
         return Err(failure.into());
     }
     if outcome.exit.is_success() {
@@ -213,7 +214,7 @@ async fn rpmbuild(
     job.journal.watch(|_, _| {});
     let how = anima_environment::exit_in_words(outcome.exit);
     let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut failure = reader.failure(end_of(outcome.exit), &how);
+    let mut failure = reader.failure(end_of(&outcome), &how);
     if let Some(hint) = job.limits.hint(outcome.exit, target.package) {
         failure.findings.iter_mut().take(1).for_each(|finding| finding.cure = Some(hint.clone()));
         failure.hint = Some(hint);
@@ -221,9 +222,10 @@ async fn rpmbuild(
     Ok((outcome.exit, failure))
 }
 
-/// Returns an exit in the words of the diagnosis.
-fn end_of(exit: Exit) -> End {
-    match exit {
+/// Returns how a run ended, in the words of the diagnosis.
+fn end_of(outcome: &Outcome) -> End {
+    match outcome.exit {
+        _ if failed_on_full_disk(outcome) => End::NodeDiskFull,
         Exit::Exited(code) => End::Exited(code),
         Exit::Signaled(signal) => End::Signaled(signal),
         Exit::TimedOut => End::TimedOut,

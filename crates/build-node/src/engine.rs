@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use anima_environment::condition::KEEP_FREE_BYTES;
 use anima_environment::{Environments, Journal, Lock, Phases, Replay};
 use anima_types::artifact::Kind;
 use anima_types::diagnosis::Need;
-use anima_types::work::{BuildOutcome, Failure, SrcOutcome};
+use anima_types::work::{BuildOutcome, Failure, NODE_DISK_FULL, SrcOutcome};
 use anima_types::{Sha256, platform};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,7 @@ use crate::job::{Job, Target};
 use crate::limits::{Limits, MIB, Machine};
 use crate::provenance::About;
 use crate::sources::Sources;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, failed};
 use crate::workroot::Workroot;
 use crate::{build_task, src_task};
 
@@ -238,6 +239,15 @@ impl Engine {
     fn limits_of(&self, target: &Target<'_>) -> Result<Limits, Trouble> {
         let machine =
             Machine::look(&self.work, self.slots).map_err(anima_environment::Error::file("look at", &self.work))?;
+        if machine.free_disk_bytes <= KEEP_FREE_BYTES {
+            let message = format!(
+                "the disk of {} is full: {} MiB are free, and {} MiB are kept so",
+                self.work.display(),
+                machine.free_disk_bytes / MIB,
+                KEEP_FREE_BYTES / MIB
+            );
+            return Err(failed(NODE_DISK_FULL, message, None));
+        }
         Ok(Limits::of_task(machine, self.limits, target.platform.limits(target.package)))
     }
 }

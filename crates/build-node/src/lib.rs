@@ -10,7 +10,6 @@ mod admission;
 mod autospec;
 mod build_task;
 mod collect;
-mod condition;
 mod engine;
 mod entry;
 mod files;
@@ -36,7 +35,7 @@ use std::time::SystemTime;
 
 use anima_client::Client;
 use anima_client::lease::{Cancel, Runner};
-use anima_environment::{Emulators, Environments, blocking};
+use anima_environment::{Emulators, Environments, blocking, condition};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::{Context, bail};
@@ -88,6 +87,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         slots: config.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),
+        started_at: None,
         wait_secs: MAX_WAIT_SECS,
         condition: Condition::default(),
     };

@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anima_sandbox::Exit;
+use anima_environment::condition::KEEP_FREE_BYTES;
+use anima_sandbox::{Exit, Outcome};
 use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
-use anima_types::work::Failure;
+use anima_types::work::{Failure, NODE_DISK_FULL};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
 const BUILD_WALL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Enough for a parallel build of the largest packages, too few for a fork bomb to hurt the machine.
 const PROCESSES: u64 = 16_384;
-/// Kept free of what builds write: for the master's data on the same disk, and for the node's own.
-pub(crate) const KEEP_FREE_BYTES: u64 = 1024 * MIB;
+/// A disk that had less at any look was full: looks come ten times a second, and what fails for want of room gives back what it
+/// had written.
+const FULL_BYTES: u64 = 16 * MIB;
 /// Files and folders of one build: the largest source trees have some 100,000, and their tests as many again.
 pub(crate) const FILES: u64 = 4_000_000;
 /// The end of a log is ours: why the task failed has to fit, too.
@@ -106,9 +108,11 @@ impl Limits {
         )
     }
 
-    /// Returns the failure of a command that was ended because it reached one of them.
-    pub fn failure(&self, exit: Exit, command: &str, package: &str) -> Option<Failure> {
+    /// Returns the failure of a command that was ended because it reached one of them, or that failed on a full disk.
+    pub fn failure(&self, outcome: &Outcome, command: &str, package: &str) -> Option<Failure> {
+        let exit = outcome.exit;
         let (code, what) = match exit {
+            _ if failed_on_full_disk(outcome) => (NODE_DISK_FULL, "failed while the disk of the machine was full"),
             Exit::OutOfMemory => ("out_of_memory", "needed more memory than it may have"),
             Exit::DiskFull => ("out_of_disk", "took more room on the disk than it may"),
             Exit::TimedOut => ("timed_out", "was not done when the time was over"),
@@ -134,6 +138,12 @@ impl Limits {
              node gives ([build_node.limits] in its anima.toml; fewer slots give each task more)."
         ))
     }
+}
+
+/// Returns whether a command failed, by itself, while the disk had no room: that is the node's fault, whatever the command says.
+pub fn failed_on_full_disk(outcome: &Outcome) -> bool {
+    let has_failed = matches!(outcome.exit, Exit::Exited(1..) | Exit::Signaled(_));
+    has_failed && outcome.least_free_bytes.is_some_and(|bytes| bytes < FULL_BYTES)
 }
 
 #[cfg(test)]

@@ -80,10 +80,29 @@ impl Sources for Pushed<'_> {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<PathBuf, Trouble>> {
         Box::pin(async move {
-            let wanted = Wanted { url: file.url(self.lookaside_url, package), hash: file.into(), size_bytes: None };
-            downloads.get(&wanted, cancel).await.map_err(|error| bad_large_file(file, error))
+            let fetched = fetch_large([file.url(self.lookaside_url, package)], file, downloads, cancel).await;
+            Ok(fetched.map_err(|error| bad_large_file(file, error))?.expect("one address was given"))
         })
     }
+}
+
+/// Fetches a large file from the first of some addresses that has it, its hash compared; nothing where there is no address. The
+/// error is that of the last one.
+pub async fn fetch_large(
+    urls: impl IntoIterator<Item = String>,
+    file: &LookasideFile,
+    downloads: &Downloads,
+    cancel: &CancellationToken,
+) -> Result<Option<PathBuf>, anima_environment::Error> {
+    let mut last = None;
+    for url in urls {
+        match downloads.get(&Wanted { url, hash: file.into(), size_bytes: None }, cancel).await {
+            Ok(path) => return Ok(Some(path)),
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => last = Some(error),
+        }
+    }
+    last.map_or(Ok(None), Err)
 }
 
 /// A source that is wrong or missing is the packager's to put right; a server that is away is not.

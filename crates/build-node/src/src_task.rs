@@ -228,7 +228,7 @@ async fn rpm(
     is_shown: bool,
 ) -> Result<String, Trouble> {
     let (outcome, output) = workroot.capture(command, job.helper, &job.cancel).await?;
-    if let Some(failure) = job.limits.failure(outcome.exit, command[0], package) {
+    if let Some(failure) = job.limits.failure(&outcome, command[0], package) {
         return Err(failure.into());
     }
     let lines_before = job.journal.line_count();

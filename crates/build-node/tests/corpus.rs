@@ -97,6 +97,7 @@ async fn fail(world: &mut World, name: &str, folder: &Path, expected: &Expected)
             match world.report(Work::Build(world.build_work_of(name, file))).await.end {
                 End::Failed(failure) => Some(failure),
                 End::Succeeded(_) => None,
+                End::GivenBack(failure) => panic!("it was given back: {failure:?}"),
             }
         }
     }

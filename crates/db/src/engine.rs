@@ -136,6 +136,8 @@ impl Address {
             one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
             one(9, "keys", include_str!("../migrations/0009_keys.sql")),
             one(10, "release plans", include_str!("../migrations/0010_release_plans.sql")),
+            one(25, "node started at", include_str!("../migrations/0025_node_started_at.sql")),
+            one(26, "task node", include_str!("../migrations/0026_task_node.sql")),
             one(35, "task standing", include_str!("../migrations/0035_task_standing.sql")),
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),

@@ -86,14 +86,27 @@ pub enum Instance {
     Superseded,
 }
 
-/// Takes note of the process behind a node's name, which was [`seen`] before. One that does not say which it is goes on.
-pub async fn note_instance(write: &mut Write, claim: &Claim) -> Result<Instance> {
-    let current: String = sqlx::query_scalar("SELECT instance FROM node WHERE name = $1")
+/// Takes note of the process behind a node's name. One that does not say which it is goes on.
+///
+/// Of two that say when they were started, the later one is the node. A word of an earlier one that comes late is nothing new,
+/// unless the later one was not heard of for `silent_secs`: then the node's clock was set back.
+pub async fn note_instance(write: &mut Write, claim: &Claim, silent_secs: f64) -> Result<Instance> {
+    let row = sqlx::query("SELECT instance, instance_started_at, seen_at FROM node WHERE name = $1")
         .bind(&claim.node)
-        .fetch_one(&mut **write)
+        .fetch_optional(&mut **write)
         .await?;
+    let (current, current_since, seen_at) = match &row {
+        Some(row) => (row.text("instance")?, row.time("instance_started_at")?, row.time("seen_at")?),
+        None => (String::new(), Timestamp(0), Timestamp(0)),
+    };
     if claim.instance.is_empty() || claim.instance == current {
         return Ok(Instance::Same);
+    }
+    let since = claim.started_at.unwrap_or(Timestamp(0));
+    let are_known = since > Timestamp(0) && current_since > Timestamp(0);
+    let is_silent = write.now.secs_since(seen_at) > silent_secs;
+    if are_known && since < current_since && !is_silent {
+        return Ok(Instance::Superseded);
     }
     let noted = sqlx::query(
         "INSERT INTO node_instance (node, instance, since) VALUES ($1, $2, $3) ON CONFLICT (node, instance) DO NOTHING",
@@ -103,15 +116,23 @@ pub async fn note_instance(write: &mut Write, claim: &Claim) -> Result<Instance>
     .bind(write.now.0)
     .execute(&mut **write)
     .await?;
-    if noted.rows_affected() == 0 {
+    // One that was noted, and is the later one all the same, had been passed for silent.
+    let is_later = are_known && since > current_since;
+    if noted.rows_affected() == 0 && !is_later {
         return Ok(Instance::Superseded);
     }
-    sqlx::query("UPDATE node SET instance = $2 WHERE name = $1")
+    Ok(Instance::New)
+}
+
+/// Makes a process the node of its name, which was [`seen`] before.
+pub async fn set_instance(write: &mut Write, claim: &Claim) -> Result<()> {
+    sqlx::query("UPDATE node SET instance = $2, instance_started_at = $3 WHERE name = $1")
         .bind(&claim.node)
         .bind(&claim.instance)
+        .bind(claim.started_at.unwrap_or(Timestamp(0)).0)
         .execute(&mut **write)
         .await?;
-    Ok(Instance::New)
+    Ok(())
 }
 
 /// Returns a node that has to be there.

@@ -243,6 +243,7 @@ async fn a_node_is_what_it_last_said_of_itself() {
         slots: 1,
         version: "0.1.0".into(),
         instance: String::new(),
+        started_at: None,
         wait_secs: 0,
         condition: Condition::default(),
     };

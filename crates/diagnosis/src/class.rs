@@ -56,6 +56,8 @@ pub struct Class {
     cure_known: Option<String>,
     /// What is missing, by `{what}`.
     pub need: Option<NeedKind>,
+    /// A class whose lines say this, too, once the end is known.
+    said_as: Option<String>,
     #[serde(default)]
     ends: Vec<String>,
     #[serde(default)]
@@ -192,6 +194,11 @@ impl Class {
         let word = section.map_or("outside", Section::word);
         let is_here = self.sections.is_empty() || self.sections.iter().any(|wanted| wanted == word);
         is_here && !self.except.iter().any(|pattern| pattern.0.is_match(line))
+    }
+
+    /// Returns whether lines of another class say this one.
+    pub fn is_said_by(&self, other: &Class) -> bool {
+        self.code == other.code || self.said_as.as_ref() == Some(&other.code)
     }
 
     /// Returns the sentence of a finding.

@@ -36,6 +36,8 @@ pub enum End {
     OutOfMemory,
     /// It took more room on the disk than it may.
     DiskFull,
+    /// It failed while the disk of the machine was full.
+    NodeDiskFull,
     /// Its time was over.
     TimedOut,
     /// Its log is longer than it may be.
@@ -52,6 +54,7 @@ impl End {
             End::Signaled(_) => "signal",
             End::OutOfMemory => "out_of_memory",
             End::DiskFull => "out_of_disk",
+            End::NodeDiskFull => "node_disk_full",
             End::TimedOut => "timed_out",
             End::LogTooLong => "log_too_long",
             End::TooManyProcesses => "too_many_processes",

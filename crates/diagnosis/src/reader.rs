@@ -155,7 +155,7 @@ impl Reader {
         let has_better = outside.is_some() || kept.first().is_some_and(|first| first.class.rank < Rank::Consequence);
         kept.retain(|kept| !(has_better && kept.class.rank == Rank::Consequence));
         if let Some(class) = outside {
-            kept.retain(|kept| kept.class.code != class.code);
+            kept.retain(|kept| !class.is_said_by(kept.class));
         }
         let mut count_of: BTreeMap<&str, usize> = BTreeMap::new();
         kept.retain(|kept| {
@@ -204,7 +204,7 @@ impl Reader {
             End::Signaled(signal) => format!("signal {signal}"),
             _ => String::new(),
         };
-        let own = self.kept.iter().find(|kept| kept.class.code == class.code);
+        let own = self.kept.iter().find(|kept| class.is_said_by(kept.class));
         Kept {
             class,
             section: self.section(),

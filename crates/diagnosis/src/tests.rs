@@ -145,12 +145,20 @@ fn what_stopped_the_build_from_outside_is_told_as_that() {
 }
 
 #[test]
-fn a_full_disk_is_not_the_packages_fault() {
+fn whose_room_was_not_enough_is_told_by_what_is_known_of_the_end() {
     let log = "Executing(%build): x\n/usr/bin/ld: final link failed: No space left on device\nmake: *** [a] Error 1\n";
+    let told = |end| {
+        let failure = analyse(log, end);
+        (failure.code, failure.message, failure.log_line)
+    };
+    let expected = |code: &str, message: &str| (code.to_owned(), format!("%build failed: {message}"), Some(2));
 
-    let failure = analyse(log, End::Exited(1));
-
-    assert_eq!((failure.code.as_str(), failure.log_line), ("out_of_disk", Some(2)));
+    let unknown = "there was no room left on the file system that it wrote to";
+    assert_eq!(told(End::Exited(1)), expected("no_space", unknown));
+    let own = "it took more room on the disk than it may have";
+    assert_eq!(told(End::DiskFull), expected("out_of_disk", own));
+    let full = "the disk of the machine was full, which is not the build's doing: it had not reached its own limit";
+    assert_eq!(told(End::NodeDiskFull), expected("node_disk_full", full));
 }
 
 #[test]
@@ -359,9 +367,12 @@ fn what_rpm_says_of_a_spec_and_of_files_is_told_apart() {
 
 #[test]
 fn what_is_ignored_or_only_looked_for_is_no_finding() {
-    for line in
-        ["make: [Makefile:3: x] Error 1 (ignored)", "checking for error: command not found", "gcc -Werror -c x.c"]
-    {
+    for line in [
+        "make: [Makefile:3: x] Error 1 (ignored)",
+        "checking for error: command not found",
+        "gcc -Werror -c x.c",
+        "sh: line 1: git: command not found",
+    ] {
         let findings = read(format!("Executing(%build): x\n+ false\n{line}\n").as_bytes()).findings(End::Exited(1));
         assert_eq!(findings[0].class, "command_failed", "{line}");
     }

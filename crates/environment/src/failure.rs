@@ -1,7 +1,7 @@
 //! What an environment that could not be made means to the person who asked for it.
 
 use anima_solver::{MissingRequirement, Problem};
-use anima_types::work::Failure;
+use anima_types::work::{Failure, NODE_DISK_FULL};
 
 use crate::Error;
 
@@ -22,8 +22,8 @@ impl Error {
         let failure =
             |code: &str, hint: Option<String>| Failure::new(code, format!("could not {self}")).with_hint(hint);
         if self.is_disk_full() {
-            let hint = "Give the node's data folder more room, or let fewer tasks run on it at once.";
-            return failure("out_of_disk", Some(hint.to_owned()));
+            let hint = "Give the node's data folder more room, or let fewer tasks run on it at once. The task is tried again by whoever has room.";
+            return failure(NODE_DISK_FULL, Some(hint.to_owned()));
         }
         match self {
             Error::Solver(anima_solver::Error::Unsolvable(problem)) => unsolvable(problem, missing_code),
@@ -144,7 +144,7 @@ mod tests {
         let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
 
         for error in [Error::file("write", "/x")(full()), Error::Sandbox(full().into())] {
-            assert_eq!(error.failure("x").code, "out_of_disk", "{error}");
+            assert_eq!(error.failure("x").code, NODE_DISK_FULL, "{error}");
         }
     }
 }

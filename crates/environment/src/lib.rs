@@ -2,6 +2,7 @@
 //!
 //! It refuses to know what the root is for: a build node builds in it, a test node tests in it.
 
+pub mod condition;
 mod download;
 mod emulation;
 mod environments;

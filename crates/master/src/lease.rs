@@ -81,11 +81,14 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
 /// Writes down that the node is there. If it was started again, what it worked on is lost, and is given out anew at once.
 async fn appear(app: &App, claim: &Claim) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &claim.node).await?;
+    // Before it counts as heard of.
+    let instance = anima_db::node::note_instance(&mut write, claim, node::ONLINE_SECS).await?;
     anima_db::node::seen(&mut write, claim).await?;
     let mut lost = Vec::new();
-    match anima_db::node::note_instance(&mut write, claim).await? {
+    match instance {
         Instance::Same => {}
         Instance::New => {
+            anima_db::node::set_instance(&mut write, claim).await?;
             let leased = anima_db::task::list_leased(&mut write).await?;
             let is_its =
                 |task: &Task| task.node.as_ref() == Some(&claim.node) && claim.kinds.contains(&task.about.kind);
@@ -244,6 +247,7 @@ async fn end(
         return Err(stale(&task));
     }
     let accepted = match report.end {
+        End::GivenBack(failure) => return given_back(&app, &caller, id, failure).await,
         End::Succeeded(outcome) => report::accept(&app, &task, outcome).await?,
         End::Failed(failure) => report::Accepted::failed(failure),
     };
@@ -264,6 +268,25 @@ async fn end(
     log::seal_soon(&app, id);
     is_due(&app, &task);
     key::tell(&app, &task);
+    Ok(())
+}
+
+/// Takes a task from a node that cannot do it for a reason of its own, and gives it out again.
+async fn given_back(app: &App, caller: &Caller, id: TaskId, failure: Failure) -> ApiResult<()> {
+    app.logs.sync(id).await?;
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let task = held(&mut write, caller, id).await?;
+    tracing::warn!(task = id.0, node = caller.name, "task {id} is given back by {}: {}", caller.name, failure.message);
+    if task.attempts < MAX_ATTEMPTS {
+        let why = format!("{} gave it back: {}; it waits for another try.", caller.name, failure.message);
+        anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
+    } else {
+        let ended = Ended { phases: Vec::new(), failure: Some(failure.clone()), result: None, report_hash: None };
+        anima_db::task::end(&mut write, &task, Event::AttemptsExhausted, &failure.message, &ended).await?;
+    }
+    write.commit().await?;
+    app.log_grew.send(id).ok();
+    is_due(app, &task);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use anima_db::{Write, package::Package, task::Task};
 use anima_rpm_file::{PackageInfo, differences};
 use anima_types::{
     Arch, Sha256,
+    diagnosis::{Finding, MAX_FINDINGS},
     task::{Kind, Status},
     work::{Failure, Outcome},
 };
@@ -13,6 +14,11 @@ use crate::{
     error::{ApiError, ApiResult},
     package_file::blocking,
 };
+
+/// The code and the class of packages that are for all architectures and differ between them.
+const DIFFERS: &str = "noarch_differs";
+const CURE: &str = "Let the spec make the same on every architecture (sort what it lists, leave out what it was built on), or take \
+                    BuildArch: noarch out of that package.";
 
 /// Returns why a build cannot stand beside those of the same package for other architectures, if it cannot.
 ///
@@ -57,16 +63,18 @@ async fn compare(app: &App, one: (Arch, Sha256), other: (Arch, Sha256)) -> ApiRe
 }
 
 fn failure(package: &str, other: Arch, own: Arch, differ: &[String]) -> Failure {
+    let beginning = format!("{package} is for all architectures, but built on {own} it is not what it is on {other}");
+    // One for each difference: each has a cause of its own, mostly.
+    let finding = |what: &String| Finding {
+        class: DIFFERS.to_string(),
+        title: "Not the same on every architecture".to_string(),
+        message: format!("{beginning}: {what}"),
+        cure: Some(CURE.to_string()),
+        ..Finding::default()
+    };
     Failure {
-        code: "noarch_differs".to_string(),
-        message: format!("{package} is for all architectures, but built on {own} it is not what it is on {other}: {}", differ.join("; ")),
-        log_line: None,
-        hint: Some(
-            "Let the spec make the same on every architecture (sort what it lists, leave out what it was built on), or take \
-             BuildArch: noarch out of that package."
-                .to_string(),
-        ),
-        ..Failure::default()
+        findings: differ.iter().take(MAX_FINDINGS).map(finding).collect(),
+        ..Failure::new(DIFFERS, format!("{beginning}: {}", differ.join("; "))).with_hint(Some(CURE))
     }
 }
 

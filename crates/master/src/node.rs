@@ -19,12 +19,13 @@ use crate::{
 };
 
 /// A node that waits asks again at the latest after this, or is gone.
-const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
+pub const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/nodes", Permission::Read, list),
+        Route::get("/api/v1/nodes/{node}", Permission::Read, show),
         Route::post("/api/v1/nodes/{node}/drain", Permission::Configure, drain),
         Route::post("/api/v1/nodes/{node}/undrain", Permission::Configure, undrain),
     ]
@@ -48,7 +49,7 @@ async fn drain(
     let drain = Drain { at: write.now, by: caller.name.clone(), reason: wanted.reason, then_end: wanted.then_end };
     anima_db::node::set_drain(&mut write, &name, Some(&drain), message).await?;
     write.commit().await?;
-    one(&app, &name).await
+    Ok(Json(one(&app, &name).await?))
 }
 
 async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, caller: Caller) -> ApiResult<Json<Node>> {
@@ -57,12 +58,17 @@ async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, caller: C
         anima_db::node::set_drain(&mut write, &name, None, format!("Node {name} takes tasks again.")).await?;
         write.commit().await?;
     }
-    one(&app, &name).await
+    Ok(Json(one(&app, &name).await?))
 }
 
-async fn one(app: &App, name: &str) -> ApiResult<Json<Node>> {
+async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> ApiResult<Json<Node>> {
+    Ok(Json(one(&app, &name).await?))
+}
+
+/// Returns a node.
+pub async fn one(app: &App, name: &str) -> ApiResult<Node> {
     let found = all(app).await?.into_iter().find(|node| node.name == name);
-    found.map(Json).ok_or_else(|| ApiError::not_found(format!("there is no node \"{name}\"")))
+    found.ok_or_else(|| ApiError::not_found(format!("there is no node \"{name}\"")))
 }
 
 /// What is given to a node that asks.

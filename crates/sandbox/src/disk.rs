@@ -6,6 +6,8 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -33,12 +35,15 @@ pub(crate) struct Watch {
     /// What ends the thread.
     _stop: Sender<()>,
     disk: Disk,
+    /// The least room that a look found.
+    least: Arc<AtomicU64>,
 }
 
 impl Watch {
     pub(crate) fn start(disk: Disk, control: Control) -> io::Result<Watch> {
         let (stop, stopped) = mpsc::channel();
-        let (mut state, watched) = (State::begin(&disk)?, disk.clone());
+        let least = Arc::new(AtomicU64::new(u64::MAX));
+        let (mut state, watched) = (State::begin(&disk, Arc::clone(&least))?, disk.clone());
         thread::Builder::new().name("anima-disk".to_owned()).spawn(move || {
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 if state.is_too_much(&watched) {
@@ -47,7 +52,15 @@ impl Watch {
                 }
             }
         })?;
-        Ok(Watch { _stop: stop, disk })
+        Ok(Watch { _stop: stop, disk, least })
+    }
+
+    /// Returns the least room that there ever was for what runs inside, with a last look now.
+    pub(crate) fn least_free_bytes(&self) -> Option<u64> {
+        if let Ok(free) = free(&self.disk.path) {
+            self.least.fetch_min(free.usable_bytes(), Ordering::Relaxed);
+        }
+        Some(self.least.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
     }
 
     /// Counts now.
@@ -61,7 +74,16 @@ impl Watch {
 #[derive(Debug, Clone, Copy)]
 struct Free {
     bytes: u64,
+    /// Of these, what others than root get.
+    available_bytes: u64,
     files: u64,
+}
+
+impl Free {
+    /// A file system without room for one more file has no room.
+    fn usable_bytes(self) -> u64 {
+        if self.files == 0 { 0 } else { self.available_bytes }
+    }
 }
 
 /// What is below a folder.
@@ -77,21 +99,23 @@ struct Used {
 struct State {
     free_at_begin: Free,
     free: Free,
+    least: Arc<AtomicU64>,
     used: Used,
     counted_at: Instant,
     count_took: Duration,
 }
 
 impl State {
-    fn begin(disk: &Disk) -> io::Result<State> {
+    fn begin(disk: &Disk, least: Arc<AtomicU64>) -> io::Result<State> {
         let free = free(&disk.path)?;
         let began = Instant::now();
         let used = count(&disk.path);
-        Ok(State { free_at_begin: free, free, used, counted_at: Instant::now(), count_took: began.elapsed() })
+        Ok(State { free_at_begin: free, free, least, used, counted_at: Instant::now(), count_took: began.elapsed() })
     }
 
     fn is_too_much(&mut self, disk: &Disk) -> bool {
         let Ok(free) = free(&disk.path) else { return false };
+        self.least.fetch_min(free.usable_bytes(), Ordering::Relaxed);
         let since = self.counted_at.elapsed();
         let bytes_could_be = self.used.bytes + self.free.bytes.saturating_sub(free.bytes);
         let files_could_be = self.used.files + self.free.files.saturating_sub(free.files);
@@ -111,7 +135,7 @@ fn free(path: &Path) -> io::Result<Free> {
     let it = statvfs(path)?;
     // A file system without a table of files, as btrfs, says that it has none.
     let files = if it.f_files == 0 { u64::MAX } else { it.f_ffree };
-    Ok(Free { bytes: it.f_bfree * it.f_frsize, files })
+    Ok(Free { bytes: it.f_bfree * it.f_frsize, available_bytes: it.f_bavail * it.f_frsize, files })
 }
 
 fn count(top: &Path) -> Used {

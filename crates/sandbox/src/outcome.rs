@@ -23,6 +23,9 @@ pub struct Outcome {
     pub read_bytes: u64,
     /// What they wrote to files on a disk.
     pub written_bytes: u64,
+    /// The least room that the file system of [`crate::Disk`] had for them at any look; `None` where nobody looked.
+    #[serde(default)]
+    pub least_free_bytes: Option<u64>,
 }
 
 /// How a run ended.
@@ -38,7 +41,8 @@ pub enum Exit {
     OutOfMemory,
     /// Its log is longer than it may be.
     LogTooLong,
-    /// It took more room on the disk than it may: [`crate::Disk`].
+    /// It took more room on the disk than it may: [`crate::Disk`]. A disk that others filled is not this: see
+    /// [`Outcome::least_free_bytes`].
     DiskFull,
     /// It failed after it had wanted more processes than it may have, or went on wanting them.
     TooManyProcesses,

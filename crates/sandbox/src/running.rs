@@ -137,6 +137,7 @@ impl Running {
 
     /// A command may have failed for want of room between two looks.
     fn judged(&self, mut outcome: Outcome) -> Outcome {
+        outcome.least_free_bytes = self.disk.as_ref().and_then(Watch::least_free_bytes);
         let has_failed = matches!(outcome.exit, Exit::Exited(1..) | Exit::Signaled(_));
         if has_failed && self.disk.as_ref().is_some_and(Watch::is_too_much) {
             outcome.exit = Exit::DiskFull;

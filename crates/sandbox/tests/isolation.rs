@@ -326,3 +326,64 @@ fn a_person_at_a_terminal_gets_one_of_the_sandboxs_own() {
         assert!(screen.contains("<hello>\r\n") && screen.contains("0 0"), "{screen:?}");
     }
 }
+
+/// A program of 32 bits that makes one system call and ends with its error number, or the negative of what it answers.
+#[cfg(target_arch = "x86_64")]
+fn program_of_32_bits(call: u32, first: u32) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let mut code = vec![0xb8];
+    code.extend(call.to_le_bytes()); // mov eax, call
+    code.push(0xbb);
+    code.extend(first.to_le_bytes()); // mov ebx, first
+    code.extend([0x31, 0xc9, 0x31, 0xd2, 0x31, 0xf6, 0x31, 0xff]); // xor of ecx, edx, esi and edi
+    code.extend([0xcd, 0x80, 0xf7, 0xd8, 0x89, 0xc3]); // int 0x80; neg eax; mov ebx, eax
+    code.extend([0xb8, 1, 0, 0, 0, 0xcd, 0x80]); // exit
+    let size = HEADERS + code.len() as u32;
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    let halves = |file: &mut Vec<u8>, halves: &[u16]| halves.iter().for_each(|half| file.extend(half.to_le_bytes()));
+    let words = |file: &mut Vec<u8>, words: &[u32]| words.iter().for_each(|word| file.extend(word.to_le_bytes()));
+    // An executable for the 386, with one segment that is this file.
+    halves(&mut file, &[2, 3]);
+    words(&mut file, &[1, BASE + HEADERS, 52, 0, 0]);
+    halves(&mut file, &[52, 32, 1, 0, 0, 0]);
+    words(&mut file, &[1, 0, BASE, BASE, size, size, 5, 0x1000]);
+    file.extend(code);
+    file
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_program_of_32_bits_is_held_by_the_same_filter() {
+    let root = Root::new();
+    let status = |call, first| {
+        let program = root.path().join("home/program");
+        fs::write(&program, program_of_32_bits(call, first)).unwrap();
+        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        run(&root.spec("./program")).1.exit
+    };
+
+    // getuid32: the negative of 1000, as far as a status goes.
+    assert_eq!(status(199, 0), Exit::Exited(24), "the kernel runs programs of 32 bits");
+    let (not_permitted, not_implemented) = (Exit::Exited(1), Exit::Exited(38));
+    for (name, call, first) in [
+        ("unshare of users", 310, 0x1000_0000),
+        ("mount", 21, 0),
+        ("umount2", 52, 0),
+        ("pivot_root", 217, 0),
+        ("init_module", 128, 0),
+        ("reboot", 88, 0),
+        ("keyctl", 288, 0),
+        ("bpf", 357, 0),
+        ("perf_event_open", 336, 0),
+        ("userfaultfd", 374, 0),
+        ("io_uring_setup", 425, 1),
+        ("open_tree", 428, 0),
+        ("swapon", 87, 0),
+        ("kexec_load", 283, 0),
+    ] {
+        let exit = status(call, first);
+        assert!(exit == not_permitted || exit == not_implemented, "{name}: {exit:?}");
+    }
+}

@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 pub enum Arch {
     /// 64-bit x86.
     X86_64,
+    /// 32-bit x86.
+    I686,
     /// 64-bit Arm.
     Aarch64,
     /// 64-bit little-endian POWER.
@@ -17,12 +19,13 @@ pub enum Arch {
 
 impl Arch {
     /// Every architecture that a seed can be made for.
-    pub const ALL: [Arch; 4] = [Arch::X86_64, Arch::Aarch64, Arch::Ppc64le, Arch::S390x];
+    pub const ALL: [Arch; 5] = [Arch::X86_64, Arch::I686, Arch::Aarch64, Arch::Ppc64le, Arch::S390x];
 
     /// Returns the architecture of the machine this program was compiled for.
     pub fn of_this_program() -> Option<Arch> {
         match std::env::consts::ARCH {
             "x86_64" => Some(Arch::X86_64),
+            "x86" => Some(Arch::I686),
             "aarch64" => Some(Arch::Aarch64),
             "powerpc64" if cfg!(target_endian = "little") => Some(Arch::Ppc64le),
             "s390x" => Some(Arch::S390x),
@@ -34,6 +37,7 @@ impl Arch {
     pub fn rpm(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
+            Arch::I686 => "i686",
             Arch::Aarch64 => "aarch64",
             Arch::Ppc64le => "ppc64le",
             Arch::S390x => "s390x",
@@ -44,6 +48,7 @@ impl Arch {
     pub fn debian(self) -> &'static str {
         match self {
             Arch::X86_64 => "amd64",
+            Arch::I686 => "i386",
             Arch::Aarch64 => "arm64",
             Arch::Ppc64le => "ppc64el",
             Arch::S390x => "s390x",
@@ -54,9 +59,18 @@ impl Arch {
     pub fn triplet(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64-linux-gnu",
+            Arch::I686 => "i386-linux-gnu",
             Arch::Aarch64 => "aarch64-linux-gnu",
             Arch::Ppc64le => "powerpc64le-linux-gnu",
             Arch::S390x => "s390x-linux-gnu",
+        }
+    }
+
+    /// Returns the folder under `/usr` where Enterprise Linux keeps the libraries.
+    pub fn lib(self) -> &'static str {
+        match self {
+            Arch::I686 => "lib",
+            Arch::X86_64 | Arch::Aarch64 | Arch::Ppc64le | Arch::S390x => "lib64",
         }
     }
 }
@@ -91,6 +105,6 @@ mod tests {
 
     #[test]
     fn an_unknown_architecture_is_refused_with_the_known_ones() {
-        assert!("vax".parse::<Arch>().unwrap_err().contains("x86_64, aarch64"));
+        assert!("vax".parse::<Arch>().unwrap_err().contains("x86_64, i686, aarch64"));
     }
 }

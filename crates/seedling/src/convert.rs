@@ -143,7 +143,7 @@ impl<'a> Converter<'a> {
         let contents = Contents { licence: &licence, tree: &new, file_list: &file_list, old_programs: &old_programs };
         fs::write(&spec_file, spec::render(spec, &contents)).map_err(on("write", &spec_file))?;
         let target = if spec.noarch { "noarch" } else { self.arch.rpm() };
-        command::run(own::rpmbuild(target, work, &rpms, source_date_epoch_secs).arg(&spec_file))?;
+        command::run(own::rpmbuild(self.arch, target, work, &rpms, source_date_epoch_secs).arg(&spec_file))?;
         if let Some(package) = package_in(&rpms) {
             set_time(&package, source_date_epoch_secs)?;
         }

@@ -61,7 +61,7 @@ fn release(arch: Arch, spec: &str, is_sibling: bool, folder: &Path) -> Result<us
     }
     let file = work.join("machine.spec");
     fs::write(&file, spec).map_err(on("write", &file))?;
-    let mut rpmbuild = own::rpmbuild(arch.rpm(), &work, &rpms, SOURCE_DATE_EPOCH_SECS);
+    let mut rpmbuild = own::rpmbuild(arch, arch.rpm(), &work, &rpms, SOURCE_DATE_EPOCH_SECS);
     if is_sibling {
         rpmbuild.args(["--define", "sibling 1"]);
     }

@@ -22,7 +22,7 @@ struct Args {
     /// Where the repository and the cache go.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// x86_64, aarch64, ppc64le or s390x; this machine's own by default.
+    /// x86_64, i686, aarch64, ppc64le or s390x; this machine's own by default.
     #[arg(long)]
     arch: Option<Arch>,
     /// How many packages are converted at once; one for each core by default.

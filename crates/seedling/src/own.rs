@@ -69,7 +69,7 @@ pub fn build(arch: Arch, (name, text): File, work: &Path, rpms: &Path) -> Result
     }
     let spec = work.join(name);
     fs::write(&spec, text).map_err(on("write", &spec))?;
-    let mut rpmbuild = rpmbuild(arch.rpm(), work, rpms, SOURCE_DATE_EPOCH_SECS);
+    let mut rpmbuild = rpmbuild(arch, arch.rpm(), work, rpms, SOURCE_DATE_EPOCH_SECS);
     let triplet = format!("triplet {}", arch.triplet());
     let source_folder = format!("_sourcedir {}", sources.display());
     rpmbuild.args(["--define", &triplet, "--define", &source_folder]).arg(spec);
@@ -77,8 +77,8 @@ pub fn build(arch: Arch, (name, text): File, work: &Path, rpms: &Path) -> Result
 }
 
 /// Returns an `rpmbuild -bb` that works in `work` and takes nothing from the host's or the user's configuration of RPM
-/// but its generators. The caller adds the spec.
-pub fn rpmbuild(target: &str, work: &Path, rpms: &Path, source_date_epoch_secs: i64) -> Command {
+/// but its generators. `target` is the name of the architecture, or `noarch`. The caller adds the spec.
+pub fn rpmbuild(arch: Arch, target: &str, work: &Path, rpms: &Path, source_date_epoch_secs: i64) -> Command {
     let mut command = Command::new("rpmbuild");
     command.args(["-bb", "--quiet", "--target", target]);
     let defines = [
@@ -88,8 +88,8 @@ pub fn rpmbuild(target: &str, work: &Path, rpms: &Path, source_date_epoch_secs: 
         format!("_dbpath {}", work.join("db").display()),
         "_buildshell /bin/bash".to_owned(),
         "source_date_epoch_from_changelog 0".to_owned(),
-        "_libdir /usr/lib64".to_owned(),
-        "_lib lib64".to_owned(),
+        format!("_libdir /usr/{}", arch.lib()),
+        format!("_lib {}", arch.lib()),
     ];
     for define in defines {
         command.arg("--define").arg(define);

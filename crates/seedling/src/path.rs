@@ -1,7 +1,7 @@
 //! Where a file of a Debian package lies in Seed Linux.
 //!
-//! `/bin`, `/sbin`, `/lib` and `/lib64` are symlinks into `/usr`, and `/usr/lib/<triplet>` is a symlink to `/usr/lib64`;
-//! both belong to the package `filesystem`, so that old names keep working.
+//! `/bin`, `/sbin`, `/lib` and `/lib64` are symlinks into `/usr`, and `/usr/lib/<triplet>` is a symlink to `/usr/lib64`, or
+//! to `/usr/lib` itself where libraries have 32 bits; both belong to the package `filesystem`, so that old names keep working.
 
 use crate::arch::Arch;
 
@@ -85,7 +85,7 @@ pub fn map(arch: Arch, path: &str) -> String {
     };
     let libraries = format!("/usr/lib/{}", arch.triplet());
     match is_at_or_below(&merged, &libraries) {
-        true => format!("/usr/lib64{}", &merged[libraries.len()..]),
+        true => format!("/usr/{}{}", arch.lib(), &merged[libraries.len()..]),
         false => merged,
     }
 }
@@ -195,6 +195,8 @@ mod tests {
     fn the_library_folder_is_the_architectures_own() {
         assert_eq!(map(Arch::Ppc64le, "/lib/powerpc64le-linux-gnu/a"), "/usr/lib64/a");
         assert_eq!(map(Arch::Ppc64le, "/usr/lib/x86_64-linux-gnu/a"), "/usr/lib/x86_64-linux-gnu/a");
+        assert_eq!(map(Arch::I686, "/lib/i386-linux-gnu/libc.so.6"), "/usr/lib/libc.so.6");
+        assert_eq!(map(Arch::I686, "/usr/lib/i386-linux-gnu"), "/usr/lib");
     }
 
     #[test]

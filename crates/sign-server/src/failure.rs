@@ -79,7 +79,7 @@ mod tests {
 
     fn code(stop: Stop) -> String {
         match stop {
-            Stop::Failed { failure, .. } => failure.code,
+            Stop::Failed { failure, .. } | Stop::GivenBack { failure } => failure.code,
             Stop::Abandoned => "abandoned".to_string(),
         }
     }

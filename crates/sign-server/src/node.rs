@@ -94,6 +94,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         slots: 1,
         version: env!("CARGO_PKG_VERSION").to_string(),
         instance: String::new(),
+        started_at: None,
         wait_secs: MAX_WAIT_SECS,
         condition: Condition::default(),
     };

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use anima_types::{
+    Timestamp,
     lease::{LEASE_SECS, Lease},
     task::Kind,
 };
@@ -31,6 +32,10 @@ pub struct Node {
     kinds: Vec<Kind>,
     /// Counts its starts.
     pub life: u64,
+    /// When it was started last, by its own clock.
+    pub started_at: i64,
+    /// How often it was told that another has its name, without a better answer since.
+    pub refused_count: u32,
     pub is_alive: bool,
     /// Until then nothing of it reaches the master, nor the other way round.
     pub cut_off_until: i64,
@@ -59,6 +64,8 @@ impl Node {
             name: name.to_string(),
             kinds: kinds.to_vec(),
             life: 1,
+            started_at: 1,
+            refused_count: 0,
             is_alive: true,
             cut_off_until: 0,
             stands_still_until: 0,
@@ -82,8 +89,10 @@ impl Node {
     }
 
     /// Starts it again.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, now: i64) {
         self.life += 1;
+        self.started_at = now;
+        self.refused_count = 0;
         self.asks_at = 0;
         self.is_alive = true;
     }
@@ -98,7 +107,7 @@ impl Node {
     pub fn claim(&self, token: String) -> Call {
         let claim = json!({
             "node": self.name, "kinds": self.kinds, "architectures": ["x86_64"], "slots": 1, "version": "1",
-            "instance": format!("{}-{}", self.name, self.life), "wait_secs": 0,
+            "instance": format!("{}-{}", self.name, self.life), "started_at": Timestamp(self.started_at), "wait_secs": 0,
         });
         Call { method: Method::POST, path: "/api/v1/leases".to_string(), token, body: claim.to_string().into_bytes() }
     }

@@ -34,6 +34,8 @@ const LOOK_SECS: i64 = 15;
 const ASK_AGAIN_SECS: i64 = 20;
 /// A killed process is back within this.
 const DOWN_SECS: i64 = 40;
+/// A live node is refused its name by one late word at a time, and there are few lives.
+const MAX_REFUSED: u32 = 3;
 /// Steps of an answer after which the master may be killed; most answers take less.
 const KILL_STEPS: i64 = 12;
 /// Events in one answer.
@@ -507,6 +509,9 @@ impl World {
             self.after(0, Happening::Wake(id.node, id.life));
             return Ok(());
         }
+        if status.is_success() {
+            self.nodes[id.node].refused_count = 0;
+        }
         match status {
             StatusCode::OK => self.take(id, serde_json::from_slice(&body)?),
             StatusCode::NO_CONTENT => {
@@ -514,12 +519,17 @@ impl World {
                 self.nodes[id.node].asks_at = self.now + delay;
                 self.after(delay, Happening::Wake(id.node, id.life));
             }
-            // A claim of an earlier life came late, and the master takes that one for the newest: the process ends, and its
-            // supervisor starts another.
+            // A claim of an earlier life came late, and after a jump of its clock the master took the newer one for silent. That one
+            // asks again, and has its name back.
             StatusCode::CONFLICT => {
-                self.nodes[id.node].kill();
-                let delay = self.random.between(SECOND / 2, DOWN_SECS * SECOND);
-                self.after(delay, Happening::NodeBegins(id.node));
+                let node = &mut self.nodes[id.node];
+                node.refused_count += 1;
+                if node.refused_count > MAX_REFUSED {
+                    return Err(anyhow!("{} is refused its name {} times in a row", node.name, node.refused_count));
+                }
+                let delay = self.random.between(SECOND, ASK_AGAIN_SECS * SECOND);
+                self.nodes[id.node].asks_at = self.now + delay;
+                self.after(delay, Happening::Wake(id.node, id.life));
             }
             status => return Err(anyhow!("a claim was answered with {status}: {}", String::from_utf8_lossy(&body))),
         }
@@ -563,7 +573,7 @@ impl World {
     }
 
     fn node_begins(&mut self, index: usize) -> Result<()> {
-        self.nodes[index].begin();
+        self.nodes[index].begin(self.now);
         let (name, life) = (self.nodes[index].name.clone(), self.nodes[index].life);
         self.say(format_args!("{name} is back"));
         self.after(0, Happening::Wake(index, life));

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use anima_buildroot::HostRpm;
 use anima_client::Client;
 use anima_client::lease::{Cancel, Runner};
-use anima_environment::{Emulators, Environments, Swept, blocking};
+use anima_environment::{Emulators, Environments, Swept, blocking, condition};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::Context;
@@ -74,13 +74,15 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         slots: config.slots,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: String::new(),
+        started_at: None,
         wait_secs: MAX_WAIT_SECS,
         condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
     let sweeper = tokio::spawn(sweep_from_time_to_time(Arc::clone(&node)));
     let cancel = Cancel::new();
-    let runner = Runner::new(client, claim).run(node, cancel.clone());
+    let data = config.data.clone();
+    let runner = Runner::new(client, claim).with_condition(move || condition::look(&data)).run(node, cancel.clone());
     tokio::pin!(runner);
     let result = tokio::select! {
         result = &mut runner => result,

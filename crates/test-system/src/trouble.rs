@@ -19,7 +19,7 @@ impl Trouble {
     /// Returns it in the words of the lease's protocol.
     pub fn into_stop(self, phases: Vec<PhaseTime>) -> Stop {
         match self {
-            Trouble::Failed(failure) => Stop::Failed { failure, phases },
+            Trouble::Failed(failure) => Stop::of(failure, phases),
             Trouble::Stopped => Stop::Abandoned,
         }
     }
@@ -42,7 +42,7 @@ impl From<anima_environment::Error> for Trouble {
 impl From<anima_client::Error> for Trouble {
     fn from(error: anima_client::Error) -> Trouble {
         match Stop::from(error) {
-            Stop::Failed { failure, .. } => Trouble::Failed(failure),
+            Stop::Failed { failure, .. } | Stop::GivenBack { failure } => Trouble::Failed(failure),
             Stop::Abandoned => Trouble::Stopped,
         }
     }

@@ -14,6 +14,7 @@ mod postgres;
 mod proxy;
 mod root;
 mod seed;
+mod small_disk;
 mod source;
 mod system;
 
@@ -23,5 +24,6 @@ pub use postgres::{Postgres, again_on_postgres, database_of_second_run};
 pub use proxy::Proxy;
 pub use root::Root;
 pub use seed::{seed, seed_for};
+pub use small_disk::SmallDisk;
 pub use source::SourcePackage;
 pub use system::System;

@@ -63,6 +63,10 @@ pub struct Claim {
     /// lost, so that nobody waits for it; an earlier one than the newest is refused with [`NAME_TAKEN`].
     #[serde(default)]
     pub instance: String,
+    /// When the node's program was started, by its own clock: tells a late word of an earlier process from the newest one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub started_at: Option<Timestamp>,
     /// How long to wait, at most [`MAX_WAIT_SECS`].
     pub wait_secs: u64,
     /// How it is.
@@ -174,4 +178,8 @@ pub enum End {
     Succeeded(Outcome),
     /// It could not be done, and would not be on another node.
     Failed(Failure),
+    /// This node could not do it for a reason of its own, such as a full disk: the task is given out again, and fails with
+    /// this only when that was done [`task::MAX_ATTEMPTS`] times. A master that does not know the word refuses the report, and
+    /// takes the task back when the lease is over.
+    GivenBack(Failure),
 }

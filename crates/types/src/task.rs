@@ -75,6 +75,8 @@ pub enum Event {
     Failed,
     /// The node was not heard of in time, and attempts are left.
     LeaseExpired,
+    /// The node could not do it for a reason of its own, and attempts are left.
+    GivenBack,
     /// The node was not heard of in time, for the last time.
     AttemptsExhausted,
     /// Somebody stopped it.
@@ -147,7 +149,7 @@ impl Status {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 10] = [
+    pub const ALL: [Event; 11] = [
         Event::DependenciesMet,
         Event::DependencyFailed,
         Event::Excluded,
@@ -155,6 +157,7 @@ impl Event {
         Event::Succeeded,
         Event::Failed,
         Event::LeaseExpired,
+        Event::GivenBack,
         Event::AttemptsExhausted,
         Event::Cancelled,
         Event::Restarted,
@@ -170,6 +173,7 @@ impl Event {
             Event::Succeeded => "succeeded",
             Event::Failed => "failed",
             Event::LeaseExpired => "lease_expired",
+            Event::GivenBack => "given_back",
             Event::AttemptsExhausted => "attempts_exhausted",
             Event::Cancelled => "cancelled",
             Event::Restarted => "restarted",
@@ -188,7 +192,7 @@ pub const fn next(status: Status, event: Event) -> Option<Status> {
         (Ready, Event::Claimed) => Leased,
         (Leased, Event::Succeeded) => Succeeded,
         (Leased, Event::Failed) => Failed,
-        (Leased, Event::LeaseExpired) => Ready,
+        (Leased, Event::LeaseExpired | Event::GivenBack) => Ready,
         (Leased, Event::AttemptsExhausted) => Failed,
         (Waiting | Ready | Leased, Event::Cancelled) => Cancelled,
         (Failed | Blocked | Cancelled, Event::Restarted) => Waiting,
@@ -289,7 +293,7 @@ mod tests {
             "waiting + dependencies_met -> ready\nwaiting + dependency_failed -> blocked\nwaiting + excluded -> excluded\n\
              waiting + cancelled -> cancelled\nready + dependency_failed -> blocked\nready + excluded -> excluded\n\
              ready + claimed -> leased\nready + cancelled -> cancelled\nleased + succeeded -> succeeded\n\
-             leased + failed -> failed\nleased + lease_expired -> ready\nleased + attempts_exhausted -> failed\n\
+             leased + failed -> failed\nleased + lease_expired -> ready\nleased + given_back -> ready\nleased + attempts_exhausted -> failed\n\
              leased + cancelled -> cancelled\nfailed + restarted -> waiting\nblocked + restarted -> waiting\n\
              cancelled + restarted -> waiting\n"
         );

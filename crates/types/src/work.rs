@@ -495,6 +495,10 @@ impl Usage {
     }
 }
 
+/// The code of a failure that is the node's and not the task's: its disk was full. It gives the task back
+/// ([`crate::lease::End::GivenBack`]).
+pub const NODE_DISK_FULL: &str = "node_disk_full";
+
 /// Why a task failed, for the person who looks first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {

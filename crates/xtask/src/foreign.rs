@@ -1,6 +1,7 @@
 //! `cargo xtask foreign`: a small package in C is built, tested, signed and released for architectures other than the
-//! machine's own, by the real program on Seed Linux for each of them. An emulated build takes some twenty times as long as a
-//! native one, so this is no part of the tests that CI runs.
+//! machine's own, by the real program on Seed Linux for each of them: natively where the machine runs them, as i686 on x86_64,
+//! and emulated elsewhere. Making a seed takes minutes, and an emulated build some twenty times as long as a native one, so this
+//! is no part of the tests that CI runs.
 
 use std::{
     fs,
@@ -39,14 +40,15 @@ pub fn run(architectures: &[Arch], emulators: Option<PathBuf>, program: Option<P
     };
     let program = program.canonicalize().context("could not find the program")?;
     let emulators = match emulators {
-        Some(folder) => folder,
-        None => install_emulators(&target.join("emulators"))?,
+        Some(folder) => Some(folder),
+        None if architectures.iter().copied().all(is_native) => None,
+        None => Some(install_emulators(&target.join("emulators"))?),
     };
     for arch in architectures {
         println!("seed for {arch}");
         anima_testkit::seed_for(arch.name())?;
     }
-    tokio::runtime::Runtime::new()?.block_on(build(&program, architectures, &emulators))
+    tokio::runtime::Runtime::new()?.block_on(build(&program, architectures, emulators.as_deref()))
 }
 
 /// Unpacks Debian's package into a folder of its own: nothing is installed, and nothing registered on the machine.
@@ -72,8 +74,11 @@ fn must(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-async fn build(program: &Path, architectures: &[Arch], emulators: &Path) -> Result<()> {
-    let node = format!("emulators = \"{}\"\n", emulators.canonicalize()?.display());
+async fn build(program: &Path, architectures: &[Arch], emulators: Option<&Path>) -> Result<()> {
+    let node = match emulators {
+        Some(folder) => format!("emulators = \"{}\"\n", folder.canonicalize()?.display()),
+        None => String::new(),
+    };
     let configuration = format!("[build_node]\n{node}[test_node]\n{node}");
     let mut system = System::start_with(program, &configuration).await?;
     system.stop()?;
@@ -125,7 +130,7 @@ fn in_words(task: &Task) -> String {
 async fn check(system: &System, detail: &BuildDetail, arch: Arch) -> Result<()> {
     let task = detail.tasks.iter().find(|task| task.kind == Kind::Build && task.arch == Some(arch));
     let task = task.context("there is no build task")?;
-    let is_native = arch.name() == std::env::consts::ARCH || arch == Arch::I686 && std::env::consts::ARCH == "x86_64";
+    let is_native = is_native(arch);
     ensure!(task.is_emulated != is_native, "the record says otherwise");
     let page = page_of(&format!("{}/tasks/{}", system.master_url(), task.id))?;
     ensure!(page.contains("emulated") != is_native, "the task's page says otherwise");
@@ -148,6 +153,11 @@ async fn check(system: &System, detail: &BuildDetail, arch: Arch) -> Result<()> 
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     println!("{}: {}", file.name, String::from_utf8_lossy(&output.stdout).trim());
     Ok(())
+}
+
+/// Whether this machine runs programs of the architecture by itself.
+fn is_native(arch: Arch) -> bool {
+    std::env::consts::ARCH.parse().is_ok_and(|own: Arch| own.runs(arch))
 }
 
 fn page_of(url: &str) -> Result<String> {

@@ -16,7 +16,7 @@ const SWITCHES: &str = "1000";
 pub fn run() -> Result<()> {
     let zypper = zypper(&tidy::root().join("target/interop"))?;
     test(
-        &["--package", "anima-repodata", "--test", "readers", "--", "--include-ignored"],
+        &["--package", "anima-repodata", "--test", "readers"],
         &[("ANIMA_ZYPPER_ROOT", zypper.to_string_lossy().as_ref())],
     )?;
     test(

@@ -1,9 +1,10 @@
-//! Developer commands: `cargo xtask tidy | check | sim | interop | bench | foreign`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | sim | interop | bench | foreign | unified`. Nothing here is part of the product.
 
 mod bench;
 mod foreign;
 mod interop;
 mod tidy;
+mod unified;
 
 use std::process::Command;
 
@@ -25,6 +26,8 @@ enum Task {
     },
     /// Runs the long forms of tests, and those whose peers cannot be installed beside others; takes some minutes.
     Interop,
+    /// Runs the sandbox's tests in a virtual machine that has the unified hierarchy of control groups alone; takes some minutes.
+    Unified,
     /// Measures the release build beside its peers; needs root and a machine with nothing else to do.
     Bench {
         /// What to measure.
@@ -39,10 +42,10 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         program: Option<std::path::PathBuf>,
     },
-    /// Builds a small package for other architectures, emulated; needs root, a network, and minutes for each.
+    /// Builds a small package for other architectures, emulated but for i686; needs root, a network, and minutes for each.
     Foreign {
         /// For which.
-        #[arg(default_values = ["aarch64", "ppc64le", "s390x"])]
+        #[arg(default_values = ["i686", "aarch64", "ppc64le", "s390x"])]
         architectures: Vec<anima_types::Arch>,
         /// The folder of QEMU's static emulators; Debian's are unpacked into target/emulators where nothing is said.
         #[arg(long, value_name = "FOLDER")]
@@ -62,6 +65,7 @@ fn main() -> Result<()> {
             cargo(&program.into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>())
         }
         Task::Interop => interop::run(),
+        Task::Unified => unified::run(),
         Task::Bench { name, cases, json, program } => bench::run(name, &cases, json, program),
         Task::Foreign { architectures, emulators, program } => foreign::run(&architectures, emulators, program),
     }

@@ -1,6 +1,7 @@
 //! What goes wrong is told where it is looked for: on the command line, by the exit code, with the reason.
 
 use anima_testkit::SourcePackage;
+use anima_types::task;
 
 use crate::{BUILD_LIMIT, said, system};
 
@@ -30,6 +31,22 @@ async fn a_push_of_a_repository_without_a_spec_is_a_build_that_fails_with_the_re
     let shown = system.anima(&["build", "show", &build.to_string()]).unwrap();
 
     assert!(said(&shown).contains("oak.spec"), "{}", said(&shown));
+}
+
+#[tokio::test]
+async fn a_package_that_is_not_for_the_architecture_is_left_out_with_the_words_of_its_spec() {
+    let system = system().await;
+    let package = SourcePackage::tiny_with("oak", "1", "ExclusiveArch: aarch64 s390x").unwrap();
+
+    let commit = system.push(&package, "s1").unwrap();
+    let build = system.build_of("oak", &commit).await.unwrap();
+    let detail = system.ended(build, BUILD_LIMIT).await.unwrap();
+
+    let task = detail.tasks.iter().find(|task| task.kind == task::Kind::Build).unwrap();
+    assert_eq!(task.status, task::Status::Excluded, "{}", task.why);
+    assert_eq!(task.why, "ExclusiveArch of the spec has no x86_64: aarch64, s390x.");
+    let shown = system.anima(&["build", "show", &build.to_string()]).unwrap();
+    assert!(said(&shown).contains("excluded"), "{}", said(&shown));
 }
 
 #[tokio::test]

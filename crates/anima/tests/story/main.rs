@@ -6,6 +6,7 @@ mod commit_to_install;
 mod copr;
 mod examples;
 mod failure;
+mod full_disk;
 mod gates;
 mod keys;
 mod kills;

@@ -42,6 +42,13 @@ async fn a_live_log_is_followed_to_its_end_and_the_line_of_the_error_is_found() 
     let errors = browser.run("return document.querySelector('#errors a').getAttribute('href')").await.unwrap();
     let target = browser.run(&format!("return document.querySelector({errors}).textContent")).await.unwrap();
     assert!(target.as_str().unwrap_or_default().contains("error: the talk went wrong"), "{errors} {target}");
+    let tops = "return [...document.querySelectorAll('.excerpt span')].map(e => [e.getBoundingClientRect().top, e.getBoundingClientRect().left])";
+    let places: Vec<(f64, f64)> = serde_json::from_value(browser.run(tops).await.unwrap()).unwrap();
+    let is_below = |pair: &[(f64, f64)]| pair[0].0 < pair[1].0 && pair[0].1 == pair[1].1;
+    assert!(
+        places.len() > 3 && places.windows(2).all(is_below),
+        "each line of the excerpt is below the one before: {places:?}"
+    );
     browser.close().await.unwrap();
 }
 
@@ -65,6 +72,7 @@ async fn every_page_fits_a_phone_and_a_desktop_and_has_a_title_and_one_heading()
         "/releases".to_string(),
         format!("/releases/{release}"),
         "/nodes".to_string(),
+        format!("/nodes/{}", detail.tasks[0].node.as_deref().unwrap()),
     ];
 
     for (width, height) in [(390, 844), (1280, 900)] {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anima_environment::{Journal, Phases, blocking, sha256_of};
 use anima_rpm_file::PackageInfo;
@@ -64,7 +65,9 @@ impl<'a> Chain<'a> {
         watch: Arc<dyn Watch>,
         cancel: &'a CancellationToken,
     ) -> anyhow::Result<Chain<'a>> {
-        let own = local.run.folder().join("repository");
+        // One for each order: what an earlier one made is not this one's.
+        let number = local.engine.folder_count.fetch_add(1, Ordering::Relaxed);
+        let own = local.run.folder().join(format!("repository-{number}"));
         fs::create_dir_all(&own).with_context(|| format!("could not make {}", own.display()))?;
         let results = Results::open(&order.results)?;
         Ok(Chain { local, order, watch, cancel, results, own, made_paths: Vec::new() })

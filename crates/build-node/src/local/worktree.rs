@@ -8,13 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anima_environment::{Downloads, FileHash, Wanted, blocking, hash_file};
+use anima_environment::{Downloads, FileHash, blocking, hash_file};
 use anima_types::dist_git::{self, LookasideFile};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::git::Git;
-use crate::sources::{Brought, Sources, bad_large_file};
+use crate::sources::{Brought, Sources, bad_large_file, fetch_large};
 use crate::trouble::{Trouble, failed};
 
 /// What is in folders of packages and belongs to no package.
@@ -143,14 +143,11 @@ impl WorkTree {
             Looked::Wrong(error) => Some(error),
             Looked::Nothing => None,
         };
-        let mut last = wrong;
-        for url in urls {
-            match downloads.get(&Wanted { url, hash: file.into(), size_bytes: None }, cancel).await {
-                Ok(path) => return Ok(path),
-                Err(error) if error.is_cancelled() => return Err(error.into()),
-                Err(error) => last = Some(error),
-            }
-        }
+        let last = match fetch_large(urls, file, downloads, cancel).await {
+            Ok(Some(path)) => return Ok(path),
+            Ok(None) => wrong,
+            Err(error) => Some(error),
+        };
         Err(match last {
             Some(error) => bad_large_file(file, error),
             None => failed(

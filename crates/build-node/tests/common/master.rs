@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anima_types::artifact::{Artifact, Kind, UploadQuery};
 use anima_types::error::ErrorBody;
 use anima_types::id::TaskId;
-use anima_types::lease::{Heartbeat, Lease, LogQuery, LogSize, Report, STALE_LEASE};
+use anima_types::lease::{Claim, Condition, Heartbeat, Lease, LogQuery, LogSize, Report, STALE_LEASE};
 use anima_types::task_log::LogName;
 use anima_types::work::Work;
 use anima_types::{Sha256, Timestamp};
@@ -38,6 +38,8 @@ struct Shared {
     artifacts: Mutex<HashMap<Sha256, Bytes>>,
     provenance: Mutex<Option<Sha256>>,
     reports: mpsc::UnboundedSender<Report>,
+    /// What the last claim said of the node.
+    condition: Mutex<Condition>,
 }
 
 impl Master {
@@ -54,6 +56,7 @@ impl Master {
             artifacts: Mutex::default(),
             provenance: Mutex::default(),
             reports: sender,
+            condition: Mutex::default(),
         });
         let router = Router::new()
             .route("/api/v1/leases", post(claim))
@@ -89,6 +92,11 @@ impl Master {
         self.reports.lock().await.recv().await.unwrap()
     }
 
+    /// Returns how the node said that it is, when it asked last.
+    pub fn condition(&self) -> Condition {
+        self.shared.condition.lock().unwrap().clone()
+    }
+
     pub fn log(&self) -> String {
         self.log_of(LogName::Build)
     }
@@ -118,13 +126,22 @@ impl Master {
 
 type Task = extract::Path<i64>;
 
-async fn claim(State(shared): State<Arc<Shared>>) -> Json<Lease> {
-    loop {
-        if let Some(work) = shared.works.lock().unwrap().pop_front() {
-            let task = TaskId(shared.next_task.fetch_add(1, Ordering::SeqCst));
-            return Json(Lease { task, number: 1, secret: "secret".into(), expires_at: Timestamp(0), work });
+async fn claim(State(shared): State<Arc<Shared>>, Json(claim): Json<Claim>) -> Response {
+    let is_unfit = claim.condition.problem.is_some();
+    *shared.condition.lock().unwrap() = claim.condition;
+    let giving = async {
+        loop {
+            let work = if is_unfit { None } else { shared.works.lock().unwrap().pop_front() };
+            if let Some(work) = work {
+                let task = TaskId(shared.next_task.fetch_add(1, Ordering::SeqCst));
+                return Lease { task, number: 1, secret: "secret".into(), expires_at: Timestamp(0), work };
+            }
+            shared.given.notified().await;
         }
-        shared.given.notified().await;
+    };
+    match tokio::time::timeout(std::time::Duration::from_secs(claim.wait_secs), giving).await {
+        Ok(lease) => Json(lease).into_response(),
+        Err(_) => StatusCode::NO_CONTENT.into_response(),
     }
 }
 

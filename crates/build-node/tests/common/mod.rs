@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anima_build_node::Config;
 use anima_build_node::kept::Keep;
+use anima_testkit::SmallDisk;
 use anima_types::id::BuildId;
 use anima_types::lease::{End, Report};
 use anima_types::platform::{Limits, Platform};
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use master::Master;
 
 /// No task of these tests takes longer, also on a busy machine.
-const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Every commit is of this moment.
 pub const COMMITTED_AT_SECS: u64 = 1_750_000_000;
@@ -30,6 +31,8 @@ pub const COMMITTED_AT_SECS: u64 = 1_750_000_000;
 /// A node at work.
 pub struct World {
     folder: TempDir,
+    data: PathBuf,
+    disk: Option<SmallDisk>,
     pub master: Master,
     shutdown: CancellationToken,
     node: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
@@ -57,24 +60,30 @@ impl World {
 
     /// Starts a master and a node that gives its tasks so much.
     pub async fn with_limits(limits: Limits) -> World {
-        World::start(limits, None).await
+        World::start(limits, None, None).await
+    }
+
+    /// Starts a master and a node that has so many MiB of disk to itself.
+    pub async fn on_small_disk(mib: u64) -> World {
+        World::start(Limits::default(), None, Some(SmallDisk::new(mib).unwrap())).await
     }
 
     /// Starts a master and a node that keeps the roots of what failed.
     pub async fn keeping() -> World {
-        World::start(Limits::default(), Keep::of(1, 100)).await
+        World::start(Limits::default(), Keep::of(1, 100), None).await
     }
 
-    async fn start(limits: Limits, keep: Option<Keep>) -> World {
+    async fn start(limits: Limits, keep: Option<Keep>, disk: Option<SmallDisk>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("served");
         std::fs::create_dir_all(served.join("git")).unwrap();
         toolbox::repository(&served.join("repository"));
         let master = Master::start(&served).await;
         let shutdown = CancellationToken::new();
+        let data = disk.as_ref().map_or_else(|| folder.path().join("data"), SmallDisk::path);
         let config = Config {
             name: "node-1".into(),
-            data: folder.path().join("data"),
+            data: data.clone(),
             master_url: master.url.clone(),
             token: "token".into(),
             helper: env!("CARGO_BIN_EXE_anima-build-node-test-helper").into(),
@@ -86,7 +95,7 @@ impl World {
             takes_one: false,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));
-        World { folder, master, shutdown, node, platform_file: PLATFORM, platform_lines: String::new() }
+        World { folder, data, disk, master, shutdown, node, platform_file: PLATFORM, platform_lines: String::new() }
     }
 
     /// Commits a package's files and returns the commit.
@@ -125,7 +134,14 @@ impl World {
 
     /// Has a source package made of a commit.
     pub async fn src(&self, package: &str, commit: &str) -> Result<SrcOutcome, Failure> {
-        let work = SrcWork {
+        match self.done(self.src_work(package, commit)).await? {
+            Outcome::Src(outcome) => Ok(outcome),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn src_work(&self, package: &str, commit: &str) -> Work {
+        Work::Src(SrcWork {
             build: BuildId(1),
             package: package.into(),
             git_url: format!("{}/git/{package}.git", self.master.url),
@@ -134,11 +150,7 @@ impl World {
             platform: self.platform(),
             arch: Arch::X86_64,
             inputs: self.inputs(),
-        };
-        match self.done(Work::Src(work)).await? {
-            Outcome::Src(outcome) => Ok(outcome),
-            other => panic!("{other:?}"),
-        }
+        })
     }
 
     /// Has it built.
@@ -181,6 +193,7 @@ impl World {
         match self.report(work).await.end {
             End::Succeeded(outcome) => Ok(outcome),
             End::Failed(failure) => Err(failure),
+            End::GivenBack(failure) => panic!("it was given back: {failure:?}"),
         }
     }
 
@@ -211,12 +224,17 @@ impl World {
 
     /// The node's folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
+    }
+
+    /// The disk that it has to itself.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().unwrap()
     }
 
     /// The node's folder of tasks.
     pub fn tasks(&self) -> PathBuf {
-        self.folder.path().join("data/build-node/work")
+        self.data.join("build-node/work")
     }
 
     fn served(&self) -> PathBuf {
@@ -235,9 +253,10 @@ impl World {
     /// Everything that is mounted for this node's tasks, and every file that they left.
     pub fn leftovers(&self) -> Vec<String> {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        let own = self.folder.path().to_str().unwrap();
-        let mounted = mounts.lines().filter(|line| line.contains(own)).map(str::to_owned);
-        let folders = [self.tasks(), self.folder.path().join("data/environments/roots/work")];
+        // Below it: it may be a disk itself.
+        let own = format!("{}/", self.data.display());
+        let mounted = mounts.lines().filter(|line| line.contains(&own)).map(str::to_owned);
+        let folders = [self.tasks(), self.data.join("environments/roots/work")];
         let left = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
         mounted.chain(left.map(|entry| entry.unwrap().path().display().to_string())).collect()
     }

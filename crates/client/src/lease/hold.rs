@@ -117,6 +117,7 @@ fn end_of(done: Result<(Outcome, Vec<PhaseTime>), Stop>, cancel: &Cancel) -> Opt
         _ if cancel.is_cancelled() => None,
         Ok((outcome, phases)) => Some((End::Succeeded(outcome), phases)),
         Err(Stop::Failed { failure, phases }) => Some((End::Failed(*failure), phases)),
+        Err(Stop::GivenBack { failure }) => Some((End::GivenBack(*failure), Vec::new())),
         Err(Stop::Abandoned) => None,
     }
 }

@@ -16,7 +16,7 @@ use std::{future::Future, time::Duration};
 
 use anima_types::{
     lease::{LEASE_SECS, Lease},
-    work::{Failure, Outcome, PhaseTime},
+    work::{Failure, NODE_DISK_FULL, Outcome, PhaseTime},
 };
 
 pub use cancel::Cancel;
@@ -50,13 +50,28 @@ pub enum Stop {
         /// How long the steps up to it took.
         phases: Vec<PhaseTime>,
     },
+    /// This node cannot do it, and another may, or this one later. This is reported.
+    GivenBack {
+        /// Why.
+        failure: Box<Failure>,
+    },
     /// Nothing can be said of it: the lease is lost, or the node stops. This is not reported; another node does it.
     Abandoned,
 }
 
+impl Stop {
+    /// Returns a failure as the end of the task, or, where it is the node's own, as one that gives the task back.
+    pub fn of(failure: Box<Failure>, phases: Vec<PhaseTime>) -> Stop {
+        match failure.code == NODE_DISK_FULL {
+            true => Stop::GivenBack { failure },
+            false => Stop::Failed { failure, phases },
+        }
+    }
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Stop {
-        Stop::Failed { failure: Box::new(failure), phases: Vec::new() }
+        Stop::of(Box::new(failure), Vec::new())
     }
 }
 
@@ -65,7 +80,7 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         let code = match &error {
             Error::LeaseLost { .. } => return Stop::Abandoned,
-            Error::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => "out_of_disk",
+            Error::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => NODE_DISK_FULL,
             Error::Api { status: 507, .. } => "out_of_disk",
             Error::Unreachable { .. } => "unreachable",
             _ => "internal",

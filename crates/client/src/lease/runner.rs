@@ -1,8 +1,14 @@
 //! Claims tasks, as many at once as the node has slots, until it is told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use anima_types::lease::{Claim, Condition, Lease, MAX_WAIT_SECS, NAME_TAKEN, NODE_ENDS, NODE_TOO_OLD, PROTOCOL};
+use anima_types::{
+    Timestamp,
+    lease::{Claim, Condition, Lease, MAX_WAIT_SECS, NAME_TAKEN, NODE_ENDS, NODE_TOO_OLD, PROTOCOL},
+};
 use reqwest::{Method, StatusCode};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -15,6 +21,8 @@ const CLAIM_SLACK: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A process whose name another one took, or that is too old, says so this often.
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// A node that can take nothing looks this often whether it can again.
+const UNFIT_WAIT_SECS: u64 = 5;
 /// A node that stops waits so long for tasks that are nearly done.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -42,9 +50,11 @@ impl Runner {
     /// Returns a runner that asks with the claim's words; its `wait_secs` is set to the longest, its `instance` to a new one.
     pub fn new(client: Client, claim: Claim) -> Runner {
         let instance = format!("{:032x}", rand::random::<u128>());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started_at = i64::try_from(since.as_micros()).ok().map(Timestamp);
         Runner {
             client,
-            claim: Claim { wait_secs: MAX_WAIT_SECS, instance, ..claim },
+            claim: Claim { wait_secs: MAX_WAIT_SECS, instance, started_at, ..claim },
             grace: GRACE,
             takes_one: false,
             look: None,
@@ -153,9 +163,14 @@ impl Runner {
     }
 
     async fn claim(&self) -> Result<Option<Lease>, Error> {
-        let timeout = Duration::from_secs(self.claim.wait_secs) + CLAIM_SLACK;
         let condition = self.look.as_ref().map_or_else(Condition::default, |look| look());
-        let claim = Claim { condition: Condition { protocol: PROTOCOL, ..condition }, ..self.claim.clone() };
+        let wait_secs = match condition.problem {
+            Some(_) => self.claim.wait_secs.min(UNFIT_WAIT_SECS),
+            None => self.claim.wait_secs,
+        };
+        let timeout = Duration::from_secs(wait_secs) + CLAIM_SLACK;
+        let condition = Condition { protocol: PROTOCOL, ..condition };
+        let claim = Claim { condition, wait_secs, ..self.claim.clone() };
         let call = self.client.call(Method::POST, "api/v1/leases").json(&claim).limited(timeout);
         let what = call.what.clone();
         let response = self.client.send(call).await?;

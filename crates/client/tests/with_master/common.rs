@@ -182,6 +182,7 @@ pub fn claim() -> Claim {
         slots: 1,
         version,
         instance: String::new(),
+        started_at: None,
         wait_secs: 0,
         condition: Condition::default(),
     }

@@ -270,6 +270,7 @@ pub const OPERATIONS: &[Operation] = &[
     read("/api/v1/packages", "Lists all packages that were ever pushed or built.", "[PackageSummary]"),
     read("/api/v1/packages/{package}", "Shows a package with its builds.", "PackageDetail"),
     read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]"),
+    read("/api/v1/nodes/{node}", "Shows a node.", "Node"),
     make(
         "/api/v1/nodes/{node}/drain",
         "Lets a node take no more tasks; it goes on with those that it has, and its program ends then if that is wanted.",

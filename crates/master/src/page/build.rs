@@ -5,7 +5,7 @@ use anima_types::{
     artifact::{self, Artifact},
     build::{Build, BuildDetail, Source, Status},
     id::BuildId,
-    task::Task,
+    task::{Kind, Status as TaskStatus, Task},
     work::Check,
 };
 use askama::Template;
@@ -166,7 +166,7 @@ fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release]
         verdicts: verdict_rows(tasks),
         releases: releases.iter().map(release).collect(),
         commands: commands(build.id, build.status),
-        uses: uses(app, build),
+        uses: uses(app, build, tasks),
         unshown: tasks.len().saturating_sub(MAX_ROWS),
         failures: tasks.iter().filter_map(failed_task).take(MAX_FAILURES).collect(),
     }
@@ -265,8 +265,8 @@ pub fn target(task: &Task) -> String {
     }
 }
 
-/// Returns for each target the line that lets dnf install what the build made, before it is released.
-fn uses(app: &App, build: &Build) -> Vec<(String, String)> {
+/// Returns for each target that has packages the line that lets dnf install them, before they are released.
+fn uses(app: &App, build: &Build, tasks: &[Task]) -> Vec<(String, String)> {
     let id = build.id;
     let targets = build.platforms.iter().flat_map(|platform| {
         let of_platform = app.platform(platform).map(|platform| platform.architectures.clone()).unwrap_or_default();
@@ -277,7 +277,15 @@ fn uses(app: &App, build: &Build) -> Vec<(String, String)> {
         let url = app.url(&format!("builds/{id}/repo/{platform}/{arch}/"));
         (format!("{platform} on {arch}"), format!("dnf --repofrompath=build-{id},{url} --nogpgcheck install PACKAGE"))
     };
-    targets.map(line).collect()
+    let is_made = |(platform, arch): &(String, Arch)| {
+        tasks.iter().any(|task| {
+            task.kind == Kind::Build
+                && task.status == TaskStatus::Succeeded
+                && task.platform.as_ref() == Some(platform)
+                && task.arch == Some(*arch)
+        })
+    };
+    targets.filter(is_made).map(line).collect()
 }
 
 fn commands(id: BuildId, status: Status) -> Vec<(String, &'static str)> {

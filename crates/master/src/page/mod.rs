@@ -44,6 +44,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/releases", Permission::Read, release::list),
         Route::get("/releases/{release}", Permission::Read, release::show),
         Route::get("/nodes", Permission::Read, node::list),
+        Route::get("/nodes/{node}", Permission::Read, node::show),
         Route::get("/keys", Permission::Read, key::list),
         Route::get("/keys/{key}", Permission::Read, key::show),
         Route::get("/assets/anima.css", Permission::Read, asset::css),

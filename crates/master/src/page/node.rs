@@ -1,4 +1,4 @@
-//! Nodes: who is there, and what each works on.
+//! Nodes: who is there, and what each works on; and one node with what it worked on last.
 
 use anima_types::{
     id::TaskId,
@@ -10,9 +10,12 @@ use axum::extract::State as Extract;
 
 use super::{
     answer::{Frame, PageResult, newest_event, page},
-    words::{State, When, count, presence, task_name},
+    words::{State, When, address_part, count, duration, presence, task_name},
 };
-use crate::app::App;
+use crate::{app::App, error::Path};
+
+/// So many of a node's tasks are shown: what it did in the last hours, mostly.
+const SHOWN_TASKS: i64 = 20;
 
 #[derive(Template)]
 #[template(path = "nodes.html")]
@@ -23,8 +26,29 @@ struct NodesPage {
     commands: Vec<(String, &'static str)>,
 }
 
+#[derive(Template)]
+#[template(path = "node.html")]
+struct NodePage {
+    frame: Frame,
+    answer: String,
+    row: Row,
+    tasks: Vec<Taken>,
+    commands: Vec<(String, &'static str)>,
+}
+
+/// A task that a node took.
+struct Taken {
+    id: TaskId,
+    name: String,
+    state: State,
+    why: String,
+    began: When,
+    took: String,
+}
+
 struct Row {
     name: String,
+    address: String,
     state: State,
     why: Option<String>,
     machine: Option<String>,
@@ -48,6 +72,44 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
     }
     let frame = Frame::new("Nodes", "nodes", "/api/v1/nodes").follow(after, "");
     page(&NodesPage { frame, answer: answer(&nodes), rows, commands: commands(&nodes) })
+}
+
+/// `/nodes/{node}`
+pub async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> PageResult {
+    let after = newest_event(&app).await?;
+    let node = crate::node::one(&app, &name).await?;
+    let mut read = app.db.read().await?;
+    let taken = anima_db::task::newest_of_node(&mut read, &name, SHOWN_TASKS).await?;
+    drop(read);
+    let mut tasks = Vec::new();
+    for task in taken {
+        let task = crate::task::get(&app, task.id).await?;
+        let Some(started_at) = task.started_at else { continue };
+        tasks.push(Taken {
+            id: task.id,
+            name: task_name(&task),
+            state: task.status.into(),
+            why: task.failure.as_ref().map_or_else(|| task.why.clone(), |failure| failure.message.clone()),
+            began: When::new(started_at, app.now()),
+            took: task.ended_at.map_or_else(String::new, |ended| duration(ended.secs_since(started_at))),
+        });
+    }
+    let frame = Frame::new(format!("Node {name}"), "nodes", format!("/api/v1/nodes/{}", address_part(&name)));
+    let (answer, commands) = (answer_of(&node), commands(std::slice::from_ref(&node)));
+    let row = row(&app, &node).await?;
+    page(&NodePage { frame: frame.follow(after, ""), answer, row, tasks, commands })
+}
+
+fn answer_of(node: &Node) -> String {
+    let working = match node.tasks.len() {
+        0 => "works on nothing".to_string(),
+        some => format!("works on {} of {} tasks at once", some, node.slots),
+    };
+    match (&node.why, node.state) {
+        (Some(why), _) => format!("It takes nothing: {why}. It {working}."),
+        (None, node::State::Taking) => format!("It takes tasks, and {working}."),
+        (None, _) => format!("It takes nothing, and {working}."),
+    }
 }
 
 fn machine(machine: Machine) -> String {
@@ -107,6 +169,7 @@ async fn row(app: &App, node: &Node) -> Result<Row, super::answer::PageError> {
     let share = working as f64 / f64::from(node.slots.max(1));
     Ok(Row {
         name: node.name.clone(),
+        address: address_part(&node.name),
         state: presence(node.state, working > 0),
         why: node.why.clone(),
         machine: node.machine.map(machine),

@@ -2,7 +2,8 @@
 
 use crate::master::Master;
 use anima_types::{
-    lease::{LEASE_SECS, OLDEST_PROTOCOL, PROTOCOL},
+    Timestamp,
+    lease::{LEASE_SECS, MAX_WAIT_SECS, OLDEST_PROTOCOL, PROTOCOL},
     task::{Kind, MAX_ATTEMPTS},
 };
 use axum::http::{Method, StatusCode};
@@ -86,6 +87,51 @@ async fn what_a_killed_node_worked_on_is_given_out_when_it_is_started_again_and_
     let (code, answer) = claim("first").await;
     assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("name_taken")));
     assert_eq!(master.report(&again, failure()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_late_word_of_an_earlier_life_does_not_take_the_name_from_the_newer_one() {
+    let master = Master::open().await;
+    let started = |secs: i64| Timestamp(0).plus_secs(1_700_000_000 + secs);
+    let claim = async |instance: &str, secs| {
+        master.claim_since("sign-server", &[Kind::Sign], (instance, Some(started(secs)))).await
+    };
+    let (_, lease) = claim("newer", 100).await;
+
+    // It was sent before the newer one was started, and never came before.
+    let (code, answer) = claim("earlier", 0).await;
+
+    assert_eq!((code, answer["code"].as_str()), (StatusCode::CONFLICT, Some("name_taken")));
+    assert_eq!(claim("newer", 100).await.0, StatusCode::NO_CONTENT, "it goes on with its task");
+
+    // A clock that was set back: nothing is heard of the other any more.
+    master.pass_secs(MAX_WAIT_SECS as i64 + LEASE_SECS + 1);
+    let (code, again) = claim("set-back", 50).await;
+    assert_eq!((code, &again["task"]), (StatusCode::OK, &lease["task"]));
+    // The other was only cut off: it is the later one, and takes its name back.
+    let (code, _) = claim("newer", 100).await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(claim("set-back", 50).await.0, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_task_that_is_given_back_waits_for_another_try_and_fails_with_the_nodes_reason_at_last() {
+    let master = Master::open().await;
+    let given_back = || json!({ "given_back": { "code": "node_disk_full", "message": "the disk is full" } });
+    for attempt in 1..MAX_ATTEMPTS {
+        let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+        assert_eq!(master.report(&lease, given_back()).await.0, StatusCode::OK);
+        let task = status(&master, &lease).await;
+        assert_eq!((task["status"].as_str(), task["attempts"].as_i64()), (Some("ready"), Some(i64::from(attempt))));
+        assert_eq!(task["why"], "sign-server-1 gave it back: the disk is full; it waits for another try.");
+        assert_eq!(master.report(&lease, given_back()).await.0, StatusCode::CONFLICT, "its lease is over");
+    }
+
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    assert_eq!(master.report(&lease, given_back()).await.0, StatusCode::OK);
+
+    let task = status(&master, &lease).await;
+    assert_eq!((task["status"].as_str(), task["failure"]["code"].as_str()), (Some(FAILED), Some("node_disk_full")));
 }
 
 #[tokio::test]

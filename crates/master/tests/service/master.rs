@@ -175,6 +175,16 @@ impl Master {
 
     /// Asks for a task as a certain process, without waiting.
     pub async fn claim_as(&self, role: &str, kinds: &[Kind], instance: &str) -> (StatusCode, Value) {
+        self.claim_since(role, kinds, (instance, None)).await
+    }
+
+    /// Asks for a task as a process that was started at a certain time by its node's clock, without waiting.
+    pub async fn claim_since(
+        &self,
+        role: &str,
+        kinds: &[Kind],
+        (instance, started_at): (&str, Option<Timestamp>),
+    ) -> (StatusCode, Value) {
         let claim = Claim {
             node: format!("{role}-1"),
             kinds: kinds.to_vec(),
@@ -183,6 +193,7 @@ impl Master {
             slots: 1,
             version: "1".into(),
             instance: instance.to_string(),
+            started_at,
             wait_secs: 0,
             condition: Condition { protocol: PROTOCOL, ..Condition::default() },
         };

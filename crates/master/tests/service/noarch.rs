@@ -133,6 +133,11 @@ async fn what_differs_fails_the_second_build_and_is_named() {
     let message = failure["message"].as_str().unwrap();
     assert!(message.starts_with("words-1-1.noarch is for all architectures"), "{message}");
     assert!(message.contains("/usr/share/words: digest ") && message.contains(" (x86_64), "), "{message}");
+    let findings = failure["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|finding| finding["class"] == "noarch_differs"), "{findings:#?}");
+    let of_file =
+        findings.iter().find(|finding| finding["message"].as_str().unwrap().contains("/usr/share/words: digest "));
+    assert!(of_file.unwrap()["cure"].as_str().unwrap().contains("BuildArch: noarch"), "{findings:#?}");
     let page = master.browse(&format!("/tasks/{}", second["id"])).await.2;
     assert!(page.contains("noarch_differs") && page.contains("/usr/share/words: digest "), "{page}");
 }

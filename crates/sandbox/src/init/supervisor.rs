@@ -257,6 +257,7 @@ impl Supervised {
             peak_memory_bytes: self.groups.peak_memory_bytes(),
             read_bytes: ended.read_bytes,
             written_bytes: ended.written_bytes,
+            least_free_bytes: None,
         })
     }
 }

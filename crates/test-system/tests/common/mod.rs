@@ -88,6 +88,7 @@ impl World {
             }
             End::Succeeded(other) => panic!("{other:?}"),
             End::Failed(failure) => Err(failure),
+            End::GivenBack(failure) => panic!("it was given back: {failure:?}"),
         }
     }
 

@@ -1,10 +1,11 @@
 //! P9: how long a line takes from the build that writes it to who reads the live stream, and whether a reader who
-//! loses the connection again and again has the log byte for byte in the end. There is no peer: none has live logs.
+//! loses the connection again and again has the log byte for byte in the end. Beside it the other way: how long it takes from
+//! somebody's word that a build is to stop to the end of its last process. There is no peer: none has live logs.
 
 use std::{
     path::Path,
     pin::pin,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anima_testkit::{SourcePackage, System};
@@ -23,6 +24,9 @@ const LINES: usize = 300;
 const BUILD_LIMIT: Duration = Duration::from_secs(300);
 /// The reader's connection is cut after so many pieces, again and again.
 const PIECES_A_CONNECTION: usize = 20;
+
+const CANCELS: usize = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Each line says when it was written.
 const SECTIONS: &str = "%build\nfor i in $(seq 300); do echo \"at $(date +%s%N) $i\"; sleep 0.03; done\n";
@@ -50,7 +54,50 @@ pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
         "is_equal": true,
         "peer": null,
     });
-    Ok(vec![Figure { bench: "log", case: "line", values }])
+    let line = Figure { bench: "log", case: "line", values };
+    Ok(vec![line, cancel(&system).await?])
+}
+
+/// Cancels builds that would last for ever, with processes that do not want to end.
+async fn cancel(system: &System) -> Result<Figure> {
+    let mut delays = Vec::new();
+    for run in 0..CANCELS {
+        let name = format!("endless{run}");
+        let mark = format!("{}", 70_000 + std::process::id() % 10_000);
+        let sections =
+            format!("%build\nfor i in 1 2 3; do (trap '' TERM; setsid sleep {mark} &); done\nsleep {mark}\n");
+        let package = SourcePackage::tiny(&name, "1")?;
+        let file = format!("{name}.spec");
+        let spec = std::fs::read_to_string(package.path(&file))?;
+        package.write(&file, spec.replace("%install", &format!("{sections}\n%install")).as_bytes())?;
+        let commit = system.push(&package, "s1")?;
+        let build = system.build_of(&name, &commit).await?;
+        let begun = system.wait(BUILD_LIMIT, async || (processes_with(&mark) >= 4).then_some(()));
+        begun.await.context("the build was not begun")?;
+        let began = Instant::now();
+        system.client().cancel_build(build).await?;
+        while processes_with(&mark) > 0 {
+            ensure!(began.elapsed() < BUILD_LIMIT, "what was cancelled goes on");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        delays.push(began.elapsed().as_secs_f64());
+        system.ended(build, BUILD_LIMIT).await?;
+    }
+    delays.sort_by(f64::total_cmp);
+    let values = json!({
+        "ours_median_s": rounded(delays[delays.len() / 2]),
+        "ours_worst_s": rounded(delays[delays.len() - 1]),
+        "cancels": delays.len(),
+        "peer": null,
+    });
+    Ok(Figure { bench: "log", case: "cancel", values })
+}
+
+/// Counts processes of the machine that have this in their arguments.
+fn processes_with(mark: &str) -> usize {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.split(|&byte| byte == 0).any(|word| word == mark.as_bytes())).count()
 }
 
 async fn build_task(system: &System, build: BuildId) -> Result<TaskId> {

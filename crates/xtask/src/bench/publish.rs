@@ -109,6 +109,7 @@ impl Nodes {
                 slots: 1,
                 version: "0".to_string(),
                 instance: String::new(),
+                started_at: None,
                 wait_secs: 10,
                 condition: Condition::default(),
             };

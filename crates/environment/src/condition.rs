@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anima_types::lease::{Condition, Machine};
 
-use crate::limits::KEEP_FREE_BYTES;
-
 const MIB: u64 = 1024 * 1024;
-/// What the smallest build writes, with the layers that it may need first; on less, tasks would only fail.
-const SMALLEST_BUILD_BYTES: u64 = 1024 * MIB;
+/// Kept free of what tasks write: for the master's data on the same disk, and for the node's own.
+pub const KEEP_FREE_BYTES: u64 = 1024 * MIB;
+/// What the smallest build or test writes, with the layers that it may need first; on less, tasks would only fail.
+const SMALLEST_TASK_BYTES: u64 = 1024 * MIB;
 
-/// Looks at this machine; `data` is where builds write.
+/// Looks at this machine; `data` is where tasks write.
 pub fn look(data: &Path) -> Condition {
     let free_disk_bytes = rustix::fs::statvfs(data).map(|disk| disk.f_bavail * disk.f_frsize);
     let machine = machine(*free_disk_bytes.as_ref().unwrap_or(&0));
@@ -23,7 +23,7 @@ pub fn look(data: &Path) -> Condition {
 }
 
 fn problem(free_disk_bytes: u64) -> Option<String> {
-    let wanted = KEEP_FREE_BYTES + SMALLEST_BUILD_BYTES;
+    let wanted = KEEP_FREE_BYTES + SMALLEST_TASK_BYTES;
     (free_disk_bytes < wanted).then(|| {
         format!("its disk is too full: {} MiB are free, and {} have to be", free_disk_bytes / MIB, wanted / MIB)
     })
