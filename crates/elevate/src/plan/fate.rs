@@ -47,6 +47,7 @@ fn installed(
         before: Some(package.nevra()),
         after: Vec::new(),
         fate: Fate::Keep,
+        is_again: false,
         reasons: events.iter().map(|event| of_event(event)).collect(),
     };
     let Some(step) = step else {
@@ -62,6 +63,7 @@ fn installed(
     planned.after.sort();
     planned.after.dedup();
     planned.fate = went(package, events, &planned.after);
+    planned.is_again = planned.fate == Fate::Keep;
     planned.reasons.extend(reasons(package, wishes, step, &planned));
     planned
 }
@@ -118,6 +120,9 @@ fn reasons(package: &Installed, wishes: &Wishes, step: &Step, planned: &Planned)
         Fate::Replace | Fate::Rename if planned.reasons.is_empty() => {
             add("repository", format!("{} says that it takes its place (Obsoletes).", step.counterparts.join(", ")));
         }
+        Fate::Keep if wishes.reinstall.contains(&package.name) => {
+            add("wish", "Its owner wants it installed again.".to_string());
+        }
         Fate::Keep => add("repository", "The target has another build of the same version.".to_string()),
         Fate::Upgrade | Fate::Downgrade => {
             add("repository", format!("The target has {}.", planned.after.join(", ")));
@@ -134,7 +139,8 @@ fn new(step: &Step, wishes: &Wishes) -> Planned {
         (false, Some(why)) => Reason { about: "dependency".into(), text: sentence(why), place: None },
         (false, None) => Reason { about: "dependency".into(), text: "Something needs it.".into(), place: None },
     };
-    Planned { name, before: None, after: vec![step.nevra.clone()], fate: Fate::Install, reasons: vec![reason] }
+    let after = vec![step.nevra.clone()];
+    Planned { name, before: None, after, fate: Fate::Install, is_again: false, reasons: vec![reason] }
 }
 
 fn of_event(event: &Event) -> Reason {
