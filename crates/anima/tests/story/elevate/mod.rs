@@ -352,8 +352,14 @@ fn becomes_a_sibling(distribution: &Distribution, root: &Path) {
     let plan = machine.planned(&wishes);
     assert!(ends(&machine.plan(&["why", "machine-release"]), OK).contains("sprout-release"));
     ends(&machine.rehearse(&plan), OK);
-    ends(&machine.act(&["act", "--no-trial"]), OK);
+    let acted = machine.act(&["act", "--no-trial", "--json"]);
+    ends(&acted, OK);
 
+    // Who follows reads lines of JSON: what is done, how much of it, and the time that is left.
+    let lines = String::from_utf8_lossy(&acted.stderr).into_owned();
+    let told: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_of = |phase: &str| told.iter().any(|line| line["what"] == phase && line.get("left_secs").is_some());
+    assert!(["staging", "keeping", "replacing"].iter().all(|phase| is_of(phase)), "{lines}");
     assert!(machine.text("etc/os-release").starts_with("ID=sprout\n"));
     assert_eq!(machine.text("usr/bin/ed"), "editor of sprout 1\n");
     ends(&machine.act(&["rollback"]), OK);
