@@ -16,8 +16,10 @@ use crate::{
 pub fn fates(facts: &Facts, evolved: &Evolved<'_>, wishes: &Wishes, way: &Way, solution: &Solution) -> Vec<Planned> {
     let goes: BTreeMap<&str, &Step> =
         solution.steps.iter().filter(|step| !step.is_installed).map(|step| (step.nevra.as_str(), step)).collect();
-    let comes: BTreeSet<&str> =
-        solution.steps.iter().filter(|step| step.is_installed).map(|step| step.nevra.as_str()).collect();
+    let mut comes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for step in solution.steps.iter().filter(|step| step.is_installed) {
+        comes.entry(name_of(&step.nevra)).or_default().push(&step.nevra);
+    }
     let mut planned: Vec<Planned> = facts
         .packages
         .iter()
@@ -37,7 +39,7 @@ fn installed(
     wishes: &Wishes,
     way: &Way,
     step: Option<&Step>,
-    comes: &BTreeSet<&str>,
+    comes: &BTreeMap<&str, Vec<&str>>,
 ) -> Planned {
     let key: Key = (package.name.clone(), package.module.clone());
     let none = Vec::new();
@@ -58,8 +60,8 @@ fn installed(
     // What events brought for it takes its place, though the solver sees only an erasure and an installation.
     let outputs: BTreeSet<&str> =
         events.iter().flat_map(|event| &event.outputs).map(|output| output.name.as_str()).collect();
-    let brought = comes.iter().filter(|nevra| outputs.contains(name_of(nevra))).map(ToString::to_string);
-    planned.after.extend(brought);
+    let brought = outputs.iter().filter_map(|name| comes.get(name)).flatten();
+    planned.after.extend(brought.map(ToString::to_string));
     planned.after.sort();
     planned.after.dedup();
     planned.fate = went(package, events, &planned.after);

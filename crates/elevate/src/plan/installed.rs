@@ -1,6 +1,6 @@
 //! What is installed, given to the solver as metadata: so a plan needs the facts, and no root.
 
-use std::{collections::BTreeSet, fmt::Write as _, io};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _, io};
 
 use anima_solver::{Pool, RepodataFiles};
 
@@ -98,7 +98,11 @@ fn entry(xml: &mut String, text: &str) {
     xml.push_str("/>");
 }
 
-fn escape(text: &str) -> String {
+/// Most of a thousand packages' words have nothing to escape.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c: char| c.is_control() || "&<>\"".contains(c)) {
+        return Cow::Borrowed(text);
+    }
     text.chars()
         .filter(|c| !c.is_control())
         .flat_map(|c| match c {
