@@ -19,7 +19,10 @@ struct Rehearsed {
 
 impl Rehearsed {
     fn new() -> Rehearsed {
-        let world = World::in_memory();
+        Rehearsed::of(World::in_memory())
+    }
+
+    fn of(world: World) -> Rehearsed {
         let state = world.path("state");
         world.rehearse();
         let old = manifest(&world.path("root"));
@@ -83,6 +86,29 @@ fn killed_before_any_step_it_rolls_back_to_exactly_the_old_system() {
         }
 
         machine.assert_is(&machine.old, &root, &format!("rolled back after a kill at step {kill_at}"));
+    }
+}
+
+/// What a file system calls a rename or a second name is its own affair: so on each that machines have.
+#[test]
+fn on_ext4_and_xfs_killed_before_any_step_it_is_the_new_or_the_old_system() {
+    for mkfs in ["mkfs.ext4", "mkfs.xfs"] {
+        let machine = Rehearsed::of(World::on(mkfs));
+
+        for kill_at in 1..=machine.step_count {
+            let root = machine.world.copy();
+            assert!(machine.act("act", &root, kill_at));
+            let is_begun = machine.phase(&root).is_some();
+
+            if kill_at.is_multiple_of(2) {
+                assert!(!machine.act(if is_begun { "resume" } else { "act" }, &root, 0));
+                machine.assert_is(&machine.new, &root, &format!("{mkfs}: resumed after a kill at step {kill_at}"));
+            }
+            if is_begun || kill_at.is_multiple_of(2) {
+                assert!(!machine.act("rollback", &root, 0));
+            }
+            machine.assert_is(&machine.old, &root, &format!("{mkfs}: taken back after a kill at step {kill_at}"));
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! apt-get install qemu-system-x86 && ANIMA_TEST_MACHINES=1 cargo test -p anima-elevate-act --test machines -- --nocapture --test-threads 1
 //! ```
 //!
-//! The boot loader is an initramfs of ours (`tests/vm/initrd-init`) that reads and writes GRUB's environment
+//! Each machine has a /boot of its own and an EFI partition (vfat), and a kernel's package with files on both. The boot loader is an initramfs of ours (`tests/vm/initrd-init`) that reads and writes GRUB's environment
 //! block with GRUB's own `grub-editenv`, and starts the entry that GRUB would; the kernel is always the same one.
 
 #![cfg(target_arch = "x86_64")]
@@ -40,7 +40,12 @@ fn value<'a>(console: &'a str, key: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("the console has no {key}:\n{console}")).trim()
 }
 
-const DIGEST: &str = "echo DIGEST $(anima digest / state)\n";
+/// One number for the root, and one for what is in /boot and on the EFI partition but for what boot loaders read.
+const DIGEST: &str =
+    "boot() { cd /boot; find . -type f ! -path '*/.anima-elevate/*' ! -path './loader/*' ! -path './grub2/*' \
+    ! -path './anima-elevate/*' ! -path './lost+found/*' | sort | xargs sha256sum | sha256sum | cut -d ' ' -f 1; }
+echo DIGEST $(anima digest / state) $(boot)
+";
 const STATUS: &str = "echo STATUS $(anima status)\n";
 
 /// Starts it, prints what happened, and returns the console.
@@ -144,6 +149,13 @@ fn in_place_a_new_system_that_is_well_is_kept_and_can_be_taken_back() {
 }
 
 #[test]
+fn on_xfs_a_new_system_that_is_well_is_kept_and_can_be_taken_back() {
+    if is_wanted() {
+        is_kept_when_it_is_well(Kind::Xfs);
+    }
+}
+
+#[test]
 fn by_btrfs_a_new_system_that_is_well_is_kept_and_can_be_taken_back() {
     if is_wanted() {
         is_kept_when_it_is_well(Kind::Btrfs);
@@ -165,6 +177,13 @@ fn in_place_a_new_system_that_is_not_well_goes_back_in_the_initramfs() {
 }
 
 #[test]
+fn on_xfs_a_new_system_that_is_not_well_goes_back_in_the_initramfs() {
+    if is_wanted() {
+        comes_back_when_it_is_not_well(Kind::Xfs);
+    }
+}
+
+#[test]
 fn by_btrfs_a_new_system_that_is_not_well_is_not_started_again() {
     if is_wanted() {
         comes_back_when_it_is_not_well(Kind::Btrfs);
@@ -182,6 +201,13 @@ fn by_lvm_a_new_system_that_is_not_well_is_not_started_again() {
 fn in_place_a_cut_of_the_power_leaves_one_whole_system() {
     if is_wanted() {
         survives_cuts_of_the_power(Kind::Ext4);
+    }
+}
+
+#[test]
+fn on_xfs_a_cut_of_the_power_leaves_one_whole_system() {
+    if is_wanted() {
+        survives_cuts_of_the_power(Kind::Xfs);
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     Error, Result,
     data::events::Module,
+    database::Database,
     facts::{FACTS_VERSION, Facts, Installed, Mount, Os, Repository, Service},
     probes::{self, Probes},
     release::Release,
@@ -25,13 +26,17 @@ sigrsa %|RSAHEADER?{%{RSAHEADER:pgpsig}}|\\nsigdsa %|DSAHEADER?{%{DSAHEADER:pgps
 /// Reads all facts of a root.
 pub fn collect(root: &Path) -> Result<Facts> {
     let os = os(root)?;
-    let mut packages = packages(root)?;
-    for (name, files) in changed_config(root, &packages) {
+    let database = Database::of(root)?;
+    let mut packages = packages(root, &database)?;
+    for (name, files) in changed_config(&database, &packages) {
         if let Some(package) = packages.iter_mut().find(|package| package.name == name) {
             package.changed_config = files;
         }
     }
-    if let Some(wanted) = wanted(root) {
+    for Installed { changed_config, replaced_config, .. } in &mut packages {
+        replaced_config.retain(|path| changed_config.contains(path));
+    }
+    if let Some(wanted) = wanted(root, &database) {
         packages.iter_mut().for_each(|package| package.is_wanted = Some(wanted.contains(&package.name)));
     }
     let is_running = root == Path::new("/");
@@ -44,7 +49,7 @@ pub fn collect(root: &Path) -> Result<Facts> {
         mounts: mounts(root),
         services: services(root),
         modules_loaded: if is_running { modules_loaded() } else { Vec::new() },
-        probes: Some(probes(root, is_running)),
+        probes: Some(probes(root, is_running, &database)),
         packages,
     })
 }
@@ -71,14 +76,10 @@ fn place(path: &Path) -> crate::data::Place {
     crate::data::Place { file: path.to_path_buf(), line: 1, column: 1 }
 }
 
-fn packages(root: &Path) -> Result<Vec<Installed>> {
+fn packages(root: &Path, database: &Database) -> Result<Vec<Installed>> {
     let failed = |reason: String| Error::Packages { root: root.to_path_buf(), reason };
-    // rpm would make a database where there is none.
-    let Some(mut command) = rpm(root) else { return Err(failed("it has no package database".to_string())) };
-    let output = command
-        .args(["--query", "--all", "--nosignature", "--nodigest", "--queryformat", FORMAT])
-        .env("LC_ALL", "C")
-        .output()
+    let output = database
+        .ask(&["--query", "--all", "--nosignature", "--nodigest", "--queryformat", FORMAT])
         .map_err(|error| failed(format!("rpm does not run: {error}")))?;
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_string()));
@@ -90,39 +91,16 @@ fn packages(root: &Path) -> Result<Vec<Installed>> {
     Ok(packages)
 }
 
-/// Where package databases are: of Enterprise Linux 9 and later, of 8 and before, of roots that Debian's dnf made.
-const DATABASES: [&str; 3] = ["usr/lib/sysimage/rpm", "var/lib/rpm", "root/.rpmdb"];
-/// Their files, by the kinds of them (SQLite, ndb, Berkeley DB).
-const DATABASE_FILES: [&str; 3] = ["rpmdb.sqlite", "Packages.db", "Packages"];
-
-/// Returns the host's rpm on a root's database, wherever the host has its own.
-fn rpm(root: &Path) -> Option<Command> {
-    let has_files = |folder: &&&str| DATABASE_FILES.iter().any(|file| root.join(folder).join(file).exists());
-    let folder = DATABASES.iter().find(has_files)?;
-    let mut command = Command::new("rpm");
-    command.arg("--root").arg(std::path::absolute(root).ok()?).arg("--dbpath").arg(format!("/{folder}"));
-    Some(command)
-}
-
-fn probes(root: &Path, is_running: bool) -> Probes {
+fn probes(root: &Path, is_running: bool, database: &Database) -> Probes {
     let mut probes = probes::collect(root, is_running);
-    let kind = |file: &&&str| DATABASES.iter().any(|folder| root.join(folder).join(file).exists());
-    probes.package_database = DATABASE_FILES.iter().find(kind).map(|file| {
-        match *file {
-            "rpmdb.sqlite" => "sqlite",
-            "Packages.db" => "ndb",
-            _ => "bdb",
-        }
-        .to_string()
-    });
-    probes.keys = keys(root);
+    probes.package_database = Some(database.kind().to_string());
+    probes.keys = keys(database);
     probes
 }
 
 /// Returns the ids of the keys in the package database: the version of `gpg-pubkey` is the end of one.
-fn keys(root: &Path) -> Vec<String> {
-    let Some(mut command) = rpm(root) else { return Vec::new() };
-    let output = command.args(["--query", "--queryformat", "%{VERSION}\\n", "gpg-pubkey"]).env("LC_ALL", "C").output();
+fn keys(database: &Database) -> Vec<String> {
+    let output = database.ask(&["--query", "--queryformat", "%{VERSION}\\n", "gpg-pubkey"]);
     let Some(output) = output.ok().filter(|output| output.status.success()) else { return Vec::new() };
     let mut keys: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_lowercase).collect();
     keys.sort();
@@ -154,7 +132,10 @@ fn parse(text: &str) -> Vec<Installed> {
             "conflicts" => package.conflicts.push(value),
             "obsoletes" => package.obsoletes.push(value),
             "file" => {
-                let path = value.split_once('\t').map_or(value.as_str(), |(_, path)| path);
+                let (flags, path) = value.split_once('\t').unwrap_or(("", value.as_str()));
+                if flags.contains('c') && !flags.contains('n') {
+                    package.replaced_config.push(path.to_string());
+                }
                 if is_required_by_path(path) {
                     package.files.push(path.to_string());
                 }
@@ -179,17 +160,14 @@ fn is_required_by_path(path: &str) -> bool {
 
 /// Returns which configuration files of which packages were changed, as `rpm --verify` sees it: once for all packages, as
 /// starting rpm for each takes a minute.
-fn changed_config(root: &Path, packages: &[Installed]) -> BTreeMap<String, Vec<String>> {
+fn changed_config(database: &Database, packages: &[Installed]) -> BTreeMap<String, Vec<String>> {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for package in packages {
         owners.extend(package.files.iter().map(|path| (path.as_str(), package.name.as_str())));
     }
     let mut changed = BTreeMap::<String, Vec<String>>::new();
-    let Some(mut command) = rpm(root) else { return changed };
-    let output = command
-        .args(["--verify", "--all", "--configfiles", "--nodeps", "--noscripts", "--nosignature", "--nodigest"])
-        .env("LC_ALL", "C")
-        .output();
+    let what = ["--verify", "--all", "--configfiles", "--nodeps", "--noscripts", "--nosignature", "--nodigest"];
+    let output = database.ask(&what);
     let Ok(output) = output else { return changed };
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         // "S.5....T.  c /etc/ssh/sshd_config": the digest of a configuration file differs.
@@ -202,24 +180,12 @@ fn changed_config(root: &Path, packages: &[Installed]) -> BTreeMap<String, Vec<S
 }
 
 /// Returns the packages that somebody asked for, as far as yum or dnf noted that.
-fn wanted(root: &Path) -> Option<BTreeSet<String>> {
+fn wanted(root: &Path, database: &Database) -> Option<BTreeSet<String>> {
     let yum = root.join("var/lib/yum/yumdb");
     if yum.is_dir() {
         return Some(wanted_by_yum(&yum));
     }
-    if !root.join("var/lib/dnf/history.sqlite").exists() {
-        return None;
-    }
-    let output = Command::new("dnf")
-        .arg("--installroot")
-        .arg(std::path::absolute(root).ok()?)
-        .args(["--quiet", "--cacheonly", "--disableplugin=*", "--disablerepo=*", "repoquery", "--userinstalled"])
-        .args(["--queryformat", "%{name}\\n"])
-        .env("LC_ALL", "C")
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = database.ask_dnf(&["repoquery", "--userinstalled", "--queryformat", "%{name}\\n"])?;
     Some(text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_string).collect())
 }
 
@@ -359,7 +325,7 @@ mod tests {
         let text = "name bash\nepoch 0\nversion 5.1\nrelease 2.el9\narch x86_64\nvendor AlmaLinux\nsource bash-5.1.src.rpm\nsize 12\n\
             sigrsa RSA/SHA256, Tue Mar 1 10:00:00 2022, Key ID d36cb86cb86b3716\nsigdsa \nmodule \nprovides bash = 5.1-2.el9\n\
             provides /bin/sh\nrequires rpmlib(PayloadIsZstd) <= 5.4.18-1\nrequires libc.so.6()(64bit)\nfile \t/usr/bin/bash\nfile d\t/usr/share/doc/bash/NEWS\n\
-            file c\t/etc/skel/.bashrc\nend\nname perl\nepoch 4\nmodule perl:5.24:8000:abc\nend\n";
+            file c\t/etc/skel/.bashrc\nfile cn\t/etc/profile\nend\nname perl\nepoch 4\nmodule perl:5.24:8000:abc\nend\n";
 
         let packages = parse(text);
 
@@ -367,7 +333,8 @@ mod tests {
         let bash = &packages[0];
         assert_eq!((bash.nevra().as_str(), bash.key_id.as_str()), ("bash-5.1-2.el9.x86_64", "d36cb86cb86b3716"));
         assert_eq!(bash.requires, ["libc.so.6()(64bit)"]);
-        assert_eq!(bash.files, ["/usr/bin/bash", "/etc/skel/.bashrc"]);
+        assert_eq!(bash.files, ["/usr/bin/bash", "/etc/skel/.bashrc", "/etc/profile"]);
+        assert_eq!(bash.replaced_config, ["/etc/skel/.bashrc"], "the other one is not replaced");
         assert_eq!(packages[1].module, Some(Module { name: "perl".into(), stream: "5.24".into() }));
     }
 
@@ -404,8 +371,7 @@ mod tests {
             fs::write(folder.join("reason"), reason).unwrap();
         }
 
-        assert_eq!(wanted(root.path()), Some(BTreeSet::from(["gcc-c++".to_string()])));
-        assert_eq!(wanted(tempfile::tempdir().unwrap().path()), None);
+        assert_eq!(wanted_by_yum(&root.path().join("var/lib/yum/yumdb")), BTreeSet::from(["gcc-c++".to_string()]));
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub struct Installed {
     /// Its configuration files that were changed since they were installed.
     #[serde(default)]
     pub changed_config: Vec<String>,
+    /// Those of them that a newer package puts its own in place of (`%config` without `noreplace`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced_config: Vec<String>,
 }
 
 /// A repository of the configuration.
@@ -167,13 +170,15 @@ impl Facts {
 impl Facts {
     /// Returns the newest kernel that is installed.
     pub fn newest_kernel(&self) -> Option<&Installed> {
-        let of = |name: &str| {
-            self.packages
-                .iter()
-                .filter(|package| package.name == name)
-                .max_by_key(|package| Evr::new(package.epoch, package.version.as_str(), package.release.as_str()))
-        };
-        of("kernel-core").or_else(|| of("kernel"))
+        self.newest("kernel-core").or_else(|| self.newest("kernel"))
+    }
+
+    /// Returns the newest package of a name that is installed.
+    pub fn newest(&self, name: &str) -> Option<&Installed> {
+        self.packages
+            .iter()
+            .filter(|package| package.name == name)
+            .max_by_key(|package| Evr::new(package.epoch, package.version.as_str(), package.release.as_str()))
     }
 }
 

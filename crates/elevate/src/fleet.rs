@@ -15,7 +15,7 @@ use crate::{
     Result,
     data::Data,
     facts::Facts,
-    plan::{Level, Plan, Target, Verdict, Wishes, plan},
+    plan::{Level, Plan, Repositories, Target, Verdict, Wishes, plan_with},
 };
 
 /// The newest form of the document.
@@ -81,30 +81,48 @@ pub struct Wave {
     pub hosts: Vec<String>,
 }
 
-/// Plans all machines, each known by a name, on so many threads; `done` is told how many of all are.
+/// One machine's facts, or why they cannot be read.
+type Read = std::result::Result<Facts, String>;
+/// What was found out about one machine: its name, and what its plan is like, or why there is none.
+type Found = (Option<String>, std::result::Result<Signature, String>);
+
+/// Plans all machines on so many threads; `done` is told how many of all are. Each machine has a label, of which `facts_of`
+/// makes its facts when they are needed: those of a thousand machines are not in the memory at once, nor are their plans.
+/// A machine is called by its own name, and by its label where it has none or another has it, too.
 pub fn plan_all(
-    hosts: &BTreeMap<String, Facts>,
+    labels: &[String],
+    facts_of: impl Fn(&str) -> Read + Sync,
     data: &Data,
     target: &Target,
     wishes: &Wishes,
     threads: usize,
     done: impl Fn(usize) + Sync,
-) -> Fleet {
-    let jobs: Vec<(&String, &Facts)> = hosts.iter().collect();
+) -> Result<Fleet> {
+    let repositories = Repositories::read(target)?;
     let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let plans: Mutex<BTreeMap<String, Result<Plan>>> = Mutex::new(BTreeMap::new());
+    let all: Mutex<BTreeMap<&String, Found>> = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, jobs.len().max(1)) {
+        for _ in 0..threads.clamp(1, labels.len().max(1)) {
             scope.spawn(|| {
-                while let Some((name, facts)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let plan = plan(facts, data, target, wishes);
-                    plans.lock().unwrap_or_else(PoisonError::into_inner).insert((*name).clone(), plan);
+                while let Some(label) = labels.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = find(facts_of(label), data, &repositories, wishes);
+                    all.lock().unwrap_or_else(PoisonError::into_inner).insert(label, found);
                     done(finished.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             });
         }
     });
-    group(plans.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(group(all.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+fn find(facts: Read, data: &Data, repositories: &Repositories, wishes: &Wishes) -> Found {
+    match facts {
+        Err(reason) => (None, Err(reason)),
+        Ok(facts) => {
+            let plan = plan_with(&facts, data, repositories, wishes).map_err(|error| error.to_string());
+            (facts.host, plan.map(|plan| Signature::of(&plan)))
+        }
+    }
 }
 
 /// What makes two plans equal: the release, what comes and goes, and what is in the way.
@@ -130,15 +148,18 @@ impl Signature {
     }
 }
 
-fn group(plans: BTreeMap<String, Result<Plan>>) -> Fleet {
+fn group(all: BTreeMap<&String, Found>) -> Fleet {
     let mut failed = BTreeMap::new();
+    let mut names = BTreeSet::new();
     let mut groups: BTreeMap<Signature, Vec<String>> = BTreeMap::new();
-    for (name, plan) in plans {
-        match plan {
-            Ok(plan) => groups.entry(Signature::of(&plan)).or_default().push(name),
-            Err(error) => drop(failed.insert(name, error.to_string())),
+    for (label, (host, signature)) in all {
+        let name = host.filter(|host| names.insert(host.clone())).unwrap_or_else(|| label.clone());
+        match signature {
+            Ok(signature) => groups.entry(signature).or_default().push(name),
+            Err(reason) => drop(failed.insert(name, reason)),
         }
     }
+    groups.values_mut().for_each(|hosts| hosts.sort());
     let count: usize = groups.values().map(Vec::len).sum();
     let mut sorted: Vec<(Signature, Vec<String>)> = groups.into_iter().collect();
     sorted.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.1.cmp(&b.1)));

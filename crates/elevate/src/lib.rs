@@ -11,6 +11,7 @@
 
 pub mod collect;
 pub mod data;
+mod database;
 mod error;
 pub mod evolve;
 pub mod facts;

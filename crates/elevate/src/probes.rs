@@ -138,6 +138,8 @@ fn text(path: &Path, part: Part) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Some(match part {
         Part::FirstLine => text.lines().next().unwrap_or_default().to_string(),
+        _ if path.ends_with(NAMES) => text,
+        _ if path.parent().is_some_and(|folder| folder.ends_with(SIGN_IN)) => without_secret_arguments(&text),
         _ => without_secrets(&text),
     })
 }
@@ -147,6 +149,11 @@ fn is_immutable(path: &Path) -> bool {
     rustix::fs::ioctl_getflags(&file).is_ok_and(|flags| flags.contains(rustix::fs::IFlags::IMMUTABLE))
 }
 
+/// Says where users come from (`passwd: files sss`), and has no secrets.
+const NAMES: &str = "etc/nsswitch.conf";
+/// Its lines begin with words such as `password`, which say what they are about; what is secret stands in arguments.
+const SIGN_IN: &str = "etc/pam.d";
+
 /// Names of settings whose values are nobody's business.
 static SECRET: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
@@ -154,6 +161,14 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
     )
     .expect("it is a pattern")
 });
+
+/// Arguments of modules of PAM whose values are nobody's business.
+static SECRET_ARGUMENT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?i)\b(\w*(?:pass|pw|secret|token)\w*=)\S+").expect("it is a pattern"));
+
+fn without_secret_arguments(text: &str) -> String {
+    SECRET_ARGUMENT.replace_all(text, "$1…").into_owned()
+}
 
 /// Returns a text with what looks like a secret taken out. Lines keep their numbers.
 fn without_secrets(text: &str) -> String {
@@ -191,5 +206,24 @@ mod tests {
 
         assert_eq!(without.lines().count(), 5);
         assert!(!without.contains("hunter2") && !without.contains("abc") && without.contains("PermitRootLogin no"));
+    }
+
+    #[test]
+    fn what_rules_ask_of_names_and_of_pam_is_no_secret_and_a_password_among_arguments_is() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/pam.d")).unwrap();
+        fs::write(root.path().join("etc/nsswitch.conf"), "passwd: files nis\n").unwrap();
+        let pam =
+            "password requisite pam_cracklib.so retry=3\nauth required pam_mysql.so user=pam passwd=hunter2 db=x\n";
+        fs::write(root.path().join("etc/pam.d/system-auth"), pam).unwrap();
+
+        let probes = collect(root.path(), false);
+
+        let text = |path: &str| match &probes.files[path].kind {
+            ProbedKind::Text { text } => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text("/etc/nsswitch.conf"), "passwd: files nis\n");
+        assert_eq!(text("/etc/pam.d/system-auth"), pam.replace("hunter2", "…"));
     }
 }

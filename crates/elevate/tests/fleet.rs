@@ -24,7 +24,9 @@ fn fleet(hosts: &BTreeMap<String, Facts>) -> Fleet {
     let told = |count: usize| {
         done.fetch_max(count, Ordering::Relaxed);
     };
-    let fleet = plan_all(hosts, &Data::default(), &target, &Wishes::default(), 2, told);
+    let labels: Vec<String> = hosts.keys().cloned().collect();
+    let facts_of = |label: &str| Ok(Facts { host: Some(label.to_owned()), ..hosts[label].clone() });
+    let fleet = plan_all(&labels, facts_of, &Data::default(), &target, &Wishes::default(), 2, told).unwrap();
     assert_eq!(done.into_inner(), hosts.len());
     fleet
 }
@@ -61,4 +63,22 @@ fn pilots_go_first_then_a_tenth_then_the_rest_and_who_is_blocked_stays() {
     let waves: Vec<(&str, usize)> = fleet.waves.iter().map(|wave| (wave.name.as_str(), wave.hosts.len())).collect();
     assert_eq!(waves, [("pilot", 1), ("first", 2), ("rest", 18)]);
     assert!(fleet.waves.iter().all(|wave| !wave.hosts.contains(&"old".to_string())));
+}
+
+#[test]
+fn two_machines_of_one_name_are_called_by_their_files_and_one_that_cannot_be_read_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    repository(folder.path(), &[("bash", "2", &[], &[])]);
+    let repositories = vec![TargetRepository { id: "base".into(), folder: folder.path().to_path_buf() }];
+    let target = Target { release: "2".parse().unwrap(), repositories, cache: None };
+    let labels = ["a.json", "b.json", "broken.json"].map(String::from);
+    let facts_of = |label: &str| match label {
+        "broken.json" => Err("line 2 is none".to_string()),
+        _ => Ok(facts(vec![installed("bash", "1", &[])])),
+    };
+
+    let fleet = plan_all(&labels, facts_of, &Data::default(), &target, &Wishes::default(), 2, |_| ()).unwrap();
+
+    assert_eq!(fleet.groups[0].hosts, ["ada", "b.json"]);
+    assert_eq!(fleet.failed["broken.json"], "line 2 is none");
 }

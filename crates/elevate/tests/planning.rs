@@ -4,7 +4,7 @@ mod common;
 
 use anima_elevate::{
     data::{Data, Lists, Signatures, UpgradePaths},
-    facts::{Facts, Mount},
+    facts::{Facts, Installed, Mount},
     plan::{Fate, Level, Plan, Target, TargetRepository, Verdict, Wishes, plan},
     probes::{Probed, ProbedKind},
 };
@@ -238,6 +238,85 @@ fn the_owners_lists_and_the_known_ways_count() {
 
     assert_eq!((fate(&plan, "a").0, fate(&plan, "b").0), (Fate::Remove, Fate::Upgrade));
     assert_eq!(codes(&plan, Level::Ask), ["unknown_path"]);
+}
+
+#[test]
+fn of_several_kernels_one_new_one_comes_and_each_old_one_is_told() {
+    let kernels = vec![installed("kernel-core", "1", &[]), installed("kernel-core", "2", &[])];
+
+    let plan = plan_of(kernels, &[], &[("kernel-core", "3", &[], &[])], &Wishes::default());
+
+    let fates: Vec<_> =
+        plan.of("kernel-core").map(|package| (package.before.clone(), package.fate, package.after.clone())).collect();
+    let new = vec!["kernel-core-3-1.el2.x86_64".to_string()];
+    let old = |version: &str| Some(format!("kernel-core-{version}-1.el1.x86_64"));
+    assert_eq!(fates, [(old("1"), Fate::Upgrade, new.clone()), (old("2"), Fate::Upgrade, new)]);
+    assert_eq!((plan.transaction.install.len(), plan.transaction.erase.len()), (1, 2));
+    assert_eq!(codes(&plan, Level::Tell), ["several_kernels"]);
+}
+
+#[test]
+fn packages_from_nowhere_stay_if_they_can_are_told_and_go_only_with_what_they_need() {
+    let from_nowhere = |name: &str, requires: &[&str]| Installed {
+        key_id: String::new(),
+        vendor: String::new(),
+        ..installed(name, "1", requires)
+    };
+    let machine = vec![
+        installed("bash", "1", &[]),
+        installed("lib", "1", &[]),
+        from_nowhere("script", &["bash"]),
+        from_nowhere("tool", &["lib"]),
+    ];
+
+    let plan = plan_of(machine, &[event(1, 1, &["lib"], &[])], &[("bash", "2", &[], &[])], &Wishes::default());
+
+    assert_eq!((fate(&plan, "script").0, fate(&plan, "tool").0), (Fate::Orphan, Fate::Remove));
+    assert!(reasons(&plan, "tool").contains("lib"), "{}", reasons(&plan, "tool"));
+    let told = |code: &str| plan.findings.iter().find(|finding| finding.code == code).unwrap().message.clone();
+    assert!(
+        told("unsigned").contains("script, tool") && told("removed_by_dependency").contains("tool"),
+        "{:?}",
+        plan.findings
+    );
+    assert!(!plan.is_blocked());
+}
+
+/// A package as the target's repository has it.
+fn as_in_target(name: &str) -> Installed {
+    let provides = vec![format!("{name} = 2-1.el2")];
+    Installed {
+        version: "2".into(),
+        release: "1.el2".into(),
+        provides,
+        built_at_secs: common::BUILT_AT_SECS,
+        ..installed(name, "2", &[])
+    }
+}
+
+#[test]
+fn what_its_owner_or_an_event_wants_installed_again_is_though_the_target_has_the_same_version() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("to_reinstall"), "a\nnowhere\nelsewhere\n").unwrap();
+    let mut data = common::data(&[event(1, 8, &["c"], &["c"])]);
+    data.lists = Lists::read(folder.path()).unwrap();
+    let machine = ["a", "b", "c", "elsewhere"].map(as_in_target).to_vec();
+
+    let plan = plan_with(
+        &common::facts(machine),
+        &data,
+        &["a", "b", "c"].map(|name| (name, "2", [].as_slice(), [].as_slice())),
+    );
+
+    let again: Vec<&str> = plan.packages.iter().filter(|it| it.is_again).map(|it| it.name.as_str()).collect();
+    assert_eq!(again, ["a", "c"]);
+    let comes: Vec<&str> = plan.transaction.install.iter().map(|package| package.nevra.as_str()).collect();
+    assert_eq!(comes, ["a-2-1.el2.x86_64", "c-2-1.el2.x86_64"]);
+    assert!(reasons(&plan, "a").contains("installed again"), "{}", reasons(&plan, "a"));
+    assert_eq!(fate(&plan, "b"), (Fate::Keep, vec!["b-2-1.el2.x86_64".into()]));
+    let told: Vec<&str> =
+        plan.findings.iter().filter(|it| it.code == "not_installed_again").map(|it| it.message.as_str()).collect();
+    assert!(told.len() == 2 && told[0].contains("elsewhere") && told[1].contains("nowhere"), "{told:?}");
 }
 
 #[test]

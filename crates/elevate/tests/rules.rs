@@ -1,13 +1,18 @@
-//! Each rule with facts that make it fire and with facts near them that do not, and each rule's edits on the files of the first.
+//! Each rule with a root in which it fires and with one near it in which it does not, and each rule's edits on the files of the first.
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anima_elevate::{
     facts::{Facts, Installed, Mount, Service},
     fix,
-    probes::{Probed, ProbedKind, Probes},
+    probes::{self, Probes},
     release::Release,
     rules,
 };
@@ -20,7 +25,7 @@ struct Example {
     quiet: Small,
 }
 
-/// Facts, as far as an example needs them.
+/// A machine, as far as an example needs it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Small {
@@ -35,13 +40,37 @@ struct Small {
     mounts: BTreeMap<String, u64>,
     kinds: BTreeMap<String, String>,
     database: Option<String>,
+    arch: Option<String>,
+    /// Configuration of the first package that somebody changed.
+    changed: Vec<String>,
 }
 
 impl Small {
-    fn facts(&self) -> (Facts, Release) {
+    /// Makes a root of it: everything that rules look at has to be found there.
+    fn root(&self) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let whole = |path: &String| {
+            let path = root.path().join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        self.files.iter().for_each(|(path, text)| fs::write(whole(path), text).unwrap());
+        self.links.iter().for_each(|(path, to)| std::os::unix::fs::symlink(to, whole(path)).unwrap());
+        self.there.iter().chain(&self.immutable).for_each(|path| fs::write(whole(path), "").unwrap());
+        root
+    }
+
+    /// Collects the facts of its root; packages, units and file systems are those that it names.
+    fn facts(&self, root: &Path) -> (Facts, Release) {
         let (source, target) = self.way.clone().unwrap_or_else(|| ("8.10".into(), "9.4".into()));
         let mut facts = common::facts(self.packages.iter().map(|nevra| package(nevra)).collect());
         facts.os.release = source.parse().unwrap();
+        if let Some(arch) = &self.arch {
+            facts.arch.clone_from(arch);
+        }
+        if let Some(first) = facts.packages.first_mut() {
+            first.changed_config.clone_from(&self.changed);
+        }
         facts.services =
             self.services.iter().map(|unit| Service { unit: unit.clone(), programs: Vec::new() }).collect();
         facts.modules_loaded = self.modules.clone();
@@ -54,19 +83,37 @@ impl Small {
         };
         facts.mounts = self.mounts.iter().map(|(path, free)| mount(path, "xfs", *free)).collect();
         facts.mounts.extend(self.kinds.iter().map(|(path, kind)| mount(path, kind, 9000)));
-        let mut files = BTreeMap::new();
-        let mut add = |path: &String, kind, is_immutable| files.insert(path.clone(), Probed { kind, is_immutable });
-        self.files.iter().for_each(|(path, text)| drop(add(path, ProbedKind::Text { text: text.clone() }, false)));
-        self.links.iter().for_each(|(path, to)| drop(add(path, ProbedKind::Link { target: to.clone() }, false)));
-        self.there.iter().for_each(|path| drop(add(path, ProbedKind::There, false)));
-        self.immutable.iter().for_each(|path| drop(add(path, ProbedKind::There, true)));
-        facts.probes = Some(Probes { files, package_database: self.database.clone(), ..Probes::default() });
+        let flags: Vec<Flag> =
+            self.immutable.iter().map(|path| Flag::set(root.join(path.trim_start_matches('/')))).collect();
+        let probes = probes::collect(root, true);
+        drop(flags);
+        facts.probes = Some(Probes { package_database: self.database.clone(), ..probes });
         (facts, target.parse().unwrap())
     }
 
     fn found(&self) -> Vec<String> {
-        let (facts, target) = self.facts();
+        self.found_in(self.root().path())
+    }
+
+    fn found_in(&self, root: &Path) -> Vec<String> {
+        let (facts, target) = self.facts(root);
         rules::ask(&facts, target).into_iter().map(|found| found.id).collect()
+    }
+}
+
+/// The flag that nobody may change a file, until it is dropped.
+struct Flag(PathBuf);
+
+impl Flag {
+    fn set(path: PathBuf) -> Flag {
+        assert!(Command::new("chattr").arg("+i").arg(&path).status().unwrap().success());
+        Flag(path)
+    }
+}
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").arg("-i").arg(&self.0).status();
     }
 }
 
@@ -129,37 +176,20 @@ fn the_edits_of_a_rule_make_it_quiet_and_are_taken_back() {
         if rule.edits.is_empty() || (only_running && example.fires.links.is_empty()) {
             continue;
         }
-        let root = tempfile::tempdir().unwrap();
-        lay_out(root.path(), &example.fires);
+        let root = example.fires.root();
         let changes = fix::changes(root.path(), &[rule]).unwrap();
         assert!(!changes.is_empty(), "{id}");
 
         fix::apply(root.path(), &changes).unwrap();
 
-        assert!(!read_back(root.path(), &example.fires).found().contains(&id), "{id}: {}", fix::preview(&changes));
+        assert!(!example.fires.found_in(root.path()).contains(&id), "{id}: {}", fix::preview(&changes));
         fix::undo(root.path()).unwrap().unwrap();
-        let again = read_back(root.path(), &example.fires);
-        assert_eq!((again.files, again.links), (example.fires.files, example.fires.links), "{id}");
+        let whole = |path: &String| root.path().join(path.trim_start_matches('/'));
+        for (path, text) in &example.fires.files {
+            assert_eq!(fs::read_to_string(whole(path)).unwrap(), *text, "{id}");
+        }
+        for (path, to) in &example.fires.links {
+            assert_eq!(fs::read_link(whole(path)).unwrap(), Path::new(to), "{id}");
+        }
     }
-}
-
-fn lay_out(root: &Path, small: &Small) {
-    let whole = |path: &String| {
-        let path = root.join(path.trim_start_matches('/'));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    };
-    small.files.iter().for_each(|(path, text)| fs::write(whole(path), text).unwrap());
-    small.links.iter().for_each(|(path, to)| std::os::unix::fs::symlink(to, whole(path)).unwrap());
-}
-
-/// The example with its files as they are now.
-fn read_back(root: &Path, small: &Small) -> Small {
-    let whole = |path: &String| root.join(path.trim_start_matches('/'));
-    let mut now = small.clone();
-    now.files =
-        small.files.keys().filter_map(|path| Some((path.clone(), fs::read_to_string(whole(path)).ok()?))).collect();
-    let link = |path: &String| Some((path.clone(), fs::read_link(whole(path)).ok()?.to_str()?.to_string()));
-    now.links = small.links.keys().filter_map(link).collect();
-    now
 }

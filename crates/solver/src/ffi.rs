@@ -15,6 +15,7 @@ pub const FLAG_WEAK: c_int = 1;
 pub const FLAG_ALLOW_ERASING: c_int = 2;
 pub const FLAG_BEST: c_int = 4;
 pub const FLAG_UPGRADE_ALL: c_int = 8;
+pub const FLAG_UNORDERED: c_int = 16;
 
 pub const LIST_INSTALL: c_int = 0;
 pub const LIST_REMOVE: c_int = 1;

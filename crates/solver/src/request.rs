@@ -23,6 +23,9 @@ pub struct Request {
     pub upgrade_all: bool,
     /// Fail rather than take an older version when the newest one cannot be installed.
     pub best: bool,
+    /// Do not find out in which order packages are to be installed: of thousands that come and go it takes seconds, and rpm
+    /// does it, too.
+    pub unordered: bool,
 }
 
 /// What enabled modules let be seen. Packages are exact: `name-[epoch:]version-release.arch`; those that are nowhere are no fault.

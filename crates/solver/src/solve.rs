@@ -18,7 +18,8 @@ const MAX_NEAR_SEARCHES: usize = 20;
 pub struct Solution {
     /// The packages to install, sorted by name, architecture and version.
     pub packages: Vec<LockedPackage>,
-    /// Indexes into `packages`: the order in which a package comes after what it needs, as far as there are no circles.
+    /// Indexes into `packages`: the order in which a package comes after what it needs, as far as there are no circles; any
+    /// order where none was asked for.
     pub install_order: Vec<usize>,
     /// The NEVRAs of installed packages that go away: removed, replaced or obsoleted. Sorted as text.
     pub removed: Vec<String>,
@@ -224,6 +225,7 @@ fn flags(request: &Request) -> c_int {
         (request.allow_erasing, ffi::FLAG_ALLOW_ERASING),
         (request.best, ffi::FLAG_BEST),
         (request.upgrade_all, ffi::FLAG_UPGRADE_ALL),
+        (request.unordered, ffi::FLAG_UNORDERED),
     ];
     chosen.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum()
 }

@@ -27,12 +27,12 @@ impl Root {
     /// Returns the same on the base distribution of a platform of another name.
     pub fn on(master_url: &str, product: &str, platform: &str) -> Result<Root> {
         let root = Root { folder: tempfile::tempdir()? };
-        for name in ["repos", "root", "cache"] {
+        for name in ["repos", "root", "cache", "home"] {
             fs::create_dir(root.path(name))?;
         }
-        let repo_file =
-            run(Command::new("curl").args(["-sSf", &format!("{master_url}/repos/{product}/{product}.repo")]))?;
-        fs::write(root.path("repos/product.repo"), repo_file)?;
+        // Debian's rpm keeps its database in the user's home.
+        fs::write(root.path("home/.rpmmacros"), "%_dbpath /var/lib/rpm\n")?;
+        fs::write(root.path("repos/product.repo"), repo_file(master_url, product)?)?;
         let base = format!(
             "[base]\nname=base\nbaseurl={master_url}/mirror/seed/{platform}/{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",
             arch = std::env::consts::ARCH
@@ -47,6 +47,11 @@ impl Root {
         );
         fs::write(root.path("dnf.conf"), config)?;
         Ok(root)
+    }
+
+    /// Lets it know another product's repositories, too.
+    pub fn add(&self, master_url: &str, product: &str) -> Result<()> {
+        Ok(fs::write(self.path(&format!("repos/{product}.repo")), repo_file(master_url, product)?)?)
     }
 
     /// Takes the product's first repository from a folder instead, with the same checks.
@@ -69,6 +74,7 @@ impl Root {
     pub fn dnf(&self, arguments: &[&str]) -> Result<String> {
         let output = output(
             Command::new("dnf")
+                .env("HOME", self.path("home"))
                 .arg(format!("--config={}", self.path("dnf.conf").display()))
                 .arg(format!("--installroot={}", self.path("root").display()))
                 .args(["--assumeyes", "--releasever=1", "--disableplugin=local", "--setopt=keepcache=0"])
@@ -88,4 +94,9 @@ impl Root {
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// Returns a product's `.repo` file, as its users fetch it.
+fn repo_file(master_url: &str, product: &str) -> Result<String> {
+    run(Command::new("curl").args(["-sSf", &format!("{master_url}/repos/{product}/{product}.repo")]))
 }

@@ -13,7 +13,7 @@ use anima_types::{
 use crate::{BUILD_LIMIT, said, system};
 
 /// Waits until a release stands so.
-async fn stands(system: &System, id: ReleaseId, wanted: Status) -> Release {
+pub async fn stands(system: &System, id: ReleaseId, wanted: Status) -> Release {
     let client = system.client();
     let look = async || client.release(id).await.ok().filter(|release| release.status == wanted);
     match system.wait(BUILD_LIMIT, look).await {
@@ -23,7 +23,7 @@ async fn stands(system: &System, id: ReleaseId, wanted: Status) -> Release {
 }
 
 /// Runs a command that begins a release, and returns the release once it is planned.
-async fn planned(system: &System, arguments: &[&str]) -> Release {
+pub async fn planned(system: &System, arguments: &[&str]) -> Release {
     let output = system.anima(&[&["--json"], arguments].concat()).unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     // An import says what its task does before it shows the release.
@@ -33,7 +33,8 @@ async fn planned(system: &System, arguments: &[&str]) -> Release {
     stands(system, release.id, Status::Planned).await
 }
 
-fn ok(system: &System, arguments: &[&str]) -> String {
+/// Runs a command that has to succeed, and returns what it said.
+pub fn ok(system: &System, arguments: &[&str]) -> String {
     let output = system.anima(arguments).unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     said(&output)

@@ -124,6 +124,9 @@ impl Trial {
         let was = choice_of(root, &loader)?;
         let current = current(root, &loader, was.as_deref())?;
         let coming = newest(coming(&loader, changes, text_of));
+        if coming.is_none() {
+            must_stay(&loader, &current, changes)?;
+        }
         let options = |entry: &BootEntry| expand(root, &loader, entry.get("options").unwrap_or_default());
         let side = |text: String, side| clones.map_or(text.clone(), |clones| clones.boot_options(&text, side));
 
@@ -263,11 +266,8 @@ impl Trial {
         root.join(self.loader.partition()).join(ENTRIES).join(format!("{id}.conf"))
     }
 
-    /// Where a path of an entry is: it counts from the top of the partition, or of the root where that has `/boot` itself.
     fn on_disk(&self, root: &Path, path: &str) -> PathBuf {
-        let partition = self.loader.partition();
-        let below = Path::new(path.trim_start_matches('/'));
-        root.join(partition).join(below.strip_prefix(partition).unwrap_or(below))
+        root.join(below(&self.loader, path))
     }
 
     /// Says in one write what starts when nothing is said, and what the next time.
@@ -344,6 +344,28 @@ fn coming(loader: &Loader, changes: &[Change], text_of: &dyn Fn(&Change) -> Opti
         Some(BootEntry::parse(id, &text_of(change)?))
     };
     new.filter_map(entry).collect()
+}
+
+/// Without an entry of its own the new system is started by the one that is there: what that names may not go.
+fn must_stay(loader: &Loader, current: &BootEntry, changes: &[Change]) -> Result<(), Error> {
+    let entry = loader.partition().join(ENTRIES).join(format!("{}.conf", current.id));
+    let files = current.files().into_iter().map(|path| below(loader, &path)).chain([entry]);
+    let goes = |path: &PathBuf| changes.iter().any(|change| change.path == *path && change.after.is_none());
+    match files.into_iter().find(goes) {
+        None => Ok(()),
+        Some(path) => Err(Error::Unsupported(format!(
+            "try the new system: the upgrade takes away /{} and brings no entry that starts another kernel; install a kernel \
+             of the target, or use --no-trial and write the entry yourself",
+            path.display()
+        ))),
+    }
+}
+
+/// Where a path of an entry is, below the root: it counts from the top of the partition, or of the root where that has `/boot` itself.
+fn below(loader: &Loader, path: &str) -> PathBuf {
+    let partition = loader.partition();
+    let path = Path::new(path.trim_start_matches('/'));
+    partition.join(path.strip_prefix(partition).unwrap_or(path))
 }
 
 /// The one of the newest version; a rescue entry is none.

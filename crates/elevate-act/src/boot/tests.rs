@@ -114,6 +114,21 @@ fn a_trial_that_is_disarmed_leaves_every_byte_as_it_was_however_often_each_step_
 }
 
 #[test]
+fn an_upgrade_that_takes_the_kernel_away_and_brings_no_entry_is_not_tried() {
+    let root = grub("m-5.9", "");
+    kernel(root.path(), "m-5.9", "5.9", "root=/dev/a");
+    for gone in ["boot/vmlinuz-5.9", "boot/loader/entries/m-5.9.conf"] {
+        let before = crate::Entry::read(&root.path().join(gone)).unwrap();
+        let goes = Change { path: gone.into(), before, after: None, link_of: None };
+        let loader = Loader::find(root.path()).unwrap();
+
+        let error = Trial::plan(root.path(), loader, None, &[goes], &|_| None, &[RETURNS.to_owned()]).unwrap_err();
+
+        assert!(error.to_string().contains(gone) && error.to_string().contains("--no-trial"), "{error}");
+    }
+}
+
+#[test]
 fn a_machine_that_has_its_boot_folder_in_the_root_names_kernels_from_there() {
     let root = grub("m-1", "");
     kernel(root.path(), "m-1", "1", "root=/dev/a");

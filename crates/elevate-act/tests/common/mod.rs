@@ -9,7 +9,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::{Duration, Instant},
 };
 
 use anima_elevate_act::{Elevation, Manifest, Package, Rehearsal, STORE, Work};
@@ -21,8 +20,8 @@ pub const GONE: [&str; 5] = ["agent", "games", "old-ftp", "python2", "runtime-8"
 /// Packages of the second release that no plan has.
 pub const TRAPS: [&str; 2] = ["clash", "refuser"];
 
-/// A file system that is in use for longer is in use by somebody who does not go.
-const BUSY: Duration = Duration::from_secs(20);
+/// XFS makes none that is smaller than 300 MiB; it is a file with holes.
+const DISK_BYTES: u64 = 512 * 1024 * 1024;
 
 pub fn helper() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_anima-elevate-act-test-helper"))
@@ -45,13 +44,10 @@ impl Mounts {
         self.0.push(at.to_owned());
     }
 
-    /// Unmounts one. A process that was killed, or one that begins, has a file of it open for a moment.
+    /// Unmounts one. A process that was killed has a file of it open for a moment: so the place is free at once, and the file
+    /// system goes when that process has.
     pub fn take(&mut self, at: &Path) {
-        let until = Instant::now() + BUSY;
-        while !Command::new("umount").arg("-q").arg(at).status().unwrap().success() {
-            assert!(Instant::now() < until, "{} stays busy", at.display());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        run(Command::new("umount").arg("--lazy").arg(at));
         self.0.retain(|place| place != at);
     }
 }
@@ -68,12 +64,14 @@ impl Drop for Mounts {
 pub struct World {
     pub mounts: Mounts,
     folder: TempDir,
+    /// The disk that all of it is on, where that is one of its own.
+    _disk: Option<TempDir>,
 }
 
 impl World {
     /// Installs the first release, and does to it what owners of machines do.
     pub fn new() -> World {
-        World::make(tempfile::tempdir().unwrap(), |_, _| {})
+        World::make(tempfile::tempdir().unwrap(), Mounts::default(), None, |_, _| {})
     }
 
     /// The same in memory, where nothing waits for a disk: many upgrades are done there.
@@ -83,11 +81,22 @@ impl World {
 
     /// The same on file systems that are mounted by `prepare`, at a folder `root`.
     pub fn in_memory_on(prepare: impl FnOnce(&Path, &mut Mounts)) -> World {
-        World::make(tempfile::tempdir_in("/dev/shm").unwrap(), prepare)
+        World::make(tempfile::tempdir_in("/dev/shm").unwrap(), Mounts::default(), None, prepare)
     }
 
-    fn make(folder: TempDir, prepare: impl FnOnce(&Path, &mut Mounts)) -> World {
-        let mut world = World { mounts: Mounts::default(), folder };
+    /// The same, with all of it on one file system that a program makes.
+    pub fn on(mkfs: &str) -> World {
+        let memory = || tempfile::tempdir_in("/dev/shm").unwrap();
+        let (folder, disk, mut mounts) = (memory(), memory(), Mounts::default());
+        let image = disk.path().join("image");
+        fs::File::create(&image).unwrap().set_len(DISK_BYTES).unwrap();
+        run(Command::new(mkfs).arg("-q").arg(&image));
+        mounts.add(&["-o", "loop", image.to_str().unwrap()], folder.path());
+        World::make(folder, mounts, Some(disk), |_, _| {})
+    }
+
+    fn make(folder: TempDir, mounts: Mounts, disk: Option<TempDir>, prepare: impl FnOnce(&Path, &mut Mounts)) -> World {
+        let mut world = World { mounts, folder, _disk: disk };
         let root = world.path("root");
         fs::create_dir(&root).unwrap();
         prepare(&root, &mut world.mounts);

@@ -16,8 +16,10 @@ use crate::{
 pub fn fates(facts: &Facts, evolved: &Evolved<'_>, wishes: &Wishes, way: &Way, solution: &Solution) -> Vec<Planned> {
     let goes: BTreeMap<&str, &Step> =
         solution.steps.iter().filter(|step| !step.is_installed).map(|step| (step.nevra.as_str(), step)).collect();
-    let comes: BTreeSet<&str> =
-        solution.steps.iter().filter(|step| step.is_installed).map(|step| step.nevra.as_str()).collect();
+    let mut comes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for step in solution.steps.iter().filter(|step| step.is_installed) {
+        comes.entry(name_of(&step.nevra)).or_default().push(&step.nevra);
+    }
     let mut planned: Vec<Planned> = facts
         .packages
         .iter()
@@ -37,7 +39,7 @@ fn installed(
     wishes: &Wishes,
     way: &Way,
     step: Option<&Step>,
-    comes: &BTreeSet<&str>,
+    comes: &BTreeMap<&str, Vec<&str>>,
 ) -> Planned {
     let key: Key = (package.name.clone(), package.module.clone());
     let none = Vec::new();
@@ -47,6 +49,7 @@ fn installed(
         before: Some(package.nevra()),
         after: Vec::new(),
         fate: Fate::Keep,
+        is_again: false,
         reasons: events.iter().map(|event| of_event(event)).collect(),
     };
     let Some(step) = step else {
@@ -57,11 +60,12 @@ fn installed(
     // What events brought for it takes its place, though the solver sees only an erasure and an installation.
     let outputs: BTreeSet<&str> =
         events.iter().flat_map(|event| &event.outputs).map(|output| output.name.as_str()).collect();
-    let brought = comes.iter().filter(|nevra| outputs.contains(name_of(nevra))).map(ToString::to_string);
-    planned.after.extend(brought);
+    let brought = outputs.iter().filter_map(|name| comes.get(name)).flatten();
+    planned.after.extend(brought.map(ToString::to_string));
     planned.after.sort();
     planned.after.dedup();
     planned.fate = went(package, events, &planned.after);
+    planned.is_again = planned.fate == Fate::Keep;
     planned.reasons.extend(reasons(package, wishes, step, &planned));
     planned
 }
@@ -118,6 +122,9 @@ fn reasons(package: &Installed, wishes: &Wishes, step: &Step, planned: &Planned)
         Fate::Replace | Fate::Rename if planned.reasons.is_empty() => {
             add("repository", format!("{} says that it takes its place (Obsoletes).", step.counterparts.join(", ")));
         }
+        Fate::Keep if wishes.reinstall.contains(&package.name) => {
+            add("wish", "Its owner wants it installed again.".to_string());
+        }
         Fate::Keep => add("repository", "The target has another build of the same version.".to_string()),
         Fate::Upgrade | Fate::Downgrade => {
             add("repository", format!("The target has {}.", planned.after.join(", ")));
@@ -134,7 +141,8 @@ fn new(step: &Step, wishes: &Wishes) -> Planned {
         (false, Some(why)) => Reason { about: "dependency".into(), text: sentence(why), place: None },
         (false, None) => Reason { about: "dependency".into(), text: "Something needs it.".into(), place: None },
     };
-    Planned { name, before: None, after: vec![step.nevra.clone()], fate: Fate::Install, reasons: vec![reason] }
+    let after = vec![step.nevra.clone()];
+    Planned { name, before: None, after, fate: Fate::Install, is_again: false, reasons: vec![reason] }
 }
 
 fn of_event(event: &Event) -> Reason {

@@ -12,6 +12,8 @@ use crate::{
     rules,
 };
 
+/// A service loses its program.
+pub const SERVICE_GONE: &str = "service_gone";
 /// The group of what the plan itself finds.
 const OF_PLAN: &str = "plan";
 /// Names in a sentence at most.
@@ -315,6 +317,23 @@ pub fn after(facts: &Facts, packages: &[Planned], costs: &Costs, findings: &mut 
     space(facts, costs, findings);
 }
 
+/// What was to be installed again, and is not installed, or is in no repository in this version.
+pub fn not_again(packages: &[Planned], again: &BTreeSet<String>, findings: &mut Vec<Finding>) {
+    for name in again {
+        let installed: Vec<&Planned> =
+            packages.iter().filter(|package| package.name == *name && package.before.is_some()).collect();
+        let is_left = |package: &&Planned| !package.is_again && package.before.as_ref() == package.after.first();
+        let message = match installed.as_slice() {
+            [] => format!("{name} is not installed, and so cannot be installed again"),
+            packages if packages.iter().any(is_left) => {
+                format!("{name} was to be installed again, and no repository of the target has this version")
+            }
+            _ => continue,
+        };
+        findings.push(finding(Level::Tell, "not_installed_again", message, "nothing, if it does without"));
+    }
+}
+
 /// A service whose program goes with its package.
 fn services(facts: &Facts, packages: &[Planned], findings: &mut Vec<Finding>) {
     let removed: BTreeSet<&str> =
@@ -329,7 +348,7 @@ fn services(facts: &Facts, packages: &[Planned], findings: &mut Vec<Finding>) {
                 let message = format!("{} starts {program}, which goes with {owner}", service.unit);
                 findings.push(finding(
                     Level::Ask,
-                    "service_gone",
+                    SERVICE_GONE,
                     message,
                     "disable the service, or install what takes its place",
                 ));

@@ -1,6 +1,6 @@
 //! What is installed, given to the solver as metadata: so a plan needs the facts, and no root.
 
-use std::{fmt::Write as _, io};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _, io};
 
 use anima_solver::{Pool, RepodataFiles};
 
@@ -9,40 +9,46 @@ use crate::{
     facts::{Facts, Installed},
 };
 
-/// Adds the installed packages.
-pub fn load(pool: &mut Pool, facts: &Facts) -> Result<()> {
+/// A build time of no package of a distribution. The solver takes two packages of one version for the same if they were built
+/// at the same time; with this, an installed one is another than the repository's, which then takes its place.
+const BUILT_OTHERWISE_SECS: u64 = 1;
+
+/// Adds the installed packages; those of the names that are to be installed again differ from the repositories'.
+pub fn load(pool: &mut Pool, facts: &Facts, again: &BTreeSet<String>) -> Result<()> {
     let failed = |source: io::Error| Error::Read { path: "the temporary folder".into(), source };
     let folder = tempfile::tempdir().map_err(failed)?;
     let path = folder.path().join("primary.xml");
-    std::fs::write(&path, primary(facts)).map_err(failed)?;
+    std::fs::write(&path, primary(facts, again)).map_err(failed)?;
     let files = RepodataFiles { primary: &path, filelists: None, cache: None };
     pool.add_installed_metadata(&files).map_err(Error::Repositories)?;
     Ok(())
 }
 
-fn primary(facts: &Facts) -> String {
+fn primary(facts: &Facts, again: &BTreeSet<String>) -> String {
     let mut xml = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<metadata xmlns=\"http://linux.duke.edu/metadata/common\" \
          xmlns:rpm=\"http://linux.duke.edu/metadata/rpm\">\n",
     );
-    facts.packages.iter().for_each(|installed| package(&mut xml, installed));
+    for installed in &facts.packages {
+        let is_again = again.contains(&installed.name);
+        package(&mut xml, installed, if is_again { BUILT_OTHERWISE_SECS } else { installed.built_at_secs });
+    }
     xml.push_str("</metadata>\n");
     xml
 }
 
-fn package(xml: &mut String, package: &Installed) {
+fn package(xml: &mut String, package: &Installed, built_at_secs: u64) {
     let Installed { name, epoch, version, release, arch, vendor, .. } = package;
     let _ = write!(
         xml,
         "<package type=\"rpm\"><name>{}</name><arch>{}</arch><version epoch=\"{epoch}\" ver=\"{}\" rel=\"{}\"/>\
-         <checksum type=\"sha256\" pkgid=\"YES\">{:064x}</checksum><time file=\"0\" build=\"{}\"/><size installed=\"{}\"/><location href=\"installed\"/>\
+         <checksum type=\"sha256\" pkgid=\"YES\">{:064x}</checksum><time file=\"0\" build=\"{built_at_secs}\"/><size installed=\"{}\"/><location href=\"installed\"/>\
          <format><rpm:vendor>{}</rpm:vendor>",
         escape(name),
         escape(arch),
         escape(version),
         escape(release),
         0,
-        package.built_at_secs,
         package.size_bytes,
         escape(vendor),
     );
@@ -92,7 +98,11 @@ fn entry(xml: &mut String, text: &str) {
     xml.push_str("/>");
 }
 
-fn escape(text: &str) -> String {
+/// Most of a thousand packages' words have nothing to escape.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c: char| c.is_control() || "&<>\"".contains(c)) {
+        return Cow::Borrowed(text);
+    }
     text.chars()
         .filter(|c| !c.is_control())
         .flat_map(|c| match c {

@@ -26,7 +26,8 @@ use crate::{
 };
 
 pub use cost::{Costs, Room};
-pub use findings::{Finding, Level};
+pub use findings::{Finding, Level, SERVICE_GONE};
+pub use repositories::Repositories;
 
 /// The newest form of the document.
 pub const PLAN_VERSION: u32 = 1;
@@ -157,6 +158,9 @@ pub struct Planned {
     pub after: Vec<String>,
     /// What becomes of it.
     pub fate: Fate,
+    /// Whether the same version is installed again.
+    #[serde(default)]
+    pub is_again: bool,
     /// Why, step by step.
     pub reasons: Vec<Reason>,
 }
@@ -175,7 +179,7 @@ pub struct Reason {
 /// What is done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Transaction {
-    /// Packages to install, in their order.
+    /// Packages to install, by name; rpm puts them in order.
     pub install: Vec<Install>,
     /// NEVRAs of installed packages that go, also those that something takes the place of.
     pub erase: Vec<String>,
@@ -202,19 +206,26 @@ pub struct Install {
 
 /// Makes the plan. Repositories are read from their folders; nothing else is looked at but the arguments.
 pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Result<Plan> {
+    plan_with(facts, data, &Repositories::read(target)?, wishes)
+}
+
+/// Makes the plan of one of many machines, whose target's repositories were read before.
+pub fn plan_with(facts: &Facts, data: &Data, repositories: &Repositories, wishes: &Wishes) -> Result<Plan> {
+    let target = &repositories.target;
     let data = &data.of_way(facts, target.release);
     let mut pool = Pool::new(&facts.arch).map_err(Error::Repositories)?;
-    let streams = repositories::load(&mut pool, target)?;
+    repositories.load(&mut pool)?;
     let wishes = &brand::with_target(&wishes.with(&data.lists), facts, &mut pool)?;
     let events = evolve::relevant(data.all_events(), &facts.arch, facts.os.release, target.release);
     let set = packages_that_evolve(facts, data, wishes);
     let mode = if wishes.strict { Mode::Strict } else { Mode::Leapp };
     let evolved = evolve::evolve(&set, &events, facts.os.release.major, mode);
     let way = Way::new(facts, &set, &evolved, wishes, |name| repositories::has(&mut pool, name));
-    installed::load(&mut pool, facts)?;
+    let again = again(&evolved, wishes);
+    installed::load(&mut pool, facts, &again)?;
 
     let mut findings = findings::before(facts, data, target, &evolved, wishes, &way);
-    let visible = modules::visible(&streams, &evolved, &mut findings);
+    let visible = modules::visible(&repositories.streams, &evolved, &mut findings);
     let solution = solve(&mut pool, &way, &visible, &mut findings)?;
     let packages = match &solution {
         Some(solution) => fate::fates(facts, &evolved, wishes, &way, solution),
@@ -223,6 +234,9 @@ pub fn plan(facts: &Facts, data: &Data, target: &Target, wishes: &Wishes) -> Res
     let transaction = solution.as_ref().map(|solution| transaction(facts, solution)).unwrap_or_default();
     let costs = solution.as_ref().map(|solution| cost::costs(facts, solution)).unwrap_or_default();
     findings::after(facts, &packages, &costs, &mut findings);
+    if solution.is_some() {
+        findings::not_again(&packages, &again, &mut findings);
+    }
     findings::of_rules(facts, target, &mut findings);
     findings.sort();
     findings.dedup();
@@ -250,6 +264,11 @@ fn packages_that_evolve(facts: &Facts, data: &Data, wishes: &Wishes) -> BTreeSet
     let besides = wishes.install.iter().filter(|name| !installed.contains(name.as_str()));
     set.extend(besides.map(|name| (name.clone(), None)));
     set
+}
+
+/// Returns the names of packages that are installed again, though the target has the same version.
+fn again(evolved: &Evolved<'_>, wishes: &Wishes) -> BTreeSet<String> {
+    wishes.reinstall.iter().chain(evolved.reinstalled.iter().map(|key| &key.0)).cloned().collect()
 }
 
 /// What events and wishes ask of the solver.
@@ -342,6 +361,7 @@ fn solve(
             modules: visible.clone(),
             upgrade_all: true,
             allow_erasing: true,
+            unordered: true,
             ..Request::default()
         };
         let problem = match pool.solve(&request) {
@@ -371,7 +391,7 @@ fn transaction(facts: &Facts, solution: &anima_solver::Solution) -> Transaction 
         solution.steps.iter().filter(|step| step.is_installed).map(|step| signed(step.installed_size_bytes)).sum();
     let shrinks: i64 = solution.removed.iter().filter_map(|nevra| before.get(nevra)).map(|size| signed(*size)).sum();
     Transaction {
-        install: solution.in_install_order().map(install).collect(),
+        install: solution.packages.iter().map(install).collect(),
         erase: solution.removed.clone(),
         download_bytes: solution.packages.iter().map(|package| package.size_bytes).sum(),
         grows_bytes: grows - shrinks,
@@ -406,6 +426,22 @@ impl Fate {
         Fate::Upgrade,
         Fate::Keep,
     ];
+
+    /// Returns what becomes of one package, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Fate::Keep => "stays as it is",
+            Fate::Upgrade => "gets newer",
+            Fate::Downgrade => "gets older",
+            Fate::Rename => "gets another name",
+            Fate::Replace => "something else takes its place",
+            Fate::Split => "becomes several",
+            Fate::Merge => "becomes one with others",
+            Fate::Remove => "goes",
+            Fate::Install => "comes",
+            Fate::Orphan => "stays, and nobody updates it",
+        }
+    }
 
     /// Returns the word of the document.
     pub const fn name(self) -> &'static str {

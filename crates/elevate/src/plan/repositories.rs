@@ -8,28 +8,44 @@ use anima_solver::{DEFAULT_PRIORITY, Pool, RepodataFiles};
 use super::{Target, TargetRepository};
 use crate::{Error, Result, data::Place};
 
-/// Adds all of them, in the order of their names, so that the order in which they were named changes nothing.
-/// Returns what they say of modules.
-pub fn load(pool: &mut Pool, target: &Target) -> Result<Streams> {
-    let mut streams = Streams::default();
-    let mut repositories: Vec<&TargetRepository> = target.repositories.iter().collect();
-    repositories.sort_by(|a, b| a.id.cmp(&b.id));
-    for repository in repositories {
-        let found = files(repository, target.cache.as_deref())?;
-        let files = RepodataFiles {
-            primary: &found.primary,
-            filelists: found.filelists.as_deref(),
-            cache: found.cache.as_deref(),
-        };
-        pool.add_repository(&repository.id, DEFAULT_PRIORITY, &files).map_err(Error::Repositories)?;
-        if let Some(modules) = found.modules {
-            streams.merge(modules);
+/// The target with its repositories, which were compared with what their indexes say.
+#[derive(Debug)]
+pub struct Repositories {
+    /// The target.
+    pub(super) target: Target,
+    /// What they say of modules.
+    pub(super) streams: Streams,
+    found: Vec<(String, Files)>,
+}
+
+impl Repositories {
+    /// Reads all of them, in the order of their names, so that the order in which they were named changes nothing.
+    pub fn read(target: &Target) -> Result<Repositories> {
+        let mut read = Repositories { target: target.clone(), streams: Streams::default(), found: Vec::new() };
+        let mut repositories: Vec<&TargetRepository> = target.repositories.iter().collect();
+        repositories.sort_by(|a, b| a.id.cmp(&b.id));
+        for repository in repositories {
+            let mut found = files(repository, target.cache.as_deref())?;
+            if let Some(modules) = found.modules.take() {
+                read.streams.merge(modules);
+            }
+            read.found.push((repository.id.clone(), found));
         }
+        Ok(read)
     }
-    Ok(streams)
+
+    /// Gives them to the solver.
+    pub(super) fn load(&self, pool: &mut Pool) -> Result<()> {
+        for (id, Files { primary, filelists, cache, .. }) in &self.found {
+            let files = RepodataFiles { primary, filelists: filelists.as_deref(), cache: cache.as_deref() };
+            pool.add_repository(id, DEFAULT_PRIORITY, &files).map_err(Error::Repositories)?;
+        }
+        Ok(())
+    }
 }
 
 /// The files of a repository that count, verified.
+#[derive(Debug)]
 struct Files {
     primary: PathBuf,
     filelists: Option<PathBuf>,

@@ -12,7 +12,9 @@ use crate::plan::{Fate, Finding, Level, Planned, Verdict};
 #[template(path = "report.html")]
 struct Page<'a> {
     report: &'a Report,
-    verdict: &'static str,
+    verdict: String,
+    /// How many packages have which fate, in words.
+    counts: Vec<(usize, &'static str, &'static str)>,
     verdict_class: &'static str,
     costs: String,
     blocks: Vec<&'a Finding>,
@@ -42,9 +44,14 @@ pub fn html(report: &Report) -> String {
         Verdict::Fixable => "fixable",
         Verdict::Blocked => "blocked",
     };
+    let count = |fate: Fate| plan.packages.iter().filter(|package| package.fate == fate).count();
+    let counts = Fate::ALL.into_iter().map(|fate| (count(fate), fate.name(), meaning(fate)));
+    let mut verdict = verdict(report.verdict).to_string();
+    verdict[..1].make_ascii_uppercase();
     let page = Page {
         report,
-        verdict: verdict(report.verdict),
+        verdict,
+        counts: counts.filter(|(count, ..)| *count > 0).collect(),
         verdict_class,
         costs: costs(plan),
         blocks: of_level(Level::Block),
@@ -70,6 +77,14 @@ const fn meaning(fate: Fate) -> &'static str {
         Fate::Install => "come, because something needs them or you asked for them",
         Fate::Orphan => "stay, though the target does not have them: nobody will update them",
     }
+}
+
+/// Returns a sentence with what stands between backticks as code, escaped.
+fn rich(text: &str) -> String {
+    let escape =
+        |part: &str| part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let parts = text.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { escape(part) } else { format!("<code>{}</code>", escape(part)) }).collect()
 }
 
 impl Planned {

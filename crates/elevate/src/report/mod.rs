@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data::{Data, signatures::Known},
     facts::{Facts, Installed},
-    plan::{Fate, Plan, Planned, Verdict},
+    plan::{Fate, Plan, Planned, SERVICE_GONE, Verdict},
 };
 
 pub use html::html;
@@ -43,6 +43,16 @@ pub struct Yours {
     pub config: Vec<Config>,
     /// Packages that were asked for, and go.
     pub removed: Vec<Owned>,
+    /// Services that lose their programs, each in a sentence.
+    #[serde(default)]
+    pub services: Vec<String>,
+}
+
+impl Yours {
+    /// Returns whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.packages.is_empty() && self.config.is_empty() && self.removed.is_empty() && self.services.is_empty()
+    }
 }
 
 /// A package of the owner's.
@@ -82,6 +92,7 @@ impl Report {
             packages: packages(facts, &plan, &known),
             config: config(facts, &plan),
             removed: removed(facts, &plan, &known),
+            services: services(&plan),
         };
         Report { version: REPORT_VERSION, verdict: plan.verdict(), yours, plan }
     }
@@ -127,6 +138,10 @@ fn removed(facts: &Facts, plan: &Plan, known: &Known<'_>) -> Vec<Owned> {
         .collect()
 }
 
+fn services(plan: &Plan) -> Vec<String> {
+    plan.findings.iter().filter(|found| found.code == SERVICE_GONE).map(|found| found.message.clone()).collect()
+}
+
 fn config(facts: &Facts, plan: &Plan) -> Vec<Config> {
     let changed = facts.packages.iter().filter(|package| !package.changed_config.is_empty());
     let with_fate = changed.filter_map(|package| Some((package, of(plan, package)?)));
@@ -136,15 +151,18 @@ fn config(facts: &Facts, plan: &Plan) -> Vec<Config> {
                 path: path.clone(),
                 package: package.name.clone(),
                 fate: planned.fate,
-                what: what_happens(path, planned.fate),
+                what: what_happens(path, planned.fate, package.replaced_config.contains(path)),
             })
         })
         .collect()
 }
 
 /// What rpm does with a changed file of configuration.
-fn what_happens(path: &str, fate: Fate) -> String {
+fn what_happens(path: &str, fate: Fate, is_replaced: bool) -> String {
     match fate {
+        Fate::Upgrade | Fate::Downgrade | Fate::Split if is_replaced => {
+            format!("the new one takes its place where it differs; yours is kept as {path}.rpmsave")
+        }
         Fate::Remove | Fate::Replace => format!("goes with its package; yours is kept as {path}.rpmsave"),
         Fate::Keep | Fate::Orphan => "stays as it is".to_string(),
         _ => format!("yours stays; the new one comes beside it as {path}.rpmnew where it differs"),

@@ -1,4 +1,4 @@
-//! The plan as text: what is in the way, what is the owner's, what goes, what changes its name; what merely gets newer is
+//! The plan as text: what is the owner's, what is in the way, what goes, what changes its name; what merely gets newer is
 //! counted.
 
 use std::fmt::Write as _;
@@ -16,12 +16,8 @@ const MAX_EVIDENCE: usize = 5;
 pub fn text(report: &Report) -> String {
     let plan = &report.plan;
     let mut out = format!("{} → {}: {}\n", plan.source.name, plan.target, verdict(report.verdict));
-    for finding in &plan.findings {
-        out.push('\n');
-        add_finding(&mut out, finding);
-    }
     let yours = &report.yours;
-    if !(yours.packages.is_empty() && yours.config.is_empty() && yours.removed.is_empty()) {
+    if !yours.is_empty() {
         out.push_str("\nWhat is yours\n");
         for package in yours.packages.iter().chain(&yours.removed) {
             let after =
@@ -31,6 +27,13 @@ pub fn text(report: &Report) -> String {
         for config in &yours.config {
             let _ = writeln!(out, "  {:<10} {}: {}", "config", config.path, config.what);
         }
+        for service in &yours.services {
+            let _ = writeln!(out, "  {:<10} {service}", "service");
+        }
+    }
+    for finding in &plan.findings {
+        out.push('\n');
+        add_finding(&mut out, finding);
     }
     add_packages(&mut out, plan);
     out

@@ -37,6 +37,15 @@ pub enum Condition {
     Module(String),
     /// A file or folder of that path is there.
     File(String),
+    /// A file or folder of that path is there, and its path does not match.
+    OtherFile {
+        /// The path.
+        file: String,
+        /// What is not counted.
+        except: Pattern,
+    },
+    /// A configuration file of a package is not as the package brought it.
+    Changed(String),
     /// A link of that path leads to what this pattern matches.
     Link {
         /// The path.
@@ -50,6 +59,9 @@ pub enum Condition {
         file: String,
         /// What is matched.
         matches: Pattern,
+        /// Lines that do not count either.
+        #[serde(default)]
+        except: Option<Pattern>,
     },
     /// A setting of a file has a value that matches.
     Setting {
@@ -169,7 +181,16 @@ impl Condition {
             }
             Condition::File(path) => found(view.files(path).map(|(path, _)| path.clone())),
             Condition::Link { file, matches } => view.links(file, &matches.0),
-            Condition::Text { file, matches } => view.lines(file, &matches.0),
+            Condition::OtherFile { file, except } => {
+                found(view.files(file).map(|(path, _)| path.clone()).filter(|path| !except.0.is_match(path)))
+            }
+            Condition::Changed(path) => {
+                let changed = view.facts.packages.iter().flat_map(|package| &package.changed_config);
+                found(changed.filter(|changed| pattern::matches_path(path, changed)).cloned())
+            }
+            Condition::Text { file, matches, except } => view.lines(file, |line| {
+                matches.0.is_match(line) && except.as_ref().is_none_or(|except| !except.0.is_match(line))
+            }),
             Condition::Setting { file, format, section, key, is } => {
                 let is_it = |value: &str| is.as_ref().is_none_or(|pattern| pattern.0.is_match(value));
                 view.settings(file, *format, section.as_deref(), key, is_it)

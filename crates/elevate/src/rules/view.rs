@@ -54,10 +54,10 @@ impl<'a> View<'a> {
     }
 
     /// Returns the lines that match, as `path:line`.
-    pub fn lines(&self, path: &str, matches: &Regex) -> Option<Evidence> {
+    pub fn lines(&self, path: &str, is_it: impl Fn(&str) -> bool) -> Option<Evidence> {
         let mut found = Evidence::new();
         for (path, text) in self.texts(path) {
-            let lines = text.lines().enumerate().filter(|(at, line)| !is_comment(*at, line) && matches.is_match(line));
+            let lines = text.lines().enumerate().filter(|(at, line)| !is_comment(*at, line) && is_it(line));
             found.extend(lines.map(|(at, line)| format!("{path}:{}: {}", at + 1, line.trim())));
         }
         Some(found).filter(|found| !found.is_empty())
@@ -95,13 +95,24 @@ impl<'a> View<'a> {
         (free_mib < below_mib).then(|| vec![format!("{} has {free_mib} MiB free", mount.path)])
     }
 
-    /// Returns the running kernel, where a newer one is installed.
+    /// Returns the running kernel, where a newer one of its kind is installed, or none of its kind.
     pub fn old_kernel(&self) -> Option<Evidence> {
         let (_, running) = self.texts(RUNNING_KERNEL).next()?;
-        let newest = self.facts.newest_kernel()?;
-        let newest = format!("{}-{}.{}", newest.version, newest.release, newest.arch);
-        (running.trim() != newest).then(|| vec![format!("{} runs, {newest} is installed", running.trim())])
+        // Kinds of kernels (`+rt`, `+64k`) are named after the architecture.
+        let running = running.trim().split('+').next().unwrap_or_default();
+        let release = |kernel: &Installed| format!("{}-{}.{}", kernel.version, kernel.release, kernel.arch);
+        let newest = match self.facts.packages.iter().find(|package| is_kernel(package) && release(package) == running)
+        {
+            Some(kernel) => self.facts.newest(&kernel.name)?,
+            None => self.facts.newest_kernel()?,
+        };
+        (release(newest) != running).then(|| vec![format!("{running} runs, {} is installed", release(newest))])
     }
+}
+
+/// A package that has a kernel itself. From 8 on it is the one that others need (`kernel-core`, `kernel-rt-core`).
+fn is_kernel(package: &Installed) -> bool {
+    package.name == "kernel" || (package.name.starts_with("kernel-") && package.name.ends_with("-core"))
 }
 
 /// A setting of a text.

@@ -16,6 +16,9 @@ use anima_repodata::Checksum;
 /// A package of a repository: name, version, requires, obsoletes.
 pub type Available<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str]);
 
+/// When all packages of the repositories were built.
+pub const BUILT_AT_SECS: u64 = 1_735_689_600;
+
 /// A package that is installed: name, version, requires.
 pub fn installed(name: &str, version: &str, requires: &[&str]) -> Installed {
     Installed {
@@ -55,7 +58,7 @@ pub fn repository(folder: &Path, packages: &[Available<'_>]) {
             |list: &[&str]| list.iter().map(|name| format!("<rpm:entry name=\"{name}\"/>")).collect::<String>();
         format!(
             "<package type=\"rpm\"><name>{name}</name><arch>x86_64</arch><version epoch=\"0\" ver=\"{version}\" rel=\"1.el2\"/>\
-             <checksum type=\"sha256\" pkgid=\"YES\">{:064x}</checksum><size package=\"500\" installed=\"2000\"/>\
+             <checksum type=\"sha256\" pkgid=\"YES\">{:064x}</checksum><time file=\"1\" build=\"{BUILT_AT_SECS}\"/><size package=\"500\" installed=\"2000\"/>\
              <location href=\"{name}.rpm\"/><format><rpm:vendor>Seed</rpm:vendor><rpm:provides>\
              <rpm:entry name=\"{name}\" flags=\"EQ\" epoch=\"0\" ver=\"{version}\" rel=\"1.el2\"/>{}</rpm:provides>\
              <rpm:requires>{}</rpm:requires><rpm:obsoletes>{}</rpm:obsoletes></format></package>",

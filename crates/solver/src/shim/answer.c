@@ -14,10 +14,11 @@
 #define STEP_MODE \
   (SOLVER_TRANSACTION_SHOW_ACTIVE | SOLVER_TRANSACTION_SHOW_ALL | SOLVER_TRANSACTION_SHOW_OBSOLETES | SOLVER_TRANSACTION_SHOW_MULTIINSTALL)
 
-static void keep_transaction(Handle *h)
+static void keep_transaction(Handle *h, int is_ordered)
 {
   Transaction *transaction = h->transaction = solver_create_transaction(h->solver);
-  transaction_order(transaction, 0);
+  if (is_ordered)
+    transaction_order(transaction, 0);
   for (int i = 0; i < transaction->steps.count; i++) {
     Id p = transaction->steps.elements[i];
     /* What something takes the place of has no active step of its own. */
@@ -94,7 +95,7 @@ int anima_solv_solve(Handle *h, int flags, int max_rules)
   if (problems)
     keep_problems(h, max_rules);
   else
-    keep_transaction(h);
+    keep_transaction(h, (flags & FLAG_UNORDERED) == 0);
   h->pool->considered = 0;
   return problems;
 }

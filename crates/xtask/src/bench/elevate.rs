@@ -1,16 +1,19 @@
 //! P12: the plan of an upgrade of an Enterprise-Linux-size machine, with nothing cached and again.
 //!
-//! The machine is made of the repositories' own packages, each a release older, so that all of them are upgraded. Repositories
+//! The machine is one that could be: packages of the distribution's groups with all that they need, each a release older than in
+//! the repositories, so that all of them are upgraded. Repositories
 //! are CentOS Stream 9's, and events AlmaLinux's, of the real data beside the checkout; where there is none, the bench says so
 //! and ends. leapp cannot run here: its checks take 9 to 23 minutes as published.
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Instant,
 };
 
+use anima_solver::{DEFAULT_PRIORITY, Pool, RepodataFiles, Request};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -31,13 +34,13 @@ pub fn measure(program: &Path) -> Result<Vec<Figure>> {
     ensure!(shared.is_dir(), "there is no real data in {}", shared.display());
     let scratch = tempfile::tempdir()?;
     let repositories = ["el-baseos-x86_64", "el-appstream-x86_64"].map(|name| shared.join("repodata").join(name));
-    let packages = installed(&repositories[0], &repositories[1])?;
+    let packages = installed(&repositories)?;
     let facts = |host: &str, packages: &[Value]| {
         json!({
             "version": 1, "host": host, "arch": "x86_64", "packages": packages,
             "os": { "id": "almalinux", "name": "AlmaLinux 8.10", "release": "8.10" },
             "mounts": [{ "path": "/", "kind": "xfs", "total_bytes": 1_u64 << 40, "free_bytes": 1_u64 << 39, "is_writable": true }],
-            "probes": { "list_version": 1, "files": {} },
+            "probes": { "list_version": 2, "files": {} },
         })
     };
     let file = scratch.path().join("facts.json");
@@ -111,19 +114,70 @@ fn fleet(scratch: &Path, packages: &[Value], facts: &dyn Fn(&str, &[Value]) -> V
     Ok(Figure { bench: "elevate", case: "fleet-1000", values })
 }
 
-/// Returns facts of packages of both repositories, as rpm's database would have them, each a release older.
-fn installed(baseos: &Path, appstream: &Path) -> Result<Vec<Value>> {
-    let mut packages = Vec::new();
-    for (folder, at_most) in [(baseos, INSTALLED / 2), (appstream, INSTALLED - INSTALLED / 2)] {
-        let output = Command::new("python3").args(["-c", READ]).arg(folder).arg(at_most.to_string()).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let read: Vec<Value> = serde_json::from_slice(&output.stdout)?;
-        packages.extend(read);
+/// Returns facts of a machine that could be: packages of the distribution's groups with all that they need, each a release
+/// older than in the repositories.
+fn installed(repositories: &[PathBuf; 2]) -> Result<Vec<Value>> {
+    let mut pool = Pool::new("x86_64")?;
+    for (name, folder) in ["baseos", "appstream"].iter().zip(repositories) {
+        let primary = folder.join("repodata").join(primary(folder)?);
+        pool.add_repository(
+            name,
+            DEFAULT_PRIORITY,
+            &RepodataFiles { primary: &primary, filelists: None, cache: None },
+        )?;
     }
+    let mut wanted: Vec<String> = Vec::new();
+    let mut chosen = Vec::new();
+    for group in python(GROUPS, repositories, "")?.split(|byte| *byte == b'\n') {
+        let more = String::from_utf8_lossy(group).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let with = [wanted.clone(), more].concat();
+        // Some groups have what conflicts with another's, or what is in neither repository.
+        match pool.solve(&Request::install(with.clone())) {
+            Ok(solution) => (wanted, chosen) = (with, solution.packages),
+            Err(anima_solver::Error::Unsolvable(_)) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if chosen.len() >= INSTALLED {
+            break;
+        }
+    }
+    ensure!(chosen.len() >= INSTALLED, "the groups have only {} packages", chosen.len());
+    let names: String = chosen.iter().map(|package| format!("{}\n", package.nevra())).collect();
+    let packages: Vec<Value> = serde_json::from_slice(&python(READ, repositories, &names)?)?;
+    ensure!(packages.len() == chosen.len(), "{} of {} packages were found", packages.len(), chosen.len());
     Ok(packages)
 }
 
-/// Reads packages of a repository's primary.xml, the first of each name, without those that need what is not in them.
+/// Returns the file of a repository that lists its packages.
+fn primary(folder: &Path) -> Result<String> {
+    let files = fs::read_dir(folder.join("repodata"))?;
+    let names = files.flatten().map(|file| file.file_name().to_string_lossy().into_owned());
+    names.into_iter().find(|name| name.ends_with("primary.xml.gz")).context("it has no primary.xml.gz")
+}
+
+/// Runs a script with the repositories as arguments.
+fn python(script: &str, repositories: &[PathBuf; 2], input: &str) -> Result<Vec<u8>> {
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).args(repositories).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn()?;
+    child.stdin.take().context("it has an input")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "python3 ended with {}", output.status);
+    Ok(output.stdout)
+}
+
+/// Prints the packages of each group of the distribution that everybody gets who takes the group, a group a line.
+const GROUPS: &str = r#"
+import gzip, glob, sys, xml.etree.ElementTree as E
+for folder in sys.argv[1:]:
+    for path in sorted(glob.glob(folder + '/repodata/*comps*')):
+        opened = gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
+        for group in E.parse(opened).getroot().findall('group'):
+            names = [p.text for p in group.iter('packagereq') if p.get('type') in ('mandatory', 'default')]
+            if names: print(' '.join(names))
+"#;
+
+/// Reads the packages whose names, versions and architectures it is given, as rpm's database would have them, a release older.
 const READ: &str = r#"
 import gzip, glob, json, sys, xml.etree.ElementTree as E
 c = '{http://linux.duke.edu/metadata/common}'; r = '{http://linux.duke.edu/metadata/rpm}'
@@ -132,18 +186,23 @@ def text(e):
     if 'flags' not in e.attrib: return e.get('name')
     evr = e.get('ver') + ('-' + e.get('rel') if e.get('rel') else '')
     return f"{e.get('name')} {flags[e.get('flags')]} {evr if e.get('epoch', '0') == '0' else e.get('epoch') + ':' + evr}"
-out, seen = [], set()
-for _, p in E.iterparse(gzip.open(glob.glob(sys.argv[1] + '/repodata/*primary.xml.gz')[0])):
-    if p.tag != c + 'package': continue
-    name, arch = p.findtext(c + 'name'), p.findtext(c + 'arch')
-    if name in seen or arch not in ('x86_64', 'noarch') or len(out) >= int(sys.argv[2]): p.clear(); continue
-    seen.add(name)
-    v, f = p.find(c + 'version'), p.find(c + 'format')
-    of = lambda tag: [text(e) for e in f.findall(f'{r}{tag}/{r}entry')]
-    out.append({'name': name, 'arch': arch, 'epoch': int(v.get('epoch')), 'version': v.get('ver'), 'release': '0.' + v.get('rel'),
-        'vendor': 'AlmaLinux', 'key_id': '51d6647ec21ad6ea', 'size_bytes': int(p.find(c + 'size').get('installed')),
-        'provides': [f"{name} = {v.get('ver')}-0.{v.get('rel')}"] + [x for x in of('provides') if not x.startswith(name + ' ')], 'requires': of('requires'),
-        'files': [e.text for e in f.findall(c + 'file')]})
-    p.clear()
+wanted, out = set(sys.stdin.read().split()), []
+for folder in sys.argv[1:]:
+    for _, p in E.iterparse(gzip.open(glob.glob(folder + '/repodata/*primary.xml.gz')[0])):
+        if p.tag != c + 'package': continue
+        name, arch, v, f = p.findtext(c + 'name'), p.findtext(c + 'arch'), p.find(c + 'version'), p.find(c + 'format')
+        epoch = '' if v.get('epoch') == '0' else v.get('epoch') + ':'
+        nevra = f"{name}-{epoch}{v.get('ver')}-{v.get('rel')}.{arch}"
+        if nevra not in wanted: p.clear(); continue
+        wanted.discard(nevra)
+        of = lambda tag: [text(e) for e in f.findall(f'{r}{tag}/{r}entry')]
+        # What provides itself in its version does so in the older one.
+        own, old = f"{epoch}{v.get('ver')}-{v.get('rel')}", f"{epoch}{v.get('ver')}-0.{v.get('rel')}"
+        older = lambda list: [x[:-len(own)] + old if x.endswith(' = ' + own) else x for x in list]
+        out.append({'name': name, 'arch': arch, 'epoch': int(v.get('epoch')), 'version': v.get('ver'), 'release': '0.' + v.get('rel'),
+            'vendor': 'AlmaLinux', 'key_id': '51d6647ec21ad6ea', 'size_bytes': int(p.find(c + 'size').get('installed')),
+            'provides': older(of('provides')), 'requires': older(of('requires')),
+            'conflicts': older(of('conflicts')), 'obsoletes': of('obsoletes'), 'files': [e.text for e in f.findall(c + 'file')]})
+        p.clear()
 print(json.dumps(out))
 "#;

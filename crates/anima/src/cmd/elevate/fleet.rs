@@ -22,17 +22,18 @@ pub fn run(arguments: &PlanArgs, output: Output) -> Result {
     let mut bar = Bar::new(output);
     bar.tell("data");
     let inputs = arguments.inputs()?;
-    let (hosts, unread) = arguments.all_facts();
+    let labels = arguments.labels();
     bar.tell("plans");
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let bar = std::sync::Mutex::new(bar);
     let done = |count: usize| {
         if let Ok(mut bar) = bar.lock() {
-            bar.progress(count, hosts.len());
+            bar.progress(count, labels.len());
         }
     };
-    let mut fleet = fleet::plan_all(&hosts, &inputs.data, &inputs.target, &inputs.wishes, threads, done);
-    fleet.failed.extend(unread);
+    let fleet =
+        fleet::plan_all(&labels, PlanArgs::facts_of, &inputs.data, &inputs.target, &inputs.wishes, threads, done);
+    let fleet = fleet.map_err(|error| Failure::user(error.to_string()))?;
     drop(bar);
     output.show(&fleet, describe)?;
     let is_blocked = |group: &Group| group.verdict == Verdict::Blocked;

@@ -1,7 +1,7 @@
 //! What a plan is made from, as arguments say it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -114,20 +114,14 @@ impl PlanArgs {
         }
     }
 
-    /// Reads the facts of many machines, by their names; those that cannot be read are told by their files.
-    pub fn all_facts(&self) -> (BTreeMap<String, Facts>, BTreeMap<String, String>) {
-        let (mut hosts, mut failed) = (BTreeMap::new(), BTreeMap::new());
-        for path in &self.facts {
-            match read_facts(path) {
-                Ok(facts) => {
-                    let file = path.display().to_string();
-                    let name = facts.host.clone().filter(|name| !hosts.contains_key(name)).unwrap_or(file);
-                    hosts.insert(name, facts);
-                }
-                Err(error) => drop(failed.insert(path.display().to_string(), error.message)),
-            }
-        }
-        (hosts, failed)
+    /// Returns the files of many machines' facts.
+    pub fn labels(&self) -> Vec<String> {
+        self.facts.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    /// Reads the facts of one of many machines.
+    pub fn facts_of(label: &str) -> std::result::Result<Facts, String> {
+        read_facts(Path::new(label)).map_err(|error| error.message)
     }
 
     /// Makes the plan of one machine.

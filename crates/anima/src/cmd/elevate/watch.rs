@@ -54,11 +54,15 @@ impl Bar {
     }
 
     fn line(&self, done: usize, count: usize) {
-        let spent = self.began_at.elapsed().as_secs_f64();
-        let left_secs = (done > 0).then(|| (spent / done as f64 * count.saturating_sub(done) as f64).ceil() as u64);
+        let left_secs = left_secs(self.began_at.elapsed(), done, count);
         let told = Told { what: &self.what, done, count, left_secs };
         eprintln!("{}", serde_json::to_string(&told).expect("our own types are always JSON"));
     }
+}
+
+/// Returns how long the rest takes, if it goes on as it went; none before anything is done.
+fn left_secs(spent: Duration, done: usize, count: usize) -> Option<u64> {
+    (done > 0).then(|| (spent.as_secs_f64() / done as f64 * count.saturating_sub(done) as f64).ceil() as u64)
 }
 
 impl Watch for Bar {
@@ -83,5 +87,18 @@ impl Watch for Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_is_left_is_that_of_the_rest_at_the_pace_so_far() {
+        let spent = Duration::from_secs(10);
+
+        assert_eq!((left_secs(spent, 0, 100), left_secs(spent, 25, 100)), (None, Some(30)));
+        assert_eq!((left_secs(spent, 100, 100), left_secs(spent, 7, 5)), (Some(0), Some(0)));
     }
 }
