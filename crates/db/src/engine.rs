@@ -96,14 +96,52 @@ impl Address {
     /// Opens the connections: of readers, and the one of the writer. SQLite has one writer, and on both a queue in front
     /// of it is fair where a lock is not.
     pub(crate) async fn connect(&self) -> Result<(AnyPool, AnyPool)> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        install_drivers();
         let url = self.url();
         let failed = |source| Error::Open { path: self.to_string(), source };
         let writer = self.pool(1).connect(&url).await.map_err(failed)?;
         self.migrations().run(&writer).await?;
         let readers = self.pool(READERS).connect(&url).await.map_err(failed)?;
         Ok((readers, writer))
+    }
+
+    /// Opens the connections to a database that is there and as this program has it.
+    pub(crate) async fn connect_as_is(&self) -> Result<(AnyPool, AnyPool)> {
+        if let Address::File(path) = self
+            && !path.exists()
+        {
+            let source = sqlx::Error::Io(std::io::ErrorKind::NotFound.into());
+            return Err(Error::Open { path: self.to_string(), source });
+        }
+        let (readers, writer) = (self.lazy(), self.lazy());
+        let failed = |source| Error::Open { path: self.to_string(), source };
+        let mut connection = readers.acquire().await.map_err(failed)?;
+        let found = crate::archive::migration(&mut connection).await?;
+        match self.newest_migration() {
+            known if known == found => Ok((readers, writer)),
+            known => Err(Error::Version { path: self.to_string(), found, known }),
+        }
+    }
+
+    /// Returns a connection that is opened when it is first used.
+    pub(crate) fn lazy(&self) -> AnyPool {
+        install_drivers();
+        self.pool(1).connect_lazy(&self.url()).expect("an address of ours can be read")
+    }
+
+    fn newest_migration(&self) -> i64 {
+        self.migrations().iter().map(|migration| migration.version).max().unwrap_or(0)
+    }
+
+    /// Makes the tables as they were after a migration.
+    pub(crate) async fn make(&self, migration: i64) -> Result<AnyPool> {
+        let known = self.newest_migration();
+        if migration > known {
+            return Err(Error::Version { path: self.to_string(), found: migration, known });
+        }
+        let pool = self.lazy();
+        self.migrations().run_to(migration, &pool).await?;
+        Ok(pool)
     }
 
     fn pool(&self, connections: u32) -> AnyPoolOptions {
@@ -178,6 +216,11 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+fn install_drivers() {
+    static DRIVERS: Once = Once::new();
+    DRIVERS.call_once(sqlx::any::install_default_drivers);
 }
 
 fn file_url(path: &Path) -> String {

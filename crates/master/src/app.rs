@@ -28,7 +28,7 @@ pub struct Config {
     /// The database.
     pub database: Address,
     /// Where the artifacts and the logs are; several masters share it.
-    pub artifacts: PathBuf,
+    pub artifacts: anima_store::Address,
     /// The address at which nodes and users reach it.
     pub public_url: String,
     /// The address at which nodes and users reach the Git Service.
@@ -62,6 +62,8 @@ pub struct Inner {
     pub log_grew: broadcast::Sender<TaskId>,
     /// What it counts.
     pub metrics: Metrics,
+    /// What `/readyz` found last.
+    pub(crate) looked: crate::health::Looked,
     clock: Clock,
     due: Mutex<Due>,
     due_changed: Notify,
@@ -92,6 +94,7 @@ impl App {
             config,
             log_grew,
             metrics: Metrics::default(),
+            looked: crate::health::Looked::default(),
             clock,
             due: Mutex::default(),
             due_changed: Notify::new(),
