@@ -20,8 +20,8 @@ mod plans;
 mod routes;
 mod signatures;
 mod subscription;
-mod webhooks;
 mod upkeep;
+mod webhooks;
 
 #[test]
 fn all_this_holds_on_postgresql_too() {
