@@ -2,7 +2,7 @@
 //! the other.
 //!
 //! ```text
-//! {"anima_rows":1,"migration":10}                         what this is, and how the tables are
+//! {"anima_rows":1,"migrations":[1,2,…]}                   what this is, and how the tables are
 //! {"table":"token","columns":["created_at",…],"next":7}   a table; none comes before one that it refers to
 //! [1700000000000000,…]                                    a row of it
 //! {"end":true}                                            the last line: without it, something was cut off
@@ -29,8 +29,8 @@ const VALUES_AT_ONCE: usize = 10_000;
 /// What an archive holds. Two are equal if all rows of all tables are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Summary {
-    /// The newest migration of the tables.
-    pub migration: i64,
+    /// The migrations that the tables have.
+    pub migrations: Vec<i64>,
     /// The tables, by name.
     pub tables: BTreeMap<String, TableSummary>,
 }
@@ -63,7 +63,7 @@ impl TableSummary {
 #[derive(Serialize, Deserialize)]
 struct Head {
     anima_rows: u32,
-    migration: i64,
+    migrations: Vec<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,9 +85,9 @@ pub async fn write(
     connection: &mut Connection,
     mut take: impl FnMut(&str) -> std::io::Result<()>,
 ) -> Result<Summary> {
-    let mut summary = Summary { migration: migration(connection).await?, tables: BTreeMap::new() };
+    let mut summary = Summary { migrations: migrations(connection).await?, tables: BTreeMap::new() };
     let mut line = |text: &str| take(text).map_err(|error| Error::Archive { reason: error.to_string() });
-    line(&to_line(&Head { anima_rows: FORMAT, migration: summary.migration }))?;
+    line(&to_line(&Head { anima_rows: FORMAT, migrations: summary.migrations.clone() }))?;
     for table in tables(address, connection).await? {
         let mut columns: Vec<String> = columns(address, connection, &table).await?.into_keys().collect();
         columns.sort();
@@ -142,8 +142,8 @@ impl Reader {
             if head.anima_rows != FORMAT {
                 return Err(archive(format!("it has form {}, and this program knows form {FORMAT}", head.anima_rows)));
             }
-            self.summary.migration = head.migration;
-            self.pool = self.address.make(head.migration).await?;
+            self.pool = self.address.make(&head.migrations).await?;
+            self.summary.migrations = head.migrations;
             let mut tx = self.pool.begin().await?;
             refuse_rows(&self.address, &mut tx).await?;
             self.tx = Some(tx);
@@ -198,10 +198,10 @@ fn to_line(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are always JSON")
 }
 
-/// Returns the newest migration that the tables have.
-pub(crate) async fn migration(connection: &mut Connection) -> Result<i64> {
-    let row = sqlx::query("SELECT MAX(version) AS version FROM _sqlx_migrations").fetch_one(connection).await?;
-    row.int("version")
+/// Returns the migrations that the tables have.
+pub(crate) async fn migrations(connection: &mut Connection) -> Result<Vec<i64>> {
+    let rows = sqlx::query("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(connection).await?;
+    rows.iter().map(|row| row.int("version")).collect()
 }
 
 /// Returns what the database itself finds wrong with its file; nothing where it looks after that by itself.
@@ -461,7 +461,10 @@ mod tests {
             let error = reader.finish().await.unwrap_err().to_string();
             assert!(error.contains("it was cut off"), "{error}");
         }
-        let strange = ["{\"anima_rows\":2,\"migration\":1}", "[1]", "{\"table\":1}"];
+        let newer = "{\"anima_rows\":1,\"migrations\":[1,9999]}";
+        let error = Reader::new(address.clone()).line(newer).await.unwrap_err().to_string();
+        assert!(error.contains("migration 9999"), "{error}");
+        let strange = ["{\"anima_rows\":2,\"migrations\":[1]}", "[1]", "{\"table\":1}"];
         for line in strange {
             assert!(Reader::new(address.clone()).line(line).await.is_err(), "{line}");
         }

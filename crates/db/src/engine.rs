@@ -116,10 +116,12 @@ impl Address {
         let (readers, writer) = (self.lazy(), self.lazy());
         let failed = |source| Error::Open { path: self.to_string(), source };
         let mut connection = readers.acquire().await.map_err(failed)?;
-        let found = crate::archive::migration(&mut connection).await?;
-        match self.newest_migration() {
-            known if known == found => Ok((readers, writer)),
-            known => Err(Error::Version { path: self.to_string(), found, known }),
+        let found = crate::archive::migrations(&mut connection).await?;
+        let known: Vec<i64> = self.migrations().iter().map(|migration| migration.version).collect();
+        let odd = |one: &[i64], other: &[i64]| one.iter().copied().find(|version| !other.contains(version));
+        match odd(&found, &known).or_else(|| odd(&known, &found)) {
+            None => Ok((readers, writer)),
+            Some(migration) => Err(Error::Version { path: self.to_string(), migration }),
         }
     }
 
@@ -129,18 +131,16 @@ impl Address {
         self.pool(1).connect_lazy(&self.url()).expect("an address of ours can be read")
     }
 
-    fn newest_migration(&self) -> i64 {
-        self.migrations().iter().map(|migration| migration.version).max().unwrap_or(0)
-    }
-
-    /// Makes the tables as they were after a migration.
-    pub(crate) async fn make(&self, migration: i64) -> Result<AnyPool> {
-        let known = self.newest_migration();
-        if migration > known {
-            return Err(Error::Version { path: self.to_string(), found: migration, known });
+    /// Makes the tables as they are with these migrations and no others.
+    pub(crate) async fn make(&self, wanted: &[i64]) -> Result<AnyPool> {
+        let mut known: Vec<Migration> = self.migrations().iter().cloned().collect();
+        let is_known = |version: &i64| known.iter().any(|migration| migration.version == *version);
+        if let Some(migration) = wanted.iter().copied().find(|version| !is_known(version)) {
+            return Err(Error::Version { path: self.to_string(), migration });
         }
+        known.retain(|migration| wanted.contains(&migration.version));
         let pool = self.lazy();
-        self.migrations().run_to(migration, &pool).await?;
+        Migrator::with_migrations(known).run(&pool).await?;
         Ok(pool)
     }
 

@@ -15,14 +15,12 @@ pub enum Error {
     #[error("could not bring the database up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The tables are of another version of this program.
-    #[error("could not use database {path}: its tables are of version {found}, and this program's of version {known}")]
+    #[error("could not use database {path}: only one of it and this program has migration {migration}")]
     Version {
         /// The database.
         path: String,
-        /// The newest migration that it has.
-        found: i64,
-        /// The newest that this program knows.
-        known: i64,
+        /// A migration that only the tables have, or only this program.
+        migration: i64,
     },
     /// Rows could not be archived, or an archive not be read.
     #[error("could not use the archive of rows: {reason}")]
