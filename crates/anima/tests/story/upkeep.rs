@@ -1,7 +1,11 @@
 //! What an operator does with a whole installation: move it to PostgreSQL and S3, back it up while it works, lose it, restore
 //! it, and go on.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 use anima_testkit::{ObjectStore, Postgres, Root, SourcePackage, System};
 
@@ -23,6 +27,16 @@ fn run(system: &System, arguments: &[&str]) -> String {
 fn installs(system: &System, names: &[&str]) {
     let root = Root::new(system.master_url(), "seed-1").unwrap();
     root.dnf(&[&["install"], names].concat()).unwrap();
+}
+
+/// Runs the program and kills it as soon as it has said so many lines of how far it is.
+fn kill_after(lines: usize, arguments: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anima"));
+    let mut process = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(process.stderr.take().unwrap()).lines().take(lines).count();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(said, lines, "it had an end of its own");
 }
 
 #[tokio::test]
@@ -59,6 +73,12 @@ async fn an_installation_moves_to_postgresql_and_s3_is_backed_up_while_it_works_
     let (target, data) = (backups.path().to_str().unwrap(), system.data());
     run(&system, &["backup", target]);
     build(&system, "cedar").await;
+    // One that is killed at any step is none, and the former one stays.
+    let former = run(&system, &["--json", "backup", target, "--list"]);
+    for lines in 1..=3 {
+        kill_after(lines, &["--data", data.to_str().unwrap(), "backup", target]);
+        assert_eq!(run(&system, &["--json", "backup", target, "--list"]), former, "killed after {lines} lines");
+    }
     let second = run(&system, &["--json", "backup", target]);
     let second: serde_json::Value = serde_json::from_str(&second[second.find('{').unwrap()..]).unwrap();
     assert!(second["manifest"]["row_count"].as_u64().unwrap() > 100, "{second}");
