@@ -76,7 +76,14 @@ impl Db {
     /// not told.
     pub async fn connect_as_is(address: Address) -> Result<Db> {
         let (readers, writer) = address.connect_as_is().await?;
-        Ok(Db { address, readers, writer, events: broadcast::Sender::new(1), listener: None })
+        Ok(Db {
+            address,
+            readers,
+            writer,
+            events: broadcast::Sender::new(1),
+            listener: None,
+            counts: Default::default(),
+        })
     }
 
     /// Returns where it is.
