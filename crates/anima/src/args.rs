@@ -96,6 +96,10 @@ pub enum Command {
     Config(cmd::config::Config),
     Completion(cmd::completion::Completion),
     Man(cmd::completion::Man),
+    Backup(cmd::upkeep::Backup),
+    Restore(cmd::upkeep::Restore),
+    Move(cmd::upkeep::Move),
+    Fsck(cmd::upkeep::Fsck),
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anima_master::{BucketAddress, Credentials, StoreAddress};
 use anima_types::{Arch, platform::Limits};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -15,6 +16,7 @@ use crate::{
     data::DataFolder,
     exit::{Failure, Result},
     role::Role,
+    secret,
 };
 
 /// What a file may say, with what holds where it says nothing.
@@ -51,11 +53,92 @@ pub struct Database {
 }
 
 /// Where the master keeps artifacts and logs.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    /// A folder, which several masters may share; one in the master's folder where nothing is said.
+    /// A folder, which several masters may share; one in the master's folder where neither it nor `url` is said.
     pub folder: Option<PathBuf>,
+    /// A bucket of an S3 object store, which several masters may share: `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+    pub url: Option<String>,
+    /// The object store's address (`https://s3.example.org`); Amazon's where nothing is said.
+    pub endpoint: Option<String>,
+    /// Its region; `us-east-1` where nothing is said.
+    pub region: Option<String>,
+    /// A file with `aws_access_key_id` and `aws_secret_access_key`. Where nothing is said, the service manager's credential
+    /// `store-credentials`, else `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, else what Amazon's machine says of itself.
+    pub credentials_file: Option<PathBuf>,
+    /// What copies of what was used last may take on this machine's disk.
+    pub cache_mib: u64,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        // The metadata of all repositories of a distribution, and the packages of some builds.
+        Store { folder: None, url: None, endpoint: None, region: None, credentials_file: None, cache_mib: 4096 }
+    }
+}
+
+/// The name of the object store's key among the credentials that a service manager gives.
+const STORE_CREDENTIAL: &str = "store-credentials";
+
+impl Store {
+    /// Returns the address for a master with this folder.
+    pub fn address(&self, folder: &Path) -> Result<StoreAddress> {
+        let Some(url) = &self.url else {
+            let local = || folder.join("artifacts");
+            return Ok(StoreAddress::Folder(self.folder.clone().unwrap_or_else(local)));
+        };
+        let (bucket, prefix) = parse_bucket(url)?;
+        Ok(StoreAddress::Bucket(Box::new(BucketAddress {
+            bucket,
+            prefix,
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone().unwrap_or_else(|| "us-east-1".to_string()),
+            credentials: self.credentials()?,
+            cache: folder.join("cache"),
+            cache_bytes: self.cache_mib << 20,
+        })))
+    }
+
+    fn check(&self) -> Result {
+        match (&self.url, &self.folder) {
+            (Some(_), Some(_)) => return Err(Failure::config("[store] has a folder or a url, not both")),
+            (Some(url), None) => drop(parse_bucket(url)?),
+            (None, _) if self.endpoint.is_some() || self.region.is_some() || self.credentials_file.is_some() => {
+                return Err(Failure::config("[store] says something of an object store, but no url = \"s3://BUCKET\""));
+            }
+            (None, _) => {}
+        }
+        self.endpoint.as_deref().map_or(Ok(()), check_url)
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>> {
+        let given = || secret::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), STORE_CREDENTIAL);
+        if let Some(file) = self.credentials_file.clone().or_else(given) {
+            let failed = |why: String| Failure::config(format!("could not read {}: {why}", file.display()));
+            let text = fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;
+            let missing = || failed("it has no aws_access_key_id with aws_secret_access_key".to_string());
+            return Credentials::parse(&text).ok_or_else(missing).map(Some);
+        }
+        let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let pair = said("AWS_ACCESS_KEY_ID").zip(said("AWS_SECRET_ACCESS_KEY"));
+        Ok(pair.map(|(access_key_id, secret_access_key)| Credentials {
+            access_key_id,
+            secret_access_key,
+            session_token: said("AWS_SESSION_TOKEN"),
+        }))
+    }
+}
+
+/// Reads `s3://BUCKET/PREFIX`.
+fn parse_bucket(text: &str) -> Result<(String, String)> {
+    let wrong =
+        || Failure::config(format!("\"{text}\" is no address of a bucket: it is s3://BUCKET or s3://BUCKET/PREFIX"));
+    let (bucket, prefix) =
+        text.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))).ok_or_else(wrong)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let is_good = !bucket.is_empty() && text["s3://".len()..].chars().all(is_plain) && !prefix.contains("//");
+    if is_good { Ok((bucket.to_string(), prefix.trim_end_matches('/').to_string())) } else { Err(wrong()) }
 }
 
 impl Database {
@@ -205,6 +288,7 @@ impl Config {
         for name in config.mirrors.keys() {
             check_mirror_name(name)?;
         }
+        config.store.check()?;
         Ok(config)
     }
 
@@ -287,6 +371,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_has_a_prefix_and_a_key_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        fs::write(&file, "aws_access_key_id = a\naws_secret_access_key = b\n").unwrap();
+        let text = format!("[store]\nurl = \"s3://dist/anima/1/\"\ncredentials_file = {file:?}\ncache_mib = 1\n");
+
+        let address = Config::parse(&text).unwrap().store.address(Path::new("/data")).unwrap();
+
+        let StoreAddress::Bucket(bucket) = &address else { panic!("{address}") };
+        assert_eq!(address.to_string(), "s3://dist/anima/1");
+        assert_eq!((bucket.region.as_str(), bucket.cache_bytes), ("us-east-1", 1 << 20));
+        assert_eq!(bucket.cache, Path::new("/data/cache"));
+        assert_eq!(bucket.credentials.as_ref().unwrap().access_key_id, "a");
+        fs::write(&file, "nothing").unwrap();
+        assert!(Config::parse(&text).unwrap().store.address(Path::new("/data")).unwrap_err().message.contains("key"));
+    }
+
+    #[test]
     fn a_wrong_key_address_role_or_mirror_is_refused_by_name() {
         let cases = [
             ("lisen = \"1\"", "lisen"),
@@ -295,6 +397,11 @@ mod tests {
             ("public_url = \"ftp://x/\"", "http://"),
             ("roles = [\"cook\"]", "cook"),
             ("[mirrors]\n\"../x\" = \"/y\"", "../x"),
+            ("[store]\nurl = \"https://x\"", "s3://BUCKET"),
+            ("[store]\nurl = \"s3:///x\"", "s3://BUCKET"),
+            ("[store]\nurl = \"s3://x\"\nfolder = \"/y\"", "not both"),
+            ("[store]\nregion = \"x\"", "no url"),
+            ("[store]\nurl = \"s3://x\"\nendpoint = \"x:1\"", "http://"),
         ];
         for (text, wanted) in cases {
             let failure = Config::parse(text).unwrap_err();

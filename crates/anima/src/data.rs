@@ -77,6 +77,11 @@ impl DataFolder {
         self.0.join("run").join("anima.json")
     }
 
+    /// Which backup is being restored here; it is there until all of it is.
+    pub fn restoring(&self) -> PathBuf {
+        self.0.join("restoring.json")
+    }
+
     pub fn lock(&self) -> PathBuf {
         self.0.join("anima.lock")
     }

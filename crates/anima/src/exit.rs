@@ -15,10 +15,11 @@ pub enum Exit {
     Missing,
     Fixable,
     Differs,
+    Damaged,
 }
 
 impl Exit {
-    pub const ALL: [Exit; 10] = [
+    pub const ALL: [Exit; 11] = [
         Exit::Ok,
         Exit::Internal,
         Exit::User,
@@ -29,6 +30,7 @@ impl Exit {
         Exit::Missing,
         Exit::Fixable,
         Exit::Differs,
+        Exit::Damaged,
     ];
 
     /// Returns the number that the shell sees.
@@ -44,6 +46,7 @@ impl Exit {
             Exit::Missing => 7,
             Exit::Fixable => 8,
             Exit::Differs => 9,
+            Exit::Damaged => 10,
         }
     }
 
@@ -62,6 +65,7 @@ impl Exit {
             Exit::Missing => "`anima doctor` found that something is missing",
             Exit::Fixable => "what forbids the upgrade can be mended by `anima elevate fix`",
             Exit::Differs => "`anima key audit` found signatures that only the journal or only the master knows",
+            Exit::Damaged => "`anima fsck` found that something is missing or damaged",
         }
     }
 

@@ -1,10 +1,12 @@
 //! Asks a person at the terminal for something that is not to be seen.
 
 use std::{
+    ffi::OsString,
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     mem::MaybeUninit,
     os::fd::AsRawFd,
+    path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
@@ -21,6 +23,11 @@ pub fn ask(question: &str) -> Result<Zeroizing<String>> {
             .hint("name a file with it instead")
     })?;
     hidden(&terminal, question).map_err(|error| Failure::user(format!("could not ask for the passphrase: {error}")))
+}
+
+/// Returns a file that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit.
+pub fn credential(folder: Option<OsString>, name: &str) -> Option<PathBuf> {
+    Some(Path::new(&folder?).join(name)).filter(|path| path.exists())
 }
 
 fn hidden(terminal: &File, question: &str) -> io::Result<Zeroizing<String>> {

@@ -45,6 +45,16 @@ pub async fn unlink_all(write: &mut Write, task: TaskId) -> Result<()> {
     Ok(())
 }
 
+/// Returns artifacts with their sizes in the order of their hashes, those after one, at most `limit`.
+pub async fn list_after(connection: &mut Connection, after: Option<Sha256>, limit: u32) -> Result<Vec<(Sha256, u64)>> {
+    let rows = sqlx::query("SELECT sha256, size_bytes FROM artifact WHERE sha256 > $1 ORDER BY sha256 LIMIT $2")
+        .bind(after.map(|sha256| sha256.to_string()).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.parsed("sha256")?, row.int("size_bytes")?.unsigned_abs()))).collect()
+}
+
 /// Returns an artifact's size, if it is known.
 pub async fn size(connection: &mut Connection, sha256: Sha256) -> Result<Option<u64>> {
     let size: Option<i64> = sqlx::query_scalar("SELECT size_bytes FROM artifact WHERE sha256 = $1")

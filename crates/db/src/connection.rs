@@ -72,6 +72,25 @@ impl Db {
         Ok(Db { address, readers, writer, events, listener, counts: Arc::default() })
     }
 
+    /// Opens a database as it is, beside those who work with it: nothing is made, nothing brought up to date. Its events are
+    /// not told.
+    pub async fn connect_as_is(address: Address) -> Result<Db> {
+        let (readers, writer) = address.connect_as_is().await?;
+        Ok(Db {
+            address,
+            readers,
+            writer,
+            events: broadcast::Sender::new(1),
+            listener: None,
+            counts: Default::default(),
+        })
+    }
+
+    /// Returns where it is.
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Returns whether other masters may use the same database.
     pub const fn is_shared(&self) -> bool {
         self.listener.is_some()

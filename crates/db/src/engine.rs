@@ -96,14 +96,52 @@ impl Address {
     /// Opens the connections: of readers, and the one of the writer. SQLite has one writer, and on both a queue in front
     /// of it is fair where a lock is not.
     pub(crate) async fn connect(&self) -> Result<(AnyPool, AnyPool)> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        install_drivers();
         let url = self.url();
         let failed = |source| Error::Open { path: self.to_string(), source };
         let writer = self.pool(1).connect(&url).await.map_err(failed)?;
         self.migrations().run(&writer).await?;
         let readers = self.pool(READERS).connect(&url).await.map_err(failed)?;
         Ok((readers, writer))
+    }
+
+    /// Opens the connections to a database that is there and as this program has it.
+    pub(crate) async fn connect_as_is(&self) -> Result<(AnyPool, AnyPool)> {
+        if let Address::File(path) = self
+            && !path.exists()
+        {
+            let source = sqlx::Error::Io(std::io::ErrorKind::NotFound.into());
+            return Err(Error::Open { path: self.to_string(), source });
+        }
+        let (readers, writer) = (self.lazy(), self.lazy());
+        let failed = |source| Error::Open { path: self.to_string(), source };
+        let mut connection = readers.acquire().await.map_err(failed)?;
+        let found = crate::archive::migrations(&mut connection).await?;
+        let known: Vec<i64> = self.migrations().iter().map(|migration| migration.version).collect();
+        let odd = |one: &[i64], other: &[i64]| one.iter().copied().find(|version| !other.contains(version));
+        match odd(&found, &known).or_else(|| odd(&known, &found)) {
+            None => Ok((readers, writer)),
+            Some(migration) => Err(Error::Version { path: self.to_string(), migration }),
+        }
+    }
+
+    /// Returns a connection that is opened when it is first used.
+    pub(crate) fn lazy(&self) -> AnyPool {
+        install_drivers();
+        self.pool(1).connect_lazy(&self.url()).expect("an address of ours can be read")
+    }
+
+    /// Makes the tables as they are with these migrations and no others.
+    pub(crate) async fn make(&self, wanted: &[i64]) -> Result<AnyPool> {
+        let mut known: Vec<Migration> = self.migrations().iter().cloned().collect();
+        let is_known = |version: &i64| known.iter().any(|migration| migration.version == *version);
+        if let Some(migration) = wanted.iter().copied().find(|version| !is_known(version)) {
+            return Err(Error::Version { path: self.to_string(), migration });
+        }
+        known.retain(|migration| wanted.contains(&migration.version));
+        let pool = self.lazy();
+        Migrator::with_migrations(known).run(&pool).await?;
+        Ok(pool)
     }
 
     fn pool(&self, connections: u32) -> AnyPoolOptions {
@@ -180,6 +218,11 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+fn install_drivers() {
+    static DRIVERS: Once = Once::new();
+    DRIVERS.call_once(sqlx::any::install_default_drivers);
 }
 
 fn file_url(path: &Path) -> String {

@@ -14,6 +14,20 @@ pub enum Error {
     /// A migration could not be applied.
     #[error("could not bring the database up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The tables are of another version of this program.
+    #[error("could not use database {path}: only one of it and this program has migration {migration}")]
+    Version {
+        /// The database.
+        path: String,
+        /// A migration that only the tables have, or only this program.
+        migration: i64,
+    },
+    /// Rows could not be archived, or an archive not be read.
+    #[error("could not use the archive of rows: {reason}")]
+    Archive {
+        /// What is wrong.
+        reason: String,
+    },
     /// A statement failed.
     #[error("could not use the database: {0}")]
     Query(#[from] sqlx::Error),

@@ -1,6 +1,7 @@
 //! Events: what happened, in the order of its commits.
 
 use anima_types::{
+    Timestamp,
     event::Event,
     id::{BuildId, EventId, ReleaseId, TaskId},
 };
@@ -99,6 +100,30 @@ pub async fn get(connection: &mut Connection, id: EventId) -> Result<Event> {
 pub async fn newest(connection: &mut Connection) -> Result<EventId> {
     let id: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM event").fetch_one(connection).await?;
     Ok(EventId(id))
+}
+
+/// What other clocks say than that of the caller.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Clock {
+    /// The database's own, where it is a server.
+    pub database: Option<Timestamp>,
+    /// When the newest event happened, by the clock of the master that wrote it.
+    pub newest_event: Option<Timestamp>,
+}
+
+/// Returns what other clocks say; `is_shared` says that the database is a server.
+pub async fn clock(connection: &mut Connection, is_shared: bool) -> Result<Clock> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT at FROM event WHERE id = (SELECT MAX(id) FROM event)")
+        .fetch_optional(&mut *connection)
+        .await?;
+    let database: Option<i64> = match is_shared {
+        false => None,
+        true => {
+            let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+            Some(sqlx::query_scalar(sql).fetch_one(connection).await?)
+        }
+    };
+    Ok(Clock { database: database.map(Timestamp), newest_event: newest.map(Timestamp) })
 }
 
 fn from_row(row: &AnyRow) -> Result<Event> {

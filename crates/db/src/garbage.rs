@@ -110,6 +110,26 @@ pub async fn unlink_failed_builds(write: &mut Write, before: Timestamp) -> Resul
     Ok(forgotten)
 }
 
+/// Forgets what imports fetched that were given up before a moment; returns what, with the reason. What was made of it and is
+/// in a snapshot keeps its original.
+pub async fn unlink_given_up_imports(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
+    let rows = sqlx::query(
+        "SELECT task_artifact.task_id, task_artifact.sha256, task.release_id FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN release_plan ON release_plan.id = task.release_id
+         WHERE task.kind = 'import' AND task.ended_at < $1 AND release_plan.status = 'abandoned'",
+    )
+    .bind(before.0)
+    .fetch_all(&mut **write)
+    .await?;
+    let mut forgotten = Vec::new();
+    for row in &rows {
+        let why = format!("release {} imported it, and was abandoned", row.int("release_id")?);
+        forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
+    }
+    Ok(forgotten)
+}
+
 /// Forgets the metadata and signatures that releases made which ended before a moment; what snapshots have of it stays by
 /// that. Returns what, with the reason.
 pub async fn unlink_ended_releases(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
@@ -148,7 +168,8 @@ pub async fn drop_unnamed(
     wanted: &BTreeSet<Sha256>,
     limit: u32,
 ) -> Result<Vec<DroppedArtifact>> {
-    // A signed package stays with the unsigned one that is still some build's: it is released later.
+    // A signed package stays with the unsigned one that is still some build's: it is released later. And the other way
+    // round: what users have keeps what it was made from, which is signed anew when the key changes.
     let rows = sqlx::query(
         "SELECT artifact.sha256, artifact.size_bytes, COALESCE(package.file_name, '') AS name FROM artifact
          LEFT JOIN package ON package.sha256 = artifact.sha256
@@ -162,6 +183,10 @@ pub async fn drop_unnamed(
                SELECT 1 FROM signed_package
                JOIN task_artifact ON task_artifact.sha256 = signed_package.sha256
                WHERE signed_package.signed = artifact.sha256)
+           AND NOT EXISTS (
+               SELECT 1 FROM signed_package
+               JOIN snapshot_package ON snapshot_package.sha256 = signed_package.signed
+               WHERE signed_package.sha256 = artifact.sha256)
          ORDER BY artifact.size_bytes DESC
          LIMIT $2",
     )

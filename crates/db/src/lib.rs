@@ -15,6 +15,7 @@ mod error;
 mod listen;
 mod row;
 
+pub mod archive;
 pub mod artifact;
 pub mod build;
 pub mod event;

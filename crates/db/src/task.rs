@@ -195,6 +195,18 @@ pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64)
     list(query.bind(node).bind(limit), connection).await
 }
 
+/// Returns all tasks of some kinds, however old, with what they are and how they stand.
+pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status)>> {
+    let mut tasks = Vec::new();
+    for kind in kinds {
+        let query = sqlx::query("SELECT id, status FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
+        for row in query.fetch_all(&mut *connection).await? {
+            tasks.push((TaskId(row.int("id")?), *kind, row.word("status", Status::from_name)?));
+        }
+    }
+    Ok(tasks)
+}
+
 /// Returns the tasks that nodes hold.
 pub async fn list_leased(connection: &mut Connection) -> Result<Vec<Task>> {
     // Index: task_queue.

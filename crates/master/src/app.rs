@@ -28,7 +28,7 @@ pub struct Config {
     /// The database.
     pub database: Address,
     /// Where the artifacts and the logs are; several masters share it.
-    pub artifacts: PathBuf,
+    pub artifacts: anima_store::Address,
     /// The address at which nodes and users reach it.
     pub public_url: String,
     /// The address at which nodes and users reach the Git Service.
@@ -64,6 +64,8 @@ pub struct Inner {
     pub metrics: Metrics,
     /// The claims that wait for a task.
     pub waiting: Waiting,
+    /// What `/readyz` found last.
+    pub(crate) looked: crate::health::Looked,
     clock: Clock,
     due: Mutex<Due>,
     due_changed: Notify,
@@ -95,6 +97,7 @@ impl App {
             log_grew,
             metrics: Metrics::default(),
             waiting: Waiting::default(),
+            looked: crate::health::Looked::default(),
             clock,
             due: Mutex::default(),
             due_changed: Notify::new(),

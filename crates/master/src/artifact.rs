@@ -141,10 +141,7 @@ async fn download(State(app): State<App>, Path(sha256): Path<Sha256>, headers: H
 
 /// What of a package is signed: the Sign Server never sees more.
 async fn header_of(State(app): State<App>, Path(sha256): Path<Sha256>) -> ApiResult<Response> {
-    if !app.store.contains(sha256).await? {
-        return Err(ApiError::not_found(format!("there is no artifact {sha256}")));
-    }
-    let path = app.store.path(sha256);
+    let path = app.store.local(sha256).await?;
     let header = package_file::blocking(move || {
         anima_rpm_file::header_bytes(&path).map_err(|error| ApiError::unprocessable("bad_package", error.to_string()))
     });

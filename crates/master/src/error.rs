@@ -81,7 +81,7 @@ impl From<anima_db::Error> for ApiError {
                 tracing::error!(%error, "the database does not answer: {error}");
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_database", error.to_string()).hint("Try again soon.")
             }
-            Error::Column { .. } => ApiError::internal(error),
+            Error::Column { .. } | Error::Version { .. } | Error::Archive { .. } => ApiError::internal(error),
         }
     }
 }
@@ -102,6 +102,10 @@ impl From<anima_store::Error> for ApiError {
             Error::LogDiffers { .. } => ApiError::conflict("log_differs", error.to_string()),
             Error::LogFull { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, LOG_FULL, error.to_string()),
             Error::DiskFull { .. } => out_of_disk(error),
+            Error::Away { .. } => {
+                tracing::error!(%error, "the object store does not answer: {error}");
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", error.to_string()).hint("Try again soon.")
+            }
             Error::Damaged { .. } | Error::Io { .. } => ApiError::internal(error),
         }
     }

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tower::ServiceExt as _;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeDir;
 
 use crate::{
     app::App,
@@ -22,7 +22,8 @@ pub const FOREVER: &str = "public, max-age=31536000, immutable";
 /// What a release moves has to be asked for each time; the ETag makes that cheap.
 pub const ASK_AGAIN: &str = "no-cache";
 
-/// Returns an artifact as a file.
+/// Returns an artifact as a file, whichever machine it is on: it is streamed through. Whole ones are compared with their hash
+/// on the way, and one that is damaged breaks the connection before it is complete.
 pub async fn artifact(
     app: &App,
     sha256: Sha256,
@@ -31,29 +32,78 @@ pub async fn artifact(
     media_type: &'static str,
 ) -> ApiResult<Response> {
     let etag = format!("\"{sha256}\"");
-    if !app.store.contains(sha256).await? {
-        return Err(ApiError::not_found(format!("there is no artifact {sha256}")));
-    }
+    let artifact = app.store.get(sha256).await?;
     if is_known(headers, &etag) {
         let headers = [(header::ETAG, etag), (header::CACHE_CONTROL, cache.to_string())];
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    let mut request = Request::new(Body::empty());
+    let size = artifact.size_bytes();
     // A part of this file does not complete what the client has of another.
     let has_begun_this = headers.get(header::IF_RANGE).is_none_or(|known| known.as_bytes() == etag.as_bytes());
-    if let Some(range) = headers.get(header::RANGE).filter(|_| has_begun_this) {
-        request.headers_mut().insert(header::RANGE, range.clone());
-    }
-    let served = ServeFile::new(app.store.path(sha256)).oneshot(request).await.map_err(ApiError::internal)?;
-    let mut response = served.map(Body::new).into_response();
+    let mut response = match if has_begun_this { asked(headers, size) } else { Asked::Whole } {
+        Asked::Whole => {
+            let mut response = Body::from_stream(artifact.bytes()).into_response();
+            response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
+            response
+        }
+        Asked::Part(from, to) => {
+            let part = format!("bytes {from}-{}/{size}", to - 1);
+            let headers = [(header::CONTENT_RANGE, part), (header::CONTENT_LENGTH, (to - from).to_string())];
+            (StatusCode::PARTIAL_CONTENT, headers, Body::from_stream(artifact.range(from..to))).into_response()
+        }
+        Asked::Nothing => nothing(size),
+    };
     let headers = response.headers_mut();
-    // The time of the file in the store means nothing to a client; its hash does.
-    headers.remove(header::LAST_MODIFIED);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::ETAG, HeaderValue::from_str(&etag).map_err(ApiError::internal)?);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// What a `Range` asks for.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Asked {
+    /// Everything: what is not understood is as if it were not there (RFC 9110, 14.2).
+    Whole,
+    /// Bytes from the first to before the second.
+    Part(u64, u64),
+    /// What there is not.
+    Nothing,
+}
+
+/// Returns what a request's `Range` asks for of so many bytes.
+pub fn asked(headers: &HeaderMap, size: u64) -> Asked {
+    let text = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    text.map_or(Asked::Whole, |text| range(text, size))
+}
+
+/// Answers who asked for what is not there.
+pub fn nothing(size: u64) -> Response {
+    (StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, format!("bytes */{size}"))]).into_response()
+}
+
+/// Reads a range of RFC 9110 with one part.
+fn range(text: &str, size: u64) -> Asked {
+    let parsed = || {
+        let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+        Some(match (first.trim(), last.trim()) {
+            ("", last) => (size.saturating_sub(last.parse().ok()?), size),
+            (first, "") => (first.parse().ok()?, size),
+            (first, last) => {
+                let (first, last) = (first.parse().ok()?, last.parse::<u64>().ok()?);
+                // A range that ends before it begins is none.
+                (first <= last).then_some(())?;
+                (first, last.saturating_add(1).min(size))
+            }
+        })
+    };
+    match parsed() {
+        None => Asked::Whole,
+        Some((from, to)) if from < to => Asked::Part(from, to),
+        Some(_) => Asked::Nothing,
+    }
 }
 
 /// Returns whether the client has these bytes: tags are compared weakly, and `*` is any
@@ -96,5 +146,24 @@ pub fn media_type(path: &str) -> &'static str {
         "zst" => "application/zstd",
         "rpm" => "application/x-rpm",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_http_has_them() {
+        assert_eq!(range("bytes=0-9", 100), Asked::Part(0, 10));
+        assert_eq!(range("bytes=90-", 100), Asked::Part(90, 100));
+        assert_eq!(range("bytes=-10", 100), Asked::Part(90, 100));
+        assert_eq!(range("bytes=-1000", 100), Asked::Part(0, 100));
+        assert_eq!(range("bytes=0-1000", 100), Asked::Part(0, 100));
+        assert_eq!(range("bytes=100-", 100), Asked::Nothing);
+        assert_eq!(range("bytes=0-", 0), Asked::Nothing);
+        assert_eq!(range("lines=1-2", 100), Asked::Whole);
+        assert_eq!(range("bytes=9-1", 100), Asked::Whole);
+        assert_eq!(range("bytes=0-1,5-6", 100), Asked::Whole);
     }
 }

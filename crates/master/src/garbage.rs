@@ -57,6 +57,7 @@ pub async fn collect_once(app: &App, now: Timestamp, actor: &str, is_dry_run: bo
     let mut reasons: BTreeMap<Sha256, String> = BTreeMap::new();
     reasons.extend(anima_db::garbage::unlink_failed_builds(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
     reasons.extend(anima_db::garbage::unlink_ended_releases(&mut write, days_ago(UNUSED_METADATA_DAYS)).await?);
+    reasons.extend(anima_db::garbage::unlink_given_up_imports(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
     let wanted = wanted_by_releases(&mut write).await?;
     let before = days_ago(STRAY_FILE_DAYS);
     let mut dropped = anima_db::garbage::drop_unnamed(&mut write, before, &wanted, MAX_ARTIFACTS).await?;

@@ -1,13 +1,37 @@
-//! Whether the service answers, for supervisors and load balancers.
+//! Whether the service answers, for supervisors and load balancers, and which part of it does not.
 
-use anima_types::permission::Permission;
-use axum::extract::State;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::{app::App, error::ApiResult, route::Route};
+use anima_types::{
+    health::{Part, PartState, Readiness},
+    permission::Permission,
+};
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use tokio::sync::Mutex;
+
+use crate::{
+    app::App,
+    error::{ApiResult, Json},
+    route::Route,
+};
+
+/// A part that does not answer in this time is away.
+const PART_LIMIT: Duration = Duration::from_secs(10);
+/// Answers are as old as this: to look costs a file on the disk and a request to the object store.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Clocks of machines that ask a time server differ by less; leases are longer.
+const MAX_SKEW_SECS: f64 = 5.0;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    vec![Route::get("/healthz", Permission::Read, health), Route::get("/robots.txt", Permission::Read, robots)]
+    vec![
+        Route::get("/healthz", Permission::Read, health),
+        Route::get("/readyz", Permission::Read, ready),
+        Route::get("/robots.txt", Permission::Read, robots),
+    ]
 }
 
 /// It answers when the database does.
@@ -15,6 +39,111 @@ async fn health(State(app): State<App>) -> ApiResult<&'static str> {
     let mut read = app.db.read().await?;
     anima_db::event::newest(&mut read).await?;
     Ok("ok\n")
+}
+
+/// What was found last, and when; whoever asks meanwhile waits for the one who looks.
+pub type Looked = Arc<Mutex<Option<(Instant, Readiness)>>>;
+
+async fn ready(State(app): State<App>) -> impl IntoResponse {
+    let mut looked = app.looked.lock().await;
+    let told = match &*looked {
+        Some((at, told)) if at.elapsed() < LOOK_AGAIN => told.clone(),
+        _ => look(&app).await,
+    };
+    *looked = Some((Instant::now(), told.clone()));
+    (if told.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(told))
+}
+
+/// Looks at every part.
+pub async fn look(app: &App) -> Readiness {
+    let (database, store, disk, clock) = tokio::join!(
+        part("database", database(app)),
+        part("store", store(app)),
+        part("disk", disk(app)),
+        part("clock", clock(app)),
+    );
+    let parts = vec![database, store, disk, clock];
+    Readiness { is_ready: parts.iter().all(|part| part.state == PartState::Good), parts }
+}
+
+type Found = Result<(), (PartState, String)>;
+
+async fn part(name: &str, found: impl Future<Output = Found>) -> Part {
+    let away = || Err((PartState::Away, format!("it does not answer within {} s", PART_LIMIT.as_secs())));
+    let found = tokio::time::timeout(PART_LIMIT, found).await.unwrap_or_else(|_| away());
+    let (state, message) = match found {
+        Ok(()) => (PartState::Good, "ok".to_string()),
+        Err(found) => found,
+    };
+    Part { name: name.to_string(), state, message }
+}
+
+async fn database(app: &App) -> Found {
+    let written = async {
+        // A transaction that changes nothing still needs the writer's turn, and a disk or a server that takes it.
+        let mut write = app.db.write(app.now(), "anima").await?;
+        anima_db::event::newest(&mut write).await?;
+        anima_db::Result::Ok(())
+    };
+    written.await.map_err(|error| (PartState::Away, error.to_string()))
+}
+
+async fn store(app: &App) -> Found {
+    app.store.probe().await.map_err(|error| (state_of(&error), error.to_string()))
+}
+
+/// What this master alone works in.
+async fn disk(app: &App) -> Found {
+    let data = app.config.data.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        use std::io::Write as _;
+        let mut file = tempfile::NamedTempFile::new_in(&data)?;
+        file.write_all(&[0; 4096])?;
+        file.as_file().sync_data()
+    });
+    match written.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err((state_of_io(&error), format!("could not write to the data folder: {error}"))),
+        Err(error) => Err((PartState::Faulty, error.to_string())),
+    }
+}
+
+/// The database's clock, where it is another machine's; and the newest event, which cannot be of the future.
+async fn clock(app: &App) -> Found {
+    let (now, read) = (app.now(), app.db.read().await);
+    // That the database is away is said of the database.
+    let Ok(mut read) = read else { return Ok(()) };
+    let Ok(theirs) = anima_db::event::clock(&mut read, app.db.is_shared()).await else { return Ok(()) };
+    for (what, at) in [("the database's clock", theirs.database), ("the newest event", theirs.newest_event)] {
+        let Some(ahead) = at.map(|at| at.secs_since(now)) else { continue };
+        if ahead > MAX_SKEW_SECS || (what == "the database's clock" && ahead < -MAX_SKEW_SECS) {
+            let message = format!(
+                "{what} is {:.0} s {} this machine's",
+                ahead.abs(),
+                if ahead > 0.0 { "ahead of" } else { "behind" }
+            );
+            return Err((PartState::WrongClock, message));
+        }
+    }
+    Ok(())
+}
+
+fn state_of(error: &anima_store::Error) -> PartState {
+    match error {
+        anima_store::Error::DiskFull { .. } => PartState::Full,
+        anima_store::Error::Away { .. } => PartState::Away,
+        anima_store::Error::Io { source, .. } => state_of_io(source),
+        _ => PartState::Faulty,
+    }
+}
+
+fn state_of_io(error: &std::io::Error) -> PartState {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => PartState::Full,
+        ErrorKind::ReadOnlyFilesystem => PartState::ReadOnly,
+        _ => PartState::Faulty,
+    }
 }
 
 /// Machines that index pages have no use for logs.

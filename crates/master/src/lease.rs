@@ -162,7 +162,9 @@ async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
     let row = anima_db::lease::Lease { task: task.id, number, node: claim.node.clone() };
     anima_db::lease::insert(&mut write, &hash, &row).await?;
     // What an earlier try said would stand before what this one says.
-    app.logs.put_aside(task.id, task.lease_number).await?;
+    if task.lease_number > 0 {
+        app.logs.put_aside(task.id, task.lease_number).await?;
+    }
     write.commit().await?;
     tracing::info!(task = task.id.0, node = claim.node, "task {} was given to {}", task.id, claim.node);
     Ok(Some(Lease { task: task.id, number, secret, expires_at, work }))

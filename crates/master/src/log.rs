@@ -28,6 +28,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path, Query},
+    file::{self, Asked},
     lease, log_search,
     route::Route,
 };
@@ -112,14 +113,10 @@ async fn read(
     let task = task_row(&app, task).await?;
     let reader = app.logs.reader(which.of(&task)).await?;
     let size = reader.size().await?;
-    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
-    let (status, from, to) = match asked.map_or(Asked::Whole, |asked| range(asked, size)) {
+    let (status, from, to) = match file::asked(&headers, size) {
         Asked::Whole => (StatusCode::OK, 0, size),
         Asked::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
-        Asked::Nothing => {
-            let unsatisfied = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, unsatisfied).into_response());
-        }
+        Asked::Nothing => return Ok(file::nothing(size)),
     };
     let mut response = (status, Body::from_stream(bytes(reader, from, to))).into_response();
     let headers = response.headers_mut();
@@ -150,39 +147,6 @@ fn bytes(reader: LogReader, mut from: u64, to: u64) -> impl Stream<Item = Result
             }
             break;
         }
-    }
-}
-
-/// What a `Range` asks for.
-#[derive(Debug, Eq, PartialEq)]
-enum Asked {
-    /// Everything: what is not understood is as if it were not there (RFC 9110, 14.2).
-    Whole,
-    /// Bytes from the first to before the second.
-    Part(u64, u64),
-    /// What the log does not have.
-    Nothing,
-}
-
-/// Reads a range of RFC 9110 with one part.
-fn range(text: &str, size: u64) -> Asked {
-    let parsed = || {
-        let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
-        Some(match (first.trim(), last.trim()) {
-            ("", last) => (size.saturating_sub(last.parse().ok()?), size),
-            (first, "") => (first.parse().ok()?, size),
-            (first, last) => {
-                let (first, last) = (first.parse().ok()?, last.parse::<u64>().ok()?);
-                // A range that ends before it begins is none.
-                (first <= last).then_some(())?;
-                (first, last.saturating_add(1).min(size))
-            }
-        })
-    };
-    match parsed() {
-        None => Asked::Whole,
-        Some((from, to)) if from < to => Asked::Part(from, to),
-        Some(_) => Asked::Nothing,
     }
 }
 
@@ -317,20 +281,6 @@ pub fn seal_soon(app: &App, task: TaskId) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_are_read_as_http_has_them() {
-        assert_eq!(range("bytes=0-9", 100), Asked::Part(0, 10));
-        assert_eq!(range("bytes=90-", 100), Asked::Part(90, 100));
-        assert_eq!(range("bytes=-10", 100), Asked::Part(90, 100));
-        assert_eq!(range("bytes=-1000", 100), Asked::Part(0, 100));
-        assert_eq!(range("bytes=0-1000", 100), Asked::Part(0, 100));
-        assert_eq!(range("bytes=100-", 100), Asked::Nothing);
-        assert_eq!(range("bytes=0-", 0), Asked::Nothing);
-        assert_eq!(range("lines=1-2", 100), Asked::Whole);
-        assert_eq!(range("bytes=9-1", 100), Asked::Whole);
-        assert_eq!(range("bytes=0-1,5-6", 100), Asked::Whole);
-    }
 
     #[test]
     fn a_character_is_not_cut_in_two() {

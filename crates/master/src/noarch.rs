@@ -1,7 +1,7 @@
 //! Packages that are for all architectures, built on several: they have to be the same, and one of them is taken.
 
 use anima_db::{Write, package::Package, task::Task};
-use anima_rpm_file::{PackageInfo, differences};
+use anima_rpm_file::{PackageHead, PackageInfo, differences};
 use anima_types::{
     Arch, Sha256,
     diagnosis::{Finding, MAX_FINDINGS},
@@ -9,16 +9,20 @@ use anima_types::{
     work::{Failure, Outcome},
 };
 
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    package_file::blocking,
 };
 
 /// The code and the class of packages that are for all architectures and differ between them.
 const DIFFERS: &str = "noarch_differs";
 const CURE: &str = "Let the spec make the same on every architecture (sort what it lists, leave out what it was built on), or take \
                     BuildArch: noarch out of that package.";
+/// Most packages have all that they say of themselves in so many bytes.
+const HEAD_BYTES: u64 = 256 * 1024;
 
 /// Returns why a build cannot stand beside those of the same package for other architectures, if it cannot.
 ///
@@ -53,13 +57,22 @@ pub async fn conflict(app: &App, write: &mut Write, task: &Task, outcome: &Outco
 }
 
 async fn compare(app: &App, one: (Arch, Sha256), other: (Arch, Sha256)) -> ApiResult<Vec<String>> {
-    let paths = [one.1, other.1].map(|sha256| app.store.path(sha256));
-    blocking(move || {
-        let read = |path| PackageInfo::read(path).map_err(ApiError::internal);
-        let infos = (read(&paths[0])?, read(&paths[1])?);
-        Ok(differences((one.0.name(), &infos.0), (other.0.name(), &infos.1)))
-    })
-    .await
+    let infos = (info(app, one.1).await?, info(app, other.1).await?);
+    Ok(differences((one.0.name(), &infos.0), (other.0.name(), &infos.1)))
+}
+
+/// Reads what a package says of itself, without the rest of it: others wait for this transaction.
+async fn info(app: &App, sha256: Sha256) -> ApiResult<PackageInfo> {
+    let mut length = HEAD_BYTES;
+    loop {
+        let artifact = app.store.get(sha256).await?;
+        let is_whole = artifact.size_bytes() <= length;
+        let pieces: Vec<Bytes> = artifact.range(0..length).try_collect().await?;
+        match PackageHead::read(&mut pieces.concat().as_slice()) {
+            Err(anima_rpm_file::Error::CutOff { .. }) if !is_whole => length *= 4,
+            head => return head.map(|head| head.info).map_err(ApiError::internal),
+        }
+    }
 }
 
 fn failure(package: &str, other: Arch, own: Arch, differ: &[String]) -> Failure {

@@ -14,8 +14,9 @@ use crate::{
 
 /// Reads the package that the store has under this hash. What is no whole package is refused with the reason.
 pub async fn read(app: &App, sha256: Sha256) -> ApiResult<Package> {
-    let (path, size_bytes, now_secs) = (app.store.path(sha256), app.store.size(sha256).await?, app.now().epoch_secs());
+    let (path, now_secs) = (app.store.local(sha256).await?, app.now().epoch_secs());
     blocking(move || {
+        let size_bytes = path.metadata().map_err(ApiError::internal)?.len();
         let bad = |error: anima_rpm_file::Error| ApiError::unprocessable("bad_package", error.to_string());
         let info = PackageInfo::read(&path).map_err(bad)?;
         let header = anima_rpm_file::header_bytes(&path).map_err(bad)?;
@@ -70,7 +71,7 @@ pub struct Keys {
 
 /// Puts signatures into a copy of a package, verifies that copy with the public keys, stores it, and returns what it is.
 pub async fn sign(app: &App, sha256: Sha256, signatures: Signatures, keys: &Keys) -> ApiResult<Package> {
-    let (input, keys, folder) = (app.store.path(sha256), keys.clone(), app.config.data.join("signing"));
+    let (input, keys, folder) = (app.store.local(sha256).await?, keys.clone(), app.config.data.join("signing"));
     let signed = blocking(move || {
         std::fs::create_dir_all(&folder).map_err(ApiError::internal)?;
         let output = tempfile::Builder::new().prefix("signed-").tempfile_in(&folder).map_err(ApiError::internal)?;
@@ -109,7 +110,7 @@ fn install(input: &Path, output: &Path, signatures: &Signatures, keys: &Keys) ->
 
 /// Returns what SHA-256 remembers of a package's header and payload, and the digest of both.
 pub async fn digest_state(app: &App, sha256: Sha256) -> ApiResult<(String, Sha256)> {
-    let path = app.store.path(sha256);
+    let path = app.store.local(sha256).await?;
     blocking(move || {
         let state = anima_rpm_file::digest_state(&path)
             .map_err(|error| ApiError::unprocessable("bad_package", error.to_string()))?;

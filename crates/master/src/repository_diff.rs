@@ -49,12 +49,12 @@ pub async fn compare(app: &App, wanted: &Wanted) -> ApiResult<RepositoryDiff> {
     let old_files = anima_db::snapshot::files(&mut read, old.repository, old.number).await?;
     let new_files = anima_db::snapshot::files(&mut read, new.repository, new.number).await?;
     drop(read);
-    let (pairs, store) = (pairs(gone, come), app.store.clone());
+    let (pairs, store, runtime) = (pairs(gone, come), app.store.clone(), tokio::runtime::Handle::current());
     // Reading the metadata of a thousand packages takes a second; others want to be answered meanwhile.
     let told = tokio::task::spawn_blocking(move || {
         let diff = tell(old.address, new.address, pairs)?;
-        let path = |sha256| store.path(sha256);
-        let metadata = metadata::changes(&old_files, &new_files, &path).map_err(ApiError::internal)?;
+        let local = |sha256| Ok(runtime.block_on(store.local(sha256))?);
+        let metadata = metadata::changes(&old_files, &new_files, &local).map_err(ApiError::internal)?;
         Ok(RepositoryDiff { metadata, ..diff })
     });
     told.await.map_err(ApiError::internal)?

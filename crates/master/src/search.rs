@@ -57,7 +57,7 @@ pub async fn search(app: &App, repository: &Repository, kind: SearchKind, text: 
     }
     let which = if kind == SearchKind::Files { "filelists" } else { "primary" };
     let Some(sha256) = metadata(app, repository, which).await? else { return Ok(Search::default()) };
-    let (path, text) = (app.store.path(sha256), text.to_string());
+    let (path, text) = (app.store.local(sha256).await?, text.to_string());
     blocking(move || {
         let found = match kind {
             SearchKind::Files => in_files(&path, &text),

@@ -109,7 +109,7 @@ fn kernel(arch: Arch, number: &str, folder: &Path) -> Result<()> {
     fs::create_dir_all(&work).map_err(on("create", &work))?;
     let file = work.join("kernel.spec");
     fs::write(&file, KERNEL).map_err(on("write", &file))?;
-    let mut rpmbuild = own::rpmbuild(arch.rpm(), &work, folder, SOURCE_DATE_EPOCH_SECS);
+    let mut rpmbuild = own::rpmbuild(arch, arch.rpm(), &work, folder, SOURCE_DATE_EPOCH_SECS);
     command::run(rpmbuild.args(["--define", &format!("number {number}"), "--nodeps"]).arg(&file))?;
     cache::remove(&work)
 }

@@ -206,7 +206,7 @@ fn config(folder: &Path) -> Result<Config> {
     Ok(Config {
         data: folder.join("data"),
         database: Address::File(folder.join("anima.db")),
-        artifacts: folder.join("data/artifacts"),
+        artifacts: folder.join("data/artifacts").into(),
         public_url: URL.into(),
         git_url: "http://git.example".into(),
         platforms: vec![platform],

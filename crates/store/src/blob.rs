@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -11,33 +11,51 @@ use std::{
 use anima_types::Sha256;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use sha2::{Digest, Sha256 as Hasher};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
+    address::Address,
+    artifact::Artifact,
+    bucket::Bucket,
+    cache::LocalFile,
     error::{Error, blocking},
-    upload::{Stored, Upload},
+    upload::{Stored, Upload, place},
 };
 
 /// What is read, hashed and written at once.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 const TEMPORARY_DIR: &str = "tmp";
+/// As much as a small file takes on a disk: a disk that is full has no room for it.
+const PROBE: &[u8] = &[0; 4096];
 
-/// The artifacts in one local folder. Clones share it.
+/// The artifacts, in a folder or a bucket. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    dir: Arc<PathBuf>,
+    place: Arc<Place>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Place {
+    Folder(PathBuf),
+    Bucket(Arc<Bucket>),
 }
 
 impl Store {
-    /// Opens the store in a folder, which is made if it is not there. Half-written files of an earlier process are
-    /// removed, so no second process may have it open.
-    pub async fn open(dir: impl Into<PathBuf>) -> Result<Store, Error> {
-        let dir = dir.into();
+    /// Opens a store. A folder is made if it is not there; a bucket has to be there, and is not asked for anything yet.
+    /// Half-written files of processes that are gone are removed.
+    pub async fn open(address: impl Into<Address>) -> Result<Store, Error> {
+        let address = address.into();
         blocking(move || {
-            sweep(&dir.join(TEMPORARY_DIR))
-                .map_err(|error| Error::io(format!("open store {}", dir.display()), error))?;
-            Ok(Store { dir: Arc::new(dir) })
+            let dir = match &address {
+                Address::Folder(dir) => dir.join(TEMPORARY_DIR),
+                Address::Bucket(bucket) => bucket.cache.join(TEMPORARY_DIR),
+            };
+            sweep(&dir).map_err(|error| Error::io(format!("open store {address}"), error))?;
+            let place = match address {
+                Address::Folder(dir) => Place::Folder(dir),
+                Address::Bucket(bucket) => Place::Bucket(Arc::new(Bucket::open(*bucket, dir)?)),
+            };
+            Ok(Store { place: Arc::new(place) })
         })
         .await
     }
@@ -92,20 +110,29 @@ impl Store {
     }
 
     /// Opens an artifact for reading.
-    pub async fn get(&self, sha256: Sha256) -> Result<tokio::fs::File, Error> {
-        tokio::fs::File::open(self.path(sha256)).await.map_err(|error| missing_or_io(sha256, error))
+    pub async fn get(&self, sha256: Sha256) -> Result<Artifact, Error> {
+        let path = match self.place() {
+            Place::Folder(dir) => LocalFile::lasting(in_folder(dir, sha256)),
+            Place::Bucket(bucket) => match bucket.copy(sha256) {
+                Some(copy) => copy,
+                None => return Ok(Artifact::of_bucket(sha256, bucket.size(sha256).await?, bucket.clone())),
+            },
+        };
+        let open = move || File::open(&path).map_err(|error| missing_or_io(sha256, error));
+        blocking(move || Artifact::of_file(sha256, open()?)).await
     }
 
-    /// Returns an artifact's bytes if there are at most `max_bytes`.
+    /// Returns an artifact's bytes if there are at most `max_bytes`, and if they are what its name says.
     pub async fn get_bytes(&self, sha256: Sha256, max_bytes: u64) -> Result<Bytes, Error> {
-        let file = self.get(sha256).await?;
-        let mut bytes = Vec::new();
-        let read = file.take(max_bytes + 1).read_to_end(&mut bytes).await;
-        read.map_err(|error| Error::io(format!("read artifact {sha256}"), error))?;
-        if bytes.len() as u64 > max_bytes {
+        let artifact = self.get(sha256).await?;
+        if artifact.size_bytes() > max_bytes {
             return Err(Error::TooLong { max_bytes });
         }
-        Ok(bytes.into())
+        let (mut all, mut pieces) = (Vec::with_capacity(artifact.size_bytes() as usize), artifact.bytes());
+        while let Some(piece) = pieces.next().await {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all.into())
     }
 
     /// Returns whether the artifact is there.
@@ -119,49 +146,87 @@ impl Store {
 
     /// Returns the artifact's size in bytes.
     pub async fn size(&self, sha256: Sha256) -> Result<u64, Error> {
-        let metadata = tokio::fs::metadata(self.path(sha256)).await;
-        metadata.map(|metadata| metadata.len()).map_err(|error| missing_or_io(sha256, error))
-    }
-
-    /// Reads the artifact again and compares its hash with its name.
-    pub async fn verify(&self, sha256: Sha256) -> Result<(), Error> {
-        let path = self.path(sha256);
-        blocking(move || {
-            let actual = File::open(&path).and_then(hash).map_err(|error| missing_or_io(sha256, error))?;
-            if actual != sha256 {
-                return Err(Error::Damaged { expected: sha256, actual });
+        match self.place() {
+            Place::Folder(dir) => {
+                let metadata = tokio::fs::metadata(in_folder(dir, sha256)).await;
+                metadata.map(|metadata| metadata.len()).map_err(|error| missing_or_io(sha256, error))
             }
-            Ok(())
-        })
-        .await
+            Place::Bucket(bucket) => bucket.size(sha256).await,
+        }
     }
 
-    /// Returns where the artifact is, or would be, on this machine's disk: for programs such as `rpm` that want a
-    /// path. It is read only. A store that is not a local folder has no such path, so prefer [`Store::get`].
-    pub fn path(&self, sha256: Sha256) -> PathBuf {
-        place(&self.dir, sha256)
+    /// Reads the artifact again, from where it lasts, and compares its hash with its name.
+    pub async fn verify(&self, sha256: Sha256) -> Result<(), Error> {
+        let artifact = match self.place() {
+            Place::Folder(_) => self.get(sha256).await?,
+            // Not the copy that may be on this machine.
+            Place::Bucket(bucket) => Artifact::of_bucket(sha256, bucket.size(sha256).await?, bucket.clone()),
+        };
+        let mut pieces = artifact.bytes();
+        while let Some(piece) = pieces.next().await {
+            piece?;
+        }
+        Ok(())
+    }
+
+    /// Returns a file on this machine's disk with the artifact's bytes, for programs such as `rpm` that want a path. It is
+    /// read only. From a bucket it is fetched, compared with its hash, and kept for a while.
+    pub async fn local(&self, sha256: Sha256) -> Result<LocalFile, Error> {
+        match self.place() {
+            Place::Folder(dir) => {
+                let path = in_folder(dir, sha256);
+                tokio::fs::metadata(&path).await.map_err(|error| missing_or_io(sha256, error))?;
+                Ok(LocalFile::lasting(path))
+            }
+            Place::Bucket(bucket) => bucket.clone().local(sha256).await,
+        }
+    }
+
+    /// Returns where the artifact is, or would be, in a store that is a folder.
+    pub fn folder_path(&self, sha256: Sha256) -> Option<PathBuf> {
+        match self.place() {
+            Place::Folder(dir) => Some(in_folder(dir, sha256)),
+            Place::Bucket(_) => None,
+        }
+    }
+
+    /// Writes and reads, to see whether the store works: a full disk, a disk that became read-only and an object store that
+    /// is away are told by their errors.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let mut upload = self.begin(PROBE.len() as u64).await?;
+        upload = write(upload, Bytes::from_static(PROBE)).await?;
+        drop(upload);
+        match self.place() {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(bucket) => bucket.probe().await,
+        }
     }
 
     async fn begin(&self, max_bytes: u64) -> Result<Upload, Error> {
-        let store = self.clone();
-        blocking(move || store.begin_now(max_bytes)).await
+        let dir = self.temporary_dir();
+        blocking(move || Upload::begin(&dir, max_bytes)).await
     }
 
-    async fn finish(&self, upload: Upload, expected: Option<Sha256>) -> Result<Stored, Error> {
-        let store = self.clone();
-        blocking(move || store.finish_now(upload, expected)).await
+    pub(crate) async fn finish(&self, upload: Upload, expected: Option<Sha256>) -> Result<Stored, Error> {
+        let (file, sha256, size_bytes) = upload.checked(expected)?;
+        match self.place() {
+            Place::Bucket(bucket) => bucket.put(file, sha256, size_bytes).await,
+            Place::Folder(dir) => {
+                let path = in_folder(dir, sha256);
+                blocking(move || place(file, sha256, size_bytes, &path)).await
+            }
+        }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(crate) fn temporary_dir(&self) -> PathBuf {
-        self.dir.join(TEMPORARY_DIR)
-    }
-
-    pub(crate) fn begin_now(&self, max_bytes: u64) -> Result<Upload, Error> {
-        Upload::begin(&self.temporary_dir(), max_bytes)
-    }
-
-    pub(crate) fn finish_now(&self, upload: Upload, expected: Option<Sha256>) -> Result<Stored, Error> {
-        upload.finish(expected, |sha256| place(&self.dir, sha256))
+        match self.place() {
+            Place::Folder(dir) => dir.join(TEMPORARY_DIR),
+            Place::Bucket(bucket) => bucket.temporary_dir().clone(),
+        }
     }
 }
 
@@ -169,7 +234,7 @@ async fn write(mut upload: Upload, piece: Bytes) -> Result<Upload, Error> {
     blocking(move || upload.write(&piece).map(|()| upload)).await
 }
 
-fn place(dir: &Path, sha256: Sha256) -> PathBuf {
+pub(crate) fn in_folder(dir: &Path, sha256: Sha256) -> PathBuf {
     let name = sha256.to_string();
     dir.join(&name[..2]).join(&name[2..])
 }
@@ -182,16 +247,6 @@ pub(crate) fn missing_or_io(sha256: Sha256, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound(sha256),
         _ => Error::io(format!("read artifact {sha256}"), error),
-    }
-}
-
-fn hash(mut file: File) -> io::Result<Sha256> {
-    let (mut hasher, mut chunk) = (Hasher::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(Sha256(hasher.finalize().into())),
-            length => hasher.update(&chunk[..length]),
-        }
     }
 }
 

@@ -18,8 +18,8 @@ pub enum Error {
         /// What they hash to.
         actual: Sha256,
     },
-    /// An artifact that was right when it came has changed on disk.
-    #[error("could not verify artifact {expected}: its bytes on disk hash to {actual}")]
+    /// An artifact that was right when it came has changed in the store.
+    #[error("could not verify artifact {expected}: its bytes in the store hash to {actual}")]
     Damaged {
         /// Its name.
         expected: Sha256,
@@ -84,6 +84,14 @@ pub enum Error {
         /// The log.
         log: LogId,
     },
+    /// The object store does not answer, or does not do what it is asked.
+    #[error("could not {what}: the object store says: {source}")]
+    Away {
+        /// What was being done.
+        what: String,
+        /// What it says, or why nothing is heard of it.
+        source: Box<object_store::Error>,
+    },
     /// There is no room.
     #[error("could not {what}: the disk is full")]
     DiskFull {
@@ -101,6 +109,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn away(what: impl Into<String>, source: object_store::Error) -> Error {
+        Error::Away { what: what.into(), source: Box::new(source) }
+    }
+
     /// Returns the error of an operation on disk; a full disk has its own.
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
         let what = what.into();

@@ -4,8 +4,8 @@
 //! which is synced and then linked under its hash. What is there is never written again. [`Store`] holds the
 //! artifacts, [`LogStore`] the logs of tasks.
 //!
-//! It refuses to know what an artifact is for, who may read it, and when it may go. All is in one folder, which
-//! several masters may share:
+//! It refuses to know what an artifact is for, who may read it, and when it may go. All is in one folder or one bucket of an
+//! S3 object store ([`Address`]), which several masters may share. A folder:
 //!
 //! ```text
 //! DIR/ab/cdef…      the artifact abcdef…
@@ -13,17 +13,37 @@
 //! DIR/logs/17       the log of task 17 (17.root and 17.state: its others; 17@2: of its second attempt)
 //! DIR/logs/17.zst   the same, compressed, when the task has ended
 //! ```
+//!
+//! In a bucket the names are the same, but that what is being written is on the machine's own disk, and growing logs are in
+//! pieces:
+//!
+//! ```text
+//! PREFIX/ab/cdef…                              the artifact abcdef…
+//! PREFIX/going/abcdef…                         somebody takes that artifact away
+//! PREFIX/growing/17/000000000000-000000001234  a piece of the log of task 17
+//! PREFIX/logs/17.zst                           the log, compressed
+//! PREFIX/probe                                 written to see whether the store works
+//! ```
 
+mod address;
+mod artifact;
 mod blob;
+mod bucket;
+mod cache;
 mod error;
 mod garbage;
 mod log;
 mod seekable;
 mod splice;
+mod tree;
 mod upload;
 
+pub use address::{Address, BucketAddress, Credentials};
+pub use artifact::Artifact;
 pub use blob::Store;
+pub use cache::LocalFile;
 pub use error::Error;
-pub use log::{LOG_READ_BYTES, LogReader, LogStore};
+pub use log::{LOG_READ_BYTES, LogEntry, LogReader, LogStore};
 pub use splice::Piece;
+pub use tree::Tree;
 pub use upload::Stored;

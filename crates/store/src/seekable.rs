@@ -21,10 +21,28 @@ const ENTRY_BYTES: u64 = 8;
 /// A log has at most a thousand frames; a table of more is damaged.
 const MAX_FRAMES: u64 = 1 << 16;
 
+/// Where a compressed log is.
+pub(crate) trait ReadAt: std::fmt::Debug + Send + Sync {
+    /// Returns how many bytes there are.
+    fn length(&self) -> io::Result<u64>;
+    /// Fills `bytes` with those from `at` on.
+    fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, at)
+    }
+}
+
 /// A compressed log.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    file: File,
+    file: Box<dyn ReadAt>,
     frames: Vec<Frame>,
 }
 
@@ -66,8 +84,8 @@ pub(crate) fn compress(mut from: impl Read, mut to: impl Write) -> io::Result<()
 
 impl Frames {
     /// Reads the table of a compressed log.
-    pub(crate) fn open(file: File) -> io::Result<Frames> {
-        let length = file.metadata()?.len();
+    pub(crate) fn open(file: impl ReadAt + 'static) -> io::Result<Frames> {
+        let length = file.length()?;
         let mut footer = [0; FOOTER_BYTES as usize];
         file.read_exact_at(&mut footer, length.checked_sub(FOOTER_BYTES).ok_or_else(damaged)?)?;
         let count = u64::from(le(&footer[..4]));
@@ -87,7 +105,7 @@ impl Frames {
             offset += u64::from(frame.size);
             frames.push(frame);
         }
-        Ok(Frames { file, frames })
+        Ok(Frames { file: Box::new(file), frames })
     }
 
     /// Returns how many bytes the log has.

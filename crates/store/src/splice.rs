@@ -9,7 +9,7 @@ use crate::{
     Store,
     blob::{CHUNK_BYTES, missing_or_io},
     error::{Error, blocking},
-    upload::Stored,
+    upload::{Stored, Upload},
 };
 
 /// A piece of a new artifact.
@@ -25,11 +25,11 @@ impl Store {
     /// Stores what the pieces are, one after another; those of the old artifact never leave the store. More than `max_bytes`
     /// is refused, and so is a piece that the old artifact does not have.
     pub async fn splice(&self, base: Sha256, pieces: Vec<Piece>, max_bytes: u64) -> Result<Stored, Error> {
-        let (path, store) = (self.path(base), self.clone());
-        blocking(move || {
-            let old = File::open(path).map_err(|error| missing_or_io(base, error))?;
+        let (path, temporary_dir) = (self.local(base).await?, self.temporary_dir());
+        let upload = blocking(move || {
+            let old = File::open(&path).map_err(|error| missing_or_io(base, error))?;
             let size_bytes = old.metadata().map_err(|error| missing_or_io(base, error))?.len();
-            let mut upload = store.begin_now(max_bytes)?;
+            let mut upload = Upload::begin(&temporary_dir, max_bytes)?;
             let mut chunk = vec![0; CHUNK_BYTES];
             for piece in pieces {
                 match piece {
@@ -49,9 +49,9 @@ impl Store {
                     }
                 }
             }
-            store.finish_now(upload, None)
-        })
-        .await
+            Ok(upload)
+        });
+        self.finish(upload.await?, None).await
     }
 }
 

@@ -58,20 +58,25 @@ impl Upload {
         Ok(())
     }
 
-    /// Gives the file its place, unless it is not what was expected.
-    pub(crate) fn finish(
-        self,
-        expected: Option<Sha256>,
-        place: impl Fn(Sha256) -> std::path::PathBuf,
-    ) -> Result<Stored, Error> {
-        let actual = Sha256(self.hasher.finalize().into());
-        if let Some(expected) = expected.filter(|expected| *expected != actual) {
-            return Err(Error::WrongHash { expected, actual });
-        }
-        let is_new =
-            persist(self.file, &place(actual)).map_err(|error| Error::io(format!("store artifact {actual}"), error))?;
-        Ok(Stored { sha256: actual, size_bytes: self.written_bytes, is_new })
+    /// Returns the file, what its bytes hash to, and how many they are.
+    pub(crate) fn into_parts(self) -> (NamedTempFile, Sha256, u64) {
+        (self.file, Sha256(self.hasher.finalize().into()), self.written_bytes)
     }
+
+    /// Returns the same, unless it is not what was expected.
+    pub(crate) fn checked(self, expected: Option<Sha256>) -> Result<(NamedTempFile, Sha256, u64), Error> {
+        let (file, actual, size_bytes) = self.into_parts();
+        match expected.filter(|expected| *expected != actual) {
+            Some(expected) => Err(Error::WrongHash { expected, actual }),
+            None => Ok((file, actual, size_bytes)),
+        }
+    }
+}
+
+/// Gives a file its place in a folder.
+pub(crate) fn place(file: NamedTempFile, sha256: Sha256, size_bytes: u64, place: &Path) -> Result<Stored, Error> {
+    let is_new = persist(file, place).map_err(|error| Error::io(format!("store artifact {sha256}"), error))?;
+    Ok(Stored { sha256, size_bytes, is_new })
 }
 
 fn write_to(file: &mut File, bytes: &[u8]) -> Result<(), Error> {

@@ -1,11 +1,9 @@
-//! Several masters on one PostgreSQL, and all other roles, behind a proxy.
+//! Several masters on one PostgreSQL and one S3 object store, and all other roles, behind a proxy.
 
 use std::{fs, path::Path};
 
+use crate::{ObjectStore, Postgres, Proxy, System};
 use anyhow::Result;
-use tempfile::TempDir;
-
-use crate::{Postgres, Proxy, System};
 
 /// The whole: the roles that are no masters are [`Cluster::roles`], which is spoken to like a whole system.
 #[derive(Debug)]
@@ -18,21 +16,22 @@ pub struct Cluster {
     pub postgres: Postgres,
     _masters_proxy: Proxy,
     _git_proxy: Proxy,
-    _artifacts: TempDir,
+    /// Their artifacts and logs.
+    pub store: ObjectStore,
 }
 
 impl Cluster {
     /// Starts that many masters and one of each other role.
     pub async fn start(program: &Path, masters: usize) -> Result<Cluster> {
         let postgres = tokio::task::spawn_blocking(Postgres::start).await??;
-        let artifacts = tempfile::tempdir()?;
+        let store = ObjectStore::start()?;
         let (proxy, git_proxy) = (Proxy::start()?, Proxy::start()?);
         let shared = format!(
-            "public_url = \"{}\"\ngit_url = \"{}\"\n[database]\nurl = \"{}\"\n[store]\nfolder = \"{}\"\n",
+            "public_url = \"{}\"\ngit_url = \"{}\"\n[database]\nurl = \"{}\"\n[store]\n{}",
             proxy.url(),
             git_proxy.url(),
             postgres.database("anima")?,
-            artifacts.path().display()
+            store.config("anima")?
         );
         let mut started: Vec<System> = Vec::new();
         for _ in 0..masters {
@@ -49,14 +48,7 @@ impl Cluster {
         let tokens = started.first().map(System::tokens);
         let roles = System::start_roles(program, "", &arguments, tokens.as_deref()).await?;
         git_proxy.add(roles.git_url())?;
-        Ok(Cluster {
-            roles,
-            masters: started,
-            postgres,
-            _masters_proxy: proxy,
-            _git_proxy: git_proxy,
-            _artifacts: artifacts,
-        })
+        Ok(Cluster { roles, masters: started, postgres, _masters_proxy: proxy, _git_proxy: git_proxy, store })
     }
 }
 

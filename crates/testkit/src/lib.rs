@@ -10,6 +10,7 @@ mod browser;
 mod cluster;
 mod command;
 pub mod corpus;
+mod object_store;
 mod postgres;
 mod proxy;
 mod root;
@@ -20,6 +21,7 @@ mod system;
 
 pub use browser::Browser;
 pub use cluster::Cluster;
+pub use object_store::{Bucket, ObjectStore, again_on_object_store, bucket_of_second_run};
 pub use postgres::{Postgres, again_on_postgres, database_of_second_run};
 pub use proxy::Proxy;
 pub use root::Root;

@@ -23,7 +23,7 @@ const PROGRAMS: &str = "/usr/lib/postgresql";
 const USER: &str = "postgres";
 
 /// The environment variable with a server's first database, where tests are run a second time: see [`again_on_postgres`].
-const SERVER: &str = "ANIMA_TEST_POSTGRES";
+pub(crate) const SERVER: &str = "ANIMA_TEST_POSTGRES";
 
 /// Runs all tests of the calling test program again with a PostgreSQL server at hand, so that what holds on SQLite is
 /// seen to hold there, too. Does nothing in that second run. For a test of its own, which fails as they do.

@@ -56,6 +56,11 @@ impl Root {
 
     /// Takes the product's first repository from a folder instead, with the same checks.
     pub fn take_from(&self, product: &str, folder: &Path) -> Result<()> {
+        self.take_from_url(product, &format!("file://{}/", folder.display()))
+    }
+
+    /// The same from an address.
+    pub fn take_from_url(&self, product: &str, url: &str) -> Result<()> {
         let file = self.path("repos/product.repo");
         let text = fs::read_to_string(&file)?;
         anyhow::ensure!(
@@ -64,7 +69,7 @@ impl Root {
         );
         let mut is_first = true;
         let lines = text.lines().map(|line| match line.starts_with("metalink=") && std::mem::take(&mut is_first) {
-            true => format!("baseurl=file://{}/", folder.display()),
+            true => format!("baseurl={url}"),
             false => line.to_string(),
         });
         Ok(fs::write(&file, lines.collect::<Vec<_>>().join("\n"))?)

@@ -27,6 +27,7 @@ pub mod role;
 pub mod task;
 pub mod token;
 pub mod up;
+pub mod upkeep;
 pub mod webhook;
 
 use anima_client::Client;
@@ -74,6 +75,10 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Config(config) => config.run(global),
         Command::Completion(completion) => completion.run(),
         Command::Man(man) => man.run(),
+        Command::Backup(backup) => backup.run(global),
+        Command::Restore(restore) => restore.run(global),
+        Command::Move(moving) => moving.run(global),
+        Command::Fsck(fsck) => fsck.run(global),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `anima repo export`: a repository as a plain tree of files that any web server serves. What is there already is not
+//! `anima repo export`: a repository as a plain tree of files that any web server serves, in a folder or in a bucket of an
+//! S3 object store. What is there already is not
 //! copied again; the index, which points to all else, comes last.
 
 use std::{
@@ -8,14 +9,19 @@ use std::{
 };
 
 use anima_client::{Client, lease::Cancel};
+use anima_master::StoreAddress;
 use anima_repodata::{PrimaryReader, Repomd, unpacked};
+use anima_store::Tree;
 use anima_types::{Sha256, work::FileRef};
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, repo::find};
-use crate::exit::{Exit, Failure, Result};
+use crate::{
+    config::Store,
+    exit::{Exit, Failure, Result},
+};
 
 const INDEX: &str = "repodata/repomd.xml";
 const SIGNATURE: &str = "repodata/repomd.xml.asc";
@@ -26,6 +32,8 @@ const MAX_INDEX_BYTES: u64 = 1 << 20;
 /// The list of packages at most, packed and open.
 const MAX_LIST_BYTES: u64 = 512 << 20;
 const MAX_OPEN_BYTES: u64 = 2 << 30;
+/// What is remembered of an export at most: some millions of files.
+const MAX_STATE_BYTES: u64 = 1 << 30;
 /// Files that are fetched at once.
 const FETCHES: usize = 8;
 
@@ -33,9 +41,18 @@ const FETCHES: usize = 8;
 pub struct Export {
     /// What to export: `PRODUCT/BaseOS/x86_64` as users see it now, or a snapshot of it with `@N`
     repository: String,
-    /// The folder to export to
-    #[arg(value_name = "FOLDER")]
-    target: PathBuf,
+    /// The folder to export to, or `s3://BUCKET/PREFIX`
+    #[arg(value_name = "FOLDER|URL")]
+    target: String,
+    /// The object store's address [default: Amazon's]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Its region [default: us-east-1]
+    #[arg(long)]
+    region: Option<String>,
+    /// A file with its `aws_access_key_id` and `aws_secret_access_key` [default: the environment's]
+    #[arg(long, value_name = "FILE")]
+    credentials_file: Option<PathBuf>,
     /// The master's folder of artifacts, where this machine has it: files on the same file system are linked, not copied
     #[arg(long, value_name = "FOLDER")]
     artifacts: Option<PathBuf>,
@@ -89,20 +106,21 @@ impl Export {
             base: format!("{}repos/{snapshot}/", ask.client.base_url()),
             cancel: Cancel::new(),
         };
-        let old = State::read(&self.target);
+        let target = self.target()?;
+        let old = State::read(&target).await?;
         let index = source.fetch(INDEX, MAX_INDEX_BYTES).await?;
         let wanted = source.wanted(&index).await?;
-        let ways = stream::iter(&wanted).map(|file| async { self.bring(&source, &old, file).await });
+        let ways = stream::iter(&wanted).map(|file| async { self.bring(&target, &source, &old, file).await });
         let ways: Vec<Way> = ways.buffer_unordered(FETCHES).try_collect().await?;
         if let Some(signature) = source.maybe(SIGNATURE).await? {
-            write_whole(&self.target.join(SIGNATURE), &signature)?;
+            target.write(SIGNATURE, signature).await?;
         }
-        write_whole(&self.target.join(INDEX), &index)?;
+        target.write(INDEX, index).await?;
         let files: BTreeMap<String, Sha256> = wanted.iter().map(|file| (file.path.clone(), file.sha256)).collect();
-        let removed_count = clean(&self.target, &old, &files)?;
+        let removed_count = clean(&target, &old, &files).await?;
         let previous = old.files.into_keys().collect();
         let state = State { snapshot: snapshot.clone(), files, previous };
-        write_whole(&self.target.join(STATE), &serde_json::to_vec(&state).map_err(anyhow::Error::new)?)?;
+        target.write(STATE, serde_json::to_vec(&state).map_err(anyhow::Error::new)?).await?;
         let count = |of: fn(&Way) -> bool| ways.iter().filter(|way| of(way)).count();
         let done = Done {
             snapshot,
@@ -114,36 +132,117 @@ impl Export {
         ask.output.show(&done, |done| {
             format!(
                 "{} is in {}: {} files, {} linked, {} copied, {} removed",
-                done.snapshot,
-                self.target.display(),
-                done.file_count,
-                done.linked_count,
-                done.copied_count,
-                done.removed_count
+                done.snapshot, self.target, done.file_count, done.linked_count, done.copied_count, done.removed_count
             )
         })
     }
 
+    fn target(&self) -> Result<Target> {
+        if !self.target.starts_with("s3://") {
+            return Ok(Target::Folder(PathBuf::from(&self.target)));
+        }
+        let said = Store {
+            url: Some(self.target.clone()),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            credentials_file: self.credentials_file.clone(),
+            ..Store::default()
+        };
+        match said.address(&std::env::temp_dir())? {
+            StoreAddress::Bucket(bucket) => Ok(Target::Bucket(Tree::open(&bucket).map_err(away)?)),
+            StoreAddress::Folder(folder) => Ok(Target::Folder(folder)),
+        }
+    }
+
     /// Sees to it that a file is there.
-    async fn bring(&self, source: &Source<'_>, old: &State, file: &Wanted) -> Result<Way> {
-        let target = self.target.join(&file.path);
-        let size_bytes = fs::metadata(&target).map(|metadata| metadata.len()).ok();
+    async fn bring(&self, target: &Target, source: &Source<'_>, old: &State, file: &Wanted) -> Result<Way> {
+        let size_bytes = target.size(&file.path).await?;
         if old.files.get(&file.path) == Some(&file.sha256) && size_bytes == Some(file.size_bytes) {
             return Ok(Way::Kept);
         }
-        let folder = target.parent().unwrap_or(&self.target);
+        let url = format!("{}{}", source.base, file.path);
+        let wanted = FileRef { sha256: file.sha256, name: file.path.clone(), url, size_bytes: file.size_bytes };
+        let root = match target {
+            Target::Folder(root) => root,
+            Target::Bucket(tree) => {
+                let folder = tempfile::tempdir().map_err(anyhow::Error::new)?;
+                let path = folder.path().join("file");
+                source.client.fetch(&wanted, &path, &source.cancel).await?;
+                tree.put_file(&file.path, &path, media_type(&file.path)).await.map_err(away)?;
+                return Ok(Way::Copied);
+            }
+        };
+        let target = root.join(&file.path);
+        let folder = target.parent().unwrap_or(root);
         fs::create_dir_all(folder).map_err(|error| broken("make", folder, error))?;
         if let Some(artifacts) = &self.artifacts
             && link(artifacts, file.sha256, &target)
         {
             return Ok(Way::Linked);
         }
-        let url = format!("{}{}", source.base, file.path);
-        let wanted = FileRef { sha256: file.sha256, name: file.path.clone(), url, size_bytes: file.size_bytes };
         source.client.fetch(&wanted, &target, &source.cancel).await?;
         let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         fs::set_permissions(&target, readable).map_err(|error| broken("share", &target, error))?;
         Ok(Way::Copied)
+    }
+}
+
+/// Where it is exported to.
+enum Target {
+    Folder(PathBuf),
+    Bucket(Tree),
+}
+
+impl Target {
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Target::Folder(root) => Ok(fs::read(root.join(path)).ok()),
+            Target::Bucket(tree) => {
+                Ok(tree.get(path, MAX_STATE_BYTES).await.map_err(away)?.map(|bytes| bytes.to_vec()))
+            }
+        }
+    }
+
+    async fn size(&self, path: &str) -> Result<Option<u64>> {
+        match self {
+            Target::Folder(root) => Ok(fs::metadata(root.join(path)).map(|metadata| metadata.len()).ok()),
+            Target::Bucket(tree) => tree.size(path).await.map_err(away),
+        }
+    }
+
+    /// Writes a small file: who reads finds the old one or the new one.
+    async fn write(&self, path: &str, bytes: Vec<u8>) -> Result {
+        match self {
+            Target::Folder(root) => write_whole(&root.join(path), &bytes),
+            Target::Bucket(tree) => tree.put(path, bytes, media_type(path)).await.map_err(away),
+        }
+    }
+
+    async fn remove(&self, path: &str) -> Result<bool> {
+        match self {
+            Target::Bucket(tree) => tree.remove(path).await.map(|()| true).map_err(away),
+            Target::Folder(root) => match fs::remove_file(root.join(path)) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(broken("remove", &root.join(path), error)),
+            },
+        }
+    }
+}
+
+fn away(error: anima_store::Error) -> Failure {
+    Failure::new(Exit::Remote, error.to_string())
+}
+
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "xml" => "application/xml",
+        "asc" => "application/pgp-signature",
+        "gz" => "application/gzip",
+        "zst" => "application/zstd",
+        "rpm" => "application/x-rpm",
+        "json" => "application/json",
+        _ => "application/octet-stream",
     }
 }
 
@@ -213,22 +312,18 @@ fn link(artifacts: &Path, sha256: Sha256, target: &Path) -> bool {
 }
 
 /// Takes away what neither this export nor the one before it names.
-fn clean(target: &Path, old: &State, files: &BTreeMap<String, Sha256>) -> Result<usize> {
+async fn clean(target: &Target, old: &State, files: &BTreeMap<String, Sha256>) -> Result<usize> {
     let mut removed_count = 0;
     for path in old.previous.iter().filter(|path| !files.contains_key(*path) && !old.files.contains_key(*path)) {
-        let path = target.join(path);
-        match fs::remove_file(&path) {
-            Ok(()) => removed_count += 1,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(broken("remove", &path, error)),
-        }
+        removed_count += usize::from(target.remove(path).await?);
     }
     Ok(removed_count)
 }
 
 impl State {
-    fn read(target: &Path) -> State {
-        fs::read(target.join(STATE)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    async fn read(target: &Target) -> Result<State> {
+        let bytes = target.read(STATE).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
     }
 }
 

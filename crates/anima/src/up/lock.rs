@@ -25,6 +25,21 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 
 /// Takes the lock; it is held as long as any copy of the file is open.
 pub fn take(data: &DataFolder) -> Result<OwnedFd> {
+    refuse_half_restored(data)?;
+    take_for_restore(data)
+}
+
+/// Half of a backup is no installation: what began on it would be mixed with the rest.
+pub fn refuse_half_restored(data: &DataFolder) -> Result {
+    match data.restoring().exists() {
+        false => Ok(()),
+        true => Err(Failure::config(format!("only half of a backup was restored to {}", data.path().display()))
+            .hint("run `anima restore` again: it goes on where it was")),
+    }
+}
+
+/// The same, also where a restore was interrupted.
+pub fn take_for_restore(data: &DataFolder) -> Result<OwnedFd> {
     let path = data.lock();
     let open = || fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let file = open().map_err(|error| Failure::config(format!("could not open {}: {error}", path.display())))?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anima_testkit::{Root, SourcePackage};
+use anima_testkit::{ObjectStore, Root, SourcePackage};
 use anima_types::{build_plan::BuildPlan, task::Kind};
 
 use crate::{BUILD_LIMIT, said, system};
@@ -76,6 +76,9 @@ async fn an_update_reaches_users_and_a_release_that_is_taken_back_gives_them_wha
     let root = Root::new(system.master_url(), "seed-1").unwrap();
     root.dnf(&["install", "acorn"]).unwrap();
     let mirror = tempfile::tempdir_in(system.data()).unwrap();
+    let server = ObjectStore::start().unwrap();
+    let bucket = server.bucket("mirror").unwrap();
+    let first_in_bucket = export_to_bucket(&system, &server);
     let first_export = export(&system, mirror.path());
 
     let spec = fs::read_to_string(package.path("acorn.spec")).unwrap();
@@ -89,12 +92,22 @@ async fn an_update_reaches_users_and_a_release_that_is_taken_back_gives_them_wha
     let from_mirror = Root::new(system.master_url(), "seed-1").unwrap();
     from_mirror.take_from("seed-1", mirror.path()).unwrap();
     from_mirror.dnf(&["install", "acorn"]).unwrap();
+    let second_in_bucket = export_to_bucket(&system, &server);
+    let again_in_bucket = export_to_bucket(&system, &server);
+    let web = WebServer::start(&bucket.folder);
+    let from_bucket = Root::new(system.master_url(), "seed-1").unwrap();
+    from_bucket.take_from_url("seed-1", &format!("{}/dist/", web.url)).unwrap();
+    from_bucket.dnf(&["install", "acorn"]).unwrap();
     let reverted = system.anima(&["release", "revert", &detail.build.releases[0].to_string()]).unwrap();
     root.dnf(&["--refresh", "distro-sync", "acorn"]).unwrap();
 
     assert!(reverted.status.success(), "{}", said(&reverted));
     assert_eq!((updated.as_str(), version_in(&root).as_str()), ("2\n", "1\n"));
     assert_eq!(version_in(&from_mirror), "2\n");
+    assert_eq!(version_in(&from_bucket), "2\n");
+    assert_eq!(first_in_bucket["copied_count"], first_in_bucket["file_count"]);
+    assert_eq!(second_in_bucket["copied_count"], 4, "three files and the new package: {second_in_bucket}");
+    assert_eq!(again_in_bucket["copied_count"], 0, "{again_in_bucket}");
     // On one file system nothing is copied; the second time only what the release changed is linked.
     assert_eq!(
         (&first_export["linked_count"], &first_export["copied_count"]),
@@ -107,13 +120,54 @@ fn version_in(root: &Root) -> String {
     fs::read_to_string(root.path("root/usr/share/acorn/version")).unwrap()
 }
 
-/// Exports the product's main repository to a folder on the master's file system.
-fn export(system: &anima_testkit::System, folder: &std::path::Path) -> serde_json::Value {
-    let artifacts = system.data().join("master/artifacts");
+/// Serves the files of a bucket to everybody, as the web server in front of an object store does.
+struct WebServer {
+    url: String,
+    process: std::process::Child,
+}
+
+impl WebServer {
+    fn start(folder: &std::path::Path) -> WebServer {
+        let code = "import functools, http.server as h\n\
+                    class H(h.SimpleHTTPRequestHandler):\n    log_message = lambda *_: None\n\
+                    s = h.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(H, directory='.'))\n\
+                    print(s.server_port, flush=True)\ns.serve_forever()";
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", code]).current_dir(folder).stdout(std::process::Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut port = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(process.stdout.take().unwrap()), &mut port).unwrap();
+        WebServer { url: format!("http://127.0.0.1:{}", port.trim()), process }
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn export_to_bucket(system: &anima_testkit::System, server: &ObjectStore) -> serde_json::Value {
+    let (address, file, endpoint) = (main_repository(system), server.credentials_file().unwrap(), server.endpoint());
+    let target = ["repo", "export", &address, "s3://mirror/dist", "--endpoint", &endpoint];
+    let key = ["--credentials-file", file.to_str().unwrap()];
+    let output = system.anima(&[&["--json"], &target[..], &key].concat()).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The product's main repository.
+fn main_repository(system: &anima_testkit::System) -> String {
     let repositories = system.anima(&["--json", "repo", "list", "--product", "seed-1"]).unwrap();
     let repositories: serde_json::Value = serde_json::from_slice(&repositories.stdout).unwrap();
     let main = repositories.as_array().unwrap().iter().find(|one| one["kind"] == "binary").unwrap();
-    let address = format!("seed-1/{}", main["path"].as_str().unwrap());
+    format!("seed-1/{}", main["path"].as_str().unwrap())
+}
+
+/// Exports it to a folder on the master's file system.
+fn export(system: &anima_testkit::System, folder: &std::path::Path) -> serde_json::Value {
+    let (address, artifacts) = (main_repository(system), system.data().join("master/artifacts"));
     let (folder, artifacts) = (folder.to_str().unwrap(), artifacts.to_str().unwrap());
     let output = system.anima(&["--json", "repo", "export", &address, folder, "--artifacts", artifacts]).unwrap();
     assert!(output.status.success(), "{}", said(&output));

@@ -17,6 +17,7 @@ mod pages;
 mod plans;
 mod signatures_and_layers;
 mod storm;
+mod upkeep;
 
 use std::{path::Path, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Several masters on one PostgreSQL: any of them, and the database, may go away for a while.
+//! Several masters on one PostgreSQL and one object store: any of them, and both of these, may go away for a while.
 
 use std::path::Path;
 
@@ -24,13 +24,14 @@ async fn two_masters_share_the_work_and_one_is_enough() {
     let build_task = detail.tasks.iter().find(|task| task.kind == Kind::Build).unwrap();
     assert_eq!((detail.build.status, build_task.attempts), (Status::Succeeded, 1));
 
-    // The other way round, and the database goes away in the middle of the work, too.
+    // The other way round, and the database and the object store go away in the middle of the work, too.
     cluster.masters[0].up().await.unwrap();
     cluster.masters[1].kill_all().unwrap();
     let commit = cluster.roles.push(&package, "s1").unwrap();
     let build = cluster.roles.build_of("snail", &commit).await.unwrap();
     wait_for_lease(&cluster.roles, build, Kind::Build).await;
     cluster.postgres.down().unwrap();
+    cluster.store.down();
     let other = SourcePackage::tiny("acorn", "1").unwrap();
     // The Git Service takes it if it has just asked who this is, and tells the master later; otherwise it says why not.
     let early = cluster.roles.push(&other, "s1");
@@ -43,6 +44,8 @@ async fn two_masters_share_the_work_and_one_is_enough() {
             cluster.roles.push(&other, "s1").unwrap()
         }
     };
+    // What nodes want to store meanwhile is refused, and sent again.
+    cluster.store.up().unwrap();
     cluster.roles.released(build, BUILD_LIMIT).await.unwrap();
     let build = cluster.roles.build_of("acorn", &commit).await.unwrap();
     cluster.roles.released(build, BUILD_LIMIT).await.unwrap();

@@ -238,7 +238,8 @@ mod tests {
         | `/feed.atom`, `/packages/PACKAGE/feed.atom`, `/platforms/PLATFORM/feed.atom`, `/products/PRODUCT/feed.atom` | builds and releases as feeds |\n\
         | `/packages/PACKAGE/badge.svg?platform=PLATFORM` | where the newest build of a package stands, as a picture |\n\
         | `/metrics` | numbers for Prometheus: queues, nodes, builds, releases, times of steps, requests |\n\
-        | `/healthz` | `ok` when the database answers |\n\n\
+        | `/healthz` | `ok` when the database answers |\n\
+        | `/readyz` | whether the master can work, and which part keeps it from that: `database`, `store`, `disk`, `clock`; each is `good`, `away`, `full`, `read_only`, `wrong_clock` or `faulty`. 200, or 503 |\n\n\
         ## The Git Service\n\n\
         | address | what is there |\n|---|---|\n\
         | `/NAME.git` | a package's repository; everybody clones, who pushes gives a token as the password |\n\

@@ -1,8 +1,9 @@
 //! What the metadata beside that of the packages says differently.
 
-use std::{collections::BTreeMap, fs::File, io::Read, path::PathBuf};
+use std::{collections::BTreeMap, fs::File, io::Read};
 
 use anima_repodata::{Items, ItemsDiff, Modules, Part, Repomd, unpacked};
+use anima_store::LocalFile;
 use anima_types::{Sha256, repository_diff::MetadataChange};
 use anyhow::Context as _;
 
@@ -13,7 +14,7 @@ const MAX_INDEX_BYTES: u64 = 1 << 20;
 const MAX_OPEN_BYTES: u64 = 256 << 20;
 
 type Files = [(String, Sha256)];
-type Place<'a> = &'a dyn Fn(Sha256) -> PathBuf;
+type Place<'a> = &'a dyn Fn(Sha256) -> anyhow::Result<LocalFile>;
 
 /// Returns what differs, kind by kind; kinds that are the same are left out.
 pub fn changes(old: &Files, new: &Files, place: Place<'_>) -> anyhow::Result<Vec<MetadataChange>> {
@@ -39,7 +40,7 @@ type Named = (String, Sha256);
 fn attached(files: &Files, place: Place<'_>) -> anyhow::Result<BTreeMap<String, Named>> {
     let Some((_, index)) = files.iter().find(|(path, _)| path == INDEX) else { return Ok(BTreeMap::new()) };
     let mut bytes = Vec::new();
-    File::open(place(*index))?.take(MAX_INDEX_BYTES).read_to_end(&mut bytes)?;
+    File::open(place(*index)?)?.take(MAX_INDEX_BYTES).read_to_end(&mut bytes)?;
     let records = Repomd::parse(&bytes)?.records.into_iter();
     let is_own = |kind: &str| Part::ALL.iter().any(|part| part.kind() == kind);
     let named = records.filter(|record| !is_own(&record.kind)).filter_map(|record| {
@@ -52,7 +53,7 @@ fn attached(files: &Files, place: Place<'_>) -> anyhow::Result<BTreeMap<String, 
 fn diff(kind: &str, old: Option<&Named>, new: Option<&Named>, place: Place<'_>) -> anyhow::Result<ItemsDiff> {
     let bytes = |named: Option<&Named>| {
         let read = |(path, sha256): &Named| {
-            let packed = std::fs::read(place(*sha256)).with_context(|| format!("could not read {path}"))?;
+            let packed = std::fs::read(place(*sha256)?).with_context(|| format!("could not read {path}"))?;
             anyhow::Ok(unpacked(path, &packed, MAX_OPEN_BYTES)?)
         };
         named.map(read).transpose()

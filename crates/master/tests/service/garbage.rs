@@ -6,9 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use anima_db::{package::Package, snapshot::NewSnapshot, task::About};
 use anima_master::garbage::collect_once;
 use anima_repodata::Repomd;
-use anima_types::{Sha256, retention::Collection};
+use anima_types::{Sha256, id::ReleaseId, retention::Collection, task::Kind};
 use axum::{
     body::Body,
     http::{Method, StatusCode},
@@ -17,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     master::Master,
-    one_switch::{PATHS, Product, made, product, publish, take_back},
+    one_switch::{Files, PATHS, Product, made, product, publish, take_back},
 };
 
 const DAY_SECS: i64 = 86_400;
@@ -31,7 +32,7 @@ async fn age(master: &Master) {
     for first_byte in 0..=u8::MAX {
         for (sha256, _) in master.app.store.list(first_byte, SystemTime::now() + Duration::from_secs(60)).await.unwrap()
         {
-            let file = File::open(master.app.store.path(sha256)).unwrap();
+            let file = File::open(master.stored(sha256)).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(30 * 86_400)).unwrap();
         }
     }
@@ -120,6 +121,84 @@ async fn files_that_no_row_names_go_when_they_are_old_and_not_before() {
 
     assert_eq!((dry.artifact_count, done.artifact_count, done.size_bytes), (1, 1, 9));
     assert!(!master.app.store.contains(stray).await.unwrap());
+}
+
+/// Makes a release that imported two packages, of which the first is signed; returns the packages and the signed one.
+async fn imported(master: &Master, first_byte: u8) -> (ReleaseId, [Sha256; 2], Sha256) {
+    let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
+    let import = serde_json::from_value(json!({ "import": { "url": "/srv/repo", "repository": "BaseOS" } })).unwrap();
+    let content: anima_types::release::Content = import;
+    let release = anima_db::release::insert(&mut write, "p1", content, "It imports.").await.unwrap();
+    let about = About { release: Some(release), ..About::new(Kind::Import) };
+    let task = anima_db::task::insert(&mut write, &about, "It fetches.").await.unwrap();
+    let key = anima_db::product::get(&mut write, "p1").await.unwrap().key.unwrap();
+    let mut all = Vec::new();
+    for (number, version) in
+        [(0, i64::from(first_byte)), (1, i64::from(first_byte) + 1), (2, i64::from(first_byte) + 2)]
+    {
+        let Files { bytes, fragment } = made(version);
+        let sha256 = master.app.store.put_bytes(bytes.clone()).await.unwrap().sha256;
+        anima_db::artifact::insert(&mut write, sha256, bytes.len() as u64).await.unwrap();
+        let package = Package {
+            sha256,
+            file_name: fragment.nevra.file_name(),
+            nevra: fragment.nevra.clone(),
+            source: "jq".into(),
+            is_source: false,
+            xml: serde_json::to_string(&fragment).unwrap(),
+            header_sha256: sha256,
+        };
+        anima_db::package::insert(&mut write, &package).await.unwrap();
+        match number {
+            2 => anima_db::package::insert_signed(&mut write, all[0], key, sha256).await.unwrap(),
+            _ => {
+                let kind = anima_types::artifact::Kind::Rpm;
+                anima_db::artifact::link(&mut write, task, sha256, kind, &package.file_name).await.unwrap();
+            }
+        }
+        all.push(sha256);
+    }
+    let held = anima_db::task::get(&mut write, task).await.unwrap();
+    anima_db::task::apply(&mut write, &held, anima_types::task::Event::Cancelled, "The test ends it.").await.unwrap();
+    write.commit().await.unwrap();
+    (release, [all[0], all[1]], all[2])
+}
+
+#[tokio::test]
+async fn what_an_import_brought_stays_with_what_users_have_of_it_and_goes_when_the_import_was_given_up() {
+    let master = Master::open().await;
+    let (open, kept, kept_signed) = imported(&master, 100).await;
+    let (given_up, [original, unused], signed) = imported(&master, 110).await;
+    let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
+    let row = anima_db::release::get(&mut write, given_up).await.unwrap();
+    anima_db::release::apply(&mut write, &row, anima_types::release::Event::Abandoned, "No more.").await.unwrap();
+    // Another release gave users the signed package.
+    let repository = anima_db::repository::find(&mut write, "p1", "BaseOS/x86_64").await.unwrap().unwrap();
+    let new = NewSnapshot {
+        repository: repository.id,
+        base: 0,
+        release: open,
+        added: vec![signed],
+        removed: Vec::new(),
+        files: Vec::new(),
+        layout: None,
+    };
+    anima_db::snapshot::insert(&mut write, &new).await.unwrap();
+    anima_db::repository::set_current(&mut write, repository.id, 0, 1).await.unwrap();
+    write.commit().await.unwrap();
+    master.pass_secs(300 * DAY_SECS);
+    age(&master).await;
+
+    let done = collect(&master, false).await;
+
+    let gone: BTreeSet<Sha256> = done.artifacts.iter().map(|artifact| artifact.sha256).collect();
+    assert_eq!(gone, [unused].into(), "{done:?}");
+    assert!(done.artifacts[0].reason.contains("and was abandoned"), "{done:?}");
+    for sha256 in [kept[0], kept[1], kept_signed, original, signed] {
+        assert!(master.app.store.contains(sha256).await.unwrap());
+    }
+    let mut read = master.app.db.read().await.unwrap();
+    assert_eq!(anima_db::package::original(&mut read, signed).await.unwrap(), original, "it can be signed anew");
 }
 
 /// A generator (SplitMix64): a failure names its seed.

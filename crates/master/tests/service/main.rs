@@ -5,6 +5,7 @@ mod emulation;
 mod files;
 mod garbage;
 mod gates;
+mod health;
 mod keys;
 mod killed_release;
 mod leases;
@@ -19,9 +20,10 @@ mod plans;
 mod routes;
 mod signatures;
 mod subscription;
+mod upkeep;
 mod webhooks;
 
 #[test]
 fn all_this_holds_on_postgresql_too() {
-    anima_testkit::again_on_postgres();
+    anima_testkit::again_on_object_store(true);
 }

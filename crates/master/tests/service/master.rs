@@ -10,9 +10,10 @@ use std::{
     },
 };
 
-use anima_master::{Address, App, Config};
+use anima_master::{Address, App, BucketAddress, Config, Credentials, StoreAddress};
+use anima_testkit::{Bucket, ObjectStore};
 use anima_types::{
-    Arch, Timestamp,
+    Arch, Sha256, Timestamp,
     lease::{Claim, Condition, PROTOCOL},
     platform::Platform,
     task::Kind,
@@ -35,6 +36,44 @@ pub struct Master {
     router: Router,
     micros: Arc<AtomicI64>,
     folder: TempDir,
+    stored: PathBuf,
+}
+
+/// Returns where the artifacts of a service in this folder are, the same when it is opened again: in its folder, or in a
+/// bucket.
+fn artifacts(folder: &Path) -> (StoreAddress, PathBuf) {
+    let note = folder.join("bucket");
+    let bucket = match fs::read_to_string(&note) {
+        Ok(text) => {
+            let mut parts = text.split(' ').map(str::to_string);
+            let mut part = || parts.next().unwrap();
+            Some(Bucket { endpoint: part(), name: part(), folder: part().into() })
+        }
+        Err(_) => anima_testkit::bucket_of_second_run(),
+    };
+    let Some(bucket) = bucket else {
+        let folder = folder.join("data/artifacts");
+        return (folder.as_path().into(), folder);
+    };
+    fs::write(note, format!("{} {} {}", bucket.endpoint, bucket.name, bucket.folder.display())).unwrap();
+    (bucket_address(&bucket, &folder.join("data/cache")), bucket.folder)
+}
+
+/// Returns the address of a bucket of a test's server.
+pub fn bucket_address(bucket: &Bucket, cache: &Path) -> StoreAddress {
+    StoreAddress::Bucket(Box::new(BucketAddress {
+        bucket: bucket.name.clone(),
+        prefix: String::new(),
+        endpoint: Some(bucket.endpoint.clone()),
+        region: "us-east-1".into(),
+        credentials: Some(Credentials {
+            access_key_id: ObjectStore::ACCESS_KEY_ID.into(),
+            secret_access_key: ObjectStore::SECRET_ACCESS_KEY.into(),
+            session_token: None,
+        }),
+        cache: cache.to_path_buf(),
+        cache_bytes: 64 << 20,
+    }))
 }
 
 /// Returns the database of a service in this folder, the same when it is opened again.
@@ -72,23 +111,46 @@ impl Master {
 
     /// Ends it as a kill would, and opens it again on the same folder.
     pub async fn restart(self) -> Master {
-        let Master { app, router, micros, folder } = self;
+        let Master { app, router, micros, folder, .. } = self;
         let public_url = app.config.public_url.clone();
         app.db.close().await;
         drop((app, router));
         Master::open_in(folder, micros, public_url).await
     }
 
+    /// Opens a service with a database or a store of the test's own.
+    pub async fn open_with(database: Option<String>, artifacts: Option<StoreAddress>) -> Master {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(url) = database {
+            fs::write(folder.path().join("database"), url).unwrap();
+        }
+        let clock = Arc::new(AtomicI64::new(START.0));
+        Master::open_at_store(folder, clock, "http://master.example".to_string(), artifacts).await
+    }
+
     async fn open_in(folder: TempDir, micros: Arc<AtomicI64>, public_url: String) -> Master {
+        Master::open_at_store(folder, micros, public_url, None).await
+    }
+
+    async fn open_at_store(
+        folder: TempDir,
+        micros: Arc<AtomicI64>,
+        public_url: String,
+        own: Option<StoreAddress>,
+    ) -> Master {
         let platform = Platform::parse(
             "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
              [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
              [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n",
         );
+        let (artifacts, stored) = match own {
+            Some(address) => (address, PathBuf::new()),
+            None => artifacts(folder.path()),
+        };
         let config = Config {
             data: folder.path().join("data"),
             database: database(folder.path()),
-            artifacts: folder.path().join("data/artifacts"),
+            artifacts,
             public_url,
             git_url: "http://git.example".into(),
             platforms: vec![platform.unwrap()],
@@ -98,7 +160,13 @@ impl Master {
         let clock = micros.clone();
         let app = anima_master::open(config, Arc::new(move || Timestamp(clock.load(Ordering::SeqCst)))).await.unwrap();
         let router = anima_master::router(&app);
-        Master { app, router, micros, folder }
+        Master { app, router, micros, folder, stored }
+    }
+
+    /// Returns the file that the store has an artifact in, on whichever machine.
+    pub fn stored(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        self.stored.join(&name[..2]).join(&name[2..])
     }
 
     pub fn pass_secs(&self, secs: i64) {

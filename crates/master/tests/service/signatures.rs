@@ -163,7 +163,7 @@ async fn a_package_gets_all_signatures_that_its_key_makes_and_each_is_verified()
     let mut read = master.app.db.read().await.unwrap();
     let signed =
         anima_db::package::signed_of_build(&mut read, build, anima_types::id::KeyId(2)).await.unwrap()[&package];
-    let path = master.app.store.path(signed);
+    let path = master.app.store.local(signed).await.unwrap();
     assert!(verify(&path, &key.public_key()).unwrap().has_payload_signature);
     verify_files(&path, &files.public_key()).unwrap();
     let checked = support::Keyring::with(key).check(&path);

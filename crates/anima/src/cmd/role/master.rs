@@ -12,7 +12,7 @@ use crate::{
     exit::{Failure, Result},
     platforms,
     role::Role,
-    up,
+    up::{self, lock},
 };
 
 /// Run the Master Service alone: API, pages, scheduler, database, repositories
@@ -36,6 +36,7 @@ impl Master {
     pub fn run(self, global: &Global) -> Result {
         let data = DataFolder::new(Some(&up::whole(DataFolder::new(global.data.as_deref()).path())?));
         data.create()?;
+        lock::refuse_half_restored(&data)?;
         let mut config = Config::load(global.config.as_deref(), &data)?;
         config.mirrors.extend(self.mirrors);
         let listen = self.listen.unwrap_or(config.listen);
@@ -45,7 +46,7 @@ impl Master {
         let master = anima_master::Config {
             data: folder.clone(),
             database: config.database.address(&folder),
-            artifacts: config.store.folder.unwrap_or_else(|| folder.join("artifacts")),
+            artifacts: config.store.address(&folder)?,
             public_url,
             git_url,
             platforms: platforms::load(&data.platforms()).map_err(|error| Failure::config(error.to_string()))?,

@@ -1,16 +1,19 @@
 //! `anima sign-server`: the keys alone.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anima_sign_server::{confine::Confined, passphrase::Secret, token::Tokens};
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{NodeArgs, run};
-use crate::{args::Global, config::Config, exit::Result, role::Role, secret};
+use crate::{
+    args::Global,
+    config::Config,
+    exit::Result,
+    role::Role,
+    secret::{self, credential},
+};
 
 /// Run the Sign Server alone: it holds the keys, and sees headers and digests only
 #[derive(Args, Debug)]
@@ -98,11 +101,6 @@ fn pin(named: Option<PathBuf>, ask: bool, config: &Config) -> Result<Option<Secr
 const CREDENTIAL: &str = "sign-server-passphrase";
 /// The name of the PIN among them.
 const PIN_CREDENTIAL: &str = "sign-server-pin";
-
-/// Returns a file that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit.
-fn credential(folder: Option<OsString>, name: &str) -> Option<PathBuf> {
-    Some(Path::new(&folder?).join(name)).filter(|path| path.exists())
-}
 
 /// Says what this machine could not give.
 fn tell(confined: Confined) {

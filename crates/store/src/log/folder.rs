@@ -1,158 +1,54 @@
-//! The logs of tasks, which grow while somebody reads them, and are compressed when their task has ended.
+//! Logs in a folder: a file each, which grows, and is compressed when its task has ended.
 
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use anima_types::{
     id::TaskId,
-    lease::{MAX_LOG_BYTES, MAX_LOG_PIECE_BYTES},
     task_log::{KEPT_ATTEMPTS, LogId, LogName},
 };
 use bytes::Bytes;
 
+use super::LogEntry;
 use crate::{
-    error::{Error, blocking},
+    error::Error,
     seekable::{self, Frames},
 };
-
-/// What [`LogStore::read_range`] gives at most at once: whoever wants more asks again.
-pub const LOG_READ_BYTES: usize = MAX_LOG_PIECE_BYTES;
 
 /// Appends to one task's logs come one after the other; tasks share this many locks.
 const LOCK_COUNT: usize = 64;
 /// The end of a compressed log's name.
 const SEALED: &str = ".zst";
 
-/// The logs in one local folder, beside the artifacts. Clones share it.
-#[derive(Clone, Debug)]
-pub struct LogStore {
-    inner: Arc<Inner>,
-}
-
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Folder {
     dir: PathBuf,
     max_bytes: u64,
     locks: [Mutex<()>; LOCK_COUNT],
 }
 
-/// A log that is being read: it stays the same log, also when another attempt begins another.
-#[derive(Clone, Debug)]
-pub struct LogReader {
-    log: LogId,
-    content: Arc<Content>,
-}
-
 #[derive(Debug)]
-enum Content {
+pub(super) enum Content {
     Missing,
     Growing(File),
     Sealed(Frames),
 }
 
-impl LogStore {
-    /// Opens the logs under the folder of a [`crate::Store`].
-    pub async fn open(dir: impl Into<PathBuf>) -> Result<LogStore, Error> {
-        LogStore::open_bounded(dir, MAX_LOG_BYTES).await
-    }
-
-    /// As [`LogStore::open`], with another bound on each log than [`MAX_LOG_BYTES`].
-    pub async fn open_bounded(dir: impl Into<PathBuf>, max_bytes: u64) -> Result<LogStore, Error> {
-        let dir = dir.into().join("logs");
-        blocking(move || {
-            fs::create_dir_all(&dir).map_err(|error| Error::io(format!("open logs {}", dir.display()), error))?;
-            let locks = [const { Mutex::new(()) }; LOCK_COUNT];
-            Ok(LogStore { inner: Arc::new(Inner { dir, max_bytes, locks }) })
-        })
-        .await
-    }
-
-    /// Appends a piece that begins at `offset`, and returns the log's size. A piece that was sent before is welcome
-    /// again if its bytes are equal; one that begins after the end is refused with the size that it has to begin at.
-    /// After [`Error::DiskFull`] the log has some of the piece or none; the same piece may be sent again.
-    pub async fn append(&self, log: impl Into<LogId>, offset: u64, piece: impl Into<Bytes>) -> Result<u64, Error> {
-        let (log, piece) = (log.into(), piece.into());
-        self.blocking(move |inner| inner.append(log, offset, &piece)).await
-    }
-
-    /// Opens a log for reading. One that is not there reads as empty.
-    pub async fn reader(&self, log: impl Into<LogId>) -> Result<LogReader, Error> {
-        let log = log.into();
-        let content = self.blocking(move |inner| inner.content(log).map_err(|error| unreadable(log, error))).await?;
-        Ok(LogReader { log, content: Arc::new(content) })
-    }
-
-    /// Returns the bytes from `offset` on, at most `max_bytes` and at most [`LOG_READ_BYTES`].
-    pub async fn read_range(&self, log: impl Into<LogId>, offset: u64, max_bytes: usize) -> Result<Bytes, Error> {
-        self.reader(log).await?.read(offset, max_bytes).await
-    }
-
-    /// Returns the log's size in bytes; 0 if it is not there.
-    pub async fn size(&self, log: impl Into<LogId>) -> Result<u64, Error> {
-        self.reader(log).await?.size().await
-    }
-
-    /// Puts a task's logs aside as those of an earlier attempt, so that the next begins with empty ones. Of earlier
-    /// attempts the newest [`KEPT_ATTEMPTS`] are kept.
-    pub async fn put_aside(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
-        self.blocking(move |inner| inner.put_aside(task, attempt)).await
-    }
-
-    /// Makes sure that the logs outlive a power cut: for the end of a task.
-    pub async fn sync(&self, task: TaskId) -> Result<(), Error> {
-        self.blocking(move |inner| inner.sync(task)).await
-    }
-
-    /// Compresses a log to which nothing more will come; returns whether there was one to compress.
-    pub async fn seal(&self, log: LogId) -> Result<bool, Error> {
-        self.blocking(move |inner| inner.seal(log).map_err(|error| Error::io(format!("compress log {log}"), error)))
-            .await
-    }
-
-    /// Returns the logs that are not compressed, in no order.
-    pub async fn unsealed(&self) -> Result<Vec<LogId>, Error> {
-        self.blocking(|inner| {
-            let entries = fs::read_dir(&inner.dir).map_err(|error| Error::io("list logs", error))?;
-            let names = entries.flatten().map(|entry| entry.file_name());
-            Ok(names.filter_map(|name| LogId::parse(name.to_str()?)).collect())
-        })
-        .await
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let inner = self.inner.clone();
-        blocking(move || work(&inner)).await
-    }
-}
-
-impl LogReader {
-    /// Returns the log's size in bytes now.
-    pub async fn size(&self) -> Result<u64, Error> {
-        match &*self.content {
+impl Content {
+    pub(super) fn size(&self) -> io::Result<u64> {
+        match self {
             Content::Missing => Ok(0),
-            Content::Growing(file) => Ok(file.metadata().map_err(|error| unreadable(self.log, error))?.len()),
+            Content::Growing(file) => Ok(file.metadata()?.len()),
             Content::Sealed(frames) => Ok(frames.size()),
         }
     }
 
-    /// Returns the bytes from `offset` on, at most `max_bytes` and at most [`LOG_READ_BYTES`].
-    pub async fn read(&self, offset: u64, max_bytes: usize) -> Result<Bytes, Error> {
-        let (log, content) = (self.log, self.content.clone());
-        let max_bytes = max_bytes.min(LOG_READ_BYTES);
-        blocking(move || content.read(offset, max_bytes).map_err(|error| unreadable(log, error))).await
-    }
-}
-
-impl Content {
-    fn read(&self, offset: u64, max_bytes: usize) -> io::Result<Bytes> {
+    pub(super) fn read(&self, offset: u64, max_bytes: usize) -> io::Result<Bytes> {
         let file = match self {
             Content::Missing => return Ok(Bytes::new()),
             Content::Sealed(frames) => return frames.read(offset, max_bytes).map(Bytes::from),
@@ -173,8 +69,13 @@ impl Content {
     }
 }
 
-impl Inner {
-    fn append(&self, log: LogId, offset: u64, piece: &[u8]) -> Result<u64, Error> {
+impl Folder {
+    pub(super) fn open(dir: PathBuf, max_bytes: u64) -> Result<Folder, Error> {
+        fs::create_dir_all(&dir).map_err(|error| Error::io(format!("open logs {}", dir.display()), error))?;
+        Ok(Folder { dir, max_bytes, locks: [const { Mutex::new(()) }; LOCK_COUNT] })
+    }
+
+    pub(super) fn append(&self, log: LogId, offset: u64, piece: &[u8]) -> Result<u64, Error> {
         let what = || format!("append to log {log}");
         let _lock = self.lock(log.task);
         if self.sealed_path(log).exists() {
@@ -198,7 +99,7 @@ impl Inner {
         Ok(size_bytes + fresh.len() as u64)
     }
 
-    fn content(&self, log: LogId) -> io::Result<Content> {
+    pub(super) fn content(&self, log: LogId) -> io::Result<Content> {
         // It may be compressed between the first two looks; it is never taken apart again.
         if let Some(file) = existing(self.path(log))? {
             return Ok(Content::Growing(file));
@@ -209,7 +110,7 @@ impl Inner {
         }
     }
 
-    fn put_aside(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
+    pub(super) fn put_aside(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
         let what = |error| Error::io(format!("put the log of task {task} aside"), error);
         let _lock = self.lock(task);
         for name in LogName::ALL {
@@ -226,7 +127,7 @@ impl Inner {
         Ok(())
     }
 
-    fn sync(&self, task: TaskId) -> Result<(), Error> {
+    pub(super) fn sync(&self, task: TaskId) -> Result<(), Error> {
         let sync = || {
             for name in LogName::ALL {
                 if let Some(file) = existing(self.path(LogId::new(task, name)))? {
@@ -238,7 +139,7 @@ impl Inner {
         sync().map_err(|error| Error::io(format!("sync the log of task {task}"), error))
     }
 
-    fn seal(&self, log: LogId) -> io::Result<bool> {
+    pub(super) fn seal(&self, log: LogId) -> io::Result<bool> {
         let _lock = self.lock(log.task);
         let Some(file) = existing(self.path(log))? else { return Ok(false) };
         let length = file.metadata()?.len();
@@ -253,6 +154,35 @@ impl Inner {
         // Another master may have been as fast.
         absent_is_fine(fs::remove_file(self.path(log)))?;
         Ok(true)
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<LogEntry>, Error> {
+        let failed = |error| Error::io("list logs", error);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let (log, is_sealed) = match name.strip_suffix(SEALED) {
+                Some(name) => (LogId::parse(name), true),
+                None => (LogId::parse(&name), false),
+            };
+            let Some(log) = log else { continue };
+            let sealed = match entry.metadata() {
+                Ok(metadata) if is_sealed => Some((metadata.modified().map_err(failed)?, metadata.len())),
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+                _ => None,
+            };
+            found.push(LogEntry { log, sealed });
+        }
+        Ok(found)
+    }
+
+    /// Returns the logs that are not compressed, in no order.
+    pub(super) fn unsealed(&self) -> Result<Vec<LogId>, Error> {
+        let entries = fs::read_dir(&self.dir).map_err(|error| Error::io("list logs", error))?;
+        let names = entries.flatten().map(|entry| entry.file_name());
+        Ok(names.filter_map(|name| LogId::parse(name.to_str()?)).collect())
     }
 
     fn path(&self, log: LogId) -> PathBuf {
@@ -283,10 +213,6 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,
     }
-}
-
-fn unreadable(log: LogId, error: io::Error) -> Error {
-    Error::io(format!("read log {log}"), error)
 }
 
 fn holds(file: &File, offset: u64, bytes: &[u8]) -> io::Result<bool> {

@@ -3,14 +3,15 @@
 use anima_store::{Error, LogStore};
 use anima_types::id::TaskId;
 use anima_types::task_log::{LogId, LogName};
-use tempfile::TempDir;
+
+use crate::place::Place;
 
 const TASK: TaskId = TaskId(17);
 
-async fn logs(max_bytes: u64) -> (TempDir, LogStore) {
-    let dir = TempDir::new().unwrap();
-    let logs = LogStore::open_bounded(dir.path(), max_bytes).await.unwrap();
-    (dir, logs)
+async fn logs(max_bytes: u64) -> (Place, LogStore) {
+    let place = Place::new();
+    let logs = LogStore::open_bounded(&place.address, max_bytes).await.unwrap();
+    (place, logs)
 }
 
 async fn text(logs: &LogStore) -> String {
@@ -19,7 +20,7 @@ async fn text(logs: &LogStore) -> String {
 
 #[tokio::test]
 async fn pieces_follow_one_another() {
-    let (_dir, logs) = logs(100).await;
+    let (_place, logs) = logs(100).await;
 
     assert_eq!(logs.append(TASK, 0, "make\n").await.unwrap(), 5);
     assert_eq!(logs.append(TASK, 5, "check\n").await.unwrap(), 11);
@@ -32,7 +33,7 @@ async fn pieces_follow_one_another() {
 
 #[tokio::test]
 async fn a_piece_that_is_sent_again_changes_nothing() {
-    let (_dir, logs) = logs(100).await;
+    let (_place, logs) = logs(100).await;
     logs.append(TASK, 0, "make\n").await.unwrap();
 
     assert_eq!(logs.append(TASK, 0, "make\n").await.unwrap(), 5);
@@ -44,7 +45,7 @@ async fn a_piece_that_is_sent_again_changes_nothing() {
 
 #[tokio::test]
 async fn a_piece_that_would_change_what_is_there_is_refused() {
-    let (_dir, logs) = logs(100).await;
+    let (_place, logs) = logs(100).await;
     logs.append(TASK, 0, "make\n").await.unwrap();
 
     let error = logs.append(TASK, 2, "XX\nmore").await.unwrap_err();
@@ -55,7 +56,7 @@ async fn a_piece_that_would_change_what_is_there_is_refused() {
 
 #[tokio::test]
 async fn a_gap_is_refused_with_the_size() {
-    let (_dir, logs) = logs(100).await;
+    let (_place, logs) = logs(100).await;
     logs.append(TASK, 0, "make\n").await.unwrap();
 
     let error = logs.append(TASK, 6, "check\n").await.unwrap_err();
@@ -65,7 +66,7 @@ async fn a_gap_is_refused_with_the_size() {
 
 #[tokio::test]
 async fn a_log_has_a_bound() {
-    let (_dir, logs) = logs(8).await;
+    let (_place, logs) = logs(8).await;
     logs.append(TASK, 0, "make\n").await.unwrap();
 
     assert!(matches!(logs.append(TASK, 5, "check\n").await, Err(Error::LogFull { max_bytes: 8, .. })));
@@ -74,19 +75,19 @@ async fn a_log_has_a_bound() {
 
 #[tokio::test]
 async fn a_log_is_there_after_a_restart() {
-    let (dir, logs) = logs(100).await;
+    let (place, logs) = logs(100).await;
     logs.append(TASK, 0, "make\n").await.unwrap();
     logs.sync(TASK).await.unwrap();
     drop(logs);
 
-    let logs = LogStore::open(dir.path()).await.unwrap();
+    let logs = LogStore::open(&place.address).await.unwrap();
 
     assert_eq!(logs.append(TASK, 5, "check\n").await.unwrap(), 11);
 }
 
 #[tokio::test]
 async fn another_attempt_begins_an_empty_log_and_the_newest_earlier_ones_are_kept() {
-    let (_dir, logs) = logs(100).await;
+    let (_place, logs) = logs(100).await;
     let earlier = |attempt| LogId::earlier(TASK, LogName::Build, attempt);
 
     for attempt in 1..=5 {
@@ -107,15 +108,16 @@ async fn another_attempt_begins_an_empty_log_and_the_newest_earlier_ones_are_kep
 
 #[tokio::test]
 async fn a_log_is_read_the_same_after_it_was_compressed() {
-    let (dir, logs) = logs(1 << 20).await;
+    let (place, logs) = logs(1 << 20).await;
     let text: String = (0..20_000).map(|line| format!("line {line} of a log\n")).collect();
     logs.append(TASK, 0, text.clone()).await.unwrap();
     let reader = logs.reader(TASK).await.unwrap();
 
     assert!(logs.seal(TASK.into()).await.unwrap());
 
-    assert!(!dir.path().join("logs/17").exists());
-    assert!(dir.path().join("logs/17.zst").metadata().unwrap().len() < text.len() as u64 / 4);
+    let there: Vec<_> = place.files();
+    assert!(there.len() == 1 && there[0].ends_with("logs/17.zst"), "{there:?}");
+    assert!(place.lasting().join("logs/17.zst").metadata().unwrap().len() < text.len() as u64 / 4);
     assert_eq!(logs.size(TASK).await.unwrap(), text.len() as u64);
     assert_eq!(logs.read_range(TASK, 300_000, 50).await.unwrap(), text[300_000..300_050]);
     assert_eq!(reader.read(300_000, 50).await.unwrap(), text[300_000..300_050], "who had it open reads on");
@@ -126,7 +128,7 @@ async fn a_log_is_read_the_same_after_it_was_compressed() {
 
 #[tokio::test]
 async fn logs_of_one_task_are_apart_and_those_that_are_not_compressed_are_listed() {
-    let (_dir, logs) = logs(100).await;
+    let (_place, logs) = logs(100).await;
     for name in LogName::ALL {
         logs.append(LogId::new(TASK, name), 0, name.name()).await.unwrap();
     }
@@ -140,7 +142,7 @@ async fn logs_of_one_task_are_apart_and_those_that_are_not_compressed_are_listed
 
 #[tokio::test]
 async fn pieces_that_come_at_once_do_not_mix() {
-    let (_dir, logs) = logs(1000).await;
+    let (_place, logs) = logs(1000).await;
     let sends = (0..16).map(|_| {
         let logs = logs.clone();
         tokio::spawn(async move { logs.append(TASK, 0, "the same line, sent by many\n").await.unwrap() })
@@ -151,4 +153,52 @@ async fn pieces_that_come_at_once_do_not_mix() {
     }
 
     assert_eq!(text(&logs).await, "the same line, sent by many\n");
+}
+
+#[tokio::test]
+async fn pieces_that_go_to_several_masters_are_one_log() {
+    let (place, one) = logs(1 << 20).await;
+    let other = LogStore::open_bounded(&place.address, 1 << 20).await.unwrap();
+    let mut expected = String::new();
+    for number in 0..400 {
+        let logs = if number % 3 == 0 { &other } else { &one };
+        let piece = format!("line {number}\n");
+        logs.append(TASK, expected.len() as u64, piece.clone()).await.unwrap();
+        // Its answer was lost, and it is sent to the other, with what came meanwhile.
+        if number % 7 == 0 {
+            let again = if number % 3 == 0 { &one } else { &other };
+            again.append(TASK, expected.len() as u64, format!("{piece}more\n")).await.unwrap();
+            expected.push_str(&piece);
+            expected.push_str("more\n");
+        } else {
+            expected.push_str(&piece);
+        }
+    }
+
+    for logs in [&one, &other] {
+        assert_eq!(logs.size(TASK).await.unwrap(), expected.len() as u64);
+        assert_eq!(logs.read_range(TASK, 0, 1 << 20).await.unwrap(), expected);
+    }
+    let reader = other.reader(TASK).await.unwrap();
+    assert!(!place.is_bucket() || place.files().len() < 300, "they are joined: {}", place.files().len());
+    assert!(one.seal(TASK.into()).await.unwrap());
+    assert!(!other.seal(TASK.into()).await.unwrap());
+    assert_eq!(reader.read(100, 500).await.unwrap(), expected[100..600]);
+    assert_eq!(other.read_range(TASK, 0, 1 << 20).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_master_that_was_killed_while_it_compressed_a_log_leaves_it_whole() {
+    let (place, logs) = logs(100).await;
+    logs.append(TASK, 0, "make\n").await.unwrap();
+    logs.seal(TASK.into()).await.unwrap();
+    // What it had not yet taken away.
+    let left = if place.is_bucket() { "growing/17/000000000000-000000000004" } else { "logs/17" };
+    std::fs::create_dir_all(place.lasting().join(left).parent().unwrap()).unwrap();
+    std::fs::write(place.lasting().join(left), if place.is_bucket() { "make" } else { "make\n" }).unwrap();
+
+    logs.seal(TASK.into()).await.unwrap();
+
+    assert_eq!(text(&logs).await, "make\n");
+    assert_eq!(logs.unsealed().await.unwrap(), []);
 }

@@ -1,0 +1,147 @@
+//! Parts that go away and come back: the state says which, and nothing has to be done by hand.
+
+use std::{fs, process::Command};
+
+use anima_testkit::{ObjectStore, Postgres};
+use anima_types::health::{PartState, Readiness};
+use axum::http::StatusCode;
+
+use crate::master::{Master, bucket_address};
+
+async fn look(master: &Master) -> Readiness {
+    anima_master::health::look(&master.app).await
+}
+
+/// All but the clock: that of these tests stands still, and a database server's does not.
+fn are_well(readiness: &Readiness) -> bool {
+    readiness.parts.iter().all(|part| part.name == "clock" || part.state == PartState::Good)
+}
+
+fn state(readiness: &Readiness, name: &str) -> PartState {
+    readiness.parts.iter().find(|part| part.name == name).unwrap().state
+}
+
+#[tokio::test]
+async fn a_master_whose_parts_are_all_well_is_ready() {
+    let master = Master::open().await;
+
+    let (status, _, body) = master.fetch("/readyz", &[]).await;
+
+    let told: Readiness = serde_json::from_slice(&body).unwrap();
+    assert_eq!(status == StatusCode::OK, told.is_ready, "{told:?}");
+    assert!(are_well(&told) && told.parts.len() == 4, "{told:?}");
+}
+
+#[tokio::test]
+async fn an_object_store_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
+    let mut server = ObjectStore::start().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let address = bucket_address(&server.bucket("away").unwrap(), cache.path());
+    let master = Master::open_with(None, Some(address)).await;
+    let kept = master.app.store.put_bytes("kept").await.unwrap().sha256;
+
+    server.down();
+
+    let told = look(&master).await;
+    assert!(!told.is_ready);
+    assert_eq!(state(&told, "store"), PartState::Away, "{told:?}");
+    assert_eq!(state(&told, "database"), PartState::Good);
+    let (status, _, body) = master.fetch(&format!("/api/v1/artifacts/{}", "0".repeat(64)), &[]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{}", String::from_utf8_lossy(&body));
+    assert!(String::from_utf8_lossy(&body).contains("\"no_store\""));
+    assert!(master.app.store.put_bytes("new").await.is_err());
+
+    server.up().unwrap();
+
+    assert!(are_well(&look(&master).await));
+    assert_eq!(master.app.store.get_bytes(kept, 10).await.unwrap(), "kept");
+    assert!(master.app.store.put_bytes("new").await.unwrap().is_new);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
+    let mut postgres = Postgres::start().unwrap();
+    let master = Master::open_with(Some(postgres.database("away").unwrap()), None).await;
+
+    postgres.down().unwrap();
+
+    let told = look(&master).await;
+    assert_eq!(state(&told, "database"), PartState::Away, "{told:?}");
+    assert_eq!(state(&told, "store"), PartState::Good, "{told:?}");
+
+    postgres.up().unwrap();
+
+    // The connections that it had are broken; each is found so by who uses it next.
+    let mut told = look(&master).await;
+    for _ in 0..20 {
+        if are_well(&told) {
+            break;
+        }
+        told = look(&master).await;
+    }
+    assert!(are_well(&told), "{told:?}");
+}
+
+/// A file system of its own, in memory.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new() -> Disk {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk(folder);
+        disk.run(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"]);
+        disk
+    }
+
+    fn run(&self, command: &[&str]) {
+        let done = Command::new(command[0]).args(&command[1..]).arg(self.0.path()).output().unwrap();
+        assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_and_one_that_became_read_only_are_told_and_are_used_again_when_they_are_well() {
+    let disk = Disk::new();
+    let artifacts = disk.0.path().join("artifacts");
+    let master = Master::open_with(None, Some(artifacts.as_path().into())).await;
+    let kept = master.app.store.put_bytes("kept").await.unwrap().sha256;
+    let filler = disk.0.path().join("filler");
+
+    assert!(fs::write(&filler, vec![0; 9 << 20]).is_err(), "it is full now");
+    let told = look(&master).await;
+    assert_eq!(state(&told, "store"), PartState::Full, "{told:?}");
+    assert_eq!(state(&told, "database"), PartState::Good);
+    assert!(master.app.store.put_bytes(vec![1; 100_000]).await.is_err());
+    assert_eq!(master.app.store.get_bytes(kept, 10).await.unwrap(), "kept", "what is there is read");
+    fs::remove_file(&filler).unwrap();
+    assert!(are_well(&look(&master).await));
+    assert!(master.app.store.put_bytes(vec![1; 100_000]).await.unwrap().is_new);
+
+    disk.run(&["mount", "-o", "remount,ro"]);
+    let told = look(&master).await;
+    assert_eq!(state(&told, "store"), PartState::ReadOnly, "{told:?}");
+    disk.run(&["mount", "-o", "remount,rw"]);
+    assert!(are_well(&look(&master).await));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_what_has_happened_is_told() {
+    let master = Master::open().await;
+    let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
+    let event = anima_db::event::NewEvent { noun: "test", verb: "done", ..Default::default() };
+    anima_db::event::record(&mut write, event).await.unwrap();
+    write.commit().await.unwrap();
+
+    master.pass_secs(-3_600);
+
+    let told = look(&master).await;
+    assert_eq!(state(&told, "clock"), PartState::WrongClock, "{told:?}");
+    master.pass_secs(3_600);
+    assert_ne!(state(&look(&master).await, "database"), PartState::Away);
+}
