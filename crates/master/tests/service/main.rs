@@ -2,9 +2,11 @@
 
 mod dnf_loop;
 mod emulation;
+mod enrolment;
 mod files;
 mod garbage;
 mod gates;
+mod hostile_clients;
 mod keys;
 mod killed_release;
 mod leases;
@@ -15,8 +17,10 @@ mod metrics;
 mod noarch;
 mod one_switch;
 mod pages;
+mod people;
 mod plans;
 mod routes;
+mod sessions;
 mod signatures;
 mod subscription;
 mod webhooks;
