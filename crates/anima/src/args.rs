@@ -70,8 +70,17 @@ pub enum Command {
     Node(cmd::node::Node),
     #[command(subcommand)]
     Key(cmd::key::Key),
+    Login(cmd::login::Login),
+    Logout(cmd::login::Logout),
+    #[command(subcommand)]
+    Account(cmd::account::Account),
+    #[command(subcommand)]
+    Team(cmd::team::Team),
+    #[command(subcommand)]
+    Right(cmd::right::Right),
     #[command(subcommand)]
     Token(cmd::token::Token),
+    Audit(cmd::audit::Audit),
     #[command(subcommand)]
     Webhook(cmd::webhook::Webhook),
     #[command(subcommand)]

@@ -5,6 +5,7 @@ use anima_client::{Client, Error};
 use crate::{
     args::Global,
     config::Config,
+    credentials::Credentials,
     data::DataFolder,
     exit::{Exit, Failure, Result},
 };
@@ -27,20 +28,30 @@ pub fn of_git(global: &Global, named: Option<&str>) -> Result<Client> {
             .hint("say --git URL, or name its data folder with --data")
     })?;
     let is_own = Some(url) == running.as_deref();
-    connect(url, global.token.clone().or_else(|| data.read_token(OWN_ROLE).filter(|_| is_own)))
+    // The Git Service asks the master: who logged in there is the same person here.
+    let login = || Some(Credentials::of_user()?.find(&address(global).ok()?.0)?.token);
+    let token = global.token.clone().or_else(login).or_else(|| data.read_token(OWN_ROLE).filter(|_| is_own));
+    connect(url, token)
 }
 
 /// Returns the master's address, and the token to send there.
-fn address(global: &Global) -> Result<(String, Option<String>)> {
+pub fn address(global: &Global) -> Result<(String, Option<String>)> {
     let data = DataFolder::new(global.data.as_deref());
     let running = data.read_running().map(|running| running.master_url);
     let url = match (&global.master, &running) {
         (Some(url), _) | (None, Some(url)) => url.clone(),
         (None, None) => format!("http://{}", Config::load(global.config.as_deref(), &data)?.listen),
     };
+    if let Some(token) = &global.token {
+        return Ok((url, Some(token.clone())));
+    }
+    // Who logged in there wants to be that person.
+    if let Some(login) = Credentials::of_user().and_then(|credentials| credentials.find(&url)) {
+        return Ok((url, Some(login.token)));
+    }
     // The administrator's token goes to the data folder's own master, and to nobody else who was named.
     let is_own = global.master.as_ref().is_none_or(|url| Some(url) == running.as_ref());
-    let token = global.token.clone().or_else(|| data.read_token(OWN_ROLE).filter(|_| is_own));
+    let token = data.read_token(OWN_ROLE).filter(|_| is_own);
     Ok((url, token))
 }
 
@@ -54,7 +65,9 @@ impl From<Error> for Failure {
         let (exit, hint) = match &error {
             Error::Api { status: 401, body, .. } => (
                 Exit::Denied,
-                body.hint.clone().or_else(|| Some("say --token TOKEN, or run it where the data folder is".to_string())),
+                body.hint.clone().or_else(|| {
+                    Some("`anima login ACCOUNT`, or say --token TOKEN, or run it where the data folder is".to_string())
+                }),
             ),
             Error::Api { status: 403, body, .. } => (Exit::Denied, body.hint.clone()),
             Error::Api { status, body, .. } if *status < 500 && *status != 429 => (Exit::User, body.hint.clone()),

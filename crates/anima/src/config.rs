@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -31,6 +31,9 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The Git Service's address as others reach it; http:// and `git_listen` where nothing is said.
     pub git_url: Option<String>,
+    /// Proxies in front of the master: what they say of where a request comes from (`X-Forwarded-For`) is believed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<IpAddr>,
     /// The roles that `anima up` starts.
     pub roles: Vec<Role>,
     /// Folders of packages that the master serves at `/mirror/NAME/`, by name.
@@ -234,6 +237,7 @@ impl Default for Config {
             git_listen: SocketAddr::from(([127, 0, 0, 1], 8491)),
             public_url: None,
             git_url: None,
+            proxies: Vec::new(),
             roles: Role::ALL.to_vec(),
             mirrors: BTreeMap::new(),
             database: Database::default(),

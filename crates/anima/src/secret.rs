@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     mem::MaybeUninit,
     os::fd::AsRawFd,
@@ -19,10 +19,28 @@ const MAX_BYTES: usize = 4096;
 /// Prints the question at the terminal, and returns what is typed there, which is not shown.
 pub fn ask(question: &str) -> Result<Zeroizing<String>> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| {
-        Failure::user(format!("could not ask for the passphrase: there is no terminal ({error})"))
-            .hint("name a file with it instead")
+        Failure::user(format!("could not ask: there is no terminal ({error})")).hint("name a file with it instead")
     })?;
-    hidden(&terminal, question).map_err(|error| Failure::user(format!("could not ask for the passphrase: {error}")))
+    hidden(&terminal, question).map_err(|error| Failure::user(format!("could not ask: {error}")))
+}
+
+/// Returns the password of a file, or the one that is typed.
+pub fn password(file: Option<&Path>, question: &str) -> Result<Zeroizing<String>> {
+    let Some(path) = file else { return ask(question) };
+    let text = Zeroizing::new(
+        fs::read_to_string(path)
+            .map_err(|error| Failure::user(format!("could not read {}: {error}", path.display())))?,
+    );
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_string()))
+}
+
+/// Returns a password that somebody wants: of a file, or typed the same twice.
+pub fn new_password(file: Option<&Path>, of: &str) -> Result<Zeroizing<String>> {
+    let password = password(file, &format!("New password of {of}: "))?;
+    match file {
+        None if *ask("Again: ")? != *password => Err(Failure::user("the password was not typed the same twice")),
+        _ => Ok(password),
+    }
 }
 
 /// Returns a file that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit.

@@ -2,11 +2,14 @@
 
 use anima_types::{
     Sha256,
+    account::{Account, AccountDetail, CreateAccount, CreateTeam, SetPassword, SignIn, Team},
     artifact::Artifact,
+    audit::{self, Entry},
     build::{Build, BuildDetail, CreateBuild, ListQuery},
     build_plan::{BuildPlan, CreateBuildPlan},
+    enrolment::{CreateEnrolment, CreatedEnrolment, RedeemEnrolment},
     event::Event,
-    id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, TaskId, TokenId},
+    id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, RightId, TaskId, TokenId},
     key::{CreateKey, Key, KeyDetail, RevokeKey, RotateKey},
     key_policy::Policy,
     node::{DrainNode, Node},
@@ -18,6 +21,7 @@ use anima_types::{
     repository::{Attachment, Repository, RepositoryPackage, Snapshot},
     repository_diff::{self, RepositoryDiff},
     retention::{Collection, Pin, RepositorySettings},
+    right::{GiveRight, GivenRight},
     signature::{self, Approve, Record, SignFile},
     task::Task,
     task_log::{LogFound, LogId, LogName},
@@ -436,8 +440,108 @@ impl Client {
         self.act(Method::DELETE, &format!("api/v1/tokens/{token}")).await
     }
 
+    /// Makes a code with which one node gets its token.
+    pub async fn create_enrolment(&self, wanted: &CreateEnrolment) -> Result<CreatedEnrolment, Error> {
+        self.post("api/v1/enrolments", wanted).await
+    }
+
+    /// Returns a node's token for a code, once.
+    pub async fn redeem_enrolment(&self, wanted: &RedeemEnrolment) -> Result<CreatedToken, Error> {
+        self.post("api/v1/enrolments/redeem", wanted).await
+    }
+
+    /// Signs in with a name and a password, and returns a token. The client needs none.
+    pub async fn sign_in(&self, wanted: &SignIn) -> Result<CreatedToken, Error> {
+        self.post("api/v1/sign-in", wanted).await
+    }
+
+    /// Revokes the token that this client has.
+    pub async fn revoke_own_token(&self) -> Result<(), Error> {
+        self.act(Method::DELETE, "api/v1/tokens/own").await
+    }
+
     /// Returns whose token this client has.
     pub async fn whoami(&self) -> Result<Whoami, Error> {
         self.get("api/v1/tokens/whoami", NONE).await
+    }
+}
+
+/// People: accounts, teams, rights, and what they did.
+impl Client {
+    /// Returns all accounts.
+    pub async fn accounts(&self) -> Result<Vec<Account>, Error> {
+        self.get("api/v1/accounts", NONE).await
+    }
+
+    /// Makes an account.
+    pub async fn create_account(&self, wanted: &CreateAccount) -> Result<Account, Error> {
+        self.post("api/v1/accounts", wanted).await
+    }
+
+    /// Returns an account with its teams and rights.
+    pub async fn account(&self, name: &str) -> Result<AccountDetail, Error> {
+        self.get(&format!("api/v1/accounts/{}", segment(name)), NONE).await
+    }
+
+    /// Gives an account another password.
+    pub async fn set_password(&self, account: &str, wanted: &SetPassword) -> Result<(), Error> {
+        let call = self.call(Method::PUT, &format!("api/v1/accounts/{}/password", segment(account)));
+        self.send(call.json(wanted)).await.map(drop)
+    }
+
+    /// Says whether an account may be used.
+    pub async fn set_account_disabled(&self, account: &str, is_disabled: bool) -> Result<Account, Error> {
+        let verb = if is_disabled { "disable" } else { "enable" };
+        self.post(&format!("api/v1/accounts/{}/{verb}", segment(account)), &()).await
+    }
+
+    /// Returns all teams.
+    pub async fn teams(&self) -> Result<Vec<Team>, Error> {
+        self.get("api/v1/teams", NONE).await
+    }
+
+    /// Makes a team.
+    pub async fn create_team(&self, wanted: &CreateTeam) -> Result<Team, Error> {
+        self.post("api/v1/teams", wanted).await
+    }
+
+    /// Returns a team.
+    pub async fn team(&self, name: &str) -> Result<Team, Error> {
+        self.get(&format!("api/v1/teams/{}", segment(name)), NONE).await
+    }
+
+    /// Takes a team away.
+    pub async fn delete_team(&self, name: &str) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/teams/{}", segment(name))).await
+    }
+
+    /// Puts an account into a team.
+    pub async fn add_member(&self, team: &str, account: &str) -> Result<Team, Error> {
+        self.put_json(&format!("api/v1/teams/{}/members/{}", segment(team), segment(account)), &()).await
+    }
+
+    /// Takes an account out of a team.
+    pub async fn remove_member(&self, team: &str, account: &str) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/teams/{}/members/{}", segment(team), segment(account))).await
+    }
+
+    /// Returns all rights that were given.
+    pub async fn rights(&self) -> Result<Vec<GivenRight>, Error> {
+        self.get("api/v1/rights", NONE).await
+    }
+
+    /// Gives a right.
+    pub async fn give_right(&self, wanted: &GiveRight) -> Result<GivenRight, Error> {
+        self.post("api/v1/rights", wanted).await
+    }
+
+    /// Takes a right away.
+    pub async fn take_right(&self, right: RightId) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/rights/{right}")).await
+    }
+
+    /// Returns who did what, the newest first.
+    pub async fn audit(&self, query: &audit::ListQuery) -> Result<Vec<Entry>, Error> {
+        self.get("api/v1/audit", query).await
     }
 }

@@ -15,6 +15,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead peer is noticed by then, however long the call may last.
 const TCP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that nobody uses is closed by us, before the master does: it waits 30 s for the next request's head.
+const POOL_IDLE: Duration = Duration::from_secs(20);
 /// A call that neither waits for anything nor moves a file is answered by then.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A call that is safe to repeat is repeated for so long: over a hiccup, but a person at a terminal does not wait longer.
@@ -59,6 +61,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .user_agent(concat!("anima/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
             .tcp_keepalive(TCP_TIMEOUT)
             .tcp_user_timeout(TCP_TIMEOUT)
             // A library does not read the environment.

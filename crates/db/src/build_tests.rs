@@ -95,6 +95,8 @@ async fn a_push_is_written_once() {
         commit: "c1".into(),
         subject: "Update".into(),
         pusher: "ada".into(),
+        via: None,
+        address: None,
     };
 
     push::insert(&mut write, &push, id).await.unwrap();

@@ -12,7 +12,7 @@ use sqlx::{Any, AnyPool, Executor as _, Transaction};
 use tokio::sync::broadcast;
 
 use crate::{
-    Result,
+    Result, audit,
     engine::Address,
     listen::{Listener, NOTIFY},
 };
@@ -42,6 +42,31 @@ pub type Counts = BTreeMap<(String, String), u64>;
 /// A consistent view for reading.
 pub struct Read(Transaction<'static, Any>);
 
+/// Who changes something, through what and from where.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Origin {
+    /// Who: an account's, a token's or a node's name, or `anima`.
+    pub actor: String,
+    /// Through what, where it is a person or an operator: `token:7`, `session:3`. Such a change always leaves an event.
+    pub via: Option<String>,
+    /// From which address.
+    pub address: Option<String>,
+    /// By which request: its method and path.
+    pub request: Option<String>,
+}
+
+impl From<&str> for Origin {
+    fn from(actor: &str) -> Origin {
+        Origin { actor: actor.to_string(), ..Origin::default() }
+    }
+}
+
+impl From<&String> for Origin {
+    fn from(actor: &String) -> Origin {
+        Origin::from(actor.as_str())
+    }
+}
+
 /// A transaction that changes rows; nothing holds until [`Write::commit`].
 pub struct Write {
     tx: Transaction<'static, Any>,
@@ -50,7 +75,7 @@ pub struct Write {
     /// When the changes happen.
     pub now: Timestamp,
     /// Who makes them.
-    pub actor: String,
+    pub origin: Origin,
     pub(crate) events: Vec<Event>,
     counts: Arc<Mutex<Counts>>,
 }
@@ -102,7 +127,8 @@ impl Db {
     }
 
     /// Begins to write, after those who came before.
-    pub async fn write(&self, now: Timestamp, actor: &str) -> Result<Write> {
+    pub async fn write(&self, now: Timestamp, origin: impl Into<Origin>) -> Result<Write> {
+        let origin = origin.into();
         let mut tx = self.writer.begin_with(self.address.begin_write()).await?;
         if let Some(sql) = self.address.take_turn() {
             tx.execute(sqlx::AssertSqlSafe(sql)).await?;
@@ -111,7 +137,7 @@ impl Db {
             None => Some(self.events.clone()),
             Some(_) => None,
         };
-        Ok(Write { tx, sender, now, actor: actor.to_string(), events: Vec::new(), counts: self.counts.clone() })
+        Ok(Write { tx, sender, now, origin, events: Vec::new(), counts: self.counts.clone() })
     }
 
     /// Returns a receiver of every event that is committed from now on.
@@ -132,8 +158,16 @@ impl Db {
 }
 
 impl Write {
+    /// Returns who makes the changes.
+    pub fn actor(&self) -> &str {
+        &self.origin.actor
+    }
+
     /// Makes the changes hold, and tells the listeners of the events.
     pub async fn commit(mut self) -> Result<()> {
+        if self.events.is_empty() && self.origin.via.is_some() {
+            audit::note(&mut self).await?;
+        }
         if self.sender.is_none() && !self.events.is_empty() {
             self.tx.execute(NOTIFY).await?;
         }

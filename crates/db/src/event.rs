@@ -7,6 +7,8 @@ use anima_types::{
 };
 use sqlx::any::AnyRow;
 
+use anima_types::event::PRIVATE;
+
 use crate::{Connection, Error, Result, Write, row::Columns};
 
 /// An event that is about to be written; when and by whom is the transaction's.
@@ -30,21 +32,24 @@ pub struct NewEvent {
 
 /// Writes an event.
 pub async fn record(write: &mut Write, new: NewEvent) -> Result<EventId> {
-    let (now, actor) = (write.now, write.actor.clone());
+    let (now, origin) = (write.now, write.origin.clone());
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO event (at, noun, verb, status, actor, build_id, task_id, release_id, message)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO event (at, noun, verb, status, actor, build_id, task_id, release_id, message, via, address, request)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          RETURNING id",
     )
     .bind(now.0)
     .bind(new.noun)
     .bind(new.verb)
     .bind(new.status)
-    .bind(&actor)
+    .bind(&origin.actor)
     .bind(new.build.map(|id| id.0))
     .bind(new.task.map(|id| id.0))
     .bind(new.release.map(|id| id.0))
     .bind(&new.message)
+    .bind(&origin.via)
+    .bind(&origin.address)
+    .bind(&origin.request)
     .fetch_one(&mut **write)
     .await?;
     write.events.push(Event {
@@ -53,7 +58,7 @@ pub async fn record(write: &mut Write, new: NewEvent) -> Result<EventId> {
         noun: new.noun.to_string(),
         verb: new.verb.to_string(),
         status: new.status.map(String::from),
-        actor,
+        actor: origin.actor,
         build: new.build,
         task: new.task,
         release: new.release,
@@ -62,7 +67,7 @@ pub async fn record(write: &mut Write, new: NewEvent) -> Result<EventId> {
     Ok(EventId(id))
 }
 
-/// Returns events after `after`, the oldest first, of one build or of all.
+/// Returns events after `after`, the oldest first, of one build or of all, without those that are for the audit only.
 pub async fn list(
     connection: &mut Connection,
     after: EventId,
@@ -80,11 +85,9 @@ pub async fn list(
                 .await?
         }
         None => {
-            sqlx::query("SELECT * FROM event WHERE id > $1 ORDER BY id LIMIT $2")
-                .bind(after.0)
-                .bind(i64::from(limit))
-                .fetch_all(connection)
-                .await?
+            let private = PRIVATE.map(|noun| format!("'{noun}'")).join(", ");
+            let sql = format!("SELECT * FROM event WHERE id > $1 AND noun NOT IN ({private}) ORDER BY id LIMIT $2");
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after.0).bind(i64::from(limit)).fetch_all(connection).await?
         }
     };
     rows.iter().map(from_row).collect()
@@ -126,7 +129,7 @@ pub async fn clock(connection: &mut Connection, is_shared: bool) -> Result<Clock
     Ok(Clock { database: database.map(Timestamp), newest_event: newest.map(Timestamp) })
 }
 
-fn from_row(row: &AnyRow) -> Result<Event> {
+pub(crate) fn from_row(row: &AnyRow) -> Result<Event> {
     Ok(Event {
         id: EventId(row.int("id")?),
         at: row.time("at")?,

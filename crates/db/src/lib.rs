@@ -15,9 +15,12 @@ mod error;
 mod listen;
 mod row;
 
+pub mod account;
 pub mod archive;
 pub mod artifact;
+pub mod audit;
 pub mod build;
+pub mod enrolment;
 pub mod event;
 pub mod garbage;
 pub mod key;
@@ -29,6 +32,8 @@ pub mod product;
 pub mod push;
 pub mod release;
 pub mod repository;
+pub mod right;
+pub mod session;
 pub mod signature;
 pub mod snapshot;
 pub mod source;
@@ -36,10 +41,11 @@ pub mod tally;
 pub mod task;
 pub mod task_dependency;
 pub mod task_queue;
+pub mod team;
 pub mod token;
 pub mod webhook;
 
-pub use connection::{Connection, Counts, Db, Read, Write};
+pub use connection::{Connection, Counts, Db, Origin, Read, Write};
 pub use engine::Address;
 pub use error::Error;
 

@@ -20,7 +20,7 @@ pub async fn get(connection: &mut Connection) -> Result<Option<Maintenance>> {
 
 /// Gives out no task from now on; who wanted it, and why, is an event. Begun again, it has the newer reason.
 pub async fn begin(write: &mut Write, reason: Option<&str>) -> Result<()> {
-    let (now, actor) = (write.now.0, write.actor.clone());
+    let (now, actor) = (write.now.0, write.actor().to_string());
     sqlx::query(
         "INSERT INTO maintenance (id, since, actor, reason) VALUES (1, $1, $2, $3)
          ON CONFLICT (id) DO UPDATE SET actor = excluded.actor, reason = excluded.reason",

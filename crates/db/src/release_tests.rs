@@ -14,7 +14,6 @@ use anima_types::{
     product::{CreateProduct, Options},
     release::Edit,
     task::Kind as TaskKind,
-    token::CreateToken,
 };
 
 async fn key(write: &mut Write) -> anima_types::id::KeyId {
@@ -219,15 +218,22 @@ async fn an_artifact_is_listed_with_its_signed_form() {
 async fn a_token_is_found_by_its_hash_until_it_is_revoked() {
     let scratch = Scratch::new().await;
     let mut write = scratch.write().await;
-    let wanted = CreateToken { name: "ada".into(), role: Role::Packager };
+    let wanted = token::NewToken {
+        name: "ada".into(),
+        role: Role::Contributor,
+        account: None,
+        scopes: Default::default(),
+        expires_at: None,
+        is_of_node: false,
+    };
 
     let id = token::insert(&mut write, &wanted, "hash").await.unwrap();
 
     let found = token::find(&mut write, "hash").await.unwrap().unwrap();
-    assert_eq!((found.id, found.role), (id, Role::Packager));
+    assert_eq!((found.token.id, found.token.role), (id, Role::Contributor));
     assert_eq!(token::list(&mut write).await.unwrap().len(), 1);
     token::delete(&mut write, id).await.unwrap();
-    assert_eq!(token::find(&mut write, "hash").await.unwrap(), None);
+    assert!(token::find(&mut write, "hash").await.unwrap().is_none());
     assert!(matches!(token::delete(&mut write, id).await, Err(Error::Missing { .. })));
 }
 

@@ -143,7 +143,7 @@ pub async fn waiting_files(connection: &mut Connection) -> Result<Vec<TaskId>> {
 
 /// Writes that somebody approves of a sign task; twice is once.
 pub async fn approve(write: &mut Write, task: &Task, reason: &str) -> Result<()> {
-    let who = write.actor.clone();
+    let who = write.actor().to_string();
     sqlx::query(
         "INSERT INTO sign_approval (task_id, who, reason, at) VALUES ($1, $2, $3, $4) ON CONFLICT (task_id, who) DO NOTHING",
     )

@@ -27,7 +27,7 @@ pub async fn insert(write: &mut Write, new: &CreateWebhook, secret: &str) -> Res
     .bind(secret)
     .bind(to_json("events", &new.events)?)
     .bind(seen.0)
-    .bind(write.actor.clone())
+    .bind(write.actor().to_string())
     .bind(write.now.0)
     .fetch_one(&mut **write)
     .await

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anima_types::{
-    permission::{Permission, Role},
-    token::Whoami,
+    permission::Role,
+    token::{Pushes, Whoami},
 };
 use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -30,18 +30,35 @@ const MASTER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(crate) struct Known(HashMap<[u8; 32], (Instant, Whoami)>);
 
-/// Returns the name of the caller if they may push.
-pub(crate) async fn pusher(app: &App, headers: &HeaderMap) -> Result<String> {
+/// Who pushes, and to which branches they may.
+#[derive(Clone, Debug)]
+pub(crate) struct Pusher {
+    pub name: String,
+    pub pushes: Pushes,
+    /// Through which token and from which address, for the audit.
+    pub via: Option<String>,
+    pub address: Option<String>,
+}
+
+impl Pusher {
+    /// Returns who pushed what a killed service had taken and not written down: nobody knows any more.
+    pub fn found_again() -> Pusher {
+        Pusher { name: "git-service".to_string(), pushes: Pushes::None, via: None, address: None }
+    }
+}
+
+/// Returns the caller if they may push to anything.
+pub(crate) async fn pusher(app: &App, headers: &HeaderMap) -> Result<Pusher> {
     let token = token(headers)?;
     let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let whoami = match remembered(app, &hash) {
         Some(whoami) => whoami,
         None => ask(app, token, hash).await?,
     };
-    if whoami.role.may(Permission::Push) {
-        return Ok(whoami.name);
+    if whoami.pushes != Pushes::None {
+        return Ok(Pusher { name: whoami.name, pushes: whoami.pushes, via: whoami.via, address: None });
     }
-    let message = format!("{} is a {} and may not push", whoami.name, whoami.role.name());
+    let message = format!("{} ({}) may not push", whoami.name, whoami.role.name());
     Err(Error::new(StatusCode::FORBIDDEN, "forbidden", message))
 }
 

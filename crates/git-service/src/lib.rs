@@ -7,6 +7,7 @@
 mod api;
 mod app;
 mod auth;
+mod commands;
 mod error;
 mod lookaside;
 mod outbox;
@@ -14,7 +15,7 @@ mod pushes;
 mod repository;
 mod smart_http;
 
-use std::{future::IntoFuture as _, time::Duration};
+use std::{future::IntoFuture as _, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, routing::get};
@@ -32,7 +33,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     pushes::recover(&app).await;
     let telling = tokio::spawn(pushes::keep_telling(app.clone()));
     let end = shutdown.clone();
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move { end.cancelled().await });
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { end.cancelled().await });
     let serving = serving.into_future();
     tokio::pin!(serving);
     tokio::select! {

@@ -150,7 +150,7 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response> {
-    let pusher = auth::pusher(&app, &headers).await?;
+    let pusher = auth::pusher(&app, &headers).await?.name;
     let (algorithm, hash) = check(&package, &file, &algorithm, &hash, &again)?;
     if !matches!(algorithm, Algorithm::Sha512 | Algorithm::Sha256) {
         let message = format!("{} is too weak to say which file is meant; upload by sha512", algorithm.name());

@@ -118,7 +118,15 @@ mod tests {
 
     fn push(commit: &str) -> Push {
         let text = |text: &str| text.to_string();
-        Push { package: text("a"), branch: text("s1"), commit: text(commit), subject: text("x"), pusher: text("p") }
+        Push {
+            package: text("a"),
+            branch: text("s1"),
+            commit: text(commit),
+            subject: text("x"),
+            pusher: text("p"),
+            via: None,
+            address: None,
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anima_types::push::{Push, PushAnswer};
 
 use crate::{
     app::App,
+    auth::Pusher,
     error::{Error, Result},
 };
 
@@ -15,7 +16,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Writes down the pushes of branches that moved since last time. The caller holds the repository's lock.
-pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &str) -> Result<Vec<(u64, Push)>> {
+pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &Pusher) -> Result<Vec<(u64, Push)>> {
     let now = app.repositories.branches(path).await?;
     let before = app.outbox.seen(name);
     let mut noted = Vec::new();
@@ -25,7 +26,9 @@ pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &str) -> Re
             branch: branch.clone(),
             commit: commit.clone(),
             subject: app.repositories.subject(path, commit).await,
-            pusher: pusher.to_string(),
+            pusher: pusher.name.clone(),
+            via: pusher.via.clone(),
+            address: pusher.address.clone(),
         };
         let number = app.outbox.put(&push).map_err(|error| Error::disk("write a push down", error))?;
         noted.push((number, push));
@@ -70,7 +73,7 @@ pub(crate) async fn recover(app: &App) {
         let lock = app.lock_of(&name);
         let _held = lock.lock().await;
         let Ok(path) = app.repositories.find(&name) else { continue };
-        match note(app, &name, &path, "git-service").await {
+        match note(app, &name, &path, &Pusher::found_again()).await {
             Ok(noted) if !noted.is_empty() => tracing::info!("{} pushes to {name} were found again", noted.len()),
             Ok(_) => {}
             Err(error) => tracing::error!("could not look at {name}: {}", error.message),

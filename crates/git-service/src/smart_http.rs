@@ -1,12 +1,12 @@
 //! Git's smart HTTP ([gitprotocol-http(5)](https://git-scm.com/docs/gitprotocol-http)), spoken by `git http-backend`,
 //! which is a CGI program ([RFC 3875](https://www.rfc-editor.org/rfc/rfc3875)). Everybody reads; who pushes shows a token.
 
-use std::{path::Path as FilePath, process::Stdio, time::Duration};
+use std::{net::SocketAddr, path::Path as FilePath, process::Stdio, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream},
-    extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode},
+    extract::{ConnectInfo, Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
@@ -20,7 +20,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     app::App,
-    auth,
+    auth::{self, Pusher},
+    commands::{self, MAX_COMMANDS_BYTES},
     error::{Error, Result},
     pushes,
 };
@@ -76,6 +77,7 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
     let query = request.uri().query().unwrap_or_default().to_string();
     let want = want(request.method().as_str(), path, &query)
         .ok_or_else(|| Error::not_found("this address is for git; clone it with a git of 1.6.6 or later"))?;
+    let mut request = request;
     let pusher = match want {
         Want::Fetch => None,
         Want::AskToPush | Want::Push => Some(auth::pusher(&app, request.headers()).await?),
@@ -84,9 +86,16 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
         Want::AskToPush => app.repositories.find_or_make(name).await?,
         Want::Fetch | Want::Push => app.repositories.find(name)?,
     };
+    if let Some(pusher) = pusher.as_ref().filter(|_| want == Want::Push)
+        && let Some(refusal) = refused(pusher, &mut request).await?
+    {
+        return Ok(refusal);
+    }
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    let pusher = pusher.map(|pusher| Pusher { address, ..pusher });
     let slot = tokio::time::timeout(SLOT_TIMEOUT, app.processes.clone().acquire_owned()).await;
     let slot = slot.ok().and_then(|permit| permit.ok()).ok_or_else(busy)?;
-    let mut backend = backend(&app, name, path, &query, &request, pusher.as_deref())?;
+    let mut backend = backend(&app, name, path, &query, &request, pusher.as_ref().map(|pusher| pusher.name.as_str()))?;
     let (stdin, stdout) =
         backend.stdin.take().zip(backend.stdout.take()).ok_or_else(|| Error::internal("git has no pipes"))?;
     let mut stdout = BufReader::new(stdout);
@@ -109,6 +118,41 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
         hand_on(backend, stdout, push, feeding, sender).await;
     });
     Ok((status, headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+}
+
+/// Looks at what a push is about to do, and answers it if one of its branches is not its pusher's to move. What was read of
+/// the body is put back.
+async fn refused(pusher: &Pusher, request: &mut Request) -> Result<Option<Response>> {
+    // Git never packs a push; whoever does hides what it does.
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed", "a push is sent as it is"));
+    }
+    let mut body = std::mem::replace(request.body_mut(), Body::empty()).into_data_stream();
+    let mut begun = BytesMut::new();
+    let commands = loop {
+        match commands::read(&begun) {
+            commands::Read::Done(commands) => break commands,
+            commands::Read::More if begun.len() <= MAX_COMMANDS_BYTES => {}
+            _ => return Err(Error::new(StatusCode::BAD_REQUEST, "bad_push", "this is no push that git would send")),
+        }
+        match tokio::time::timeout(IDLE_TIMEOUT, body.next()).await {
+            Ok(Some(Ok(piece))) => begun.extend_from_slice(&piece),
+            _ => return Err(Error::new(StatusCode::BAD_REQUEST, "bad_push", "the push ended before it began")),
+        }
+    };
+    let Some(branch) = commands.refused_branch(|branch| pusher.pushes.allow(branch)) else {
+        let begun = futures_util::stream::once(async { Ok(begun.freeze()) });
+        *request.body_mut() = Body::from_stream(begun.chain(body));
+        return Ok(None);
+    };
+    let message =
+        format!("{} may not push to branch {branch}: it is built for a platform that is not theirs", pusher.name);
+    let hint = "an administrator gives the right: `anima right give contributor --to NAME --on platform:NAME`";
+    // A client that is still sending would not see the answer.
+    drain(body).await;
+    let refusal = commands.refusal("not yours to push to", &[message.clone(), hint.to_string()]);
+    let refusal = refusal.ok_or_else(|| Error::new(StatusCode::FORBIDDEN, "forbidden", message).hint(hint))?;
+    Ok(Some(([(header::CONTENT_TYPE, "application/x-git-receive-pack-result")], refusal).into_response()))
 }
 
 /// Starts the CGI program with what the request says.
@@ -192,7 +236,7 @@ struct Push {
     app: App,
     name: String,
     repository: std::path::PathBuf,
-    pusher: String,
+    pusher: Pusher,
 }
 
 /// Hands the program's answer on. The end of a push's answer is held back until what moved is written down and the

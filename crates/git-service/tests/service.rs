@@ -1,6 +1,7 @@
 //! The service with the real git, and a master that notes what it is told.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::PathBuf,
     process::{Command, Output},
@@ -15,7 +16,7 @@ use anima_git_service::Config;
 use anima_types::{
     permission::Role,
     push::{Push, PushAnswer},
-    token::Whoami,
+    token::{Pushes, Scopes, Whoami},
 };
 use axum::{
     Json, Router,
@@ -79,10 +80,26 @@ async fn service_on(folder: TempDir, master: Master) -> Service {
 async fn whoami(headers: HeaderMap) -> Response {
     let token = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     match token {
-        "Bearer packager" => Json(Whoami { name: "ann".into(), role: Role::Packager }).into_response(),
-        "Bearer node" => Json(Whoami { name: "n1".into(), role: Role::BuildNode }).into_response(),
+        "Bearer packager" => known("ann", Role::Contributor, Pushes::All),
+        "Bearer of-c10" => {
+            let (may, may_not) = (BTreeSet::from(["c10".to_string()]), BTreeSet::from(["c9".to_string()]));
+            known("bob", Role::Person, Pushes::Branches { may, may_not })
+        }
+        "Bearer node" => known("n1", Role::BuildNode, Pushes::None),
         _ => StatusCode::UNAUTHORIZED.into_response(),
     }
+}
+
+fn known(name: &str, role: Role, pushes: Pushes) -> Response {
+    let whoami = Whoami {
+        name: name.into(),
+        role,
+        rights: Vec::new(),
+        scopes: Scopes::default(),
+        pushes,
+        via: Some("token:7".into()),
+    };
+    Json(whoami).into_response()
 }
 
 async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Response {
@@ -175,9 +192,13 @@ async fn a_push_makes_the_repository_tells_the_master_and_tells_the_pusher_what_
     let told = service.told(2).await;
     assert_eq!(told.iter().map(|push| push.branch.as_str()).collect::<Vec<_>>(), ["c10", "c9"]);
     assert!(
-        told.iter().all(|push| push.commit == commit && push.pusher == "ann" && push.subject == "Add it"),
+        told.iter().all(|push| push.commit == commit
+            && push.pusher == "ann"
+            && push.via.as_deref() == Some("token:7")
+            && push.subject == "Add it"),
         "{told:?}"
     );
+    assert!(told.iter().all(|push| push.address.as_deref() == Some("127.0.0.1")), "{told:?}");
     let address = format!("http://{}/a.git", service.url);
     let whole = service.git("c", &["clone", "--quiet", &address, "clone"]).await;
     assert!(whole.status.success() && service.tree("c").join("clone/a.spec").is_file(), "{}", said(&whole));
@@ -186,6 +207,32 @@ async fn a_push_makes_the_repository_tells_the_master_and_tells_the_pusher_what_
     let (status, body) = service.curl(&["URL/api/git/v1/repositories/a/resolve?reference=c10"]).await;
     assert!(status == 200 && body.contains(&commit), "{body}");
     assert_eq!(service.curl(&["URL/api/git/v1/repositories/a/resolve?reference=--all"]).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_moves_a_branch_that_is_built_for_a_platform_of_others() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    let address = service.address("of-c10", "a");
+
+    let own = service.git("a", &["push", &address, "HEAD:c10", "HEAD:try/it"]).await;
+    assert!(own.status.success(), "{}", said(&own));
+    service.commit("a", "b.spec", b"Name: b\n").await;
+    let both = service.git("a", &["push", &address, "HEAD:c10", "HEAD:c9"]).await;
+    let others = service.git("a", &["push", &service.address("packager", "a"), "HEAD~1:refs/heads/c9"]).await;
+    assert!(others.status.success(), "{}", said(&others));
+    let deleted = service.git("a", &["push", &address, ":c9"]).await;
+
+    for refused in [both, deleted] {
+        let said = said(&refused);
+        assert!(!refused.status.success() && said.contains("bob may not push to branch c9"), "{said}");
+        assert!(said.contains("not yours to push to") && said.contains("anima right give"), "{said}");
+    }
+    let branches = service.curl(&["URL/api/git/v1/repositories/a/branches"]).await.1;
+    assert!(branches.contains("\"c9\"") && branches.contains("\"try/it\""), "{branches}");
+    assert_eq!(service.told(3).await.len(), 3, "nothing of a refused push is told");
+    let garbage = ["-X", "POST", "--data-binary", "0032garbage", "-u", "x:of-c10", "URL/a.git/git-receive-pack"];
+    assert_eq!(service.curl(&garbage).await.0, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,7 +16,7 @@ use anima_types::{
 };
 use tokio::sync::{Notify, broadcast};
 
-use crate::{metrics::Metrics, waiting::Waiting};
+use crate::{limit::Limits, metrics::Metrics, waiting::Waiting};
 
 /// Pieces of logs that a reader who is slow has to catch up with by reading the log itself.
 const LOG_NEWS_KEPT: usize = 1_024;
@@ -39,6 +40,8 @@ pub struct Config {
     pub mirrors: BTreeMap<String, PathBuf>,
     /// The folder with one token file for each role.
     pub tokens: PathBuf,
+    /// Proxies of ours: what they say of where a request comes from is believed.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// The clock, which tests turn.
@@ -66,6 +69,8 @@ pub struct Inner {
     pub waiting: Waiting,
     /// What `/readyz` found last.
     pub(crate) looked: crate::health::Looked,
+    /// How often somebody may ask.
+    pub limits: Limits,
     clock: Clock,
     due: Mutex<Due>,
     due_changed: Notify,
@@ -98,6 +103,7 @@ impl App {
             metrics: Metrics::default(),
             waiting: Waiting::default(),
             looked: crate::health::Looked::default(),
+            limits: Limits::new(clock.clone()),
             clock,
             due: Mutex::default(),
             due_changed: Notify::new(),

@@ -64,7 +64,7 @@ async fn upload(
         let message = format!("{} is said to be a {}, and is not", query.name, query.kind.name());
         return Err(ApiError::unprocessable("wrong_kind", message));
     }
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     lease::held(&mut write, &caller, task).await?;
     anima_db::artifact::insert(&mut write, sha256, stored.size_bytes).await?;
     if let Some(package) = &package {
@@ -105,7 +105,7 @@ async fn splice(
     };
     let stored = app.store.splice(base, pieces.into_iter().map(piece).collect(), MAX_OTHER_BYTES).await?;
     let sha256 = stored.sha256;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     lease::held(&mut write, &caller, task).await?;
     anima_db::artifact::insert(&mut write, sha256, stored.size_bytes).await?;
     anima_db::artifact::link(&mut write, task, sha256, query.kind, &query.name).await?;

@@ -9,7 +9,7 @@ use std::{
 
 use anima_db::Db;
 use anima_store::{LogStore, Store};
-use anima_types::{permission::Role, token::CreateToken};
+use anima_types::{permission::Role, token::Scopes};
 use anyhow::Context as _;
 
 use crate::{
@@ -62,7 +62,15 @@ async fn make_token(app: &App, role: Role) -> anyhow::Result<()> {
     }
     let (secret, hash) = auth::new_secret();
     write_secret(&path, &secret).with_context(|| format!("could not write {}", path.display()))?;
-    anima_db::token::insert(&mut write, &CreateToken { name: role.name().to_string(), role }, &hash).await?;
+    let token = anima_db::token::NewToken {
+        name: role.name().to_string(),
+        role,
+        account: None,
+        scopes: Scopes::default(),
+        expires_at: None,
+        is_of_node: false,
+    };
+    anima_db::token::insert(&mut write, &token, &hash).await?;
     Ok(write.commit().await?)
 }
 

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 pub use crate::lease::expire_once;
 pub use crate::log::seal_once;
 
-use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing, waiting, webhook};
+use crate::{
+    app::App, build, error::ApiResult, garbage, key, lease, log, release, session, signing, waiting, webhook,
+};
 
 pub use crate::key::expire_once as expire_keys_once;
 pub use crate::webhook::{deliver_once, forget_once};
@@ -24,6 +26,8 @@ const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
 const COLLECT_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 /// Keys expire at most this late; who signs looks at the moment itself.
 const KEY_INTERVAL: Duration = Duration::from_secs(60);
+/// Sessions that are over are refused at once; their rows go at most so late.
+const SESSION_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Logs that were left uncompressed are looked for this often.
 const SEAL_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// A scheduled release goes at most so late.
@@ -109,6 +113,7 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             retry(&app),
             look(&app),
             collect(&app),
+            end_sessions(&app),
             seal(&app),
             webhook::run(&app),
             waiting::run(&app)
@@ -193,6 +198,15 @@ async fn collect(app: &App) {
         if let Err(error) = webhook::forget_once(app, app.now()).await {
             tracing::error!("old messages to webhooks could not be forgotten: {}", error.body.message);
         }
+    }
+}
+
+async fn end_sessions(app: &App) {
+    loop {
+        if let Err(error) = session::drop_once(app, app.now()).await {
+            tracing::error!("old sessions could not be dropped: {}", error.body.message);
+        }
+        tokio::time::sleep(SESSION_INTERVAL).await;
     }
 }
 

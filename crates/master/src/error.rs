@@ -6,8 +6,8 @@ use anima_types::{
 };
 use axum::{
     extract::{FromRequest, FromRequestParts, rejection},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    http::{StatusCode, header},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 
 /// Why a request was not done.
@@ -17,6 +17,8 @@ pub struct ApiError {
     pub status: StatusCode,
     /// The body.
     pub body: ErrorBody,
+    /// After how many seconds to ask again, where that is known.
+    pub retry_after_secs: Option<u64>,
 }
 
 /// What handlers return.
@@ -25,7 +27,8 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// Returns an error with a stable code and a sentence.
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
-        ApiError { status, body: ErrorBody { code: code.to_string(), message: message.into(), hint: None } }
+        let body = ErrorBody { code: code.to_string(), message: message.into(), hint: None };
+        ApiError { status, body, retry_after_secs: None }
     }
 
     /// Says what to do about it.
@@ -62,7 +65,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, axum::Json(self.body)).into_response()
+        let retry_after = self.retry_after_secs.map(|secs| (header::RETRY_AFTER, secs.to_string()));
+        (self.status, AppendHeaders(retry_after), axum::Json(self.body)).into_response()
     }
 }
 
@@ -134,6 +138,7 @@ macro_rules! rejections {
 
 rejections! {
     rejection::JsonRejection => "bad_body",
+    rejection::FormRejection => "bad_form",
     rejection::QueryRejection => "bad_query",
     rejection::PathRejection => "bad_address",
     rejection::BytesRejection => "bad_body",
@@ -143,6 +148,11 @@ rejections! {
 #[derive(FromRequest)]
 #[from_request(via(axum::Json), rejection(ApiError))]
 pub struct Json<T>(pub T);
+
+/// A page's form, whose faults are told in the API's form.
+#[derive(FromRequest)]
+#[from_request(via(axum::Form), rejection(ApiError))]
+pub struct Form<T>(pub T);
 
 /// A query, whose faults are told in the API's form.
 #[derive(FromRequestParts)]

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use anima_db::Origin;
 use anima_db::{Write, event::NewEvent};
 use anima_types::{
     Sha256, Timestamp,
@@ -45,12 +46,17 @@ async fn preview(State(app): State<App>) -> ApiResult<Json<Collection>> {
 }
 
 async fn collect(State(app): State<App>, caller: Caller) -> ApiResult<Json<Collection>> {
-    Ok(Json(collect_once(&app, app.now(), &caller.name, false).await?))
+    Ok(Json(collect_once(&app, app.now(), &caller, false).await?))
 }
 
 /// Drops what may go, or says what would go. What is left over for its number goes with the next pass.
-pub async fn collect_once(app: &App, now: Timestamp, actor: &str, is_dry_run: bool) -> ApiResult<Collection> {
-    let mut write = app.db.write(now, actor).await?;
+pub async fn collect_once(
+    app: &App,
+    now: Timestamp,
+    who: impl Into<Origin>,
+    is_dry_run: bool,
+) -> ApiResult<Collection> {
+    let mut write = app.db.write(now, who).await?;
     let mut collection = Collection { is_dry_run, ..Collection::default() };
     drop_snapshots(app, &mut write, &mut collection).await?;
     let days_ago = |days: i64| now.plus_secs(-days * DAY_SECS);

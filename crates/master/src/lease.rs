@@ -116,7 +116,12 @@ fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
     if claim.kinds.is_empty() {
         return Err(ApiError::unprocessable("no_kinds", "a claim has to name the kinds of task that the node takes"));
     }
-    claim.kinds.iter().try_for_each(|&kind| auth::check(caller, claim_permission(kind), None))
+    if caller.is_of_node && caller.name != claim.node {
+        let message = format!("this token is for node {}, not for {}", caller.name, claim.node);
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message)
+            .hint("Each node has its own token: `anima node enrol NAME --role ROLE`."));
+    }
+    claim.kinds.iter().try_for_each(|&kind| caller.check(claim_permission(kind), &[]))
 }
 
 /// Gives the oldest ready task to the node, if there is one.
@@ -254,7 +259,7 @@ async fn end(
         End::Failed(failure) => report::Accepted::failed(failure),
     };
     app.logs.sync(id).await?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let task = held(&mut write, &caller, id).await?;
     let accepted = match &accepted.result {
         Some(outcome) => match noarch::conflict(&app, &mut write, &task, outcome).await? {

@@ -6,12 +6,15 @@
 //!
 //! It refuses to build, test, sign or plan anything itself, and never evaluates a spec.
 
+mod account;
 pub mod app;
 mod artifact;
+mod audit;
 mod auth;
 mod bootstrap;
 pub mod build;
 pub mod chores;
+mod enrolment;
 pub mod error;
 mod event;
 mod file;
@@ -20,6 +23,7 @@ mod git;
 pub mod health;
 mod key;
 mod lease;
+mod limit;
 mod log;
 mod log_search;
 mod maintenance;
@@ -31,6 +35,7 @@ mod openapi;
 mod package;
 mod package_file;
 mod page;
+mod password;
 mod platform;
 mod product;
 mod push;
@@ -40,12 +45,17 @@ mod report;
 mod repository;
 mod repository_diff;
 mod repository_settings;
+mod right;
 mod route;
 mod search;
 mod serve;
+mod session;
+mod sign_in;
 mod signing;
 mod subscription;
+mod target;
 mod task;
+mod team;
 mod token;
 mod waiting;
 pub mod upkeep;
@@ -66,13 +76,14 @@ pub use anima_store::{Address as StoreAddress, BucketAddress, Credentials};
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
 pub use route::Route;
+pub use serve::serve;
 pub use webhook::signature as webhook_signature;
 
 /// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let app = open(config, Arc::new(system_now)).await?;
     let chores = tokio::spawn(chores::run(app.clone(), shutdown.clone()));
-    serve::serve(listener, router(&app), shutdown).await.context("could not serve")?;
+    serve(listener, router(&app), shutdown).await.context("could not serve")?;
     let _ = chores.await;
     app.db.close().await;
     Ok(())
@@ -110,8 +121,14 @@ pub fn routes() -> Vec<Route> {
         maintenance::routes(),
         key::routes(),
         signing::file::routes(),
+        sign_in::routes(),
+        account::routes(),
+        team::routes(),
+        right::routes(),
         token::routes(),
         webhook::routes(),
+        enrolment::routes(),
+        audit::routes(),
         event::routes(),
         repo_files::routes(),
         mirror::routes(),

@@ -39,14 +39,14 @@ async fn begin(
         let message = format!("a reason has {MAX_REASON_CHARS} characters at most");
         return Err(ApiError::unprocessable("too_long", message));
     }
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::maintenance::begin(&mut write, wanted.reason.as_deref()).await?;
     write.commit().await?;
     state(&app).await
 }
 
 async fn end(State(app): State<App>, caller: Caller) -> ApiResult<Json<MaintenanceState>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::maintenance::end(&mut write).await?;
     write.commit().await?;
     state(&app).await

@@ -26,8 +26,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/nodes", Permission::Read, list),
         Route::get("/api/v1/nodes/{node}", Permission::Read, show),
-        Route::post("/api/v1/nodes/{node}/drain", Permission::Configure, drain),
-        Route::post("/api/v1/nodes/{node}/undrain", Permission::Configure, undrain),
+        Route::post("/api/v1/nodes/{node}/drain", Permission::Operate, drain),
+        Route::post("/api/v1/nodes/{node}/undrain", Permission::Operate, undrain),
     ]
 }
 
@@ -41,7 +41,7 @@ async fn drain(
     caller: Caller,
     Json(wanted): Json<DrainNode>,
 ) -> ApiResult<Json<Node>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::node::get(&mut write, &name).await?;
     let because = wanted.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let end = if wanted.then_end { ", and ends when its tasks are done" } else { "" };
@@ -53,7 +53,7 @@ async fn drain(
 }
 
 async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, caller: Caller) -> ApiResult<Json<Node>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     if anima_db::node::get(&mut write, &name).await?.drain.is_some() {
         anima_db::node::set_drain(&mut write, &name, None, format!("Node {name} takes tasks again.")).await?;
         write.commit().await?;

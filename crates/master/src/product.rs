@@ -29,7 +29,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/products", Permission::Read, list),
         Route::post("/api/v1/products", Permission::Configure, create),
         Route::get("/api/v1/products/{product}", Permission::Read, show),
-        Route::put("/api/v1/products/{product}", Permission::Configure, change),
+        Route::put("/api/v1/products/{product}", Permission::Maintain, change),
     ]
 }
 
@@ -49,7 +49,7 @@ async fn create(
     Json(wanted): Json<CreateProduct>,
 ) -> ApiResult<(StatusCode, Json<Product>)> {
     check(&app.config.platforms, &wanted)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     make(&mut write, &wanted).await?;
     let product = anima_db::product::get(&mut write, &wanted.name).await?;
     write.commit().await?;
@@ -64,7 +64,7 @@ async fn change(
     Json(wanted): Json<CreateProduct>,
 ) -> ApiResult<Json<Product>> {
     check(&app.config.platforms, &wanted)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let old = anima_db::product::get(&mut write, &name).await?.product;
     if wanted.name != name {
         return Err(ApiError::unprocessable("bad_name", "a product keeps its name: it is in its users' configuration"));
@@ -75,6 +75,14 @@ async fn change(
     if let Some(lost) = lost_repository.cloned().or(lost_arch) {
         let message = format!("\"{lost}\" cannot be taken from product {name}: its users may have it");
         return Err(ApiError::conflict("in_use", message));
+    }
+    let bounds = |product: &CreateProduct| {
+        let options = &product.options;
+        (options.team.clone(), options.quota, options.approvals, product.gates.clone())
+    };
+    // Whoever minds a product does not widen what they are held to.
+    if bounds(&old) != bounds(&wanted) {
+        caller.check(Permission::Configure, &[])?;
     }
     for (path, kind, arch) in places(&wanted) {
         if anima_db::repository::find(&mut write, &name, &path).await?.is_none() {

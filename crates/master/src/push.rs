@@ -1,7 +1,7 @@
 //! Pushes: the Git Service tells of a branch that moved, and a build begins. Pushes of one pusher that come close
 //! together are one build, so that packages that need one another can be pushed together.
 
-use anima_db::{Write, build::NewBuild};
+use anima_db::{Origin, Write, build::NewBuild};
 use anima_types::{
     build::{Priority, Source},
     id::BuildId,
@@ -30,7 +30,9 @@ pub fn routes() -> Vec<Route> {
 
 async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiResult<Json<PushAnswer>> {
     let now = app.now();
-    let mut write = app.db.write(now, &push.pusher).await?;
+    let request = push.via.as_ref().map(|_| format!("git push {} {}", push.package, push.branch));
+    let origin = Origin { actor: push.pusher.clone(), via: push.via.clone(), address: push.address.clone(), request };
+    let mut write = app.db.write(now, origin).await?;
     // The answer to the first telling may have been lost.
     if let Some(build) = anima_db::push::find(&mut write, &push).await? {
         return Ok(Json(begun(&app, build)));

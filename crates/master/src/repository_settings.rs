@@ -30,7 +30,7 @@ const MIN_SNAPSHOTS: u32 = 2;
 pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/repositories/{repository}/settings", Permission::Read, settings),
-        Route::put("/api/v1/repositories/{repository}/settings", Permission::Configure, set),
+        Route::put("/api/v1/repositories/{repository}/settings", Permission::Maintain, set),
         Route::put("/api/v1/repositories/{repository}/snapshots/{number}/pin", Permission::Release, pin),
         Route::delete("/api/v1/repositories/{repository}/snapshots/{number}/pin", Permission::Release, unpin),
         Route::get("/api/v1/repositories/{repository}/attachments", Permission::Read, attachments),
@@ -57,7 +57,7 @@ async fn set(
             ApiError::unprocessable("too_few", message).hint("A release can only be taken back to one that is there.")
         );
     }
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let repository = anima_db::repository::get(&mut write, id).await?;
     anima_db::repository::set_compression(&mut write, id, wanted.compression).await?;
     anima_db::garbage::set_rule(&mut write, id, wanted.keep).await?;
@@ -95,7 +95,7 @@ async fn unpin(State(app): State<App>, Path((id, number)): Path<(RepositoryId, i
 }
 
 async fn set_pin(app: &App, id: RepositoryId, number: i64, caller: &Caller, reason: Option<&str>) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), caller).await?;
     let repository = anima_db::repository::get(&mut write, id).await?;
     anima_db::garbage::set_pin(&mut write, id, number, reason).await?;
     let address = format!("{}/{}@{number}", repository.product, repository.path);
@@ -137,7 +137,7 @@ async fn attach(
     let size_bytes = file.bytes.len() as u64;
     let sha256 = app.store.put_bytes(file.bytes).await?.sha256;
     let attachment = Attachment { kind, path: file.name, sha256, size_bytes, open_sha256, open_size_bytes };
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let repository = anima_db::repository::get(&mut write, id).await?;
     anima_db::artifact::insert(&mut write, sha256, size_bytes).await?;
     anima_db::repository::set_attachment(&mut write, id, &attachment).await?;
@@ -154,7 +154,7 @@ async fn detach(
     Path((id, kind)): Path<(RepositoryId, String)>,
     caller: Caller,
 ) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let repository = anima_db::repository::get(&mut write, id).await?;
     if !anima_db::repository::remove_attachment(&mut write, id, &kind).await? {
         return Err(ApiError::not_found(format!("{}/{} has no {kind}", repository.product, repository.path)));

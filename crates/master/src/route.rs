@@ -1,11 +1,14 @@
 //! The table of routes: each says who may use it, and there is no other way in. What is not in the table is denied.
 
-use anima_types::permission::Permission;
+use std::net::{IpAddr, SocketAddr};
+
+use anima_types::permission::{Permission, Role};
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, RawPathParams, Request, State},
+    body::Body,
+    extract::{ConnectInfo, DefaultBodyLimit, RawPathParams, Request, State},
     handler::Handler,
-    http::Method,
+    http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
@@ -13,14 +16,18 @@ use axum::{
 
 use crate::{
     app::App,
-    auth::{self, Caller},
-    error::ApiError,
-    metrics, page,
+    auth::{self, Caller, Known, Unchecked, Via},
+    error::{ApiError, ApiResult},
+    limit, metrics, page, session, target,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
 /// read into memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
+/// The same of somebody who is nobody in particular: what they may send is small.
+const MAX_ANONYMOUS_BODY_BYTES: usize = 1 << 20;
+/// A form of a page at most.
+const MAX_FORM_BYTES: usize = 64 << 10;
 
 /// One line of the table.
 pub struct Route {
@@ -30,40 +37,76 @@ pub struct Route {
     pub path: &'static str,
     /// What a caller has to have.
     pub permission: Permission,
+    /// How it is known what a request is about.
+    pub about: About,
+    /// It takes a page's form, which has to come from that page whoever sends it.
+    pub is_form: bool,
     handler: MethodRouter<App>,
 }
 
+/// How it is known what a request is about, and so for what its caller needs a right.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum About {
+    /// The variable parts of the address say it; where none of them is anything that rights can be for, the whole system.
+    Address,
+    /// The body says it: the handler gets [`Unchecked`], with which it can do nothing before it has asked.
+    Body,
+}
+
 impl Route {
+    fn new<H: Handler<T, App>, T: 'static>(
+        (method, filter): (Method, MethodFilter),
+        path: &'static str,
+        permission: Permission,
+        handler: H,
+    ) -> Route {
+        let handler = on(filter, handler);
+        Route { method, path, permission, about: About::Address, is_form: false, handler }
+    }
+
     /// Returns a route that reads.
     pub fn get<H: Handler<T, App>, T: 'static>(path: &'static str, permission: Permission, handler: H) -> Route {
-        Route { method: Method::GET, path, permission, handler: on(MethodFilter::GET, handler) }
+        Route::new((Method::GET, MethodFilter::GET), path, permission, handler)
     }
 
     /// Returns a route that does something.
     pub fn post<H: Handler<T, App>, T: 'static>(path: &'static str, permission: Permission, handler: H) -> Route {
-        Route { method: Method::POST, path, permission, handler: on(MethodFilter::POST, handler) }
+        Route::new((Method::POST, MethodFilter::POST), path, permission, handler)
     }
 
     /// Returns a route that puts something at an address.
     pub fn put<H: Handler<T, App>, T: 'static>(path: &'static str, permission: Permission, handler: H) -> Route {
-        Route { method: Method::PUT, path, permission, handler: on(MethodFilter::PUT, handler) }
+        Route::new((Method::PUT, MethodFilter::PUT), path, permission, handler)
     }
 
     /// Returns a route that takes something away.
     pub fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, permission: Permission, handler: H) -> Route {
-        Route { method: Method::DELETE, path, permission, handler: on(MethodFilter::DELETE, handler) }
+        Route::new((Method::DELETE, MethodFilter::DELETE), path, permission, handler)
+    }
+
+    /// Returns a route that takes a page's form.
+    pub fn form<H: Handler<T, App>, T: 'static>(path: &'static str, permission: Permission, handler: H) -> Route {
+        Route { is_form: true, ..Route::post(path, permission, handler) }
+    }
+
+    /// What it is about stands in the body.
+    pub fn about_body(self) -> Route {
+        Route { about: About::Body, ..self }
     }
 }
 
 /// Returns a service of these routes.
 pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
-    for Route { path, permission, handler, .. } in routes {
-        let check = middleware::from_fn_with_state((app.clone(), permission), admit);
+    for Route { path, permission, about, is_form, handler, .. } in routes {
+        let gate = Gate { permission, about, is_form };
+        let check = middleware::from_fn_with_state((app.clone(), gate), admit);
         let count = middleware::from_fn_with_state((app.clone(), path), metrics::count);
         router = router.route(path, handler.route_layer(check).route_layer(count));
     }
-    router.fallback(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
+    let visit = middleware::from_fn_with_state(app.clone(), visit_nothing);
+    let nothing = Router::new().fallback(nothing).layer(visit);
+    router.fallback_service(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
 }
 
 async fn nothing(request: Request) -> Response {
@@ -72,21 +115,112 @@ async fn nothing(request: Request) -> Response {
     page::nothing(path, request.headers()).unwrap_or_else(api)
 }
 
+/// Where nothing is, a person is still shown who they are.
+async fn visit_nothing(State(app): State<App>, request: Request, next: Next) -> Response {
+    match session::caller(&app, request.headers()).await {
+        Ok(known) => page::visit(&known, next.run(request)).await,
+        Err(_) => next.run(request).await,
+    }
+}
+
+/// What one route asks for.
+#[derive(Clone, Copy)]
+struct Gate {
+    permission: Permission,
+    about: About,
+    is_form: bool,
+}
+
 /// The one place where permission is checked.
 async fn admit(
-    State((app, permission)): State<(App, Permission)>,
+    State((app, gate)): State<(App, Gate)>,
     params: RawPathParams,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match auth::caller(&app, request.headers()).await {
-        Ok(caller) => caller,
-        Err(error) => return error.into_response(),
+    let params: Vec<(String, String)> =
+        params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let address = address_of(&app, &request);
+    let known = match auth::caller(&app, request.headers()).await {
+        Ok(known) => known,
+        Err(error) => return refuse_secret(&app, address, error).into_response(),
     };
-    let task = params.iter().find(|(name, _)| *name == "task").map(|(_, value)| value);
-    if let Err(error) = auth::check(&caller, permission, task) {
-        return error.into_response();
+    let known = Known { caller: Caller { address, request: asked_for(&request), ..known.caller }, ..known };
+    if let Err(error) = check(&app, gate, &params, &known, &mut request).await {
+        let refusal = page::refused(&request, error);
+        return page::visit(&known, async { refusal.into_response() }).await;
     }
-    request.extensions_mut().insert::<Caller>(caller);
-    next.run(request).await
+    let limit = if known.caller.role == Role::Anonymous { MAX_ANONYMOUS_BODY_BYTES } else { MAX_BODY_BYTES };
+    DefaultBodyLimit::max(limit).apply(&mut request);
+    match gate.about {
+        About::Address => request.extensions_mut().insert::<Caller>(known.caller.clone()).map(drop),
+        About::Body => {
+            let unchecked = Unchecked::new(known.caller.clone(), gate.permission);
+            request.extensions_mut().insert::<Unchecked>(unchecked).map(drop)
+        }
+    };
+    page::visit(&known, next.run(request)).await
+}
+
+async fn check(
+    app: &App,
+    gate: Gate,
+    params: &[(String, String)],
+    known: &Known,
+    request: &mut Request,
+) -> ApiResult<()> {
+    let caller = &known.caller;
+    app.limits.change(caller, request.method())?;
+    let is_by_cookie = matches!(caller.via, Via::Session(_));
+    if gate.is_form || (is_by_cookie && !request.method().is_safe()) {
+        let word = word_of_form(request).await?;
+        session::check_form(request.headers(), known.form_secret.as_deref(), word.as_deref())?;
+    }
+    // Who may it nowhere is refused before anything is looked up, and so learns nothing of what is there.
+    caller.check_somewhere(gate.permission)?;
+    if gate.permission == Permission::HoldLease {
+        let task = params.iter().find(|(name, _)| name == "task").map(|(_, value)| value.as_str());
+        return auth::check_lease(caller, task);
+    }
+    if gate.about == About::Body || caller.may_everywhere(gate.permission) {
+        return Ok(());
+    }
+    caller.check(gate.permission, &target::of_address(app, gate.permission, params).await?)
+}
+
+/// A wrong secret is counted, so that nobody can guess for long.
+fn refuse_secret(app: &App, address: Option<IpAddr>, error: ApiError) -> ApiError {
+    match error.status {
+        StatusCode::UNAUTHORIZED => app.limits.wrong_secret(address).err().unwrap_or(error),
+        _ => error,
+    }
+}
+
+fn address_of(app: &App, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    limit::address(peer, request.headers(), &app.config.proxies)
+}
+
+fn asked_for(request: &Request) -> String {
+    format!("{} {}", request.method(), request.uri().path())
+}
+
+/// Returns the word that protects a change: of the header, or of the form, which is small and is read here.
+async fn word_of_form(request: &mut Request) -> ApiResult<Option<String>> {
+    if let Some(word) = request.headers().get("x-form-word") {
+        return Ok(word.to_str().ok().map(String::from));
+    }
+    let is_form = request.headers().get(header::CONTENT_TYPE);
+    let is_form = is_form.is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    if !is_form {
+        return Ok(None);
+    }
+    let body = std::mem::replace(request.body_mut(), Body::empty());
+    let bytes = axum::body::to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| {
+        let message = format!("a form has at most {} KiB", MAX_FORM_BYTES >> 10);
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message)
+    })?;
+    let word = form_urlencoded::parse(&bytes).find(|(name, _)| name == "word").map(|(_, value)| value.into_owned());
+    *request.body_mut() = Body::from(bytes);
+    Ok(word)
 }

@@ -120,7 +120,7 @@ fn inner_value(outcome: &Outcome) -> ApiResult<serde_json::Value> {
 }
 
 async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let task = anima_db::task::get(&mut write, id).await?;
     let why = format!("Cancelled by {}.", caller.name);
     anima_db::task::apply(&mut write, &task, Event::Cancelled, &why).await?;
@@ -130,7 +130,7 @@ async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) 
 }
 
 async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let task = anima_db::task::get(&mut write, id).await?;
     if let (Some(id), Kind::Plan | Kind::Publish | Kind::Sign | Kind::Import) = (task.about.release, task.about.kind) {
         drop(write);

@@ -212,6 +212,7 @@ fn config(folder: &Path) -> Result<Config> {
         platforms: vec![platform],
         mirrors: BTreeMap::new(),
         tokens: folder.join("tokens"),
+        proxies: Vec::new(),
     })
 }
 

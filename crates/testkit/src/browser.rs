@@ -90,6 +90,12 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.with_context(|| format!("could not run {script}"))
     }
 
+    /// Returns the names and values of all cookies of the page's host, those of no script, too.
+    pub async fn cookies(&self) -> Result<Vec<(String, String)>> {
+        let cookies = self.client.get_all_cookies().await?;
+        Ok(cookies.iter().map(|cookie| (cookie.name().to_string(), cookie.value().to_string())).collect())
+    }
+
     /// Returns the address that the window shows.
     pub async fn address(&self) -> Result<String> {
         Ok(self.client.current_url().await?.to_string())

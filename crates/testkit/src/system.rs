@@ -32,6 +32,8 @@ pub struct System {
     program: PathBuf,
     /// What `anima up` is told besides.
     arguments: Vec<String>,
+    /// What its roles log.
+    log: Option<String>,
     folder: TempDir,
     up: Option<Child>,
     master_url: String,
@@ -47,13 +49,18 @@ impl System {
 
     /// Starts it with more lines at the end of its configuration file.
     pub async fn start_with(program: &Path, more_configuration: &str) -> Result<System> {
-        System::start_in("", more_configuration, program, &[], None).await
+        System::start_in("", more_configuration, program, &[], None, None).await
+    }
+
+    /// Starts it with roles that log what this filter lets through.
+    pub async fn start_logging(program: &Path, filter: &str) -> Result<System> {
+        System::start_in("", "", program, &[], None, Some(filter)).await
     }
 
     /// Starts these roles and no others.
     pub async fn start_some(program: &Path, roles: &[&str]) -> Result<System> {
         let arguments: Vec<&str> = roles.iter().flat_map(|role| ["--role", role]).collect();
-        System::start_in("", "", program, &arguments, None).await
+        System::start_in("", "", program, &arguments, None, None).await
     }
 
     /// Starts some of the roles, as the arguments of `anima up` say, with more lines at the beginning of the
@@ -64,7 +71,7 @@ impl System {
         arguments: &[&str],
         tokens: Option<&Path>,
     ) -> Result<System> {
-        System::start_in(configuration, "", program, arguments, tokens).await
+        System::start_in(configuration, "", program, arguments, tokens, None).await
     }
 
     async fn start_in(
@@ -73,6 +80,7 @@ impl System {
         program: &Path,
         arguments: &[&str],
         tokens: Option<&Path>,
+        log: Option<&str>,
     ) -> Result<System> {
         let seed = tokio::task::spawn_blocking(crate::seed).await??;
         let folder = tempfile::tempdir()?;
@@ -89,6 +97,7 @@ impl System {
         let mut system = System {
             program: program.to_path_buf(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
+            log: log.map(str::to_string),
             folder,
             up: None,
             master_url: String::new(),
@@ -105,6 +114,7 @@ impl System {
         let _ = fs::remove_file(self.running_file());
         let log = File::options().create(true).append(true).open(self.folder.path().join("up.log"))?;
         let mut command = self.command();
+        command.envs(self.log.iter().map(|filter| ("ANIMA_LOG", filter)));
         command.arg("up").args(&self.arguments).stdout(log.try_clone()?).stderr(log);
         self.up = Some(command.spawn().context("could not start anima")?);
         let until = Instant::now() + START_LIMIT;
@@ -245,6 +255,14 @@ impl System {
         command::output(self.command().args(arguments))
     }
 
+    /// Runs the program's command line as somebody with this home, who is not the administrator.
+    pub fn anima_at(&self, home: &Path, arguments: &[&str]) -> Result<Output> {
+        // The data folder of this system is not theirs to read.
+        let mut command = self.command_on(&home.join("none"));
+        command.arg("--master").arg(&self.master_url).args(arguments).env("HOME", home).env_remove("XDG_CONFIG_HOME");
+        command::output(&mut command)
+    }
+
     /// Returns a client with the administrator's token.
     pub fn client(&self) -> &Client {
         &self.client
@@ -294,8 +312,12 @@ impl System {
     }
 
     fn command(&self) -> Command {
+        self.command_on(&self.data())
+    }
+
+    fn command_on(&self, data: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--data").arg(self.data());
+        command.arg("--data").arg(data);
         for name in ["ANIMA_DATA", "ANIMA_CONFIG", "ANIMA_MASTER", "ANIMA_TOKEN"] {
             command.env_remove(name);
         }

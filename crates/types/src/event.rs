@@ -8,6 +8,9 @@ use crate::{
     id::{BuildId, EventId, ReleaseId, TaskId},
 };
 
+/// Nouns whose events only those see who may read the audit.
+pub const PRIVATE: [&str; 7] = ["account", "session", "team", "right", "token", "enrolment", "request"];
+
 /// Something that happened.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
@@ -16,7 +19,7 @@ pub struct Event {
     /// When.
     #[schema(value_type = String)]
     pub at: Timestamp,
-    /// What kind of thing it happened to: `build`, `task`, `release`, `node`, `key`, `token`, `product`.
+    /// What kind of thing it happened to: `build`, `task`, `release`, `node`, `key`, `product`.
     pub noun: String,
     /// What happened, such as `succeeded`.
     pub verb: String,

@@ -43,6 +43,12 @@ ids! {
     TokenId,
     /// A signing key.
     KeyId,
+    /// A person's account.
+    AccountId,
+    /// A session of somebody who signed in.
+    SessionId,
+    /// A right that was given.
+    RightId,
     /// An address that is told of events.
     WebhookId,
     /// A message to such an address.

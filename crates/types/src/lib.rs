@@ -7,13 +7,16 @@
 //!
 //! It refuses to do anything: no I/O, no clock, no randomness, no database.
 
+pub mod account;
 pub mod arch;
 pub mod artifact;
+pub mod audit;
 pub mod build;
 pub mod build_plan;
 pub mod diagnosis;
 pub mod digest;
 pub mod dist_git;
+pub mod enrolment;
 pub mod error;
 pub mod event;
 pub mod fsck;
@@ -38,6 +41,7 @@ mod release_content;
 pub mod repository;
 pub mod repository_diff;
 pub mod retention;
+pub mod right;
 pub mod search;
 pub mod signature;
 pub mod splice;

@@ -1,18 +1,31 @@
 //! Who may do what: roles, permissions, and the one table between them. What is not in the table is denied.
+//!
+//! Where a role counts (everywhere, or for one platform, product or key) is data: see [`crate::right`].
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a token is for.
+/// What somebody is to the system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Everything that people do.
     Admin,
-    /// Pushes, starts, restarts and cancels builds.
-    Packager,
+    /// Builds, minds products and nodes, reads the audit.
+    Manager,
+    /// Builds for a product, releases into it, and says how it is kept.
+    ProductMaintainer,
     /// Plans, commits and reverts releases.
     ReleaseManager,
+    /// Asks for signatures, and approves them.
+    Signer,
+    /// Pushes, starts, restarts and cancels builds.
+    #[serde(alias = "packager")]
+    Contributor,
+    /// Reads everything, the audit too, and changes nothing.
+    Observer,
+    /// Everybody who has an account: minds what is their own.
+    Person,
     /// Takes `src` and `build` tasks.
     BuildNode,
     /// Takes `test` tasks.
@@ -35,16 +48,26 @@ pub enum Role {
 pub enum Permission {
     /// Read what everybody may read.
     Read,
+    /// Mind what is one's own: password, sessions, tokens.
+    Own,
     /// Push to git and upload to the lookaside.
     Push,
     /// Start, restart and cancel builds.
     Build,
     /// Plan, commit and revert releases.
     Release,
-    /// Make products and keys.
+    /// Ask for signatures over files, and approve signatures.
+    Sign,
+    /// Say how a product and its repositories are kept.
+    Maintain,
+    /// Drain nodes.
+    Operate,
+    /// Make products and keys, force releases, collect garbage.
     Configure,
-    /// Make and revoke tokens.
-    ManageTokens,
+    /// Make and change accounts, teams, rights, and tokens of parts of the system.
+    ManagePeople,
+    /// Read who did what from where.
+    Audit,
     /// Tell of a push.
     ReportPush,
     /// Wait for `src` and `build` tasks.
@@ -61,10 +84,15 @@ pub enum Permission {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 10] = [
+    pub const ALL: [Role; 15] = [
         Role::Admin,
-        Role::Packager,
+        Role::Manager,
+        Role::ProductMaintainer,
         Role::ReleaseManager,
+        Role::Signer,
+        Role::Contributor,
+        Role::Observer,
+        Role::Person,
         Role::BuildNode,
         Role::TestNode,
         Role::SignServer,
@@ -78,8 +106,13 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Role::Admin => "admin",
-            Role::Packager => "packager",
+            Role::Manager => "manager",
+            Role::ProductMaintainer => "product-maintainer",
             Role::ReleaseManager => "release-manager",
+            Role::Signer => "signer",
+            Role::Contributor => "contributor",
+            Role::Observer => "observer",
+            Role::Person => "person",
             Role::BuildNode => "build-node",
             Role::TestNode => "test-node",
             Role::SignServer => "sign-server",
@@ -90,14 +123,29 @@ impl Role {
         }
     }
 
-    /// Returns the role of that name.
+    /// Returns the role of that name; `packager` is what a contributor was called at first.
     pub fn from_name(name: &str) -> Option<Role> {
-        Role::ALL.into_iter().find(|role| role.name() == name)
+        match name {
+            "packager" => Some(Role::Contributor),
+            name => Role::ALL.into_iter().find(|role| role.name() == name),
+        }
     }
 
-    /// Returns whether a token of this role can be made: nobody is given "anonymous" or "lease".
+    /// Returns whether people and teams can be given it.
+    pub const fn is_of_people(self) -> bool {
+        use Role::*;
+        matches!(self, Admin | Manager | ProductMaintainer | ReleaseManager | Signer | Contributor | Observer)
+    }
+
+    /// Returns whether it is a part of the system.
+    pub const fn is_of_service(self) -> bool {
+        use Role::*;
+        matches!(self, BuildNode | TestNode | SignServer | ReleaseSystem | GitService)
+    }
+
+    /// Returns whether a token that belongs to no person can have it: nobody is given "anonymous", "person" or "lease".
     pub const fn is_grantable(self) -> bool {
-        !matches!(self, Role::Anonymous | Role::Lease)
+        self.is_of_people() || self.is_of_service()
     }
 
     /// Returns whether the role has the permission.
@@ -107,9 +155,17 @@ impl Role {
             return true;
         }
         match self {
-            Role::Admin => matches!(permission, Push | Build | Release | Configure | ManageTokens),
-            Role::Packager => matches!(permission, Push | Build),
-            Role::ReleaseManager => matches!(permission, Release),
+            Role::Admin => matches!(
+                permission,
+                Own | Push | Build | Release | Sign | Maintain | Operate | Configure | ManagePeople | Audit
+            ),
+            Role::Manager => matches!(permission, Own | Push | Build | Maintain | Operate | Audit),
+            Role::ProductMaintainer => matches!(permission, Own | Push | Build | Release | Maintain),
+            Role::ReleaseManager => matches!(permission, Own | Release),
+            Role::Signer => matches!(permission, Own | Sign),
+            Role::Contributor => matches!(permission, Own | Push | Build),
+            Role::Observer => matches!(permission, Own | Audit),
+            Role::Person => matches!(permission, Own),
             Role::BuildNode => matches!(permission, ClaimBuild),
             Role::TestNode => matches!(permission, ClaimTest),
             Role::SignServer => matches!(permission, ClaimSign),
@@ -121,34 +177,121 @@ impl Role {
     }
 }
 
+impl Permission {
+    /// All of them.
+    pub const ALL: [Permission; 17] = [
+        Permission::Read,
+        Permission::Own,
+        Permission::Push,
+        Permission::Build,
+        Permission::Release,
+        Permission::Sign,
+        Permission::Maintain,
+        Permission::Operate,
+        Permission::Configure,
+        Permission::ManagePeople,
+        Permission::Audit,
+        Permission::ReportPush,
+        Permission::ClaimBuild,
+        Permission::ClaimTest,
+        Permission::ClaimSign,
+        Permission::ClaimRelease,
+        Permission::HoldLease,
+    ];
+
+    /// Returns the word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Permission::Read => "read",
+            Permission::Own => "own",
+            Permission::Push => "push",
+            Permission::Build => "build",
+            Permission::Release => "release",
+            Permission::Sign => "sign",
+            Permission::Maintain => "maintain",
+            Permission::Operate => "operate",
+            Permission::Configure => "configure",
+            Permission::ManagePeople => "manage-people",
+            Permission::Audit => "audit",
+            Permission::ReportPush => "report-push",
+            Permission::ClaimBuild => "claim-build",
+            Permission::ClaimTest => "claim-test",
+            Permission::ClaimSign => "claim-sign",
+            Permission::ClaimRelease => "claim-release",
+            Permission::HoldLease => "hold-lease",
+        }
+    }
+
+    /// Returns the permission of that name.
+    pub fn from_name(name: &str) -> Option<Permission> {
+        Permission::ALL.into_iter().find(|permission| permission.name() == name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The whole table, as one looks at it: a line for each role, a mark for each permission in the order of `ALL`.
+    const TABLE: &str = "\
+        admin              RoPBrsmOcpa······
+        manager            RoPB··mO··a······
+        product-maintainer RoPBr·m··········
+        release-manager    Ro··r············
+        signer             Ro···s···········
+        contributor        RoPB·············
+        observer           Ro········a······
+        person             Ro···············
+        build-node         R···········B····
+        test-node          R············T···
+        sign-server        R·············S··
+        release-system     R··············R·
+        git-service        R··········P·····
+        anonymous          R················
+        lease              R···············L
+    ";
+
     #[test]
-    fn nobody_in_particular_may_only_read() {
-        for permission in [Permission::Push, Permission::Build, Permission::HoldLease, Permission::ManageTokens] {
-            assert!(!Role::Anonymous.may(permission));
-        }
-        assert!(Role::Anonymous.may(Permission::Read));
+    fn the_table_is_this_and_nothing_else() {
+        let letters: Vec<char> = "RoPBrsmOcpaPBTSRL".chars().collect();
+        let line = |role: Role| {
+            let marks = Permission::ALL.iter().zip(&letters);
+            let marks: String = marks.map(|(&one, &letter)| if role.may(one) { letter } else { '·' }).collect();
+            format!("{:<18} {marks}", role.name())
+        };
+
+        let lines: Vec<String> = Role::ALL.into_iter().map(line).collect();
+
+        let wanted: Vec<&str> = TABLE.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines, wanted);
     }
 
     #[test]
-    fn a_node_can_neither_sign_nor_release_nor_build_by_itself() {
-        for permission in [Permission::ClaimSign, Permission::Release, Permission::Build, Permission::Push] {
-            assert!(!Role::BuildNode.may(permission));
-            assert!(!Role::TestNode.may(permission));
+    fn what_people_do_no_part_of_the_system_does_and_the_other_way_round() {
+        for role in Role::ALL.into_iter().filter(|role| !role.is_of_people() && *role != Role::Person) {
+            for permission in Permission::ALL.into_iter().filter(|&one| one != Permission::Read) {
+                let is_peoples = Role::Admin.may(permission);
+                assert!(!(is_peoples && role.may(permission)), "{role:?} {permission:?}");
+            }
         }
-    }
-
-    #[test]
-    fn not_even_an_admin_can_take_a_sign_task() {
-        assert!(!Role::Admin.may(Permission::ClaimSign));
-        assert!(!Role::Admin.may(Permission::HoldLease));
+        assert!(!Role::Admin.may(Permission::ClaimSign) && !Role::Admin.may(Permission::HoldLease));
     }
 
     #[test]
     fn names_read_back() {
         assert!(Role::ALL.into_iter().all(|role| Role::from_name(role.name()) == Some(role)));
+        assert!(Permission::ALL.into_iter().all(|one| Permission::from_name(one.name()) == Some(one)));
+        for role in Role::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.name());
+        }
+        for permission in Permission::ALL {
+            assert_eq!(serde_json::to_value(permission).unwrap(), permission.name());
+        }
+    }
+
+    #[test]
+    fn tokens_of_packagers_are_of_contributors() {
+        assert_eq!(Role::from_name("packager"), Some(Role::Contributor));
+        assert_eq!(serde_json::from_str::<Role>("\"packager\"").unwrap(), Role::Contributor);
     }
 }

@@ -16,8 +16,14 @@ pub struct Push {
     pub commit: String,
     /// The first line of its message.
     pub subject: String,
-    /// Who pushed: the token's name.
+    /// Who pushed: the account's or the token's name.
     pub pusher: String,
+    /// Through which token, for the audit: `token:7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    /// From which address, for the audit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// What became of it.

@@ -1,17 +1,95 @@
-//! API tokens: 32 random bytes, known to the server only by their hash.
+//! API tokens: 32 random bytes, known to the server only by their hash. A token belongs to a person, and may then do no
+//! more than that person, within its scopes; or it is that of a part of the system.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Timestamp, id::TokenId, permission::Role};
+use crate::{
+    Timestamp,
+    id::TokenId,
+    permission::{Permission, Role},
+    right::{Right, Target, Thing},
+};
+
+/// Days that a person's token is good for, where nothing is said.
+pub const DEFAULT_DAYS: u32 = 90;
+/// Days that a person's token is good for at most.
+pub const MAX_DAYS: u32 = 366;
 
 /// `POST /api/v1/tokens`
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateToken {
-    /// Whose it is: a person's or a node's name.
+    /// What it is called: what a person uses it for, or the name of a part of the system.
     pub name: String,
-    /// What it may do.
-    pub role: Role,
+    /// What a token may do that belongs to no person; without it the token is the caller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// To what it is narrowed.
+    #[serde(default, skip_serializing_if = "Scopes::is_all")]
+    pub scopes: Scopes,
+    /// After how many days it ends; for a person's own token 90 where nothing is said, and 366 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+}
+
+/// To what a token is narrowed. What is not said is not narrowed.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Scopes {
+    /// These permissions only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub permissions: BTreeSet<Permission>,
+    /// What concerns these products only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub products: BTreeSet<String>,
+    /// What is built for these platforms only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub platforms: BTreeSet<String>,
+}
+
+impl Scopes {
+    /// Returns whether nothing is narrowed.
+    pub fn is_all(&self) -> bool {
+        *self == Scopes::default()
+    }
+
+    /// Returns whether the permission is within them, whatever it is for.
+    pub fn has(&self, permission: Permission) -> bool {
+        permission == Permission::Read || self.permissions.is_empty() || self.permissions.contains(&permission)
+    }
+
+    /// Returns whether something is within them. What concerns the whole system is not within those of products or
+    /// platforms.
+    pub fn cover(&self, permission: Permission, targets: &[Target]) -> bool {
+        if !self.has(permission) {
+            return false;
+        }
+        // Reading, and minding what is one's own, is not about products.
+        let is_about_none = self.products.is_empty() && self.platforms.is_empty();
+        if is_about_none || matches!(permission, Permission::Read | Permission::Own) {
+            return true;
+        }
+        let is_within = |thing: &Thing| match thing {
+            Thing::Product(name) => self.products.contains(name),
+            Thing::Platform(name) => self.platforms.contains(name),
+            Thing::Key(_) => false,
+        };
+        !targets.is_empty() && targets.iter().all(|target| target.iter().any(is_within))
+    }
+
+    /// Returns whether a token with `other` scopes may do no more than one with these.
+    pub fn contain(&self, other: &Scopes) -> bool {
+        fn is_narrower<T: Ord>(other: &BTreeSet<T>, own: &BTreeSet<T>) -> bool {
+            own.is_empty() || (!other.is_empty() && other.is_subset(own))
+        }
+        let is_about_none = self.products.is_empty() && self.platforms.is_empty();
+        is_narrower(&other.permissions, &self.permissions)
+            && (is_about_none
+                || (!(other.products.is_empty() && other.platforms.is_empty())
+                    && other.products.is_subset(&self.products)
+                    && other.platforms.is_subset(&self.platforms)))
+    }
 }
 
 /// The answer, once: the secret is not kept.
@@ -21,6 +99,10 @@ pub struct CreatedToken {
     pub id: TokenId,
     /// What to send as `Authorization: Bearer …`.
     pub secret: String,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A token as the API shows it.
@@ -28,20 +110,129 @@ pub struct CreatedToken {
 pub struct Token {
     /// Its id.
     pub id: TokenId,
-    /// Whose it is.
+    /// What it is called.
     pub name: String,
-    /// What it may do.
+    /// What it may do; `person` is what its owner may.
     pub role: Role,
+    /// The account that it belongs to, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// To what it is narrowed.
+    #[serde(default, skip_serializing_if = "Scopes::is_all")]
+    pub scopes: Scopes,
     /// When it was made.
     #[schema(value_type = String)]
     pub created_at: Timestamp,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub used_at: Option<Timestamp>,
 }
 
 /// The answer to `GET /api/v1/tokens/whoami`: whose token was sent with it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Whoami {
-    /// The token's name.
+    /// The account's or the token's name.
     pub name: String,
-    /// What it may do.
+    /// What they are.
     pub role: Role,
+    /// What they may, and where.
+    #[serde(default)]
+    pub rights: Vec<Right>,
+    /// To what their token is narrowed.
+    #[serde(default, skip_serializing_if = "Scopes::is_all")]
+    pub scopes: Scopes,
+    /// Where they may push.
+    #[serde(default)]
+    pub pushes: Pushes,
+    /// Through what they call, as the audit has it: `token:7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+}
+
+/// To which branches somebody may push.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pushes {
+    /// To none.
+    #[default]
+    None,
+    /// To these: platforms are built of them, or nothing is.
+    Branches {
+        /// Branches of which something is built that they may build.
+        may: BTreeSet<String>,
+        /// Branches of which something is built that they may not build.
+        may_not: BTreeSet<String>,
+    },
+    /// To all.
+    All,
+}
+
+impl Pushes {
+    /// Returns whether the branch is one of them. A branch of which nothing is built is everybody's who may push at all.
+    pub fn allow(&self, branch: &str) -> bool {
+        match self {
+            Pushes::None => false,
+            Pushes::Branches { may, may_not } => may.contains(branch) || !may_not.contains(branch),
+            Pushes::All => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scopes(permissions: &[Permission], products: &[&str], platforms: &[&str]) -> Scopes {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Scopes {
+            permissions: permissions.iter().copied().collect(),
+            products: names(products),
+            platforms: names(platforms),
+        }
+    }
+
+    fn about(thing: &str) -> Vec<Target> {
+        vec![vec![thing.parse().unwrap()]]
+    }
+
+    #[test]
+    fn scopes_narrow_permissions_and_things_and_never_reading() {
+        let narrow = scopes(&[Permission::Build, Permission::Configure], &["p"], &[]);
+
+        assert!(narrow.cover(Permission::Read, &[]));
+        assert!(narrow.cover(Permission::Build, &about("product:p")));
+        assert!(!narrow.cover(Permission::Build, &about("product:q")));
+        assert!(!narrow.cover(Permission::Build, &about("platform:p")));
+        assert!(!narrow.cover(Permission::Build, &about("key:1")));
+        assert!(!narrow.cover(Permission::Release, &about("product:p")));
+        assert!(!narrow.cover(Permission::Configure, &[]), "the whole system is not product p");
+        assert!(Scopes::default().cover(Permission::Configure, &[]));
+    }
+
+    #[test]
+    fn a_token_makes_no_token_that_may_more() {
+        let all = Scopes::default();
+        let build = scopes(&[Permission::Build], &[], &[]);
+        let build_p = scopes(&[Permission::Build], &["p"], &[]);
+        let of_platform = scopes(&[], &[], &["s"]);
+
+        assert!(all.contain(&build_p) && build.contain(&build_p) && build_p.contain(&build_p));
+        assert!(!build_p.contain(&build) && !build.contain(&all) && !build_p.contain(&all));
+        assert!(!of_platform.contain(&scopes(&[], &["p"], &["s"])), "a product more is more");
+        assert!(!of_platform.contain(&all));
+    }
+
+    #[test]
+    fn a_branch_of_somebody_elses_platform_is_not_pushed_to() {
+        let branches = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let pushes = Pushes::Branches { may: branches(&["c10"]), may_not: branches(&["c9"]) };
+
+        assert!(pushes.allow("c10") && pushes.allow("my-work") && !pushes.allow("c9"));
+        assert!(Pushes::All.allow("c9") && !Pushes::None.allow("my-work"));
+    }
 }

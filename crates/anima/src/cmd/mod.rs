@@ -1,5 +1,7 @@
 //! The commands: one file a noun or a role. Each takes what all commands share, does one thing, and prints it.
 
+pub mod account;
+pub mod audit;
 pub mod build;
 pub mod buildroot;
 pub mod completion;
@@ -11,6 +13,7 @@ pub mod event;
 pub mod key;
 pub mod local;
 mod log;
+pub mod login;
 pub mod lookaside;
 pub mod maintenance;
 pub mod node;
@@ -23,8 +26,10 @@ pub mod repo;
 mod repo_export;
 mod repo_index;
 pub mod repo_keep;
+pub mod right;
 pub mod role;
 pub mod task;
+pub mod team;
 pub mod token;
 pub mod up;
 pub mod upkeep;
@@ -57,6 +62,12 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Maintenance(maintenance) => ask(global, async |ask| maintenance.run(ask).await),
         Command::Node(node) => ask(global, async |ask| node.run(ask).await),
         Command::Key(key) => ask(global, async |ask| key.run(ask, global).await),
+        Command::Login(login) => login.run(global),
+        Command::Logout(logout) => logout.run(global),
+        Command::Account(account) => ask(global, async |ask| account.run(ask).await),
+        Command::Team(team) => ask(global, async |ask| team.run(ask).await),
+        Command::Right(right) => ask(global, async |ask| right.run(ask).await),
+        Command::Audit(audit) => ask(global, async |ask| audit.run(ask).await),
         Command::Token(token) => ask(global, async |ask| token.run(ask).await),
         Command::Webhook(webhook) => ask(global, async |ask| webhook.run(ask).await),
         Command::Event(event) => ask(global, async |ask| event.run(ask).await),

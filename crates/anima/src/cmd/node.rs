@@ -1,13 +1,21 @@
 //! `anima node`: who takes tasks.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anima_types::node::{self, DrainNode, State};
+use anima_types::{
+    enrolment::{CreateEnrolment, RedeemEnrolment},
+    node::{self, DrainNode, State},
+    permission::Role,
+};
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 
 use super::Ask;
 use crate::{
+    data::write_whole,
     exit::{Failure, Result},
     output::{self, or_dash},
 };
@@ -27,6 +35,25 @@ pub enum Node {
     },
     /// Let a node take no more tasks; it goes on with those that it has
     Drain(Drain),
+    /// Make a code with which a new node gets its token: once, and soon
+    Enrol {
+        /// The node's name; the token is good for a node of that name only
+        node: String,
+        /// What it is: build-node, test-node, sign-server, release-system, git-service
+        #[arg(long, value_name = "ROLE", value_parser = parse_service)]
+        role: Role,
+        /// Minutes that the code is good for [default: 30]
+        #[arg(long)]
+        minutes: Option<u32>,
+    },
+    /// On the new node: exchange a code for the token, and keep it
+    Join {
+        /// What `anima node enrol` printed
+        code: String,
+        /// The file to keep it in
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+    },
     /// Let a node take tasks again
     Undrain {
         /// Its name
@@ -60,6 +87,19 @@ impl Node {
             ),
             Node::Show { node } => ask.output.show(&find(ask, &node).await?, describe),
             Node::Drain(drain) => drain.run(ask).await,
+            Node::Enrol { node, role, minutes } => {
+                let wanted = CreateEnrolment { node: node.clone(), role, minutes };
+                let master = ask.client.base_url().trim_end_matches('/');
+                ask.output.show(&ask.client.create_enrolment(&wanted).await?, |created| {
+                    let (code, role, until) = (&created.code, role.name(), output::moment(created.expires_at));
+                    format!(
+                        "{code}\n\nGood once, until {until}. On the new node:\n\
+                         anima node join {code} --master {master} --token-file FILE\n\
+                         anima {role} --name {node} --master {master} --token-file FILE"
+                    )
+                })
+            }
+            Node::Join { code, token_file } => join(ask, code, &token_file).await,
             Node::Undrain { node } => ask.output.show(&ask.client.undrain_node(&node).await?, describe),
         }
     }
@@ -76,6 +116,28 @@ impl Drain {
         }
         ask.output.show(&node, describe)
     }
+}
+
+/// The code is good once: that the file can be written is tried first.
+async fn join(ask: &Ask, code: String, path: &Path) -> Result {
+    let failed = |error| Failure::user(format!("could not write {}: {error}", path.display()));
+    if path.exists() {
+        return Err(Failure::user(format!("{} is there already", path.display())).hint("name another, or remove it"));
+    }
+    write_whole(path, "").map_err(failed)?;
+    let created = ask.client.redeem_enrolment(&RedeemEnrolment { code }).await.inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })?;
+    write_whole(path, &format!("{}\n", created.secret)).map_err(failed)?;
+    let told = serde_json::json!({ "id": created.id, "token_file": path });
+    ask.output.show(&told, |_| format!("the token is in {}", path.display()))
+}
+
+fn parse_service(text: &str) -> std::result::Result<Role, String> {
+    Role::from_name(text).filter(|role| role.is_of_service()).ok_or_else(|| {
+        let names: Vec<_> = Role::ALL.into_iter().filter(|role| role.is_of_service()).map(Role::name).collect();
+        format!("it has to be one of: {}", names.join(", "))
+    })
 }
 
 async fn find(ask: &Ask, name: &str) -> Result<node::Node> {

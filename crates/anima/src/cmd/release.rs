@@ -201,7 +201,8 @@ pub async fn create(ask: &Ask, product: String, content: Content) -> Result {
     ask.output.show(&ask.client.create_release(&CreateRelease { product, content }).await?, said)
 }
 
-fn moment(text: &str) -> std::result::Result<Timestamp, String> {
+/// Reads a moment as RFC 3339 has it.
+pub fn moment(text: &str) -> std::result::Result<Timestamp, String> {
     let parsed = serde_json::from_value::<Timestamp>(serde_json::Value::String(text.to_string()));
     parsed.map_err(|_| "write a time by RFC 3339, such as 2026-11-30T02:00:00Z".to_string())
 }

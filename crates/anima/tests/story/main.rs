@@ -14,6 +14,7 @@ mod kills;
 mod local;
 mod masters;
 mod pages;
+mod people;
 mod plans;
 mod signatures_and_layers;
 mod storm;

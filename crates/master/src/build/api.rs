@@ -13,10 +13,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{add_source, check_packages, platforms, reopen, view};
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{Caller, Unchecked},
     error::{ApiResult, Json, Path, Query},
     git,
     route::Route,
+    target,
     task::{restart_row, views},
 };
 
@@ -30,7 +31,7 @@ const MAX_LIMIT: u32 = 500;
 pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/builds", Permission::Read, list),
-        Route::post("/api/v1/builds", Permission::Build, create),
+        Route::post("/api/v1/builds", Permission::Build, create).about_body(),
         Route::get("/api/v1/builds/{build}", Permission::Read, show),
         Route::post("/api/v1/builds/{build}/cancel", Permission::Build, cancel),
         Route::post("/api/v1/builds/{build}/restart", Permission::Build, restart),
@@ -72,9 +73,11 @@ pub async fn detail(app: &App, id: BuildId) -> ApiResult<BuildDetail> {
 
 async fn create(
     State(app): State<App>,
-    caller: Caller,
+    unchecked: Unchecked,
     Json(wanted): Json<CreateBuild>,
 ) -> ApiResult<(StatusCode, Json<Build>)> {
+    let targets: Vec<_> = wanted.platforms.iter().map(|name| target::platform(&app, name)).collect();
+    let caller = unchecked.about(&targets)?;
     let platforms = platforms(&app, &wanted.platforms)?;
     check_packages(wanted.packages.iter().map(|source| source.package.as_str()))?;
     let architectures = match wanted.architectures.is_empty() {
@@ -82,7 +85,7 @@ async fn create(
         false => wanted.architectures,
     };
     let sources = resolve(&app, &wanted.packages, platforms[0]).await?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let new = anima_db::build::NewBuild {
         owner: caller.name.clone(),
         reason: format!("asked for by {}", caller.name),
@@ -121,7 +124,7 @@ fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {
 
 async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
     let why = format!("Cancelled by {}.", caller.name);
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::build::get(&mut write, id).await?;
     anima_db::build::apply(&mut write, &row, Event::Cancelled, &why).await?;
     anima_db::build::close_gathering(&mut write, id).await?;
@@ -134,7 +137,7 @@ async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller)
 }
 
 async fn restart(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     reopen(&mut write, id, &caller.name).await?;
     for task in anima_db::task::of_build(&mut write, id).await? {
         if matches!(task.status, Status::Failed | Status::Blocked | Status::Cancelled) && task.about.release.is_none() {

@@ -55,7 +55,7 @@ async fn create(
     Json(wanted): Json<CreateKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
     check(&wanted)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let id = ask(&mut write, &wanted, &Policy::default()).await?;
     let key = anima_db::key::get(&mut write, id).await?;
     write.commit().await?;
@@ -69,7 +69,7 @@ async fn set_policy(
     Json(policy): Json<Policy>,
 ) -> ApiResult<Json<Key>> {
     check_policy(&policy)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let key = anima_db::key::get(&mut write, id).await?;
     anima_db::key::set_policy(&mut write, &key, &policy).await?;
     let key = anima_db::key::get(&mut write, id).await?;
@@ -84,7 +84,7 @@ async fn take_out(
     caller: Caller,
     Json(wanted): Json<RevokeKey>,
 ) -> ApiResult<Json<Key>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let key = anima_db::key::get(&mut write, id).await?;
     revoke(&mut write, &key, &wanted).await?;
     let key = anima_db::key::get(&mut write, id).await?;
@@ -119,7 +119,7 @@ async fn replace(
     caller: Caller,
     Json(wanted): Json<RotateKey>,
 ) -> ApiResult<(StatusCode, Json<Key>)> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let product = anima_db::product::get(&mut write, &product).await?;
     let id = rotate::rotate(&mut write, &product, &wanted).await?;
     let key = anima_db::key::get(&mut write, id).await?;

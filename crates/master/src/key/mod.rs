@@ -104,7 +104,7 @@ pub async fn revoke(write: &mut Write, key: &Key, wanted: &RevokeKey) -> ApiResu
         "" => wanted.why.name().to_string(),
         reason => format!("{}: {reason}", wanted.why.name()),
     };
-    let message = format!("{} revoked key {name} ({words}).", write.actor);
+    let message = format!("{} revoked key {name} ({words}).", write.actor());
     anima_db::key::apply(write, key, Event::Revoked, &message).await?;
     anima_db::key::set_reason(write, key.id, &words).await?;
     for task in anima_db::task::open_of_key(write, key.id).await? {

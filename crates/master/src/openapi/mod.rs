@@ -2,11 +2,12 @@
 //! (`docs/API.md`), both from the table of routes.
 
 mod operations;
+mod people;
 
 use anima_types::{
-    artifact, build, build_plan, error, event, key, key_policy, lease, maintenance, node, package,
-    permission::Permission, platform, product, push, release, repository, repository_diff, retention, search,
-    signature, splice, task, task_log, token, webhook, why,
+    account, artifact, audit, build, build_plan, enrolment, error, event, key, key_policy, lease, maintenance, node,
+    package, permission::Permission, platform, product, push, release, repository, repository_diff, retention, right,
+    search, signature, splice, task, task_log, token, webhook, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -15,12 +16,21 @@ use crate::{
     error::{ApiError, ApiResult, Json},
     route::Route,
 };
-use operations::{OPERATIONS, Operation};
+use operations::Operation;
 
 /// Everything that the API takes and gives.
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
+    account::Account,
+    account::AccountDetail,
+    account::CreateAccount,
+    account::CreateTeam,
+    account::Session,
+    account::SetPassword,
+    account::SignIn,
+    account::Team,
     artifact::Artifact,
+    audit::Entry,
     build::Build,
     build::BuildDetail,
     build::CreateBuild,
@@ -32,6 +42,9 @@ use operations::{OPERATIONS, Operation};
     build_plan::PlannedPackage,
     why::Fact,
     why::Why,
+    enrolment::CreateEnrolment,
+    enrolment::CreatedEnrolment,
+    enrolment::RedeemEnrolment,
     error::ErrorBody,
     event::Event,
     key::CreateKey,
@@ -73,12 +86,17 @@ use operations::{OPERATIONS, Operation};
     retention::Collection,
     retention::Pin,
     retention::RepositorySettings,
+    right::GiveRight,
+    right::GivenRight,
+    right::Right,
     splice::Splice,
     search::Search,
     task::Task,
     task_log::LogFound,
     token::CreateToken,
     token::CreatedToken,
+    token::Pushes,
+    token::Scopes,
     token::Token,
     token::Whoami,
     webhook::CreateWebhook,
@@ -93,6 +111,11 @@ pub fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/openapi.json", Permission::Read, show)]
 }
 
+/// Returns all operations, in the order of the reference.
+fn operations() -> impl Iterator<Item = &'static Operation> {
+    operations::OPERATIONS.iter().chain(people::OPERATIONS)
+}
+
 async fn show() -> ApiResult<Json<Value>> {
     Ok(Json(description()?))
 }
@@ -100,7 +123,7 @@ async fn show() -> ApiResult<Json<Value>> {
 fn description() -> ApiResult<Value> {
     let schemas = serde_json::to_value(Schemas::openapi()).map_err(ApiError::internal)?;
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method.to_lowercase()] = described(operation);
     }
@@ -169,7 +192,7 @@ mod tests {
         let api: BTreeSet<(&str, &str)> = api.map(|route| (route.path, route.method.as_str())).collect();
 
         let described: BTreeSet<(&str, &str)> =
-            OPERATIONS.iter().map(|operation| (operation.path, operation.method)).collect();
+            operations().map(|operation| (operation.path, operation.method)).collect();
 
         assert_eq!(api, described);
     }
@@ -202,14 +225,18 @@ mod tests {
         let mut page = String::from(
             "# API\n\nThe Master Service's API is at `/api/v1`; bodies and answers are JSON, and `/api/v1/openapi.json` describes each field. This page is made\n\
              from the table of routes by a test (`ANIMA_UPDATE=1 cargo test -p anima-master the_page_for_people`).\n\n\
-             **Tokens.** `Authorization: Bearer TOKEN`. Reading needs none; everything else needs a token whose role has the permission in the table. Roles are\n\
-             `admin`, `packager`, `release-manager`, and one for each part of the system. A lease's secret is a token for its own task and nothing else.\n\n\
+             **Who may what.** Reading needs nothing; everything else needs somebody who has the permission in the table, for the thing that the request is about.\n\
+             People have rights: a role (`admin`, `manager`, `product-maintainer`, `release-manager`, `signer`, `contributor`, `observer`) everywhere, or for one platform,\n\
+             product or key. A token (`Authorization: Bearer TOKEN`) belongs to a person and may what they may, within its scopes; or it has a role of its own, as those\n\
+             of nodes. A lease's secret is a token for its own task and nothing else. A session's cookie does for reading; a change by a cookie needs the session's word,\n\
+             too (`X-Form-Word`, or the form's field `word`).\n\n\
+             **Limits.** Who asks too often gets 429 `too_often` with `Retry-After`.\n\n\
              **Errors.** Every answer of 400 and above is `{\"code\": …, \"message\": …, \"hint\": …}`: a stable word, one sentence, and what to do about it where that\n\
              is known.\n\n\
              **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once.\n\n\
              | route | permission | what it does | takes | gives |\n|---|---|---|---|---|\n",
         );
-        for operation in OPERATIONS {
+        for operation in operations() {
             let permission = permission(operation).and_then(|permission| serde_json::to_value(permission).ok());
             let permission = permission.and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default();
             page += &format!(

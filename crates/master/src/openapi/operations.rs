@@ -14,7 +14,7 @@ pub struct Operation {
     pub gives: Option<&'static str>,
 }
 
-const fn read(path: &'static str, summary: &'static str, gives: &'static str) -> Operation {
+pub(super) const fn read(path: &'static str, summary: &'static str, gives: &'static str) -> Operation {
     Operation { method: "GET", path, summary, takes: None, gives: Some(gives) }
 }
 
@@ -26,11 +26,16 @@ const fn act(path: &'static str, summary: &'static str) -> Operation {
     Operation { method: "POST", path, summary, takes: None, gives: None }
 }
 
-const fn make(path: &'static str, summary: &'static str, takes: &'static str, gives: &'static str) -> Operation {
+pub(super) const fn make(
+    path: &'static str,
+    summary: &'static str,
+    takes: &'static str,
+    gives: &'static str,
+) -> Operation {
     Operation { method: "POST", path, summary, takes: Some(takes), gives: Some(gives) }
 }
 
-const fn operation(
+pub(super) const fn operation(
     method: &'static str,
     path: &'static str,
     summary: &'static str,
@@ -40,7 +45,7 @@ const fn operation(
     Operation { method, path, summary, takes, gives }
 }
 
-/// All operations, in the order of the reference.
+/// All operations but those about people, in the order of the reference.
 pub const OPERATIONS: &[Operation] = &[
     read(
         "/api/v1/builds",
@@ -307,10 +312,6 @@ pub const OPERATIONS: &[Operation] = &[
         "Task",
     ),
     make("/api/v1/tasks/{task}/approve", "Approves that a sign task signs.", "Approve", "Task"),
-    read("/api/v1/tokens", "Lists tokens, without their secrets.", "[Token]"),
-    make("/api/v1/tokens", "Makes a token; its secret is shown this once.", "CreateToken", "CreatedToken"),
-    operation("DELETE", "/api/v1/tokens/{token}", "Revokes a token.", None, None),
-    read("/api/v1/tokens/whoami", "Says whose token was sent.", "Whoami"),
     read("/api/v1/maintenance", "Says whether tasks are given out, and how many run.", "MaintenanceState"),
     operation(
         "PUT",

@@ -3,11 +3,12 @@
 use anima_types::id::EventId;
 use askama::Template;
 use axum::{
+    extract::Request,
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 
-use super::asset::VERSIONS;
+use super::{asset::VERSIONS, sign_in::see, visitor::Visitor, words::address_part};
 use crate::{app::App, error::ApiError};
 
 /// Nothing is loaded from elsewhere, and nothing that stands in a page is run.
@@ -30,13 +31,16 @@ pub struct Frame {
     pub css: &'static str,
     /// See above.
     pub js: &'static str,
+    /// Who looks.
+    pub visitor: Visitor,
 }
 
 impl Frame {
     /// Returns the frame of a page.
     pub fn new(title: impl Into<String>, section: &'static str, api: impl Into<String>) -> Frame {
         let (css, js) = (&VERSIONS.css, &VERSIONS.js);
-        Frame { title: title.into(), section, api: api.into(), events: String::new(), feed: String::new(), css, js }
+        let (visitor, feed) = (Visitor::current(), String::new());
+        Frame { title: title.into(), section, api: api.into(), events: String::new(), feed, css, js, visitor }
     }
 
     /// Names the feed of what the page shows.
@@ -91,7 +95,7 @@ struct ErrorPage {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let PageError(ApiError { status, body }) = self;
+        let PageError(ApiError { status, body, retry_after_secs }) = self;
         let title = status.canonical_reason().unwrap_or("Error");
         let page = ErrorPage {
             frame: Frame::new(title, "", ""),
@@ -101,13 +105,17 @@ impl IntoResponse for PageError {
             is_missing: status == StatusCode::NOT_FOUND,
         };
         match page.render() {
-            Ok(html) => (status, respond(html)).into_response(),
+            Ok(html) => {
+                let retry_after = retry_after_secs.map(|secs| (header::RETRY_AFTER, secs.to_string()));
+                (status, AppendHeaders(retry_after), respond(html)).into_response()
+            }
             Err(error) => ApiError::internal(error).into_response(),
         }
     }
 }
 
-fn sentence(text: &str) -> String {
+/// Returns an error's message as a sentence.
+pub fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
@@ -123,7 +131,8 @@ pub fn page(template: &impl Template) -> PageResult {
 fn respond(html: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-cache"),
+        // A page says who looks at it.
+        (header::CACHE_CONTROL, "private, no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
@@ -138,7 +147,43 @@ pub fn id<T: std::str::FromStr>(noun: &str, text: &str) -> Result<T, PageError> 
 
 /// Answers an address that nothing is at, if a person looks: programs get the API's form.
 pub fn nothing(path: &str, headers: &HeaderMap) -> Option<Response> {
+    is_for_people(path, headers).then(|| PageError::not_found(format!("there is nothing at {path}")).into_response())
+}
+
+fn is_for_people(path: &str, headers: &HeaderMap) -> bool {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_for_people = accepts.contains("text/html") && !path.starts_with("/api/");
-    is_for_people.then(|| PageError::not_found(format!("there is nothing at {path}")).into_response())
+    accepts.contains("text/html") && !path.starts_with("/api/")
+}
+
+/// Answers a request that was refused: a person who has not signed in is asked to, and then comes back.
+pub fn refused(request: &Request, error: ApiError) -> Refusal {
+    let path = request.uri().path();
+    if !is_for_people(path, request.headers()) {
+        return Refusal::Program(error);
+    }
+    if error.status == StatusCode::UNAUTHORIZED && request.method().is_safe() {
+        let to = request.uri().path_and_query().map_or(path, |whole| whole.as_str());
+        return Refusal::SignIn(format!("/sign-in?to={}", address_part(to)));
+    }
+    Refusal::Person(PageError(error))
+}
+
+/// A refusal, for who it is.
+pub enum Refusal {
+    /// In the API's form.
+    Program(ApiError),
+    /// As a page.
+    Person(PageError),
+    /// To the page for signing in, at this address.
+    SignIn(String),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Refusal::Program(error) => error.into_response(),
+            Refusal::Person(error) => error.into_response(),
+            Refusal::SignIn(address) => see(&address),
+        }
+    }
 }

@@ -64,7 +64,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(build: Build, app: &App) -> Row {
+    /// Returns a build's line.
+    pub fn new(build: Build, app: &App) -> Row {
         let now = app.now();
         let named = build.sources.iter().take(NAMED);
         Row {

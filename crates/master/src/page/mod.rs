@@ -1,8 +1,9 @@
 //! The pages: what people look at. Each is whole without scripts; with them it follows the events and the log.
 //!
 //! A page asks the same functions as the API, puts their answers into words ([`words`]), and gives them to its template
-//! (`templates/`), which escapes all that it is given. It refuses to change anything: pages only read.
+//! (`templates/`), which escapes all that it is given. What a page's form sends is done by the same functions, too.
 
+mod account;
 mod answer;
 mod asset;
 mod build;
@@ -13,11 +14,14 @@ mod log;
 mod matrix;
 mod node;
 mod package;
+mod people;
 mod plan_grid;
 mod release;
 mod repository;
+mod sign_in;
 mod strip;
 mod task;
+mod visitor;
 mod words;
 
 pub use log::plain_line;
@@ -26,7 +30,8 @@ use anima_types::permission::Permission;
 
 use crate::route::Route;
 
-pub use answer::nothing;
+pub use answer::{nothing, refused};
+pub use visitor::visit;
 pub use words::{NOTHING, State, address_part};
 
 /// The routes.
@@ -47,6 +52,17 @@ pub fn routes() -> Vec<Route> {
         Route::get("/nodes/{node}", Permission::Read, node::show),
         Route::get("/keys", Permission::Read, key::list),
         Route::get("/keys/{key}", Permission::Read, key::show),
+        Route::get("/sign-in", Permission::Read, sign_in::show),
+        Route::form("/sign-in", Permission::Read, sign_in::send),
+        Route::form("/sign-out", Permission::Read, sign_in::out),
+        Route::get("/mine", Permission::Own, people::mine),
+        Route::get("/teams", Permission::Own, people::teams),
+        Route::get("/audit", Permission::Audit, people::audit),
+        Route::get("/account", Permission::Own, account::show),
+        Route::form("/account/password", Permission::Own, account::set_password),
+        Route::form("/account/tokens", Permission::Own, account::make_token),
+        Route::form("/account/tokens/{token}/revoke", Permission::Own, account::revoke_token),
+        Route::form("/account/sessions/{session}/end", Permission::Own, account::end_session),
         Route::get("/assets/anima.css", Permission::Read, asset::css),
         Route::get("/assets/anima.js", Permission::Read, asset::js),
         Route::get("/assets/favicon.svg", Permission::Read, asset::favicon),

@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{self, Caller},
+    auth::{Caller, Unchecked},
     error::{ApiError, ApiResult, Json, Path},
     route::Route,
+    target,
 };
 
 /// Releases in one answer: some weeks of a busy distribution.
@@ -32,7 +33,7 @@ const MAX_LISTED: u32 = 500;
 pub fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/releases", Permission::Read, list),
-        Route::post("/api/v1/releases", Permission::Release, create),
+        Route::post("/api/v1/releases", Permission::Release, create).about_body(),
         Route::get("/api/v1/releases/{release}", Permission::Read, show),
         Route::post("/api/v1/releases/{release}/commit", Permission::Release, decide),
         Route::post("/api/v1/releases/{release}/force", Permission::Configure, force),
@@ -72,10 +73,11 @@ async fn show(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Js
 
 async fn create(
     State(app): State<App>,
-    caller: Caller,
+    unchecked: Unchecked,
     Json(wanted): Json<CreateRelease>,
 ) -> ApiResult<(StatusCode, Json<Release>)> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let caller = unchecked.about(&[target::product(&wanted.product)])?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::product::get(&mut write, &wanted.product).await?;
     let content = checked(&mut write, &caller, wanted.product.as_str(), wanted.content).await?;
     let id = begin(&mut write, content, &wanted.product).await?;
@@ -128,7 +130,7 @@ async fn checked(write: &mut Write, caller: &Caller, product: &str, content: Con
         }
         Content::Import { import } => {
             // It has the Release System read an address, or a folder of its machine.
-            auth::check(caller, Permission::Configure, None)?;
+            caller.check(Permission::Configure, &[])?;
             let repositories = anima_db::repository::list(write, Some(product)).await?;
             carried::known_places(&repositories, import.repository.as_slice())?;
             Ok(Content::Import { import })
@@ -151,7 +153,7 @@ async fn say_where(
     caller: Caller,
     Json(wanted): Json<EditRelease>,
 ) -> ApiResult<Json<Release>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     people::edit(&mut write, &row, &caller.name, &wanted).await?;
     answer(&app, write, id).await
@@ -165,7 +167,7 @@ async fn say_good(
 ) -> ApiResult<Json<Release>> {
     let said: CommitRelease = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(&body)?.0 };
     let decider = Decider::person(&caller.name, said.reason.as_deref(), false)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     people::approve(&mut write, &row, &decider).await?;
     answer(&app, write, id).await
@@ -178,14 +180,14 @@ async fn set_time(
     Json(wanted): Json<ScheduleRelease>,
 ) -> ApiResult<Json<Release>> {
     let decider = Decider::person(&caller.name, wanted.reason.as_deref(), false)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     people::schedule(&mut write, &row, &decider, wanted.at).await?;
     answer(&app, write, id).await
 }
 
 async fn take_time_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<Json<Release>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     people::unschedule(&mut write, &row, &caller.name).await?;
     answer(&app, write, id).await
@@ -208,7 +210,7 @@ async fn decide(
 ) -> ApiResult<Json<Release>> {
     // Who has nothing to say sends no body, as all did before there were gates.
     let said: CommitRelease = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(&body)?.0 };
-    give(&app, id, Decider::person(&caller.name, said.reason.as_deref(), false)?).await
+    give(&app, id, &caller, Decider::person(&caller.name, said.reason.as_deref(), false)?).await
 }
 
 async fn force(
@@ -217,18 +219,18 @@ async fn force(
     caller: Caller,
     Json(said): Json<CommitRelease>,
 ) -> ApiResult<Json<Release>> {
-    give(&app, id, Decider::person(&caller.name, said.reason.as_deref(), true)?).await
+    give(&app, id, &caller, Decider::person(&caller.name, said.reason.as_deref(), true)?).await
 }
 
-async fn give(app: &App, id: ReleaseId, decider: Decider) -> ApiResult<Json<Release>> {
-    let mut write = app.db.write(app.now(), &decider.name).await?;
+async fn give(app: &App, id: ReleaseId, caller: &Caller, decider: Decider) -> ApiResult<Json<Release>> {
+    let mut write = app.db.write(app.now(), caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     commit(&mut write, &row, &decider).await?;
     answer(app, write, id).await
 }
 
 async fn abandon(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     let why = format!("{} threw it away.", caller.name);
     anima_db::release::apply(&mut write, &row, Event::Abandoned, &why).await?;
@@ -241,7 +243,7 @@ async fn abandon(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Call
 }
 
 async fn take_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     revert(&mut write, &row, &caller.name).await?;
     Ok(write.commit().await?)

@@ -92,7 +92,7 @@ async fn forget_plan(write: &mut Write, row: &Release, why: &str) -> ApiResult<(
 
 /// Plans a release anew because somebody wants it.
 pub async fn replan_as(app: &App, id: ReleaseId, caller: &Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
     replan(&mut write, &row, &format!("{} wants it planned again.", caller.name)).await?;
     write.commit().await?;

@@ -31,8 +31,8 @@ const MAX_NAME_BYTES: usize = 128;
 /// The routes.
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::post("/api/v1/products/{product}/signed-files", Permission::Release, create),
-        Route::post("/api/v1/tasks/{task}/approve", Permission::Release, approve),
+        Route::post("/api/v1/products/{product}/signed-files", Permission::Sign, create),
+        Route::post("/api/v1/tasks/{task}/approve", Permission::Sign, approve),
     ]
 }
 
@@ -45,7 +45,7 @@ async fn create(
     check(&wanted)?;
     let size_bytes = wanted.text.len() as u64;
     let stored = app.store.put_bytes(wanted.text.clone().into_bytes()).await?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let product = anima_db::product::get(&mut write, &product).await?;
     let about = About { key: Some(key::key_of(&product)?), subject: Some(Subject::File), ..About::new(Kind::Sign) };
     let why = format!("{} wants {} signed.", caller.name, wanted.name);
@@ -94,7 +94,7 @@ async fn approve(
     caller: Caller,
     Json(said): Json<Approve>,
 ) -> ApiResult<Json<task::Task>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let task = anima_db::task::get(&mut write, id).await?;
     let is_open = task.about.kind == Kind::Sign && task.status == Status::Waiting;
     if !is_open {

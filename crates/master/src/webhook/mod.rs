@@ -64,7 +64,7 @@ async fn create(
     let mut bytes = [0; SECRET_BYTES];
     rand::rng().fill_bytes(&mut bytes);
     let secret = format!("{}{}", deliver::SECRET_PREFIX, STANDARD.encode(bytes));
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     let id = anima_db::webhook::insert(&mut write, &wanted, &secret).await?;
     write.commit().await?;
     Ok((StatusCode::CREATED, Json(CreatedWebhook { id, secret })))
@@ -98,7 +98,7 @@ fn check(wanted: &CreateWebhook) -> ApiResult<()> {
 }
 
 async fn remove(State(app): State<App>, Path(id): Path<WebhookId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::webhook::delete(&mut write, id).await?;
     Ok(write.commit().await?)
 }
@@ -113,7 +113,7 @@ async fn resume(State(app): State<App>, Path(id): Path<WebhookId>, caller: Calle
 }
 
 async fn set_stopped(app: &App, id: WebhookId, caller: &Caller, why: Option<&str>) -> ApiResult<Json<Webhook>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), caller).await?;
     let hook = anima_db::webhook::get(&mut write, id).await?;
     if hook.is_active == why.is_some() {
         anima_db::webhook::set_stopped(&mut write, &hook, why).await?;
@@ -145,7 +145,7 @@ async fn resend(
     Path((webhook, delivery)): Path<(WebhookId, DeliveryId)>,
     caller: Caller,
 ) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::webhook::resend(&mut write, webhook, delivery).await?;
     write.commit().await?;
     app.webhooks_changed.notify_one();

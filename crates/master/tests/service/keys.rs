@@ -165,9 +165,9 @@ async fn sign_file(master: &Master, role: &str) -> (StatusCode, Value) {
     master.json(Method::POST, "/api/v1/products/p1/signed-files", Some(&token), body).await
 }
 
-/// Returns the token of a person who manages releases.
+/// Returns the token of a person who signs.
 async fn person(master: &Master, name: &str) -> String {
-    let body = json!({ "name": name, "role": "release-manager" });
+    let body = json!({ "name": name, "role": "signer" });
     let (status, made) = master.post("/api/v1/tokens", "admin", body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     made["secret"].as_str().unwrap().to_string()

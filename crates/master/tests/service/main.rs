@@ -2,10 +2,12 @@
 
 mod dnf_loop;
 mod emulation;
+mod enrolment;
 mod files;
 mod garbage;
 mod gates;
 mod health;
+mod hostile_clients;
 mod keys;
 mod killed_release;
 mod leases;
@@ -16,8 +18,10 @@ mod metrics;
 mod noarch;
 mod one_switch;
 mod pages;
+mod people;
 mod plans;
 mod routes;
+mod sessions;
 mod signatures;
 mod subscription;
 mod upkeep;

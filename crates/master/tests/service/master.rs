@@ -28,6 +28,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
+/// What the people of these tests sign in with.
+pub const PASSWORD: &str = "correct horse battery";
 /// An answer of these tests at most.
 const MAX_ANSWER_BYTES: usize = 128 << 20;
 
@@ -109,6 +111,11 @@ impl Master {
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
 
+    /// The same, with the bounds on clients that the real service has.
+    pub fn serve(&self, listener: tokio::net::TcpListener) {
+        tokio::spawn(anima_master::serve(listener, self.router.clone(), Default::default()));
+    }
+
     /// Ends it as a kill would, and opens it again on the same folder.
     pub async fn restart(self) -> Master {
         let Master { app, router, micros, folder, .. } = self;
@@ -156,6 +163,7 @@ impl Master {
             platforms: vec![platform.unwrap()],
             mirrors: BTreeMap::from([("base".to_string(), folder.path().join("mirror"))]),
             tokens: folder.path().join("tokens"),
+            proxies: Vec::new(),
         };
         let clock = micros.clone();
         let app = anima_master::open(config, Arc::new(move || Timestamp(clock.load(Ordering::SeqCst)))).await.unwrap();
@@ -185,6 +193,36 @@ impl Master {
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status = response.status();
         (status, axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap().to_vec())
+    }
+
+    /// Sends a request as it is.
+    pub async fn raw(&self, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await.unwrap();
+        (status, headers, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Sends a request and looks no further than at its status: an answer may be a stream without an end.
+    pub async fn status(&self, request: Request<Body>) -> StatusCode {
+        self.router.clone().oneshot(request).await.unwrap().status()
+    }
+
+    /// Makes an account with these rights (`contributor`, `signer on key:1`), and returns a token of it.
+    pub async fn person(&self, name: &str, rights: &[&str]) -> String {
+        let account = json!({ "name": name, "password": PASSWORD });
+        let (status, made) = self.post("/api/v1/accounts", "admin", account).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        for right in rights {
+            let (role, on) = right.split_once(" on ").map_or((*right, None), |(role, on)| (role, Some(on)));
+            let (status, given) =
+                self.post("/api/v1/rights", "admin", json!({ "account": name, "role": role, "on": on })).await;
+            assert_eq!(status, StatusCode::CREATED, "{given}");
+        }
+        let sign_in = json!({ "account": name, "password": PASSWORD });
+        let (status, token) = self.json(Method::POST, "/api/v1/sign-in", None, sign_in).await;
+        assert_eq!(status, StatusCode::CREATED, "{token}");
+        token["secret"].as_str().unwrap().to_string()
     }
 
     /// Asks for a file with headers of one's own.

@@ -52,6 +52,7 @@ impl Master {
             platforms: platforms::load(&data.platforms()).map_err(|error| Failure::config(error.to_string()))?,
             mirrors: config.mirrors,
             tokens: data.tokens(),
+            proxies: config.proxies,
         };
         run(Some((&folder, Role::Master)), async |shutdown| {
             let listener = listener(listen).await?;

@@ -1,0 +1,204 @@
+//! Clients that mean harm: bodies that are too large, heads that do not end, headers and addresses with tricks.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, Request, StatusCode},
+};
+use serde_json::{Value, json};
+
+use crate::master::{Master, PASSWORD};
+
+/// An answer that has not come by then does not come.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn pieces(count: usize) -> Body {
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    Body::from_stream(futures_util::stream::iter((0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+}
+
+#[tokio::test]
+async fn nobody_in_particular_sends_little_and_a_form_is_small() {
+    let master = Master::open().await;
+    for path in ["/api/v1/sign-in", "/api/v1/leases", "/api/v1/build-plans", "/api/v1/enrolments/redeem"] {
+        let request = Request::builder().method(Method::POST).uri(path).header("content-type", "application/json");
+        let (status, _, body) = master.raw(request.body(pieces(3)).unwrap()).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{path}: {body}");
+    }
+    let form = Request::builder().method(Method::POST).uri("/sign-in");
+    let form = form.header("content-type", "application/x-www-form-urlencoded").body(pieces(1)).unwrap();
+    assert_eq!(master.raw(form).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_body_of_somebody_who_may_not_is_not_read() {
+    let master = Master::open().await;
+    let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let request = Request::builder().method(Method::POST).uri("/api/v1/products").body(never).unwrap();
+
+    let status = tokio::time::timeout(LIMIT, master.status(request)).await.expect("it is answered at once");
+
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_address_with_tricks_is_another_address_and_not_a_way_round() {
+    let master = Master::open().await;
+    for path in [
+        "/api/v1/Products",
+        "/api/v1//tokens",
+        "/api/v1/tokens/",
+        "/api/v1/x/../tokens",
+        "/api/v1/%74okens",
+        "/api/v1/tokens%2f",
+        "/api/v1/tokens;a=b",
+        "/api/v1/tokens%00",
+        "/repos/../api/v1/tokens",
+        "/mirror/base/../../tokens/admin",
+        "/mirror/base/%2e%2e/%2e%2e/tokens/admin",
+        "/mirror/base/..%2f..%2ftokens%2fadmin",
+    ] {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let (status, _, body) = master.raw(request).await;
+        assert!(
+            matches!(status, StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST),
+            "{path}: {status} {body}"
+        );
+        assert!(!body.contains(&master.token("admin")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn headers_do_not_make_somebody_out_of_nobody() {
+    let master = Master::open().await;
+    let admin = master.token("admin");
+    let bearer = format!("Bearer {admin}");
+    let (lower, basic, two) =
+        (format!("bearer {admin}"), format!("Basic {admin}"), format!("Bearer {admin}, Bearer x"));
+    for headers in [
+        vec![("x-forwarded-user", "admin")],
+        vec![("remote-user", "admin")],
+        vec![("x-original-url", "/"), ("x-rewrite-url", "/")],
+        vec![("authorization", "Bearer")],
+        vec![("authorization", lower.as_str())],
+        vec![("authorization", basic.as_str())],
+        vec![("authorization", two.as_str())],
+        vec![("authorization", bearer.as_str()), ("authorization", "Bearer x")],
+        vec![("cookie", "anima-session=admin")],
+    ] {
+        let request = Request::builder().uri("/api/v1/tokens");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        assert_eq!(master.status(request.body(Body::empty()).unwrap()).await, StatusCode::UNAUTHORIZED, "{headers:?}");
+    }
+    let overridden = Request::builder().uri("/api/v1/tokens/1").header("x-http-method-override", "DELETE");
+    let overridden = overridden.header("authorization", &bearer).body(Body::empty()).unwrap();
+    assert_eq!(master.status(overridden).await, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn passwords_are_not_tried_for_long() {
+    let master = Master::open().await;
+    master.person("ann", &[]).await;
+    let attempt = async |account: &str| {
+        let body = json!({ "account": account, "password": "a wrong password" });
+        let request =
+            Request::builder().method(Method::POST).uri("/api/v1/sign-in").header("content-type", "application/json");
+        let (status, headers, _) = master.raw(request.body(Body::from(body.to_string())).unwrap()).await;
+        (status, headers.get("retry-after").map(|value| value.to_str().unwrap().parse::<i64>().unwrap()))
+    };
+    let mut tries = 0;
+    let wait = loop {
+        match attempt("ann").await {
+            (StatusCode::UNAUTHORIZED, None) => tries += 1,
+            (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => break wait,
+            other => panic!("{other:?}"),
+        }
+    };
+
+    assert_eq!(tries, 9, "one of ten was the right one, above");
+    assert_eq!(attempt("bob").await.0, StatusCode::UNAUTHORIZED, "others may");
+    let right = json!({ "account": "ann", "password": PASSWORD });
+    let early = master.json(Method::POST, "/api/v1/sign-in", None, right.clone()).await;
+    assert_eq!(
+        (early.0, &early.1["code"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("too_often")),
+        "not even the right one"
+    );
+    master.pass_secs(wait);
+    assert_eq!(master.json(Method::POST, "/api/v1/sign-in", None, right).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_person_who_changes_too_much_is_told_to_wait_and_a_node_is_not() {
+    let master = Master::open().await;
+    let ann = master.person("ann", &[]).await;
+    let change = async |token: &str| {
+        let path = "/api/v1/tokens/999";
+        master.json(Method::DELETE, path, Some(token), Value::Null).await.0
+    };
+    let passed = async |token: &str| {
+        for number in 0..400 {
+            if change(token).await == StatusCode::TOO_MANY_REQUESTS {
+                return number;
+            }
+        }
+        400
+    };
+
+    assert_eq!(passed(&ann).await, 300);
+    assert_eq!(passed(&master.token("build-node")).await, 400);
+    master.pass_secs(1);
+    assert_eq!(passed(&ann).await, 10);
+}
+
+async fn listening() -> (Master, SocketAddr) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let master = Master::open().await;
+    master.serve(listener);
+    (master, address)
+}
+
+/// Sends bytes and returns all that comes until the connection is closed.
+fn talk(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    // What is too long is refused before all of it was sent.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_long_or_wrong_is_refused_and_others_are_answered() {
+    let (_master, address) = listening().await;
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(1 << 20));
+    let smuggled = "POST /api/v1/sign-in HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\nconnection: close\r\n\r\n{}";
+    for (bytes, wanted) in
+        [(long.as_str(), "HTTP/1.1 431"), (smuggled, "HTTP/1.1 400"), ("\u{0}\u{1}\r\n\r\n", "HTTP/1.1 400")]
+    {
+        let bytes = bytes.to_string();
+        let answer = tokio::task::spawn_blocking(move || talk(address, bytes.as_bytes())).await.unwrap();
+        assert!(answer.starts_with(wanted), "{answer}");
+    }
+    let well = tokio::task::spawn_blocking(move || {
+        talk(address, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    });
+    assert!(well.await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_says_what_they_want_is_given_up() {
+    let (_master, address) = listening().await;
+    let half = tokio::task::spawn_blocking(move || talk(address, b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: "));
+
+    let answer = tokio::time::timeout(LIMIT, half).await.expect("the connection is closed").unwrap();
+
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
