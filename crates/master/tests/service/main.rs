@@ -14,6 +14,7 @@ mod noarch;
 mod one_switch;
 mod pages;
 mod plans;
+mod resign;
 mod routes;
 mod signatures;
 
