@@ -23,6 +23,7 @@ pub mod key;
 pub mod lease;
 pub mod node;
 pub mod package;
+pub mod package_search;
 pub mod product;
 pub mod push;
 pub mod release;

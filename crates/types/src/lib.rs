@@ -43,6 +43,7 @@ pub mod task_log;
 pub mod time;
 pub mod token;
 pub mod why;
+mod words;
 pub mod work;
 
 pub use arch::Arch;

@@ -1,5 +1,6 @@
 //! The Master Service through its own router.
 
+mod attachments;
 mod dnf_loop;
 mod emulation;
 mod files;
@@ -16,6 +17,9 @@ mod pages;
 mod plans;
 mod resign;
 mod routes;
+#[path = "../../../rpm-file/tests/support/mod.rs"]
+mod rpm;
+mod search;
 mod signatures;
 
 #[test]
