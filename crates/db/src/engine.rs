@@ -136,6 +136,8 @@ impl Address {
             one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
             one(9, "keys", include_str!("../migrations/0009_keys.sql")),
             one(10, "release plans", include_str!("../migrations/0010_release_plans.sql")),
+            one(28, "plan attachments", include_str!("../migrations/0028_plan_attachments.sql")),
+            one(29, "package search", include_str!("../migrations/0029_package_search.sql")),
         ])
     }
 
