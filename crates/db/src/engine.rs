@@ -180,6 +180,8 @@ impl Address {
             one(14, "enrolment", include_str!("../migrations/0014_enrolment.sql")),
             one(25, "node started at", include_str!("../migrations/0025_node_started_at.sql")),
             one(26, "task node", include_str!("../migrations/0026_task_node.sql")),
+            one(28, "plan attachments", include_str!("../migrations/0028_plan_attachments.sql")),
+            one(29, "package search", include_str!("../migrations/0029_package_search.sql")),
             one(35, "task standing", include_str!("../migrations/0035_task_standing.sql")),
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),

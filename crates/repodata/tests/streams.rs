@@ -1,5 +1,5 @@
-//! What modules hide, beside what dnf hides, on the real metadata of an Enterprise Linux. It lies in `../shared/data`; where it does
-//! not, the build script says so, and this is left out.
+//! What modules hide, beside what dnf hides, with the real metadata in `../shared/data`; where that is not, the build script
+//! says so, and this is left out.
 #![cfg(shared_data)]
 
 use std::collections::BTreeSet;

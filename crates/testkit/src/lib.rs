@@ -18,6 +18,7 @@ mod seed;
 mod small_disk;
 mod source;
 mod system;
+mod unpacked;
 
 pub use browser::Browser;
 pub use cluster::Cluster;
@@ -29,3 +30,4 @@ pub use seed::{seed, seed_for};
 pub use small_disk::SmallDisk;
 pub use source::SourcePackage;
 pub use system::System;
+pub use unpacked::Unpacked;

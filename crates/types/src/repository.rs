@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     Nevra, Sha256, Timestamp,
     id::{ReleaseId, RepositoryId},
+    words::words,
 };
 
 /// What a repository holds.
@@ -20,21 +21,11 @@ pub enum Kind {
     Source,
 }
 
-impl Kind {
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Binary => "binary",
-            Kind::Debug => "debug",
-            Kind::Source => "source",
-        }
-    }
-
-    /// Returns the kind of that name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        [Kind::Binary, Kind::Debug, Kind::Source].into_iter().find(|kind| kind.name() == name)
-    }
-}
+words!(Kind {
+    Binary = "binary",
+    Debug = "debug",
+    Source = "source",
+});
 
 /// How a repository's metadata is packed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -47,20 +38,12 @@ pub enum Compression {
     Zstd,
 }
 
+words!(Compression {
+    Gzip = "gzip",
+    Zstd = "zstd",
+});
+
 impl Compression {
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        }
-    }
-
-    /// Returns the compression of that name.
-    pub fn from_name(name: &str) -> Option<Compression> {
-        [Compression::Gzip, Compression::Zstd].into_iter().find(|compression| compression.name() == name)
-    }
-
     /// Returns the end of a file's name.
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -115,6 +98,9 @@ pub struct Snapshot {
     pub repository: RepositoryId,
     /// Its number, from 1.
     pub number: i64,
+    /// The snapshot that it was made from; 0 for none, and where that was dropped.
+    #[serde(default)]
+    pub base: i64,
     /// The release that made it.
     pub release: ReleaseId,
     /// When.
@@ -144,4 +130,20 @@ pub struct RepositoryPackage {
     pub artifact: Sha256,
     /// The name of its source package.
     pub source: String,
+    /// The hash of its header, which names all that is in it; the same package with another signature has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub header_sha256: Option<Sha256>,
+}
+
+impl RepositoryPackage {
+    /// Returns whether it is a source package.
+    pub fn is_source(&self) -> bool {
+        matches!(self.nevra.arch.as_str(), "src" | "nosrc")
+    }
+
+    /// Returns whether both are the same package, whoever signed them.
+    pub fn is_same_content(&self, other: &RepositoryPackage) -> bool {
+        self.artifact == other.artifact || (self.header_sha256.is_some() && self.header_sha256 == other.header_sha256)
+    }
 }

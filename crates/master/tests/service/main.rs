@@ -1,5 +1,6 @@
 //! The Master Service through its own router.
 
+mod attachments;
 mod dnf_loop;
 mod emulation;
 mod enrolment;
@@ -20,7 +21,11 @@ mod one_switch;
 mod pages;
 mod people;
 mod plans;
+mod resign;
 mod routes;
+#[path = "../../../rpm-file/tests/support/mod.rs"]
+mod rpm;
+mod search;
 mod sessions;
 mod signatures;
 mod subscription;
