@@ -214,6 +214,7 @@ mod tests {
             slots: 1,
             version: "1".into(),
             instance: String::new(),
+            started_at: None,
             wait_secs: 0,
             condition: Condition::default(),
         }

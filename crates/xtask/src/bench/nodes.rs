@@ -163,6 +163,7 @@ impl Api {
             slots: 1,
             version: env!("CARGO_PKG_VERSION").to_string(),
             instance: format!("i{node}"),
+            started_at: None,
             wait_secs,
             condition: Condition { protocol: PROTOCOL, ..Condition::default() },
         };
