@@ -55,5 +55,7 @@ async fn a_build_on_a_disk_that_others_fill_waits_for_room_and_is_then_released(
 
     let detail = system.released(build, BUILD_LIMIT).await.unwrap();
     let task = detail.tasks.iter().find(|task| task.kind == task::Kind::Build).unwrap();
-    assert_eq!((task.status, task.attempts), (task::Status::Succeeded, 2));
+    assert_eq!(task.status, task::Status::Succeeded);
+    // A claim that waits since before the disk was full may get it once more.
+    assert!((2..=3).contains(&task.attempts), "{}", task.attempts);
 }
