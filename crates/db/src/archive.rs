@@ -311,7 +311,8 @@ async fn next_id(
 }
 
 async fn set_next_id(address: &Address, connection: &mut Connection, head: &TableHead) -> Result<()> {
-    let Some(next) = head.next else { return Ok(()) };
+    // None was counted yet: the first is 1.
+    let Some(next) = head.next.filter(|next| *next > 0) else { return Ok(()) };
     let statements: &[&str] = match address {
         Address::File(_) => &[
             "DELETE FROM sqlite_sequence WHERE name = $1 AND seq <> $2",
