@@ -138,6 +138,10 @@ impl Check<'_> {
     async fn index(&self, files: &[(String, Sha256)]) -> Result<Result<(), String>> {
         let by_path: BTreeMap<&str, Sha256> = files.iter().map(|(path, sha256)| (path.as_str(), *sha256)).collect();
         let Some(index) = by_path.get(INDEX) else { return Ok(Err("it has no index".to_string())) };
+        // What this machine has a copy of may be gone where it lasts.
+        if !self.of.store.contains(*index).await? {
+            return Ok(Err("its index is missing in the store".to_string()));
+        }
         let bytes = match self.of.store.get_bytes(*index, MAX_INDEX_BYTES).await {
             Ok(bytes) => bytes,
             Err(error @ (StoreError::NotFound(_) | StoreError::Damaged { .. } | StoreError::TooLong { .. })) => {
