@@ -143,8 +143,10 @@ impl System {
         let rest = text.splitn(3, '\n').nth(2).context("the first two lines are missing")?;
         let address = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').to_string();
         let (master, git) = (address(&self.master_url), address(&self.git_url));
-        fs::write(path, format!("listen = \"{master}\"\ngit_listen = \"{git}\"\n{rest}"))?;
-        Ok(())
+        // In one step: roles that are still starting read it, too, and half of it is a whole configuration of another kind.
+        let new = path.with_extension("new");
+        fs::write(&new, format!("listen = \"{master}\"\ngit_listen = \"{git}\"\n{rest}"))?;
+        Ok(fs::rename(&new, &path)?)
     }
 
     /// Returns the supervisor's process, if it runs.
