@@ -1,12 +1,13 @@
 //! Package files: what their headers say, and the same files with a signature.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_types::{
     Nevra, Sha256,
     id::{BuildId, KeyId, TaskId},
+    repository::RepositoryPackage,
 };
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use crate::{Connection, Error, Result, Write, row::Columns};
 
@@ -27,6 +28,14 @@ pub struct Package {
     pub xml: String,
     /// The hash of its header, which is what gets signed.
     pub header_sha256: Sha256,
+}
+
+impl Package {
+    /// Returns what plans have to know of it.
+    pub fn listed(self) -> RepositoryPackage {
+        let Package { sha256, nevra, source, header_sha256, .. } = self;
+        RepositoryPackage { nevra, artifact: sha256, source, header_sha256: Some(header_sha256) }
+    }
 }
 
 /// Writes what a package's header says; twice is once. The artifact has to be there.
@@ -117,28 +126,67 @@ pub async fn signed(connection: &mut Connection, sha256: Sha256, key: KeyId) -> 
     row.map(|row| row.parsed("signed")).transpose()
 }
 
-/// Returns the tasks that uploaded a package, the first one first.
-pub async fn makers(connection: &mut Connection, sha256: Sha256) -> Result<Vec<TaskId>> {
-    // Index: task_artifact_sha256.
-    let rows = sqlx::query("SELECT DISTINCT task_id FROM task_artifact WHERE sha256 = $1 ORDER BY task_id")
-        .bind(sha256.to_string())
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| Ok(TaskId(row.int("task_id")?))).collect()
+/// Returns which artifacts are which packages with a key's signature, of those that are wanted.
+pub async fn signed_of(
+    connection: &mut Connection,
+    wanted: &BTreeSet<Sha256>,
+    key: KeyId,
+) -> Result<BTreeMap<Sha256, Sha256>> {
+    let mut signed = BTreeMap::new();
+    for some in chunks(wanted) {
+        let sql = format!("SELECT sha256, signed FROM signed_package WHERE key_id = {key} AND sha256 IN ({some})");
+        for row in &sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+            signed.insert(row.parsed("sha256")?, row.parsed("signed")?);
+        }
+    }
+    Ok(signed)
 }
 
-/// Returns the builds whose tasks made a package.
-pub async fn builds(connection: &mut Connection, sha256: Sha256) -> Result<Vec<BuildId>> {
-    // Index: task_artifact_sha256.
-    let rows = sqlx::query(
-        "SELECT DISTINCT task.build_id FROM task_artifact JOIN task ON task.id = task_artifact.task_id
-         WHERE task_artifact.sha256 = $1 AND task.build_id IS NOT NULL
-         ORDER BY task.build_id",
-    )
-    .bind(sha256.to_string())
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok(BuildId(row.int("build_id")?))).collect()
+/// Returns for each package the first task that uploaded it and came to a good end; nothing for one that has none.
+pub async fn makers(connection: &mut Connection, wanted: &BTreeSet<Sha256>) -> Result<BTreeMap<Sha256, TaskId>> {
+    let mut makers = BTreeMap::new();
+    for some in chunks(wanted) {
+        // Index: task_artifact_sha256.
+        let sql = format!(
+            "SELECT task_artifact.sha256, MIN(task.id) AS id FROM task_artifact
+             JOIN task ON task.id = task_artifact.task_id
+             WHERE task.status = 'succeeded' AND task_artifact.sha256 IN ({some})
+             GROUP BY task_artifact.sha256"
+        );
+        for row in &sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+            makers.insert(row.parsed("sha256")?, TaskId(row.int("id")?));
+        }
+    }
+    Ok(makers)
+}
+
+/// Returns for each package the builds whose tasks made it, in their order.
+pub async fn builds(
+    connection: &mut Connection,
+    wanted: &BTreeSet<Sha256>,
+) -> Result<BTreeMap<Sha256, BTreeSet<BuildId>>> {
+    let mut builds: BTreeMap<Sha256, BTreeSet<BuildId>> = BTreeMap::new();
+    for some in chunks(wanted) {
+        // Index: task_artifact_sha256.
+        let sql = format!(
+            "SELECT DISTINCT task_artifact.sha256, task.build_id FROM task_artifact
+             JOIN task ON task.id = task_artifact.task_id
+             WHERE task.build_id IS NOT NULL AND task_artifact.sha256 IN ({some})"
+        );
+        for row in &sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+            builds.entry(row.parsed("sha256")?).or_default().insert(BuildId(row.int("build_id")?));
+        }
+    }
+    Ok(builds)
+}
+
+/// Hashes that one question names at most: both databases read that in a moment.
+const CHUNK: usize = 500;
+
+/// Returns lists of hashes as SQL has them: a hash is hexadecimal and nothing else.
+fn chunks(wanted: &BTreeSet<Sha256>) -> Vec<String> {
+    let quoted: Vec<String> = wanted.iter().map(|sha256| format!("'{sha256}'")).collect();
+    quoted.chunks(CHUNK).map(|some| some.join(", ")).collect()
 }
 
 /// Writes that `signed` is a package with a key's signature; twice is once.

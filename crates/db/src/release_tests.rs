@@ -151,7 +151,10 @@ async fn a_package_leads_to_what_it_was_signed_from_and_to_who_built_it() {
     assert_eq!(package::original(&mut write, plain).await.unwrap(), plain);
     assert_eq!(package::signed(&mut write, plain, key).await.unwrap(), Some(signed));
     assert_eq!(package::signed(&mut write, signed, key).await.unwrap(), None);
-    assert_eq!(package::builds(&mut write, plain).await.unwrap(), [build]);
+    let both = [plain, signed].into();
+    assert_eq!(package::builds(&mut write, &both).await.unwrap(), [(plain, [build].into())].into());
+    assert_eq!(package::signed_of(&mut write, &both, key).await.unwrap(), [(plain, signed)].into());
+    assert!(package::makers(&mut write, &both).await.unwrap().is_empty(), "the task has not ended");
     assert_eq!(package::of_task(&mut write, task).await.unwrap()[0].sha256, plain);
 }
 

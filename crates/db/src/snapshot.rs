@@ -142,7 +142,7 @@ pub async fn listed(
     number: i64,
 ) -> Result<Vec<RepositoryPackage>> {
     let rows = sqlx::query(
-        "SELECT package.sha256, package.nevra, package.source FROM snapshot_package
+        "SELECT package.sha256, package.nevra, package.source, package.header_sha256 FROM snapshot_package
          JOIN package ON package.sha256 = snapshot_package.sha256
          WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)
          ORDER BY package.name, package.nevra",
@@ -163,7 +163,7 @@ pub async fn of_nevra(
 ) -> Result<Vec<RepositoryPackage>> {
     // Indices: package_nevra, snapshot_package_sha256.
     let rows = sqlx::query(
-        "SELECT package.sha256, package.nevra, package.source FROM package
+        "SELECT package.sha256, package.nevra, package.source, package.header_sha256 FROM package
          JOIN snapshot_package ON snapshot_package.sha256 = package.sha256
          WHERE package.nevra = $3 AND repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)",
     )
@@ -176,7 +176,43 @@ pub async fn of_nevra(
 }
 
 fn listed_row(row: &AnyRow) -> Result<RepositoryPackage> {
-    Ok(RepositoryPackage { nevra: row.parsed("nevra")?, artifact: row.parsed("sha256")?, source: row.text("source")? })
+    Ok(RepositoryPackage {
+        nevra: row.parsed("nevra")?,
+        artifact: row.parsed("sha256")?,
+        source: row.text("source")?,
+        header_sha256: Some(row.parsed("header_sha256")?),
+    })
+}
+
+/// Returns the packages that those of a snapshot were made from, as they were before anybody here signed them.
+pub async fn originals(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    number: i64,
+) -> Result<Vec<RepositoryPackage>> {
+    // Index: signed_package_signed.
+    let rows = sqlx::query(
+        "SELECT snapshot_package.sha256 AS there, package.sha256, package.nevra, package.source, package.header_sha256
+         FROM snapshot_package
+         LEFT JOIN signed_package ON signed_package.signed = snapshot_package.sha256
+         JOIN package ON package.sha256 = COALESCE(signed_package.sha256, snapshot_package.sha256)
+         WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)
+         ORDER BY package.name, package.nevra, snapshot_package.sha256, signed_package.signed_at, package.sha256",
+    )
+    .bind(repository.0)
+    .bind(number)
+    .fetch_all(connection)
+    .await?;
+    let (mut originals, mut before) = (Vec::with_capacity(rows.len()), None);
+    for row in &rows {
+        // Two files that become one by a signature are the same package: the first of them is meant.
+        let there = row.text("there")?;
+        if before.as_ref() != Some(&there) {
+            originals.push(listed_row(row)?);
+        }
+        before = Some(there);
+    }
+    Ok(originals)
 }
 
 /// How the metadata of a snapshot is laid out, and its files.

@@ -157,7 +157,8 @@ async fn signed(app: &App, task: &Task, outcome: SignOutcome) -> ApiResult<Accep
             Ok(Accepted { revoked, ..Accepted::succeeded(why, Outcome::Sign(outcome)) })
         }
         (Some(Subject::Packages | Subject::Metadata | Subject::File), SignOutcome::Signatures(signatures)) => {
-            let items = signing::work::items(app, &mut read, task, &key).await?;
+            let spoken_of = signatures.iter().map(|signature| signature.artifact).collect();
+            let items = signing::work::reported(app, &mut read, task, &key, &spoken_of).await?;
             drop(read);
             let signatures = Given::new(&items, signatures)?;
             let why = format!("{} signatures are made.", items.len());

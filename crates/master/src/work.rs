@@ -132,17 +132,20 @@ async fn plan_packages(
     row: &anima_db::release::Release,
     key: anima_types::id::KeyId,
 ) -> ApiResult<Vec<PlanPackage>> {
-    let mut verdicts = release::carried::Verdicts::default();
+    let all = release::carried::all(write, row).await?;
+    let verdicts = release::carried::Verdicts::read(write, &all).await?;
+    let signed = release::carried::signed(write, &all, key).await?;
     let mut packages = BTreeMap::new();
-    for carried in release::carried::all(write, row).await? {
-        let is_green = verdicts.of(write, &carried).await?;
-        let original = carried.original;
-        let sha256 = anima_db::package::signed(write, original.sha256, key)
-            .await?
-            .ok_or_else(|| ApiError::internal(format!("{} of release {} has no signature", original.nevra, row.id)))?;
-        let package = listed(Package { sha256, ..original });
+    for carried in all {
+        let Some(&artifact) = signed.get(&carried.original.artifact) else {
+            let message = format!("{} came while it was being planned, without a signature", carried.original.nevra);
+            let hint = format!("Plan it again: `anima release replan {}`.", row.id);
+            return Err(ApiError::conflict("not_signed", message).hint(hint));
+        };
+        let is_green = verdicts.of(&carried);
+        let package = RepositoryPackage { artifact, ..carried.original };
         let package = PlanPackage { package, target_arch: carried.target_arch, places: carried.places, is_green };
-        packages.entry(sha256).or_insert(package);
+        packages.entry(artifact).or_insert(package);
     }
     Ok(packages.into_values().collect())
 }
@@ -185,10 +188,6 @@ async fn import(write: &mut Write, task: &Task) -> ApiResult<ImportWork> {
         Content::Import { import } => Ok(ImportWork { release: id, import }),
         other => Err(ApiError::internal(format!("release {id} carries {other}, which is not fetched"))),
     }
-}
-
-fn listed(package: Package) -> RepositoryPackage {
-    RepositoryPackage { nevra: package.nevra, artifact: package.sha256, source: package.source }
 }
 
 async fn publish(app: &App, write: &mut Write, task: &Task) -> ApiResult<PublishWork> {

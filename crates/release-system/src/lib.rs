@@ -13,5 +13,6 @@ pub mod plan;
 pub mod publish;
 pub mod reference;
 mod reference_files;
+mod there;
 
 pub use node::{Config, run};

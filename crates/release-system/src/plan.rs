@@ -70,12 +70,12 @@ pub fn plan(work: &PlanWork, reference: &Reference) -> Result<Plan, Error> {
 }
 
 /// Returns one package of each NEVRA. A package for all architectures is built on each of them, and users are to get the
-/// same file everywhere.
+/// same file everywhere; but what is wanted at other places may be another.
 fn one_of_each(packages: &[PlanPackage]) -> impl Iterator<Item = &PlanPackage> {
     let rank = |package: &PlanPackage| (package.target_arch, package.package.artifact);
     let mut chosen = BTreeMap::new();
     for package in packages {
-        let best = chosen.entry(&package.package.nevra).or_insert(package);
+        let best = chosen.entry((&package.package.nevra, &package.places)).or_insert(package);
         if rank(package) < rank(best) {
             *best = package;
         }

@@ -108,7 +108,7 @@ fn fragment(path: &Path) -> (PackageXml, Vec<u8>) {
 }
 
 fn listed(xml: &PackageXml) -> RepositoryPackage {
-    RepositoryPackage { nevra: xml.nevra.clone(), artifact: xml.sha256, source: "tools".into() }
+    RepositoryPackage { nevra: xml.nevra.clone(), artifact: xml.sha256, source: "tools".into(), header_sha256: None }
 }
 
 /// Evidence for a release of `comes` into a product that has `there`.

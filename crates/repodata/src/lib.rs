@@ -37,6 +37,7 @@ mod streams;
 mod unpack;
 mod update;
 mod xml;
+mod yaml;
 
 pub use advisory::{Advisory, AdvisoryPackage, Reference};
 pub use anima_types::repository::Compression;

@@ -1,10 +1,12 @@
-//! `modules.yaml`: module streams, defaults, obsoletes. Documents are told apart and kept as they were written; only the
-//! lines that name one are looked at, as libmodulemd and module builds write them (block style, one key a line).
+//! `modules.yaml`: module streams, defaults, obsoletes. Documents are told apart and kept as they were written.
 //! Format: <https://github.com/fedora-modularity/libmodulemd/tree/main/yaml_specs>
 
 use std::collections::BTreeMap;
 
-use crate::{Error, ItemsDiff, Result};
+use crate::{
+    Error, ItemsDiff, Result,
+    yaml::{self, Yaml},
+};
 
 /// The largest file: that of RHEL 8, with ten years of streams, has 15 MB.
 const MAX_BYTES: usize = 128 << 20;
@@ -28,25 +30,48 @@ pub struct ModuleDocument {
     pub text: String,
 }
 
+/// Returns the documents of a file, open, each with the lines between `---` and the next; those without a word are left out.
+pub(crate) fn documents(name: &str, bytes: &[u8]) -> Result<Vec<(String, Yaml)>> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Error::TooLarge { name: name.to_string(), what: "it", limit_bytes: MAX_BYTES as u64 });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::malformed(name, error))?;
+    let mut documents = Vec::new();
+    let mut lines = String::new();
+    for line in text.split_inclusive('\n').chain(["---"]) {
+        let mark = line.trim_end();
+        if mark != "---" && mark != "..." {
+            lines.push_str(line);
+            continue;
+        }
+        let mut text = std::mem::take(&mut lines);
+        if text.lines().all(|line| line.trim().is_empty() || line.starts_with(['#', '%'])) {
+            continue;
+        }
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let mut read = yaml::documents(&text).map_err(|reason| Error::malformed(name, reason))?;
+        match (read.pop(), read.is_empty()) {
+            (Some(document), true) => documents.push((text, document)),
+            _ => return Err(Error::malformed(name, "two documents have no line between them")),
+        }
+    }
+    Ok(documents)
+}
+
 impl Modules {
     /// Reads a file, open.
     pub fn parse(bytes: &[u8]) -> Result<Modules> {
-        if bytes.len() > MAX_BYTES {
-            return Err(Error::TooLarge { name: NAME.to_string(), what: "it", limit_bytes: MAX_BYTES as u64 });
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| Error::malformed(NAME, error))?;
-        let mut documents = Vec::new();
-        let mut lines = String::new();
-        for line in text.split_inclusive('\n') {
-            let mark = line.trim_end();
-            if mark == "---" || mark == "..." {
-                documents.extend(document(std::mem::take(&mut lines))?);
-            } else {
-                lines.push_str(line);
-            }
-        }
-        documents.extend(document(lines)?);
-        Ok(Modules { documents })
+        let documents = documents(NAME, bytes)?.into_iter().map(|(text, document)| {
+            let sort = document.text("document").filter(|sort| !sort.is_empty());
+            let sort = sort.ok_or_else(|| Error::malformed(NAME, "a document does not say what it is"))?;
+            let data = document.get("data");
+            let named = KEYS.iter().filter_map(|key| data?.text(key));
+            let about = named.collect::<Vec<_>>().join(":");
+            Ok(ModuleDocument { label: format!("{sort} {about}").trim_end().to_string(), text })
+        });
+        Ok(Modules { documents: documents.collect::<Result<_>>()? })
     }
 
     /// Writes it.
@@ -78,32 +103,6 @@ impl Modules {
         };
         ItemsDiff::between(&by_label(self), &by_label(newer))
     }
-}
-
-fn document(mut text: String) -> Result<Option<ModuleDocument>> {
-    if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
-        return Ok(None);
-    }
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    let sort = text.lines().find_map(|line| value(line, "document")).unwrap_or_default();
-    if sort.is_empty() {
-        return Err(Error::malformed(NAME, "a document does not say what it is"));
-    }
-    let data = text.lines().skip_while(|line| line.trim_end() != "data:").skip(1);
-    let data: Vec<&str> = data.take_while(|line| line.is_empty() || line.starts_with([' ', '#', '-'])).collect();
-    let depth = data.iter().find(|line| !line.trim().is_empty()).map_or(0, |line| line.len() - line.trim_start().len());
-    let own = || data.iter().filter_map(|line| line.get(depth..)).filter(|line| !line.starts_with([' ', '-', '#']));
-    let named = KEYS.iter().filter_map(|key| own().find_map(|line| value(line, key)));
-    let about = named.collect::<Vec<_>>().join(":");
-    Ok(Some(ModuleDocument { label: format!("{sort} {about}").trim_end().to_string(), text }))
-}
-
-/// Returns the value of a key of a line, without its quotes.
-fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    let value = line.strip_prefix(key)?.strip_prefix(':')?.trim();
-    Some(value.trim_matches(['"', '\'']))
 }
 
 #[cfg(test)]

@@ -111,6 +111,7 @@ fn fetched(path: &Path) -> Result<Fetched> {
         release: None,
         made_by: Some(MadeBy { task: TaskId(1), lease: 1, node: "bench".into() }),
         is_green: true,
+        imported: None,
         asked_by: None,
         approved_by: Vec::new(),
     };

@@ -89,6 +89,7 @@ fn account(kind: Kind, name: &str) -> Account {
         release: None,
         made_by: Some(MadeBy { task: TaskId(3), lease: 1, node: "b1".into() }),
         is_green: true,
+        imported: None,
         asked_by: Some("ada".into()),
         approved_by: Vec::new(),
     }

@@ -117,6 +117,7 @@ fn item(master: &Master, name: &str, form: Form, bytes: &[u8]) -> SignItem {
         release: None,
         made_by: Some(MadeBy { task: TaskId(3), lease: 1, node: "b1".into() }),
         is_green: true,
+        imported: None,
         asked_by: None,
         approved_by: Vec::new(),
     };

@@ -16,6 +16,7 @@ mod root;
 mod seed;
 mod source;
 mod system;
+mod unpacked;
 
 pub use browser::Browser;
 pub use cluster::Cluster;
@@ -25,3 +26,4 @@ pub use root::Root;
 pub use seed::{seed, seed_for};
 pub use source::SourcePackage;
 pub use system::System;
+pub use unpacked::Unpacked;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::signature::{Account, Kind};
+use crate::signature::{Account, Imported, Kind};
 
 /// Approvals that can be wanted at most: more people than that are no team.
 pub const MAX_APPROVALS: u32 = 9;
@@ -33,15 +33,30 @@ pub struct Policy {
 pub struct Requires {
     /// Packages and indexes came under a lease that the master gave out.
     pub built: bool,
-    /// Every verdict of the tests on a package is green.
+    /// Every verdict of the tests on a package that was built here is green.
     pub green: bool,
+    /// Which packages from elsewhere are signed: there are no tests of ours that speak for them.
+    pub imports: Imports,
     /// So many people, not counting who asked, approved that packages, lists or advisories are signed.
     pub approvals: u32,
 }
 
+/// Which packages from elsewhere a key signs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Imports {
+    /// None.
+    Refused,
+    /// Those that were signed by one of the keys that were named for their repository.
+    #[default]
+    Verified,
+    /// All: their digests stood in the repository's metadata, and that is all that is known.
+    Any,
+}
+
 impl Default for Requires {
     fn default() -> Requires {
-        Requires { built: true, green: true, approvals: 0 }
+        Requires { built: true, green: true, imports: Imports::default(), approvals: 0 }
     }
 }
 
@@ -76,12 +91,29 @@ impl Requires {
         if self.built && is_ours && account.made_by.is_none() {
             return Some("no lease is known under which it was made".to_string());
         }
-        if self.green && account.kind == Kind::Rpm && !account.is_green {
-            return Some("no tests are known that say it is good".to_string());
+        if account.kind == Kind::Rpm
+            && let Some(refused) = self.refuses_package(account)
+        {
+            return Some(refused);
         }
         let missing = self.missing_approvals(account);
         let word = if missing == 1 { "approval" } else { "approvals" };
         (missing > 0).then(|| format!("{missing} more {word} of the {} that the key's policy wants", self.approvals))
+    }
+
+    /// Tests speak for what was built here, and the keys of its repository for what was not.
+    fn refuses_package(&self, account: &Account) -> Option<String> {
+        let Some(Imported { url, is_verified }) = &account.imported else {
+            let is_missing = self.green && !account.is_green;
+            return is_missing.then(|| "no tests are known that say it is good".to_string());
+        };
+        match self.imports {
+            Imports::Refused => Some(format!("it comes from {url}, and the key's policy is not for imports")),
+            Imports::Verified if !is_verified => {
+                Some(format!("it comes from {url}, and no key was named there that it had to be signed with"))
+            }
+            Imports::Verified | Imports::Any => None,
+        }
     }
 
     /// Returns how many more people have to approve.
@@ -110,6 +142,7 @@ mod tests {
             release: None,
             made_by: Some(MadeBy { task: TaskId(4), lease: 1, node: "b1".into() }),
             is_green: true,
+            imported: None,
             asked_by: None,
             approved_by: Vec::new(),
         }
@@ -128,6 +161,23 @@ mod tests {
         assert!(policy.refuses(&Account { made_by: None, ..package() }).unwrap().contains("lease"));
         assert!(policy.refuses(&Account { is_green: false, ..package() }).unwrap().contains("tests"));
         assert!(policy.refuses(&file(Kind::Repomd)).unwrap().contains("lease"));
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_is_signed_where_its_own_signature_was_checked() {
+        let imported = |is_verified| {
+            let imported = Imported { url: "https://example.org/os".into(), is_verified };
+            Account { is_green: false, imported: Some(imported), ..package() }
+        };
+        let with = |imports| Policy { requires: Requires { imports, ..Requires::default() }, ..Policy::default() };
+
+        assert_eq!(Policy::default().refuses(&imported(true)), None);
+        assert!(Policy::default().refuses(&imported(false)).unwrap().contains("no key was named"));
+        assert_eq!(with(Imports::Any).refuses(&imported(false)), None);
+        assert!(with(Imports::Refused).refuses(&imported(true)).unwrap().contains("not for imports"));
+        assert!(with(Imports::Any).refuses(&Account { is_green: false, ..package() }).unwrap().contains("tests"));
+        let no_lease = Account { made_by: None, ..imported(true) };
+        assert!(Policy::default().refuses(&no_lease).unwrap().contains("lease"));
     }
 
     #[test]

@@ -86,6 +86,11 @@ pub enum Content {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         from: Vec<String>,
     },
+    /// What users see already, with the signature of the product's key of now.
+    Resign {
+        /// In these repositories, such as `BaseOS/x86_64`. None: in all.
+        resign: Vec<String>,
+    },
     /// All packages of a repository from elsewhere.
     Import {
         /// The repository.
@@ -134,6 +139,8 @@ impl std::fmt::Display for Content {
             Content::Copy { copy, only, .. } if only.is_empty() => write!(f, "a copy of {}", copy.join(", ")),
             Content::Copy { copy, only, .. } => write!(f, "{} of {}", only.join(", "), copy.join(", ")),
             Content::Removal { remove, .. } => write!(f, "removal of {}", remove.join(", ")),
+            Content::Resign { resign } if resign.is_empty() => write!(f, "what users see, signed anew"),
+            Content::Resign { resign } => write!(f, "what users see in {}, signed anew", resign.join(", ")),
             Content::Import { import } => write!(f, "an import of {}", import.url),
         }
     }
@@ -185,6 +192,8 @@ mod tests {
         let copy = read(r#"{"copy": ["beta"], "only": ["jq"], "product": "p"}"#).unwrap();
         assert_eq!(copy.to_string(), "jq of beta");
         assert_eq!(read(r#"{"remove": ["jq"], "product": "p"}"#).unwrap().to_string(), "removal of jq");
+        let resign = read(r#"{"resign": [], "product": "p"}"#).unwrap();
+        assert_eq!(resign.to_string(), "what users see, signed anew");
         assert_eq!(read(r#"{"import": {"url": "/x"}, "product": "p"}"#).unwrap().to_string(), "an import of /x");
         assert!(read(r#"{"product": "p"}"#).is_err());
     }

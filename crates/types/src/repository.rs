@@ -144,4 +144,20 @@ pub struct RepositoryPackage {
     pub artifact: Sha256,
     /// The name of its source package.
     pub source: String,
+    /// The hash of its header, which names all that is in it; the same package with another signature has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub header_sha256: Option<Sha256>,
+}
+
+impl RepositoryPackage {
+    /// Returns whether it is a source package.
+    pub fn is_source(&self) -> bool {
+        matches!(self.nevra.arch.as_str(), "src" | "nosrc")
+    }
+
+    /// Returns whether both are the same package, whoever signed them.
+    pub fn is_same_content(&self, other: &RepositoryPackage) -> bool {
+        self.artifact == other.artifact || (self.header_sha256.is_some() && self.header_sha256 == other.header_sha256)
+    }
 }

@@ -116,12 +116,24 @@ pub struct Account {
     /// Whether tests say that it is good.
     #[serde(default)]
     pub is_green: bool,
+    /// Where it comes from, where nobody built it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Who asked for the signature, where a person did.
     #[serde(default)]
     pub asked_by: Option<String>,
     /// Who approved that it is signed.
     #[serde(default)]
     pub approved_by: Vec<String>,
+}
+
+/// Where a package comes from that nobody built here.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Imported {
+    /// The repository.
+    pub url: String,
+    /// Whether it was signed by one of the keys that were named for that repository.
+    pub is_verified: bool,
 }
 
 /// The lease under which an artifact came.

@@ -61,6 +61,14 @@ pub enum Release {
         #[arg(long, value_name = "PATH")]
         from: Vec<String>,
     },
+    /// Make a plan that gives what users of a product see the signature of its key of now
+    Resign {
+        /// The product
+        product: String,
+        /// Only in this repository, such as `BaseOS/x86_64`; repeat it for more
+        #[arg(long = "in", value_name = "PATH")]
+        repositories: Vec<String>,
+    },
     /// Let packages of a plan go elsewhere, or nowhere
     Edit {
         /// The release's id
@@ -155,6 +163,9 @@ impl Release {
             }
             Release::Remove { packages, product, from } => {
                 create(ask, product, Content::Removal { remove: packages, from }).await
+            }
+            Release::Resign { product, repositories } => {
+                create(ask, product, Content::Resign { resign: repositories }).await
             }
             Release::Edit { id, packages, undo: true, reason, .. } => {
                 let wanted = EditRelease { edits: Vec::new(), undo: packages, reason };

@@ -3,7 +3,10 @@
 use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use anima_testkit::{Root, SourcePackage, System};
-use anima_types::key::{KeyDetail, Status};
+use anima_types::{
+    key::{KeyDetail, Status},
+    release,
+};
 
 use crate::{BUILD_LIMIT, said, system};
 
@@ -100,6 +103,84 @@ async fn a_product_goes_from_its_first_key_to_an_imported_one_and_users_follow()
     });
     published.await.expect("its public half says that it is revoked");
     assert!(revoked().status.success());
+}
+
+/// Returns what rpm says of the keys that a root knows.
+fn known_keys(root: &Root) -> usize {
+    let mut rpm = Command::new("rpm");
+    rpm.args(["-q", "gpg-pubkey", "--define", "_dbpath /var/lib/rpm", "--root"]).arg(root.path("root"));
+    String::from_utf8_lossy(&rpm.output().unwrap().stdout).lines().count()
+}
+
+/// Lets a machine know one key alone, and no place to get another from.
+fn trusts_only(root: &Root, key: &Path) {
+    let file = root.path("repos/product.repo");
+    let lines = fs::read_to_string(&file).unwrap();
+    let lines = lines.lines().map(|line| match line.starts_with("gpgkey=") {
+        true => format!("gpgkey=file://{}", key.display()),
+        false => line.to_string(),
+    });
+    fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_released_is_signed_anew_with_the_new_key_in_one_release_and_machines_of_both_keys_follow() {
+    let system = system().await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["story-turn", "story-later"] {
+        let package = SourcePackage::tiny(name, "1").unwrap();
+        let commit = system.push(&package, "s1").unwrap();
+        let build = system.build_of(name, &commit).await.unwrap();
+        system.released(build, BUILD_LIMIT).await.unwrap();
+    }
+    let old = Root::new(system.master_url(), "seed-1").unwrap();
+    old.dnf(&["install", "story-turn"]).unwrap();
+    assert_eq!(known_keys(&old), 1);
+
+    // Another key, and a plan that signs everything with it. The Sign Server dies before it has made the key.
+    system.kill("sign-server").await.unwrap();
+    let said = anima(&system, &["key", "rotate", "seed-1", "--resign"]);
+    assert!(said.contains("seed-1-key2") && said.contains("is planning"), "{said}");
+    let client = system.client();
+    let plan = async || {
+        let newest = client.releases().await.ok()?.into_iter().next()?;
+        (newest.status == release::Status::Planned).then_some(newest)
+    };
+    let plan = system.wait(BUILD_LIMIT, plan).await.expect("it is planned");
+    assert!(plan.gates.iter().all(|answer| !answer.is_shut()), "{:#?}", plan.gates);
+    let names: Vec<&str> = plan.plan.iter().map(|entry| entry.nevra.name.as_str()).collect();
+    assert!(names.contains(&"story-turn") && names.contains(&"story-later"), "{names:?}");
+    assert!(plan.removals.is_empty() && plan.left_out.is_empty(), "{plan:#?}");
+    // Until it is given to users, they see what they saw.
+    old.dnf(&["repoquery", "--refresh", "story-later"]).unwrap();
+    anima(&system, &["release", "commit", &plan.id.to_string()]);
+    let released = async || client.release(plan.id).await.ok().filter(|it| it.status == release::Status::Released);
+    let released = system.wait(BUILD_LIMIT, released).await.expect("users see it");
+    let places = |release: &release::Release| {
+        let places = release.plan.iter().map(|entry| entry.repository_path.clone());
+        places.collect::<std::collections::BTreeSet<_>>()
+    };
+    let switched = released.snapshots.iter().map(|snapshot| snapshot.split('@').next().unwrap().to_string());
+    assert_eq!(switched.collect::<std::collections::BTreeSet<_>>(), places(&plan), "all in one step");
+
+    // A machine that has the old key alone takes the new one from where its repository file says, and goes on.
+    old.dnf(&["install", "--refresh", "story-later"]).unwrap();
+    assert_eq!(known_keys(&old), 2);
+    // One that is told the new key alone needs no other.
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    anima(&system, &["key", "export", "seed-1", "--output", first.to_str().unwrap()]);
+    anima(&system, &["key", "export", "seed-1-key2", "--output", second.to_str().unwrap()]);
+    let new = Root::new(system.master_url(), "seed-1").unwrap();
+    trusts_only(&new, &second);
+    new.dnf(&["install", "story-turn", "story-later"]).unwrap();
+    assert_eq!(known_keys(&new), 1);
+    // With the old key alone nothing of it is taken any more; and what was there before is still what it was.
+    let stale = Root::new(system.master_url(), "seed-1").unwrap();
+    trusts_only(&stale, &first);
+    assert!(stale.dnf(&["install", "story-turn"]).is_err());
+    anima(&system, &["release", "revert", &plan.id.to_string()]);
+    stale.dnf(&["install", "--refresh", "story-turn"]).unwrap();
+    assert!(anima(&system, &["key", "audit"]).contains("no other is known to one alone"));
 }
 
 /// Returns what gpg says of a public key.

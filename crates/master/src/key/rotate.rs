@@ -5,6 +5,7 @@ use anima_types::{
     id::KeyId,
     key::{CreateKey, Event, Key, RotateKey, Status, next},
     product::Product,
+    release,
 };
 
 use super::{api::key_of, ask, check};
@@ -36,6 +37,7 @@ pub async fn rotate(write: &mut Write, product: &Product, wanted: &RotateKey) ->
         format!("Product {name} is signed with key {} from now on; before, with {}.", wanted.name, old.key.name);
     anima_db::product::set_key(write, name, new, &message).await?;
     retire(write, &old).await?;
+    plan_again(write, name).await?;
     Ok(new)
 }
 
@@ -45,6 +47,16 @@ async fn retire(write: &mut Write, old: &Key) -> ApiResult<()> {
     if !is_used && next(old.status, Event::Rotated).is_some() {
         let message = format!("Key {} is retired: what it signed stays good.", old.key.name);
         anima_db::key::apply(write, old, Event::Rotated, &message).await?;
+    }
+    Ok(())
+}
+
+/// Plans that wait name packages with the old signature: they are made anew with the new one.
+async fn plan_again(write: &mut Write, product: &str) -> ApiResult<()> {
+    for release in anima_db::release::list_open(write).await? {
+        if release.product == product && matches!(release.status, release::Status::Planned | release::Status::Scheduled) {
+            crate::release::replan(write, &release, "The product has another key; it is planned again.").await?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The API's releases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{Write, package::Package};
 use anima_repodata::PackageXml;
@@ -9,6 +9,7 @@ use anima_types::{
     id::{ReleaseId, RepositoryId},
     permission::Permission,
     release::{CommitRelease, Content, CreateRelease, EditRelease, Event, Release, ScheduleRelease},
+    repository::Repository,
     task::Task,
 };
 use axum::{body::Bytes, extract::State, http::StatusCode};
@@ -124,6 +125,17 @@ async fn checked(write: &mut Write, caller: &Caller, product: &str, content: Con
                 _ if remove.is_empty() => nothing("a removal names packages".to_string()),
                 Some(missing) => nothing(format!("users of {product} see no package \"{missing}\"")),
                 None => Ok(Content::Removal { remove, from }),
+            }
+        }
+        Content::Resign { resign } => {
+            let repositories = anima_db::repository::list(write, Some(product)).await?;
+            if let Some(unknown) = resign.iter().find(|path| !repositories.iter().any(|one| one.path == **path)) {
+                return nothing(format!("{product} has no repository \"{unknown}\""));
+            }
+            let is_meant = |one: &&Repository| resign.is_empty() || resign.contains(&one.path);
+            match repositories.iter().filter(is_meant).any(|repository| repository.package_count > 0) {
+                true => Ok(Content::Resign { resign }),
+                false => nothing(format!("users of {product} see no package there yet")),
             }
         }
         Content::Import { import } => {
@@ -264,15 +276,13 @@ async fn carried_packages(State(app): State<App>, Path(id): Path<ReleaseId>) -> 
     let mut read = app.db.read().await?;
     let row = anima_db::release::get(&mut read, id).await?;
     let product = anima_db::product::get(&mut read, &row.product).await?;
-    let mut packages: BTreeMap<Sha256, Package> = BTreeMap::new();
-    for carried in carried::all(&mut read, &row).await? {
-        let Some(key) = product.key else { break };
-        if let Some(signed) = anima_db::package::signed(&mut read, carried.original.sha256, key).await? {
-            packages.insert(signed, anima_db::package::get(&mut read, signed).await?);
-        }
-    }
-    let xml = packages.values().map(|package| serde_json::from_str(&package.xml).map_err(ApiError::internal));
-    Ok(Json(xml.collect::<ApiResult<_>>()?))
+    let all = carried::all(&mut read, &row).await?;
+    let signed = match product.key {
+        Some(key) => carried::signed(&mut read, &all, key).await?,
+        None => BTreeMap::new(),
+    };
+    let signed: BTreeSet<Sha256> = signed.into_values().collect();
+    listed(super::packages(&mut read, signed).await?)
 }
 
 /// What the Release System makes a repository's metadata from.

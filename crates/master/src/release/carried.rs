@@ -1,11 +1,11 @@
 //! What a release carries: the packages before they have the product's signature, and where each comes from.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet};
 
-use anima_db::{Connection, package::Package, release::Release, task::Task};
+use anima_db::{Connection, release::Release, task::Task};
 use anima_types::{
     Arch, Nevra, Sha256,
-    id::{BuildId, RepositoryId},
+    id::{BuildId, KeyId, RepositoryId},
     release::{Content, Import, PlanRemoval},
     repository::{Kind as RepositoryKind, Repository, RepositoryPackage},
     task::{self, Kind},
@@ -18,8 +18,8 @@ use crate::error::{ApiError, ApiResult};
 /// A package that a release carries.
 #[derive(Clone, Debug)]
 pub struct Carried {
-    /// The package as it came: from a node, or from elsewhere.
-    pub original: Package,
+    /// The package as it came: from a node, or from elsewhere. The artifact is the one without the product's signature.
+    pub original: RepositoryPackage,
     /// The architecture of the target that it is for.
     pub target_arch: Option<Arch>,
     /// Where it is, or is wanted: addresses within the product.
@@ -30,7 +30,20 @@ pub struct Carried {
 pub async fn all(connection: &mut Connection, row: &Release) -> ApiResult<Vec<Carried>> {
     match &row.content {
         Content::Build { build, only } => of_build(connection, *build, only).await,
-        Content::Copy { copy, only, .. } => of_snapshots(connection, copy, only).await,
+        Content::Copy { copy, only, .. } => {
+            let mut places = Vec::new();
+            for place in copy {
+                places.push(find(connection, place).await?);
+            }
+            of_snapshots(connection, places, only).await
+        }
+        // What users see by now: a release that came meanwhile is signed anew with the rest.
+        Content::Resign { resign } => {
+            let all = anima_db::repository::list(connection, Some(&row.product)).await?;
+            let is_meant = |one: &Repository| resign.is_empty() || resign.contains(&one.path);
+            let places = all.into_iter().filter(is_meant).map(|repository| (repository.current, repository));
+            of_snapshots(connection, places.map(|(number, one)| (one, number)).collect(), &[]).await
+        }
         Content::Import { import } => of_import(connection, row, import).await,
         Content::Removal { .. } => Ok(Vec::new()),
     }
@@ -39,36 +52,31 @@ pub async fn all(connection: &mut Connection, row: &Release) -> ApiResult<Vec<Ca
 async fn of_build(connection: &mut Connection, build: BuildId, only: &[String]) -> ApiResult<Vec<Carried>> {
     let tasks = anima_db::task::of_build(connection, build).await?;
     let packages = releasable(connection, &tasks, build).await?;
-    let wanted = packages.into_iter().filter(|(_, package)| is_wanted(only, package));
-    let carried = wanted.map(|(task, package)| Carried {
-        target_arch: if package.is_source { None } else { task.about.arch },
-        original: package,
+    let packages = packages.into_iter().map(|(task, package)| (task, package.listed()));
+    let wanted = packages.filter(|(_, package)| is_named(only, &package.nevra, &package.source));
+    let carried = wanted.map(|(task, original)| Carried {
+        target_arch: if original.is_source() { None } else { task.about.arch },
+        original,
         places: Vec::new(),
     });
     Ok(carried.collect())
 }
 
-async fn of_snapshots(connection: &mut Connection, from: &[String], only: &[String]) -> ApiResult<Vec<Carried>> {
+async fn of_snapshots(
+    connection: &mut Connection,
+    from: Vec<(Repository, i64)>,
+    only: &[String],
+) -> ApiResult<Vec<Carried>> {
     let mut carried: BTreeMap<Sha256, Carried> = BTreeMap::new();
-    for place in from {
-        let (repository, number) = pinned(connection, place).await?;
-        for package in anima_db::snapshot::packages(connection, repository.id, number).await? {
-            if !is_wanted(only, &package) {
+    for (repository, number) in from {
+        let target_arch = repository.arch.as_deref().and_then(|arch| arch.parse().ok());
+        for original in anima_db::snapshot::originals(connection, repository.id, number).await? {
+            if !is_named(only, &original.nevra, &original.source) {
                 continue;
             }
-            if let Some(known) = carried.get_mut(&package.sha256) {
-                known.places.push(repository.path.clone());
-                continue;
-            }
-            let sha256 = anima_db::package::original(connection, package.sha256).await?;
-            let original = if sha256 == package.sha256 {
-                package.clone()
-            } else {
-                anima_db::package::get(connection, sha256).await?
-            };
-            let target_arch = repository.arch.as_deref().and_then(|arch| arch.parse().ok());
-            let new = Carried { original, target_arch, places: vec![repository.path.clone()] };
-            carried.insert(package.sha256, new);
+            let known = carried.entry(original.artifact);
+            let known = known.or_insert_with(|| Carried { original, target_arch, places: Vec::new() });
+            known.places.push(repository.path.clone());
         }
     }
     Ok(carried.into_values().collect())
@@ -84,6 +92,7 @@ async fn of_import(connection: &mut Connection, row: &Release, import: &Import) 
         let sha256 = anima_db::package::original(connection, package.sha256).await?;
         let original =
             if sha256 == package.sha256 { package } else { anima_db::package::get(connection, sha256).await? };
+        let original = original.listed();
         carried.push(Carried {
             target_arch: original.nevra.arch.parse().ok(),
             places: wanted_places(&repositories, import.repository.as_deref(), &original),
@@ -95,8 +104,8 @@ async fn of_import(connection: &mut Connection, row: &Release, import: &Import) 
 
 /// Returns where an import wants a binary package: in the one repository that it names, or in that of the name for each
 /// architecture that the package is for; 32-bit packages without repositories of their own are beside 64-bit ones.
-fn wanted_places(repositories: &[Repository], wanted: Option<&str>, package: &Package) -> Vec<String> {
-    let Some(wanted) = wanted.filter(|_| !package.is_source && !is_debug(&package.nevra)) else { return Vec::new() };
+fn wanted_places(repositories: &[Repository], wanted: Option<&str>, package: &RepositoryPackage) -> Vec<String> {
+    let Some(wanted) = wanted.filter(|_| !package.is_source() && !is_debug(&package.nevra)) else { return Vec::new() };
     let binary = || repositories.iter().filter(|repository| repository.kind == RepositoryKind::Binary);
     if binary().any(|repository| repository.path == wanted) {
         return vec![wanted.to_string()];
@@ -117,17 +126,22 @@ fn is_debug(nevra: &Nevra) -> bool {
         || nevra.name.contains("-debuginfo-common")
 }
 
+/// Returns which of the packages that a release carries have a key's signature: the artifact without it, and with it.
+pub async fn signed(
+    connection: &mut Connection,
+    carried: &[Carried],
+    key: KeyId,
+) -> ApiResult<BTreeMap<Sha256, Sha256>> {
+    let wanted = carried.iter().map(|carried| carried.original.artifact).collect();
+    Ok(anima_db::package::signed_of(connection, &wanted, key).await?)
+}
+
 /// Returns the newest task that fetches what is imported.
 pub fn import_task(tasks: &[Task]) -> Option<&Task> {
     tasks.iter().rev().find(|task| task.about.kind == Kind::Import && task.status != task::Status::Cancelled)
 }
 
-/// Returns whether a package is meant by a list of names and NEVRAs; no list means all.
-pub fn is_wanted(only: &[String], package: &Package) -> bool {
-    is_named(only, &package.nevra, &package.source)
-}
-
-/// Returns the same of a package of that name and source.
+/// Returns whether a package is meant by a list of names, names of source packages, and NEVRAs; no list means all.
 pub fn is_named(only: &[String], nevra: &Nevra, source: &str) -> bool {
     let text = || nevra.to_string();
     only.is_empty() || only.iter().any(|wanted| *wanted == nevra.name || *wanted == source || *wanted == text())
@@ -156,10 +170,6 @@ pub async fn pin(connection: &mut Connection, from: &[String]) -> ApiResult<Vec<
         true => Err(ApiError::unprocessable("nothing", "there is nothing to copy: nothing was released there yet")),
         false => Ok(pinned),
     }
-}
-
-async fn pinned(connection: &mut Connection, text: &str) -> ApiResult<(Repository, i64)> {
-    find(connection, text).await
 }
 
 async fn find(connection: &mut Connection, text: &str) -> ApiResult<(Repository, i64)> {
@@ -205,7 +215,7 @@ pub async fn removals(
         Content::Copy { copy, exact: true, .. } => {
             let mut wanted: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
             for place in copy {
-                let (repository, number) = pinned(connection, place).await?;
+                let (repository, number) = find(connection, place).await?;
                 let packages = anima_db::snapshot::listed(connection, repository.id, number).await?;
                 let names = packages.into_iter().map(|package| (package.nevra.name, package.nevra.arch));
                 wanted.entry(repository.path).or_default().extend(names);
@@ -224,24 +234,30 @@ pub async fn removals(
     Ok(removals)
 }
 
-/// Remembers what the tests said of the packages of builds.
+/// What the tests said of packages, in all builds that made them.
 #[derive(Debug, Default)]
-pub struct Verdicts(BTreeMap<BuildId, BTreeMap<Nevra, bool>>);
+pub struct Verdicts {
+    builds: BTreeMap<Sha256, BTreeSet<BuildId>>,
+    said: BTreeMap<BuildId, BTreeMap<Nevra, bool>>,
+}
 
 impl Verdicts {
-    /// Returns what the tests said of a package, in all builds that made it; nothing where it was never tested.
-    pub async fn of(&mut self, connection: &mut Connection, carried: &Carried) -> ApiResult<Option<bool>> {
-        let mut said = None;
-        for build in anima_db::package::builds(connection, carried.original.sha256).await? {
-            let known = match self.0.entry(build) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(verdicts(connection, build).await?),
-            };
-            if let Some(is_green) = known.get(&carried.original.nevra) {
-                said = Some(said.unwrap_or(true) && *is_green);
-            }
+    /// Reads what is to be known of all that a release carries.
+    pub async fn read(connection: &mut Connection, carried: &[Carried]) -> ApiResult<Verdicts> {
+        let wanted = carried.iter().map(|carried| carried.original.artifact).collect();
+        let builds = anima_db::package::builds(connection, &wanted).await?;
+        let mut said = BTreeMap::new();
+        for build in builds.values().flatten().copied().collect::<BTreeSet<BuildId>>() {
+            said.insert(build, verdicts(connection, build).await?);
         }
-        Ok(said)
+        Ok(Verdicts { builds, said })
+    }
+
+    /// Returns what the tests said of a package; nothing where it was never tested.
+    pub fn of(&self, carried: &Carried) -> Option<bool> {
+        let builds = self.builds.get(&carried.original.artifact)?;
+        let said = builds.iter().filter_map(|build| self.said.get(build)?.get(&carried.original.nevra));
+        said.copied().reduce(|one, other| one && other)
     }
 }
 

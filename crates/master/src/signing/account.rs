@@ -1,6 +1,6 @@
 //! What the master can say of what a task signs: under which lease it came, what the tests say, who wants it signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{
     Connection,
@@ -9,14 +9,15 @@ use anima_db::{
 };
 use anima_types::{
     Sha256,
-    id::TaskId,
-    signature::{Account, Kind as Signed, MadeBy},
+    id::{BuildId, ReleaseId, TaskId},
+    release::Content,
+    signature::{Account, Imported, Kind as Signed, MadeBy},
     task::{Kind, Status},
 };
 
 use crate::{
     error::{ApiError, ApiResult},
-    release::{self, carried::Verdicts},
+    release,
 };
 
 /// Returns what can be said of all that a task signs.
@@ -46,6 +47,7 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
             name: package.nevra.to_string(),
             product: product.clone(),
             is_green: is_green(tasks.values(), platform.as_deref()),
+            imported: None,
             made_by: made_by.and_then(lease_of),
             platform,
             build: Some(build),
@@ -62,40 +64,66 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
 async fn of_carried(connection: &mut Connection, task: &Task) -> ApiResult<BTreeMap<Sha256, Account>> {
     let row = release_of(connection, task).await?;
     let approved_by = anima_db::signature::approvals(connection, task.id).await?;
-    let mut verdicts = Verdicts::default();
+    let all = release::carried::all(connection, &row).await?;
+    let wanted = all.iter().map(|carried| carried.original.artifact).collect();
+    let makers = Makers::read(connection, &wanted).await?;
     let mut accounts = BTreeMap::new();
-    for carried in release::carried::all(connection, &row).await? {
-        let mut made_by = None;
-        for id in anima_db::package::makers(connection, carried.original.sha256).await? {
-            let maker = anima_db::task::get(connection, id).await?;
-            if maker.status == Status::Succeeded {
-                made_by = Some(maker);
-                break;
-            }
-        }
-        // A package of a build of ours is as good as the tests of that build for its platform say, its source package too.
-        let is_green = match made_by.as_ref().and_then(|maker| maker.about.build) {
-            Some(build) => {
-                let tasks = anima_db::task::of_build(connection, build).await?;
-                is_green(tasks.iter(), made_by.as_ref().and_then(|maker| maker.about.platform.as_deref()))
-            }
-            None => verdicts.of(connection, &carried).await? == Some(true),
-        };
+    for carried in all {
+        let maker = makers.of(carried.original.artifact);
+        let platform = maker.and_then(|task| task.about.platform.clone());
+        let build = maker.and_then(|task| task.about.build);
         let account = Account {
             kind: Signed::Rpm,
             name: carried.original.nevra.to_string(),
             product: row.product.clone(),
-            platform: made_by.as_ref().and_then(|task| task.about.platform.clone()),
-            build: made_by.as_ref().and_then(|task| task.about.build),
+            // A package of a build of ours is as good as the tests of that build for its platform say, its source package too.
+            is_green: build.is_some_and(|build| is_green(makers.builds[&build].iter(), platform.as_deref())),
+            imported: maker.and_then(|task| makers.imports.get(&task.about.release?).cloned()),
+            platform,
+            build,
             release: Some(row.id),
-            made_by: made_by.as_ref().and_then(lease_of),
-            is_green,
+            made_by: maker.and_then(lease_of),
             asked_by: None,
             approved_by: approved_by.clone(),
         };
-        accounts.insert(carried.original.sha256, account);
+        accounts.insert(carried.original.artifact, account);
     }
     Ok(accounts)
+}
+
+/// Who made packages: tasks of builds, and tasks that imported.
+#[derive(Default)]
+struct Makers {
+    of: BTreeMap<Sha256, TaskId>,
+    tasks: BTreeMap<TaskId, Task>,
+    builds: BTreeMap<BuildId, Vec<Task>>,
+    imports: BTreeMap<ReleaseId, Imported>,
+}
+
+impl Makers {
+    async fn read(connection: &mut Connection, packages: &BTreeSet<Sha256>) -> ApiResult<Makers> {
+        let mut makers = Makers { of: anima_db::package::makers(connection, packages).await?, ..Makers::default() };
+        for id in makers.of.values().copied().collect::<BTreeSet<TaskId>>() {
+            let task = anima_db::task::get(connection, id).await?;
+            if let Some(build) = task.about.build
+                && !makers.builds.contains_key(&build)
+            {
+                makers.builds.insert(build, anima_db::task::of_build(connection, build).await?);
+            }
+            if let (Kind::Import, Some(release)) = (task.about.kind, task.about.release)
+                && let Content::Import { import } = anima_db::release::get(connection, release).await?.content
+            {
+                let is_verified = !import.gpg_keys.is_empty();
+                makers.imports.insert(release, Imported { url: import.url, is_verified });
+            }
+            makers.tasks.insert(id, task);
+        }
+        Ok(makers)
+    }
+
+    fn of(&self, package: Sha256) -> Option<&Task> {
+        self.tasks.get(self.of.get(&package)?)
+    }
 }
 
 /// Returns the release of a task.
@@ -130,6 +158,7 @@ pub async fn of_metadata(connection: &mut Connection, task: &Task) -> ApiResult<
             release: Some(release),
             made_by: publisher.and_then(lease_of),
             is_green: false,
+            imported: None,
             asked_by: row.committed_by.clone(),
             approved_by: Vec::new(),
         };
@@ -150,6 +179,7 @@ pub async fn of_file(connection: &mut Connection, task: &Task) -> ApiResult<Acco
         release: None,
         made_by: None,
         is_green: false,
+        imported: None,
         asked_by: Some(file.asked_by),
         approved_by: anima_db::signature::approvals(connection, task.id).await?,
     })

@@ -1,15 +1,15 @@
 //! What the Sign Server is told to sign, and what it is told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{
     Connection,
-    package::Package,
     task::{Subject, Task},
 };
 use anima_types::{
     Sha256,
     key::{Key, Revocation},
+    repository::RepositoryPackage,
     signature::{Account, Form},
     work::{SignItem, SignWork},
 };
@@ -51,14 +51,40 @@ pub async fn key_of(connection: &mut Connection, task: &Task) -> ApiResult<Key> 
     Ok(anima_db::key::get(connection, key).await?)
 }
 
-/// Returns the signatures that a task still has to make.
+/// Packages that one task signs at most: a task that is cut off loses no more than some seconds, and the headers of so many
+/// fit into memory. Another task signs the next.
+pub const MAX_PACKAGES: usize = 1_000;
+
+/// Returns the signatures that a task has to make next.
 pub async fn items(app: &App, connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<SignItem>> {
     match task.about.subject {
-        Some(Subject::Packages) => package_items(app, connection, task, key).await,
+        Some(Subject::Packages) => {
+            let packages = unsigned(connection, task, key).await?;
+            package_items(app, connection, task, key, packages.into_iter().take(MAX_PACKAGES)).await
+        }
         Some(Subject::Metadata) => metadata_items(app, connection, task).await,
         Some(Subject::File) => file_item(app, connection, task).await,
         Some(Subject::Key | Subject::Revocation) | None => Ok(Vec::new()),
     }
+}
+
+/// Returns the signatures that a report of a task has to have: of files all, of packages those that it speaks of, for others
+/// may have been signed meanwhile. One that speaks of none has to have the first that is missing.
+pub async fn reported(
+    app: &App,
+    connection: &mut Connection,
+    task: &Task,
+    key: &Key,
+    spoken_of: &BTreeSet<Sha256>,
+) -> ApiResult<Vec<SignItem>> {
+    if task.about.subject != Some(Subject::Packages) {
+        return items(app, connection, task, key).await;
+    }
+    let missing = unsigned(connection, task, key).await?;
+    let (meant, others): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|package| spoken_of.contains(&package.artifact));
+    let first = others.into_iter().take(usize::from(meant.is_empty()));
+    package_items(app, connection, task, key, meant.into_iter().chain(first)).await
 }
 
 /// Computes what signatures over payloads need, before there is a transaction that everybody waits for.
@@ -72,9 +98,9 @@ pub async fn prepare(app: &App, task: &Task) -> ApiResult<()> {
         return Ok(());
     }
     let mut missing = Vec::new();
-    for package in unsigned(&mut read, task, &key).await? {
-        if anima_db::signature::state(&mut read, package.sha256).await?.is_none() {
-            missing.push(package.sha256);
+    for package in unsigned(&mut read, task, &key).await?.into_iter().take(MAX_PACKAGES) {
+        if anima_db::signature::state(&mut read, package.artifact).await?.is_none() {
+            missing.push(package.artifact);
         }
     }
     drop(read);
@@ -97,32 +123,37 @@ fn revocation(key: Key) -> ApiResult<SignWork> {
     Ok(SignWork::Revoke { fingerprint, why, reason: reason.to_string() })
 }
 
-/// Returns the packages of the task's build, or of its release, that have no signature by this key yet.
-async fn unsigned(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<Package>> {
+/// Returns the packages of the task's build, or of its release, that have no signature by this key yet, ordered by hash.
+async fn unsigned(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<RepositoryPackage>> {
     let Some(build) = task.about.build else { return unsigned_of_release(connection, task, key).await };
     let signed = anima_db::package::signed_of_build(connection, build, key.id).await?;
     let packages = anima_db::package::of_build(connection, build).await?;
-    let unsigned = packages.into_iter().map(|(_, package)| (package.sha256, package));
-    let unsigned = unsigned.filter(|(sha256, _)| !signed.contains_key(sha256)).collect::<BTreeMap<_, _>>();
+    let unsigned = packages.into_iter().filter(|(_, package)| !signed.contains_key(&package.sha256));
+    let unsigned: BTreeMap<_, _> = unsigned.map(|(_, package)| (package.sha256, package.listed())).collect();
     Ok(unsigned.into_values().collect())
 }
 
-async fn unsigned_of_release(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<Package>> {
+async fn unsigned_of_release(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<RepositoryPackage>> {
     let row = account::release_of(connection, task).await?;
-    let mut unsigned = BTreeMap::new();
-    for carried in release::carried::all(connection, &row).await? {
-        if anima_db::package::signed(connection, carried.original.sha256, key.id).await?.is_none() {
-            unsigned.insert(carried.original.sha256, carried.original);
-        }
-    }
+    let all = release::carried::all(connection, &row).await?;
+    let signed = release::carried::signed(connection, &all, key.id).await?;
+    let unsigned = all.into_iter().map(|carried| (carried.original.artifact, carried.original));
+    let unsigned: BTreeMap<_, _> = unsigned.filter(|(artifact, _)| !signed.contains_key(artifact)).collect();
     Ok(unsigned.into_values().collect())
 }
 
-async fn package_items(app: &App, connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<SignItem>> {
+/// Returns the signatures of packages, of which none is there yet.
+async fn package_items(
+    app: &App,
+    connection: &mut Connection,
+    task: &Task,
+    key: &Key,
+    packages: impl IntoIterator<Item = RepositoryPackage>,
+) -> ApiResult<Vec<SignItem>> {
     let mut accounts = account::of_packages(connection, task).await?;
     let mut items = Vec::new();
-    for package in unsigned(connection, task, key).await? {
-        items.extend(items_of(app, connection, key, &package, accounts.remove(&package.sha256)).await?);
+    for package in packages {
+        items.extend(items_of(app, connection, key, &package, accounts.remove(&package.artifact)).await?);
     }
     Ok(items)
 }
@@ -132,13 +163,16 @@ pub async fn items_of(
     app: &App,
     connection: &mut Connection,
     key: &Key,
-    package: &Package,
+    package: &RepositoryPackage,
     account: Option<Account>,
 ) -> ApiResult<Vec<SignItem>> {
-    let artifact = package.sha256;
+    let artifact = package.artifact;
+    let bytes_sha256 = package
+        .header_sha256
+        .ok_or_else(|| ApiError::internal(format!("the hash of the header of {} is not known", package.nevra)))?;
     let url = app.url(&format!("api/v1/artifacts/{artifact}/header"));
     let header =
-        SignItem { artifact, form: Form::RpmHeader, url, bytes_sha256: package.header_sha256, state: None, account };
+        SignItem { artifact, form: Form::RpmHeader, url, bytes_sha256, state: None, account };
     let mut items = vec![header.clone()];
     if key.key.options.signs_payload {
         let (state, bytes_sha256) = match anima_db::signature::state(connection, artifact).await? {

@@ -13,7 +13,7 @@ use crate::master::Master;
 
 const DAY_SECS: i64 = 86_400;
 
-fn key(user_id: &str, valid_days: Option<i64>) -> SigningKey {
+pub fn key(user_id: &str, valid_days: Option<i64>) -> SigningKey {
     let wanted = NewKey {
         algorithm: anima_rpm_file::Algorithm::Ed25519,
         user_id,
@@ -37,7 +37,7 @@ fn made(key: &SigningKey) -> SignOutcome {
 }
 
 /// Makes the key that the product of the platform asked for when the service was opened.
-async fn make(master: &Master, key: &SigningKey) {
+pub async fn make(master: &Master, key: &SigningKey) {
     let lease = claim(master).await;
     assert!(lease["work"]["sign"]["create_key"].is_object(), "{lease}");
     assert_eq!(report(master, &lease, made(key)).await.0, StatusCode::OK);

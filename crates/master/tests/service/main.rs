@@ -16,6 +16,7 @@ mod noarch;
 mod one_switch;
 mod pages;
 mod plans;
+mod resign;
 mod routes;
 mod signatures;
 mod subscription;

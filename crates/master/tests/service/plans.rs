@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::master::Master;
 
 /// Writes a package file of this content, and its signature by the key of product `p1` (content + 100).
-async fn package(master: &Master, nevra: &str, content: u8) -> Sha256 {
+pub async fn package(master: &Master, nevra: &str, content: u8) -> Sha256 {
     let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
     let key = anima_db::product::get(&mut write, "p1").await.unwrap().key.unwrap();
     let (original, signed) = (Sha256([content; 32]), Sha256([content + 100; 32]));
@@ -54,7 +54,7 @@ async fn sign(master: &Master, product: &str, original: u8, signed: Sha256) {
 }
 
 /// Lets users of a repository see these packages.
-async fn show(master: &Master, product: &str, path: &str, packages: &[Sha256]) -> RepositoryId {
+pub async fn show(master: &Master, product: &str, path: &str, packages: &[Sha256]) -> RepositoryId {
     let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
     let repository = anima_db::repository::find(&mut write, product, path).await.unwrap().unwrap();
     let content = anima_types::release::Content::Removal { remove: vec!["nothing".into()], from: Vec::new() };
@@ -90,7 +90,7 @@ async fn stable(master: &Master, more: Value) {
     assert_eq!(status, StatusCode::CREATED, "{answer}");
 }
 
-async fn create(master: &Master, wanted: Value) -> ReleaseId {
+pub async fn create(master: &Master, wanted: Value) -> ReleaseId {
     let (status, answer) = master.post("/api/v1/releases", "admin", wanted).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     serde_json::from_value(answer["id"].clone()).unwrap()
@@ -102,12 +102,12 @@ async fn refused(master: &Master, path: &str, role: &str, body: Value) -> (Statu
     (status, answer["code"].as_str().unwrap_or_default().to_string())
 }
 
-async fn advance(master: &Master, release: ReleaseId) {
+pub async fn advance(master: &Master, release: ReleaseId) {
     anima_master::release::advance::advance_once(&master.app, release).await.unwrap();
 }
 
 /// Takes the plan task of a release; returns its lease.
-async fn plan_task(master: &Master, release: ReleaseId) -> Value {
+pub async fn plan_task(master: &Master, release: ReleaseId) -> Value {
     advance(master, release).await;
     let lease = master.claim("release-system", &[Kind::Plan]).await.expect("it is to be planned");
     assert_eq!(lease["work"]["plan"]["release"], json!(release));
@@ -115,7 +115,7 @@ async fn plan_task(master: &Master, release: ReleaseId) -> Value {
 }
 
 /// Plans a release so that every package goes to one repository.
-async fn plan(master: &Master, release: ReleaseId, repository: RepositoryId, path: &str, gates: Value) -> Value {
+pub async fn plan(master: &Master, release: ReleaseId, repository: RepositoryId, path: &str, gates: Value) -> Value {
     let lease = plan_task(master, release).await;
     let work = &lease["work"]["plan"];
     let entries: Vec<Value> = work["packages"]
@@ -141,7 +141,7 @@ async fn status(master: &Master, release: ReleaseId) -> String {
     shown["status"].as_str().unwrap().to_string()
 }
 
-async fn events(master: &Master, release: ReleaseId) -> Vec<(String, String, String)> {
+pub async fn events(master: &Master, release: ReleaseId) -> Vec<(String, String, String)> {
     let mut read = master.app.db.read().await.unwrap();
     let events = anima_db::event::list(&mut read, anima_types::id::EventId(0), None, 1000).await.unwrap();
     let its = events.into_iter().filter(|event| event.release == Some(release) && event.noun == "release");

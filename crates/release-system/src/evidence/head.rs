@@ -105,6 +105,14 @@ impl Gatherer {
             let gone = each.packages.iter().filter(|package| gone.contains(&(each.repository.id, &package.nevra)));
             wanted.extend(gone.map(|package| (package.artifact, false)));
         }
+        if work.usage.quota.bytes.is_some() {
+            // What goes for the same package with another signature counts, too.
+            let coming: BTreeSet<_> = plan.entries.iter().map(|entry| (entry.repository, &entry.nevra)).collect();
+            for each in &work.repositories {
+                let gone = each.packages.iter().filter(|one| coming.contains(&(each.repository.id, &one.nevra)));
+                wanted.extend(gone.map(|package| (package.artifact, false)));
+            }
+        }
         wanted.extend(work.packages.iter().map(|package| (package.package.artifact, true)));
         let fetches: Vec<_> =
             wanted.into_iter().map(|(artifact, is_new)| self.one(artifact, is_new, key.as_ref(), cancel)).collect();

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::Gatherer;
-use crate::plan::Plan;
+use crate::{plan::Plan, there::There};
 
 /// What the repository of the packages that come to another is called beside it.
 const NEW: &str = " (new)";
@@ -101,6 +101,8 @@ impl Gatherer {
             pools: self.pools.clone(),
             _folder: folder.clone(),
         };
+        // With another signature a package needs, brings and contains what it did before.
+        let known = There::new(work);
         let fragments: BTreeMap<Sha256, &PackageXml> = packages.iter().map(|xml| (xml.sha256, xml)).collect();
         for each in &work.repositories {
             let of = &each.repository;
@@ -112,7 +114,8 @@ impl Gatherer {
                     Input { name: of.path.clone(), url: url.clone(), priority: DEFAULT_PRIORITY, ..Input::default() };
                 self.add(&mut world, input, Some(&of.path), cancel).await?;
             }
-            let entries: Vec<&PlanEntry> = plan.entries.iter().filter(|entry| entry.repository == of.id).collect();
+            let comes = plan.entries.iter().filter(|entry| entry.repository == of.id && !known.has(entry));
+            let entries: Vec<&PlanEntry> = comes.collect();
             let there: BTreeSet<&Nevra> = each.packages.iter().map(|package| &package.nevra).collect();
             for removal in plan.removals.iter().filter(|removal| removal.repository == of.id) {
                 world.gone.insert(place(&of.path, &removal.nevra));

@@ -7,6 +7,7 @@ use anima_types::{Nevra, Sha256, gate::Finding, repository::Kind, work::PlanWork
 use crate::{
     evidence::{Head, Heads},
     plan::{Plan, kind},
+    there::There,
 };
 
 /// A package that is so many times larger, or smaller, is told.
@@ -28,11 +29,12 @@ fn changes<'a>(work: &'a PlanWork, plan: &'a Plan, heads: &'a Heads) -> Vec<Chan
         .iter()
         .flat_map(|each| each.packages.iter().map(|package| ((each.repository.id, &package.nevra), package.artifact)))
         .collect();
+    let known = There::new(work);
     let mut changes: BTreeMap<Sha256, Change<'a>> = BTreeMap::new();
     for entry in &plan.entries {
         let Some(head) = heads.get(&entry.artifact) else { continue };
-        // The same file is there already: nothing changes.
-        let is_known = there.get(&(entry.repository, &entry.nevra)) == Some(&entry.artifact);
+        // The same package is there already: nothing changes.
+        let is_known = known.has(entry);
         let newest = entry.replaces.iter().max_by(|a, b| a.evr.cmp(&b.evr));
         let old = newest.and_then(|old| Some((old, heads.get(there.get(&(entry.repository, old))?)?)));
         if is_known && old.is_none() {

@@ -9,13 +9,14 @@ use anima_types::{
     Nevra,
     gate::{Answer, Finding, Gate},
     release::{PlanEntry, Trust},
-    repository::Kind,
+    repository::{Kind, Repository},
     work::{PlanPackage, PlanWork},
 };
 
 use crate::{
     evidence::{Asked, Evidence},
     plan::{Plan, kind},
+    there::{There, new_ones},
 };
 
 /// Returns the answer of every gate, those that found nothing too, so that a reader sees what was asked.
@@ -57,20 +58,14 @@ fn answer(gate: Gate, work: &PlanWork, plan: &Plan, evidence: &Evidence) -> Answ
     }
 }
 
-/// The same NEVRA with other content, in any repository of the product: what is there is what users have installed.
+/// The same NEVRA with other content, in any repository of the product: what is there is what users have installed. The same
+/// package with another signature is the same content.
 fn duplicates(work: &PlanWork, entries: &[PlanEntry]) -> Vec<Finding> {
-    let mut there = BTreeMap::new();
-    for repository in &work.repositories {
-        for package in &repository.packages {
-            there.entry(&package.nevra).or_insert_with(Vec::new).push((repository, package));
-        }
-    }
+    let there = There::new(work);
     let mut found = BTreeMap::new();
     for entry in entries {
-        let others = there.get(&entry.nevra).into_iter().flatten();
-        for (repository, package) in others.filter(|(_, package)| package.artifact != entry.artifact) {
-            let (path, number) = (&repository.repository.path, repository.repository.current);
-            let text = format!("{} is another file in {path}@{number}: give it a higher release", entry.nevra);
+        for (Repository { path, current, .. }, package) in there.others(entry) {
+            let text = format!("{} is another file in {path}@{current}: give it a higher release", entry.nevra);
             let finding = Finding::of(&entry.nevra, text.clone()).at(path);
             found.insert(text, finding.with("released", entry.artifact).with("there", package.artifact));
         }
@@ -93,7 +88,7 @@ fn downgrades(entries: &[PlanEntry]) -> Vec<Finding> {
 fn untested(work: &PlanWork, plan: &Plan) -> Vec<Finding> {
     let goes: BTreeSet<&Nevra> = plan.entries.iter().map(|entry| &entry.nevra).collect();
     let mut verdicts: BTreeMap<&Nevra, Option<bool>> = BTreeMap::new();
-    for package in work.packages.iter().filter(|package| goes.contains(&package.package.nevra)) {
+    for package in new_ones(work).into_iter().filter(|package| goes.contains(&package.package.nevra)) {
         let nevra = &package.package.nevra;
         if kind(nevra) == Kind::Binary {
             let known = verdicts.entry(nevra).or_insert(package.is_green);
@@ -121,7 +116,7 @@ fn missing_sources(work: &PlanWork) -> Vec<Finding> {
         .filter(|nevra| kind(nevra) == Kind::Source)
         .map(|nevra| nevra.name.as_str())
         .collect();
-    let binaries = work.packages.iter().filter(|package| kind(&package.package.nevra) != Kind::Source);
+    let binaries = new_ones(work).into_iter().filter(|package| kind(&package.package.nevra) != Kind::Source);
     let lost = binaries.filter(|package| !sources.contains(package.package.source.as_str()));
     let lost = lost.map(|package| {
         let (nevra, source) = (&package.package.nevra, &package.package.source);
@@ -132,12 +127,13 @@ fn missing_sources(work: &PlanWork) -> Vec<Finding> {
 
 fn missing_debug(work: &PlanWork) -> Vec<Finding> {
     let is_native = |package: &&PlanPackage| !matches!(package.package.nevra.arch.as_str(), "noarch" | "src" | "nosrc");
-    let native: Vec<&PlanPackage> = work.packages.iter().filter(is_native).collect();
-    let of_kind = |wanted: Kind| -> BTreeSet<(&str, &str)> {
-        let of_kind = native.iter().filter(|package| kind(&package.package.nevra) == wanted);
-        of_kind.map(|package| (package.package.source.as_str(), package.package.nevra.arch.as_str())).collect()
+    let native = |packages: Vec<_>| packages.into_iter().filter(is_native).collect::<Vec<&PlanPackage>>();
+    let (new, all) = (native(new_ones(work)), native(work.packages.iter().collect()));
+    let of_kind = |packages: &[&PlanPackage], wanted: Kind| -> BTreeSet<_> {
+        let of_kind = packages.iter().filter(|package| kind(&package.package.nevra) == wanted);
+        of_kind.map(|package| (package.package.source.clone(), package.package.nevra.arch.clone())).collect()
     };
-    let (binary, debug) = (of_kind(Kind::Binary), of_kind(Kind::Debug));
+    let (binary, debug) = (of_kind(&new, Kind::Binary), of_kind(&all, Kind::Debug));
     let lacking = binary.difference(&debug);
     let lacking = lacking.map(|(source, arch)| {
         let text = format!("{source} has packages for {arch}, and no debug package");

@@ -43,7 +43,7 @@ fn repository(id: i64, path: &str, kind: Kind, packages: &[&str]) -> PlanReposit
 
 fn package(nevra: &str, content: u8) -> RepositoryPackage {
     let source = nevra.split('-').next().unwrap().to_string();
-    RepositoryPackage { nevra: nevra.parse().unwrap(), artifact: Sha256([content; 32]), source }
+    RepositoryPackage { nevra: nevra.parse().unwrap(), artifact: Sha256([content; 32]), source, header_sha256: None }
 }
 
 fn asked(work: &PlanWork, evidence: &Evidence) -> Vec<Answer> {
@@ -84,6 +84,29 @@ fn the_same_nevra_with_other_content_is_found_and_the_same_file_again_is_not() {
         ]
     );
     assert_eq!(found(&work(&packages, 1)), [""; 0]);
+}
+
+#[test]
+fn the_same_package_with_another_signature_is_no_other_and_is_not_asked_again() {
+    let packages = ["jq-1.7-1.x86_64", "jq-1.7-1.src", "xz-5-1.x86_64"];
+    let mut work = work(&packages, 2);
+    work.packages_url = Some("http://master.example/packages".into());
+    let headers = |package: &mut RepositoryPackage| package.header_sha256 = Some(Sha256([9; 32]));
+    work.packages.iter_mut().for_each(|package| headers(&mut package.package));
+    work.repositories.iter_mut().flat_map(|each| &mut each.packages).for_each(headers);
+
+    let same = found(&work);
+    work.packages[0].package.header_sha256 = Some(Sha256([8; 32]));
+    let other = found(&work);
+
+    let wanted = [
+        "verdict: xz-5-1.x86_64 was never tested",
+        "missing-source: xz-5-1.x86_64 has no source package xz",
+        "missing-debug: xz has packages for x86_64, and no debug package",
+        "placement: xz-5-1.x86_64 goes to BaseOS/x86_64",
+    ];
+    assert_eq!(same, wanted);
+    assert!(other[0].starts_with("duplicate: jq-1.7-1.x86_64 is another file"), "{other:?}");
 }
 
 #[test]

@@ -10,13 +10,14 @@ use anima_types::{
     id::{KeyId, TaskId},
     key::{Algorithm, CreateKey, Key as PublicHalf, Options, Revocation, RevokeKey, RotateKey},
     key_policy::Policy,
+    release::Content,
     signature::{Approve, Form, Kind as Signed, SignFile},
     task::Status,
 };
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Ask;
+use super::{Ask, release};
 use crate::{
     args::Global,
     exit::{Exit, Failure, Result},
@@ -76,6 +77,9 @@ pub enum Key {
         name: Option<String>,
         #[command(flatten)]
         options: KeyOptions,
+        /// Plan a release, too, that gives what users see already the new key's signature
+        #[arg(long)]
+        resign: bool,
     },
     /// Take a key out of trust: nothing is signed with it any more, and its public half says so
     Revoke {
@@ -224,7 +228,7 @@ impl Key {
                 ask.output.show(&key, show::describe)
             }
             Key::Export { key, files, output } => export(ask, &key, files, output).await,
-            Key::Rotate { products, algorithm, user_id, name, options } => {
+            Key::Rotate { products, algorithm, user_id, name, options, resign } => {
                 if name.is_some() && products.len() > 1 {
                     return Err(Failure::user("a name is for one key: name one product"));
                 }
@@ -233,6 +237,9 @@ impl Key {
                 for product in products {
                     let key = ask.client.rotate_key(&product, &wanted).await?;
                     ask.output.show(&key, |key| format!("product {product}: {}", asked(key)))?;
+                    if resign {
+                        release::create(ask, product, Content::Resign { resign: Vec::new() }).await?;
+                    }
                 }
                 Ok(())
             }

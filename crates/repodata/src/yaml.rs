@@ -8,7 +8,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A value. Numbers and the like are texts: a stream is called "5.30", not 5.3.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Yaml {
+pub(crate) enum Yaml {
     Text(String),
     List(Vec<Yaml>),
     Map(Vec<(String, Yaml)>),
@@ -44,7 +44,7 @@ impl Yaml {
 }
 
 /// Reads all documents of a stream.
-pub(super) fn documents(text: &str) -> Result<Vec<Yaml>, String> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Yaml>, String> {
     let mut builder = Builder::default();
     Parser::new_from_str(text).load(&mut builder, true).map_err(|error| error.to_string())?;
     match builder.refused {

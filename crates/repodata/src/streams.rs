@@ -4,14 +4,11 @@
 //! of an enabled one. [`Streams::filter`] says which, as dnf decides it. It refuses to write modules, to build them, and to
 //! choose profiles.
 
-mod yaml;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read};
 
 use crate::compression::{MAX_OPEN_BYTES, open};
-use crate::{Error, Result};
-use yaml::Yaml;
+use crate::{Error, Result, modules, yaml::Yaml};
 
 /// What every stream says it needs, and nothing installs: the distribution itself.
 const PLATFORM: &str = "platform";
@@ -100,14 +97,14 @@ impl Streams {
     /// Reads a repository's `modules.yaml`, packed as the end of its name says.
     pub fn read(name: &str, packed: impl BufRead) -> Result<Streams> {
         let fail = |source| Error::Stream { action: "unpack", name: name.to_owned(), source };
-        let mut text = String::new();
-        open(name, packed, MAX_OPEN_BYTES).map_err(fail)?.read_to_string(&mut text).map_err(fail)?;
-        Streams::parse(name, &text)
+        let mut bytes = Vec::new();
+        open(name, packed, MAX_OPEN_BYTES).map_err(fail)?.read_to_end(&mut bytes).map_err(fail)?;
+        Streams::parse(name, &bytes)
     }
 
-    fn parse(name: &str, text: &str) -> Result<Streams> {
+    fn parse(name: &str, bytes: &[u8]) -> Result<Streams> {
         let mut modules = Streams::default();
-        for document in yaml::documents(text).map_err(|reason| Error::malformed(name, reason))? {
+        for (_, document) in modules::documents(name, bytes)? {
             let data = document.get("data");
             match (document.text("document"), data) {
                 (Some("modulemd"), Some(data)) => modules.streams.extend(stream(data)),
@@ -376,11 +373,11 @@ data: {module: perl, stream: 5.26, modified: 1}
 
     #[test]
     fn repositories_add_up_and_the_first_default_stays() {
-        let mut modules = Streams::parse("a", TEXT).unwrap();
+        let mut modules = Streams::parse("a", TEXT.as_bytes()).unwrap();
         let other =
             TEXT.replace("stream: '5.26', profiles", "stream: '5.30', profiles").replace("el8.x86_64", "el8.aarch64");
 
-        modules.merge(Streams::parse("b", &other).unwrap());
+        modules.merge(Streams::parse("b", other.as_bytes()).unwrap());
 
         let filter = modules.filter(&[]).unwrap();
         assert!(
