@@ -178,6 +178,9 @@ pub async fn drop_unnamed(
         for sql in [
             "DELETE FROM signed_package WHERE sha256 = $1 OR signed = $1",
             "DELETE FROM package_state WHERE sha256 = $1",
+            "DELETE FROM package_search WHERE header_sha256 = (SELECT header_sha256 FROM package WHERE sha256 = $1)
+               AND NOT EXISTS (
+                   SELECT 1 FROM package WHERE package.header_sha256 = package_search.header_sha256 AND sha256 <> $1)",
             "DELETE FROM package WHERE sha256 = $1",
             "DELETE FROM artifact WHERE sha256 = $1",
         ] {

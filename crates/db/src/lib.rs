@@ -24,6 +24,7 @@ pub mod lease;
 pub mod maintenance;
 pub mod node;
 pub mod package;
+pub mod package_search;
 pub mod product;
 pub mod push;
 pub mod release;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anima_types::{
     Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{Approval, Content, Event, LeftOut, MadeEdit, PlanEntry, PlanRemoval, Status, next},
+    release::{Approval, Content, Event, LeftOut, MadeEdit, PlanAttachment, PlanEntry, PlanRemoval, Status, next},
     work::{PlanOutcome, PublishOutcome},
 };
 use sqlx::any::AnyRow;
@@ -35,6 +35,8 @@ pub struct Release {
     pub removals: Vec<PlanRemoval>,
     /// What goes nowhere.
     pub left_out: Vec<LeftOut>,
+    /// What changes beside the packages.
+    pub attachments: Vec<PlanAttachment>,
     /// What people changed of the plan.
     pub edits: Vec<MadeEdit>,
     /// Who said that it is good.
@@ -203,6 +205,16 @@ pub async fn set_outcome(
     Ok(())
 }
 
+/// Writes what a plan changes beside the packages.
+pub async fn set_attachments(write: &mut Write, id: ReleaseId, attachments: &[PlanAttachment]) -> Result<()> {
+    sqlx::query("UPDATE release_plan SET attachments = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("attachments", attachments)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Writes what people changed of the plan.
 pub async fn set_edits(write: &mut Write, id: ReleaseId, edits: &[MadeEdit]) -> Result<()> {
     sqlx::query("UPDATE release_plan SET edits = $2 WHERE id = $1")
@@ -314,6 +326,7 @@ fn from_row(row: &AnyRow) -> Result<Release> {
         plan: row.json("plan")?,
         removals: row.json("removals")?,
         left_out: row.json("left_out")?,
+        attachments: row.json("attachments")?,
         edits: row.json("edits")?,
         approvals: row.json("approvals")?,
         scheduled_at: row.maybe_time("scheduled_at")?,

@@ -58,7 +58,7 @@ async fn upload(
     let max_bytes = if is_package { MAX_PACKAGE_BYTES } else { MAX_OTHER_BYTES };
     let stored = app.store.put_stream(sha256, max_bytes, body.into_data_stream()).await?;
     let package = if is_package { Some(package_file::read(&app, sha256).await?) } else { None };
-    if let Some(package) = &package
+    if let Some((package, _)) = &package
         && package.is_source != (query.kind == Kind::Srpm)
     {
         let message = format!("{} is said to be a {}, and is not", query.name, query.kind.name());
@@ -67,8 +67,9 @@ async fn upload(
     let mut write = app.db.write(app.now(), &caller.name).await?;
     lease::held(&mut write, &caller, task).await?;
     anima_db::artifact::insert(&mut write, sha256, stored.size_bytes).await?;
-    if let Some(package) = &package {
+    if let Some((package, searchable)) = &package {
         anima_db::package::insert(&mut write, package).await?;
+        anima_db::package_search::insert(&mut write, package.header_sha256, searchable).await?;
     }
     anima_db::artifact::link(&mut write, task, sha256, query.kind, &query.name).await?;
     write.commit().await?;

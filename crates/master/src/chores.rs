@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::lease::expire_once;
 pub use crate::log::seal_once;
 
-use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, signing, waiting, webhook};
+use crate::{app::App, build, error::ApiResult, garbage, key, lease, log, release, search, signing, waiting, webhook};
 
 pub use crate::key::expire_once as expire_keys_once;
 pub use crate::webhook::{deliver_once, forget_once};
@@ -111,7 +111,8 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             collect(&app),
             seal(&app),
             webhook::run(&app),
-            waiting::run(&app)
+            waiting::run(&app),
+            fill_index(&app)
         )
     };
     tokio::select! {
@@ -127,6 +128,20 @@ async fn advance(app: &App) {
             app.everything_failed_to_move();
         }
         app.something_is_due().await;
+    }
+}
+
+/// Ends when all is there: what comes from then on is computed as it comes.
+async fn fill_index(app: &App) {
+    loop {
+        match search::index::fill_once(app).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("what packages are searched by could not be computed: {}", error.body.message);
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
     }
 }
 

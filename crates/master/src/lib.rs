@@ -41,7 +41,7 @@ mod repository;
 mod repository_diff;
 mod repository_settings;
 mod route;
-mod search;
+pub mod search;
 mod serve;
 mod signing;
 mod subscription;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anima_db::package::Package;
+use anima_db::{package::Package, package_search::Searchable};
 use anima_repodata::{PublishedFile, render};
 use anima_rpm_file::{PackageInfo, PublicKey};
 use anima_types::{Nevra, Sha256};
@@ -10,10 +10,12 @@ use anima_types::{Nevra, Sha256};
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    search::index,
 };
 
-/// Reads the package that the store has under this hash. What is no whole package is refused with the reason.
-pub async fn read(app: &App, sha256: Sha256) -> ApiResult<Package> {
+/// Reads the package that the store has under this hash, and what it is searched by. What is no whole package is refused with
+/// the reason.
+pub async fn read(app: &App, sha256: Sha256) -> ApiResult<(Package, Searchable)> {
     let (path, size_bytes, now_secs) = (app.store.path(sha256), app.store.size(sha256).await?, app.now().epoch_secs());
     blocking(move || {
         let bad = |error: anima_rpm_file::Error| ApiError::unprocessable("bad_package", error.to_string());
@@ -21,7 +23,8 @@ pub async fn read(app: &App, sha256: Sha256) -> ApiResult<Package> {
         let header = anima_rpm_file::header_bytes(&path).map_err(bad)?;
         let file = PublishedFile { location: location(&info.nevra), sha256, size_bytes, modified_at_secs: now_secs };
         let xml = serde_json::to_string(&render(&info, &file)).map_err(ApiError::internal)?;
-        Ok(Package {
+        let searchable = index::of_header(&info);
+        let package = Package {
             sha256,
             file_name: info.nevra.file_name(),
             source: source_name(&info),
@@ -29,7 +32,8 @@ pub async fn read(app: &App, sha256: Sha256) -> ApiResult<Package> {
             nevra: info.nevra,
             xml,
             header_sha256: header.sha256,
-        })
+        };
+        Ok((package, searchable))
     })
     .await
 }
@@ -81,7 +85,8 @@ pub async fn sign(app: &App, sha256: Sha256, signatures: Signatures, keys: &Keys
     .await?;
     let file = tokio::fs::File::open(signed.path()).await.map_err(ApiError::internal)?;
     let stored = app.store.put_reader(None, u64::MAX, file).await?;
-    read(app, stored.sha256).await
+    // With a signature it is found as it was without.
+    Ok(read(app, stored.sha256).await?.0)
 }
 
 fn install(input: &Path, output: &Path, signatures: &Signatures, keys: &Keys) -> Result<(), String> {

@@ -25,7 +25,12 @@ fn repository(id: i64, path: &str, kind: Kind, arch: Option<&str>, packages: &[&
 }
 
 fn package(nevra: &str, source: &str) -> RepositoryPackage {
-    RepositoryPackage { nevra: nevra.parse().unwrap(), artifact: Sha256([1; 32]), source: source.into(), header_sha256: None }
+    RepositoryPackage {
+        nevra: nevra.parse().unwrap(),
+        artifact: Sha256([1; 32]),
+        source: source.into(),
+        header_sha256: None,
+    }
 }
 
 fn planned(packages: &[(&str, &str)], repositories: Vec<PlanRepository>) -> Result<Vec<String>, Error> {

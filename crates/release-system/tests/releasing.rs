@@ -157,7 +157,12 @@ fn plan_work(repositories: Vec<PlanRepository>) -> Work {
 }
 
 fn listed(nevra: &str) -> RepositoryPackage {
-    RepositoryPackage { nevra: nevra.parse().unwrap(), artifact: Sha256([1; 32]), source: "zlib".into(), header_sha256: None }
+    RepositoryPackage {
+        nevra: nevra.parse().unwrap(),
+        artifact: Sha256([1; 32]),
+        source: "zlib".into(),
+        header_sha256: None,
+    }
 }
 
 fn base_os() -> PlanRepository {

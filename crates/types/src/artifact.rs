@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Sha256;
+use crate::words::words;
 
 /// What an artifact is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
@@ -27,38 +28,16 @@ pub enum Kind {
     Provenance,
 }
 
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 8] = [
-        Kind::Rpm,
-        Kind::Srpm,
-        Kind::Log,
-        Kind::Lock,
-        Kind::Repodata,
-        Kind::Signature,
-        Kind::Document,
-        Kind::Provenance,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Rpm => "rpm",
-            Kind::Srpm => "srpm",
-            Kind::Log => "log",
-            Kind::Lock => "lock",
-            Kind::Repodata => "repodata",
-            Kind::Signature => "signature",
-            Kind::Document => "document",
-            Kind::Provenance => "provenance",
-        }
-    }
-
-    /// Returns the kind of that name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
+words!(Kind {
+    Rpm = "rpm",
+    Srpm = "srpm",
+    Log = "log",
+    Lock = "lock",
+    Repodata = "repodata",
+    Signature = "signature",
+    Document = "document",
+    Provenance = "provenance",
+});
 
 /// An artifact as the API shows it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -7,6 +7,7 @@ use crate::{
     Arch, Timestamp,
     id::{BuildId, ReleaseId},
     task::Task,
+    words::words,
 };
 
 /// Packages in one build at most; a mass rebuild is planned by other means.
@@ -52,67 +53,32 @@ pub enum Event {
     Restarted,
 }
 
+words!(Status {
+    Sources = "sources",
+    Building = "building",
+    Testing = "testing",
+    Signing = "signing",
+    Succeeded = "succeeded",
+    Failed = "failed",
+    Cancelled = "cancelled",
+});
+
 impl Status {
-    /// All of them.
-    pub const ALL: [Status; 7] = [
-        Status::Sources,
-        Status::Building,
-        Status::Testing,
-        Status::Signing,
-        Status::Succeeded,
-        Status::Failed,
-        Status::Cancelled,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Sources => "sources",
-            Status::Building => "building",
-            Status::Testing => "testing",
-            Status::Signing => "signing",
-            Status::Succeeded => "succeeded",
-            Status::Failed => "failed",
-            Status::Cancelled => "cancelled",
-        }
-    }
-
-    /// Returns the status of that name.
-    pub fn from_name(name: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.name() == name)
-    }
-
     /// Returns whether nothing more happens unless somebody restarts it.
     pub const fn is_ended(self) -> bool {
         matches!(self, Status::Succeeded | Status::Failed | Status::Cancelled)
     }
 }
 
-impl Event {
-    /// All of them.
-    pub const ALL: [Event; 7] = [
-        Event::SourcesMade,
-        Event::Built,
-        Event::Tested,
-        Event::Signed,
-        Event::Failed,
-        Event::Cancelled,
-        Event::Restarted,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Event::SourcesMade => "sources_made",
-            Event::Built => "built",
-            Event::Tested => "tested",
-            Event::Signed => "signed",
-            Event::Failed => "failed",
-            Event::Cancelled => "cancelled",
-            Event::Restarted => "restarted",
-        }
-    }
-}
+words!(Event {
+    SourcesMade = "sources_made",
+    Built = "built",
+    Tested = "tested",
+    Signed = "signed",
+    Failed = "failed",
+    Cancelled = "cancelled",
+    Restarted = "restarted",
+});
 
 /// Returns the status after `event`, or `None` where it cannot happen. A restarted build begins at its sources
 /// again; tasks that had succeeded stay so, and it moves on at once past what is there.
@@ -143,24 +109,11 @@ pub enum Priority {
     Urgent,
 }
 
-impl Priority {
-    /// All of them.
-    pub const ALL: [Priority; 3] = [Priority::Background, Priority::Normal, Priority::Urgent];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Priority::Background => "background",
-            Priority::Normal => "normal",
-            Priority::Urgent => "urgent",
-        }
-    }
-
-    /// Returns the priority of that name.
-    pub fn from_name(name: &str) -> Option<Priority> {
-        Priority::ALL.into_iter().find(|priority| priority.name() == name)
-    }
-}
+words!(Priority {
+    Background = "background",
+    Normal = "normal",
+    Urgent = "urgent",
+});
 
 /// One package of a request: where its source is.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Nevra;
+use crate::{Nevra, words::words};
 
 /// Findings that one gate lists at most; the rest is counted. Nobody reads more before deciding, and a plan stays a page.
 pub const MAX_FOUND: usize = 100;
@@ -158,48 +158,24 @@ pub enum Decision {
     Blocked(Vec<Gate>),
 }
 
+// The most severe first.
+words!(Gate {
+    Duplicate = "duplicate",
+    Closure = "closure",
+    Signature = "signature",
+    Quota = "quota",
+    Verdict = "verdict",
+    FileConflict = "file-conflict",
+    Downgrade = "downgrade",
+    Privilege = "privilege",
+    Licence = "licence",
+    MissingSource = "missing-source",
+    MissingDebug = "missing-debug",
+    Size = "size",
+    Placement = "placement",
+});
+
 impl Gate {
-    /// All of them, the most severe first.
-    pub const ALL: [Gate; 13] = [
-        Gate::Duplicate,
-        Gate::Closure,
-        Gate::Signature,
-        Gate::Quota,
-        Gate::Verdict,
-        Gate::FileConflict,
-        Gate::Downgrade,
-        Gate::Privilege,
-        Gate::Licence,
-        Gate::MissingSource,
-        Gate::MissingDebug,
-        Gate::Size,
-        Gate::Placement,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Gate::Duplicate => "duplicate",
-            Gate::Closure => "closure",
-            Gate::Signature => "signature",
-            Gate::Quota => "quota",
-            Gate::Verdict => "verdict",
-            Gate::FileConflict => "file-conflict",
-            Gate::Downgrade => "downgrade",
-            Gate::Privilege => "privilege",
-            Gate::Licence => "licence",
-            Gate::MissingSource => "missing-source",
-            Gate::MissingDebug => "missing-debug",
-            Gate::Size => "size",
-            Gate::Placement => "placement",
-        }
-    }
-
-    /// Returns the gate of that name.
-    pub fn from_name(name: &str) -> Option<Gate> {
-        Gate::ALL.into_iter().find(|gate| gate.name() == name)
-    }
-
     /// Returns what the gate wants, for people.
     pub const fn wants(self) -> &'static str {
         match self {
@@ -240,24 +216,12 @@ impl Gate {
     }
 }
 
-impl Level {
-    /// All of them, the mildest first.
-    pub const ALL: [Level; 3] = [Level::Tell, Level::Ask, Level::Block];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Level::Tell => "tell",
-            Level::Ask => "ask",
-            Level::Block => "block",
-        }
-    }
-
-    /// Returns the level of that name.
-    pub fn from_name(name: &str) -> Option<Level> {
-        Level::ALL.into_iter().find(|level| level.name() == name)
-    }
-}
+// The mildest first.
+words!(Level {
+    Tell = "tell",
+    Ask = "ask",
+    Block = "block",
+});
 
 impl Answer {
     /// Returns the answer of a gate that found this, of which the first is kept.

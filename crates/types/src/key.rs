@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Timestamp, id::KeyId, key_policy::Policy, signature::Record};
+use crate::{Timestamp, id::KeyId, key_policy::Policy, signature::Record, words::words};
 
 /// What kind of key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -15,20 +15,10 @@ pub enum Algorithm {
     Rsa4096,
 }
 
-impl Algorithm {
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Algorithm::Ed25519 => "ed25519",
-            Algorithm::Rsa4096 => "rsa4096",
-        }
-    }
-
-    /// Returns the algorithm of that name.
-    pub fn from_name(name: &str) -> Option<Algorithm> {
-        [Algorithm::Ed25519, Algorithm::Rsa4096].into_iter().find(|algorithm| algorithm.name() == name)
-    }
-}
+words!(Algorithm {
+    Ed25519 = "ed25519",
+    Rsa4096 = "rsa4096",
+});
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
@@ -60,46 +50,27 @@ pub enum Event {
     Revoked,
 }
 
+words!(Status {
+    Asked = "asked",
+    Active = "active",
+    Retired = "retired",
+    Expired = "expired",
+    Revoked = "revoked",
+});
+
 impl Status {
-    /// All of them.
-    pub const ALL: [Status; 5] = [Status::Asked, Status::Active, Status::Retired, Status::Expired, Status::Revoked];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Asked => "asked",
-            Status::Active => "active",
-            Status::Retired => "retired",
-            Status::Expired => "expired",
-            Status::Revoked => "revoked",
-        }
-    }
-
-    /// Returns the status of that name.
-    pub fn from_name(name: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.name() == name)
-    }
-
     /// Returns whether users still trust what it signed.
     pub const fn verifies(self) -> bool {
         matches!(self, Status::Active | Status::Retired | Status::Expired)
     }
 }
 
-impl Event {
-    /// All of them.
-    pub const ALL: [Event; 4] = [Event::Made, Event::Rotated, Event::Expired, Event::Revoked];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Event::Made => "made",
-            Event::Rotated => "rotated",
-            Event::Expired => "expired",
-            Event::Revoked => "revoked",
-        }
-    }
-}
+words!(Event {
+    Made = "made",
+    Rotated = "rotated",
+    Expired = "expired",
+    Revoked = "revoked",
+});
 
 /// Returns the status after `event`, or `None` where it cannot happen.
 pub const fn next(status: Status, event: Event) -> Option<Status> {

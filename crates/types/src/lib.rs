@@ -45,6 +45,7 @@ pub mod time;
 pub mod token;
 pub mod webhook;
 pub mod why;
+mod words;
 pub mod work;
 
 pub use arch::Arch;

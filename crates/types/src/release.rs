@@ -9,6 +9,7 @@ pub use crate::release_content::{
 use crate::{
     Nevra, Sha256, Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
+    words::words,
 };
 
 /// Where a release stands.
@@ -63,79 +64,38 @@ pub enum Event {
     Replanned,
 }
 
+words!(Status {
+    Planning = "planning",
+    Planned = "planned",
+    Scheduled = "scheduled",
+    Publishing = "publishing",
+    Signing = "signing",
+    Released = "released",
+    Reverted = "reverted",
+    Failed = "failed",
+    Abandoned = "abandoned",
+});
+
 impl Status {
-    /// All of them.
-    pub const ALL: [Status; 9] = [
-        Status::Planning,
-        Status::Planned,
-        Status::Scheduled,
-        Status::Publishing,
-        Status::Signing,
-        Status::Released,
-        Status::Reverted,
-        Status::Failed,
-        Status::Abandoned,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Planning => "planning",
-            Status::Planned => "planned",
-            Status::Scheduled => "scheduled",
-            Status::Publishing => "publishing",
-            Status::Signing => "signing",
-            Status::Released => "released",
-            Status::Reverted => "reverted",
-            Status::Failed => "failed",
-            Status::Abandoned => "abandoned",
-        }
-    }
-
-    /// Returns the status of that name.
-    pub fn from_name(name: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.name() == name)
-    }
-
     /// Returns whether a node works on it.
     pub const fn is_moving(self) -> bool {
         matches!(self, Status::Planning | Status::Publishing | Status::Signing)
     }
 }
 
-impl Event {
-    /// All of them.
-    pub const ALL: [Event; 11] = [
-        Event::PlanMade,
-        Event::Edited,
-        Event::Scheduled,
-        Event::Unscheduled,
-        Event::Committed,
-        Event::MetadataMade,
-        Event::Switched,
-        Event::Reverted,
-        Event::Failed,
-        Event::Abandoned,
-        Event::Replanned,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Event::PlanMade => "plan_made",
-            Event::Edited => "edited",
-            Event::Scheduled => "scheduled",
-            Event::Unscheduled => "unscheduled",
-            Event::Committed => "committed",
-            Event::MetadataMade => "metadata_made",
-            Event::Switched => "switched",
-            Event::Reverted => "reverted",
-            Event::Failed => "failed",
-            Event::Abandoned => "abandoned",
-            Event::Replanned => "replanned",
-        }
-    }
-}
+words!(Event {
+    PlanMade = "plan_made",
+    Edited = "edited",
+    Scheduled = "scheduled",
+    Unscheduled = "unscheduled",
+    Committed = "committed",
+    MetadataMade = "metadata_made",
+    Switched = "switched",
+    Reverted = "reverted",
+    Failed = "failed",
+    Abandoned = "abandoned",
+    Replanned = "replanned",
+});
 
 /// Returns the status after `event`, or `None` where it cannot happen.
 pub const fn next(status: Status, event: Event) -> Option<Status> {
@@ -249,6 +209,46 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// What becomes of a file of metadata that stands beside that of the packages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachmentFate {
+    /// It comes.
+    Added,
+    /// It takes the place of an older one.
+    Changed,
+    /// It goes.
+    Removed,
+}
+
+impl AttachmentFate {
+    /// Returns the word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AttachmentFate::Added => "added",
+            AttachmentFate::Changed => "changed",
+            AttachmentFate::Removed => "removed",
+        }
+    }
+}
+
+/// What a release changes of the metadata that a repository has beside that of its packages.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanAttachment {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Its address within the product.
+    pub repository_path: String,
+    /// The file's name, such as `updateinfo.xml.gz`.
+    pub name: String,
+    /// What becomes of it.
+    pub fate: AttachmentFate,
+    /// The file that comes.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+}
+
 /// A release as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Release {
@@ -270,6 +270,9 @@ pub struct Release {
     /// What it carries and does not give to users.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
+    /// What it changes beside the packages.
+    #[serde(default)]
+    pub attachments: Vec<PlanAttachment>,
     /// What people changed of the plan.
     #[serde(default)]
     pub edits: Vec<MadeEdit>,

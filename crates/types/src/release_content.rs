@@ -91,6 +91,11 @@ pub enum Content {
         /// In these repositories, such as `BaseOS/x86_64`. None: in all.
         resign: Vec<String>,
     },
+    /// No packages: what repositories have beside them, such as advisories and groups, and how their metadata is packed.
+    Attachments {
+        /// The repositories, such as `BaseOS/x86_64`. None: those where users do not see yet what was attached.
+        attachments: Vec<String>,
+    },
     /// All packages of a repository from elsewhere.
     Import {
         /// The repository.
@@ -141,6 +146,9 @@ impl std::fmt::Display for Content {
             Content::Removal { remove, .. } => write!(f, "removal of {}", remove.join(", ")),
             Content::Resign { resign } if resign.is_empty() => write!(f, "what users see, signed anew"),
             Content::Resign { resign } => write!(f, "what users see in {}, signed anew", resign.join(", ")),
+            Content::Attachments { attachments } => {
+                write!(f, "what is beside the packages of {}", attachments.join(", "))
+            }
             Content::Import { import } => write!(f, "an import of {}", import.url),
         }
     }
@@ -194,6 +202,8 @@ mod tests {
         assert_eq!(read(r#"{"remove": ["jq"], "product": "p"}"#).unwrap().to_string(), "removal of jq");
         let resign = read(r#"{"resign": [], "product": "p"}"#).unwrap();
         assert_eq!(resign.to_string(), "what users see, signed anew");
+        let attachments = read(r#"{"attachments": ["BaseOS/x86_64"], "product": "p"}"#).unwrap();
+        assert_eq!(attachments.to_string(), "what is beside the packages of BaseOS/x86_64");
         assert_eq!(read(r#"{"import": {"url": "/x"}, "product": "p"}"#).unwrap().to_string(), "an import of /x");
         assert!(read(r#"{"product": "p"}"#).is_err());
     }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     Nevra, Sha256, Timestamp,
     id::{ReleaseId, RepositoryId},
+    words::words,
 };
 
 /// What a repository holds.
@@ -20,21 +21,11 @@ pub enum Kind {
     Source,
 }
 
-impl Kind {
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Binary => "binary",
-            Kind::Debug => "debug",
-            Kind::Source => "source",
-        }
-    }
-
-    /// Returns the kind of that name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        [Kind::Binary, Kind::Debug, Kind::Source].into_iter().find(|kind| kind.name() == name)
-    }
-}
+words!(Kind {
+    Binary = "binary",
+    Debug = "debug",
+    Source = "source",
+});
 
 /// How a repository's metadata is packed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -47,20 +38,12 @@ pub enum Compression {
     Zstd,
 }
 
+words!(Compression {
+    Gzip = "gzip",
+    Zstd = "zstd",
+});
+
 impl Compression {
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        }
-    }
-
-    /// Returns the compression of that name.
-    pub fn from_name(name: &str) -> Option<Compression> {
-        [Compression::Gzip, Compression::Zstd].into_iter().find(|compression| compression.name() == name)
-    }
-
     /// Returns the end of a file's name.
     pub const fn suffix(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     Sha256, Timestamp,
     id::{BuildId, KeyId, ReleaseId, TaskId},
+    words::words,
 };
 
 /// What is signed.
@@ -24,25 +25,12 @@ pub enum Kind {
     Advisory,
 }
 
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Rpm, Kind::Repomd, Kind::Checksum, Kind::Advisory];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Rpm => "rpm",
-            Kind::Repomd => "repomd",
-            Kind::Checksum => "checksum",
-            Kind::Advisory => "advisory",
-        }
-    }
-
-    /// Returns the kind of that name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
+words!(Kind {
+    Rpm = "rpm",
+    Repomd = "repomd",
+    Checksum = "checksum",
+    Advisory = "advisory",
+});
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,26 +54,15 @@ pub enum Form {
     Clear,
 }
 
+words!(Form {
+    RpmHeader = "rpm_header",
+    RpmPayload = "rpm_payload",
+    RpmFiles = "rpm_files",
+    Detached = "detached",
+    Clear = "clear",
+});
+
 impl Form {
-    /// All of them.
-    pub const ALL: [Form; 5] = [Form::RpmHeader, Form::RpmPayload, Form::RpmFiles, Form::Detached, Form::Clear];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Form::RpmHeader => "rpm_header",
-            Form::RpmPayload => "rpm_payload",
-            Form::RpmFiles => "rpm_files",
-            Form::Detached => "detached",
-            Form::Clear => "clear",
-        }
-    }
-
-    /// Returns the form of that name.
-    pub fn from_name(name: &str) -> Option<Form> {
-        Form::ALL.into_iter().find(|form| form.name() == name)
-    }
-
     /// Returns whether packages are signed in this form.
     pub const fn is_of_package(self) -> bool {
         matches!(self, Form::RpmHeader | Form::RpmPayload | Form::RpmFiles)

@@ -9,6 +9,7 @@ use crate::{
     artifact::Artifact,
     id::{BuildId, ReleaseId, TaskId},
     task_log::LogName,
+    words::words,
     work::{Failure, PhaseTime},
 };
 
@@ -83,99 +84,46 @@ pub enum Event {
     Restarted,
 }
 
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 7] =
-        [Kind::Src, Kind::Build, Kind::Test, Kind::Sign, Kind::Plan, Kind::Publish, Kind::Import];
+words!(Kind {
+    Src = "src",
+    Build = "build",
+    Test = "test",
+    Sign = "sign",
+    Plan = "plan",
+    Publish = "publish",
+    Import = "import",
+});
 
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Src => "src",
-            Kind::Build => "build",
-            Kind::Test => "test",
-            Kind::Sign => "sign",
-            Kind::Plan => "plan",
-            Kind::Publish => "publish",
-            Kind::Import => "import",
-        }
-    }
-
-    /// Returns the kind of that name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
+words!(Status {
+    Waiting = "waiting",
+    Ready = "ready",
+    Leased = "leased",
+    Succeeded = "succeeded",
+    Failed = "failed",
+    Blocked = "blocked",
+    Excluded = "excluded",
+    Cancelled = "cancelled",
+});
 
 impl Status {
-    /// All of them.
-    pub const ALL: [Status; 8] = [
-        Status::Waiting,
-        Status::Ready,
-        Status::Leased,
-        Status::Succeeded,
-        Status::Failed,
-        Status::Blocked,
-        Status::Excluded,
-        Status::Cancelled,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Waiting => "waiting",
-            Status::Ready => "ready",
-            Status::Leased => "leased",
-            Status::Succeeded => "succeeded",
-            Status::Failed => "failed",
-            Status::Blocked => "blocked",
-            Status::Excluded => "excluded",
-            Status::Cancelled => "cancelled",
-        }
-    }
-
-    /// Returns the status of that name.
-    pub fn from_name(name: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.name() == name)
-    }
-
     /// Returns whether nothing more happens unless somebody restarts it.
     pub const fn is_ended(self) -> bool {
         !matches!(self, Status::Waiting | Status::Ready | Status::Leased)
     }
 }
 
-impl Event {
-    /// All of them.
-    pub const ALL: [Event; 10] = [
-        Event::DependenciesMet,
-        Event::DependencyFailed,
-        Event::Excluded,
-        Event::Claimed,
-        Event::Succeeded,
-        Event::Failed,
-        Event::LeaseExpired,
-        Event::AttemptsExhausted,
-        Event::Cancelled,
-        Event::Restarted,
-    ];
-
-    /// Returns the word that is kept in the database and on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Event::DependenciesMet => "dependencies_met",
-            Event::DependencyFailed => "dependency_failed",
-            Event::Excluded => "excluded",
-            Event::Claimed => "claimed",
-            Event::Succeeded => "succeeded",
-            Event::Failed => "failed",
-            Event::LeaseExpired => "lease_expired",
-            Event::AttemptsExhausted => "attempts_exhausted",
-            Event::Cancelled => "cancelled",
-            Event::Restarted => "restarted",
-        }
-    }
-}
+words!(Event {
+    DependenciesMet = "dependencies_met",
+    DependencyFailed = "dependency_failed",
+    Excluded = "excluded",
+    Claimed = "claimed",
+    Succeeded = "succeeded",
+    Failed = "failed",
+    LeaseExpired = "lease_expired",
+    AttemptsExhausted = "attempts_exhausted",
+    Cancelled = "cancelled",
+    Restarted = "restarted",
+});
 
 /// Returns the status after `event`, or `None` where it cannot happen. A restarted task waits until its
 /// dependencies are looked at again.

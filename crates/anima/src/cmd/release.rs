@@ -69,6 +69,14 @@ pub enum Release {
         #[arg(long = "in", value_name = "PATH")]
         repositories: Vec<String>,
     },
+    /// Make a plan that gives users what repositories have beside their packages, such as advisories and groups
+    Attachments {
+        /// The product
+        product: String,
+        /// In this repository, such as `BaseOS/x86_64`; repeat it for more [default: where users do not see it yet]
+        #[arg(long = "in", value_name = "PATH")]
+        repositories: Vec<String>,
+    },
     /// Let packages of a plan go elsewhere, or nowhere
     Edit {
         /// The release's id
@@ -167,6 +175,9 @@ impl Release {
             Release::Resign { product, repositories } => {
                 create(ask, product, Content::Resign { resign: repositories }).await
             }
+            Release::Attachments { product, repositories } => {
+                create(ask, product, Content::Attachments { attachments: repositories }).await
+            }
             Release::Edit { id, packages, undo: true, reason, .. } => {
                 let wanted = EditRelease { edits: Vec::new(), undo: packages, reason };
                 ask.output.show(&client.edit_release(id, &wanted).await?, said)
@@ -261,7 +272,12 @@ fn describe(release: &release::Release) -> String {
         .left_out
         .iter()
         .map(|left| [left.nevra.to_string(), "nowhere".to_string(), or_dash(None::<String>), left.reason.clone()]);
-    let plan = output::table(["package", "goes to", "replaces", "because"], lines.chain(gone).chain(left_out));
+    let beside = release.attachments.iter().map(|attachment| {
+        let because = format!("it is {}", attachment.fate.name());
+        [attachment.name.clone(), attachment.repository_path.clone(), or_dash(None::<String>), because]
+    });
+    let lines = lines.chain(gone).chain(left_out).chain(beside);
+    let plan = output::table(["package", "goes to", "replaces", "because"], lines);
     if release.gates.is_empty() {
         return format!("{fields}\n\n{plan}");
     }

@@ -98,7 +98,8 @@ pub async fn attach(ask: &Ask, repository: &str, kind: &str, file: &PathBuf) -> 
     let repository = find(ask, repository).await?;
     let attachment = ask.client.attach(repository.id, kind, &name, content).await?;
     ask.output.show(&attachment, |attachment| {
-        format!("{}/{} has {} from its next release on", repository.product, repository.path, attachment.kind)
+        let (product, path, kind) = (&repository.product, &repository.path, &attachment.kind);
+        format!("{product}/{path} has {kind} from its next release on, or by `anima release attachments {product}`")
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod commit_to_install;
+mod confined;
 mod copr;
 mod examples;
 mod failure;

@@ -109,7 +109,8 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     assert!(Command::new("curl").args(["-sSf", "-o", &key, &address]).status().unwrap().success());
     let source = format!("{}/repos/seed-1/BaseOS/x86_64", system.master_url().trim_end_matches('/'));
     // Tests of ours do not speak for them: their own signature has to be checked.
-    let unchecked = ok(&system, &["--json", "repo", "import", &source, "--product", "stable", "--repository", "BaseOS"]);
+    let unchecked =
+        ok(&system, &["--json", "repo", "import", &source, "--product", "stable", "--repository", "BaseOS"]);
     let from = unchecked.find("{\n").unwrap_or_else(|| panic!("{unchecked}"));
     let unchecked: Release = serde_json::from_str(&unchecked[from..]).unwrap();
     let failed = stands(&system, unchecked.id, Status::Failed).await;

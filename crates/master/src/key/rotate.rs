@@ -54,7 +54,8 @@ async fn retire(write: &mut Write, old: &Key) -> ApiResult<()> {
 /// Plans that wait name packages with the old signature: they are made anew with the new one.
 async fn plan_again(write: &mut Write, product: &str) -> ApiResult<()> {
     for release in anima_db::release::list_open(write).await? {
-        if release.product == product && matches!(release.status, release::Status::Planned | release::Status::Scheduled) {
+        if release.product == product && matches!(release.status, release::Status::Planned | release::Status::Scheduled)
+        {
             crate::release::replan(write, &release, "The product has another key; it is planned again.").await?;
         }
     }

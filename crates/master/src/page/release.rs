@@ -3,7 +3,7 @@
 use anima_types::{
     gate::{self, Decision},
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{Approval, LeftOut, MadeEdit, PlanRemoval, Release, Status},
+    release::{Approval, LeftOut, MadeEdit, PlanAttachment, PlanRemoval, Release, Status},
 };
 use askama::Template;
 use axum::extract::{Path, State as Extract};
@@ -64,6 +64,7 @@ struct ReleasePage {
     removals: Vec<PlanRemoval>,
     unshown_removals: usize,
     left_out: Vec<LeftOut>,
+    attachments: Vec<PlanAttachment>,
     unshown_left_out: usize,
     edits: Vec<EditRow>,
     approvals: Vec<ApprovalRow>,
@@ -166,6 +167,7 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
         removals: release.removals.into_iter().take(MAX_NAMED).collect(),
         unshown_left_out: release.left_out.len().saturating_sub(MAX_NAMED),
         left_out: release.left_out.into_iter().take(MAX_NAMED).collect(),
+        attachments: release.attachments,
         edits: release.edits.into_iter().map(|made| edit_row(made, now)).collect(),
         approvals: release.approvals.into_iter().map(|approval| approval_row(approval, now)).collect(),
         approvals_wanted: release.approvals_wanted,

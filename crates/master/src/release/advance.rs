@@ -17,7 +17,7 @@ use anima_types::{
 };
 
 use super::{
-    carried, change,
+    beside, carried, change,
     decide::{Decider, commit, waits_for},
     is_current, replan,
 };
@@ -80,8 +80,12 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
         }
         (task::Status::Succeeded, Some(Outcome::Plan(made))) => {
             anima_db::release::set_outcome(write, row.id, made, &row.base).await?;
+            let planned = anima_db::release::get(write, row.id).await?;
+            let attachments = beside::of_release(write, &planned).await?;
+            anima_db::release::set_attachments(write, row.id, &attachments).await?;
             let wanted = anima_db::product::get(write, &row.product).await?.product.options.approvals;
-            let summary = format!("Planned: {}; {}.", in_numbers(made), waits_for(&made.gates, wanted));
+            let summary =
+                format!("Planned: {}; {}.", in_numbers(made, attachments.len()), waits_for(&made.gates, wanted));
             anima_db::release::apply(write, row, Event::PlanMade, &summary).await?;
             Ok(true)
         }
@@ -89,14 +93,19 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
     }
 }
 
-/// Says what a plan does: `7 packages have a place, 2 go, 1 is left out`.
-fn in_numbers(made: &PlanOutcome) -> String {
+/// Says what a plan does: `7 packages have a place, 2 go, 1 is left out, 1 file changes beside the packages`.
+fn in_numbers(made: &PlanOutcome, attachment_count: usize) -> String {
     let mut parts = vec![format!("{} packages have a place", made.entries.len())];
     if !made.removals.is_empty() {
         parts.push(format!("{} go", made.removals.len()));
     }
     if !made.left_out.is_empty() {
         parts.push(format!("{} are left out", made.left_out.len()));
+    }
+    match attachment_count {
+        0 => {}
+        1 => parts.push("1 file changes beside the packages".to_string()),
+        count => parts.push(format!("{count} files change beside the packages")),
     }
     parts.join(", ")
 }
@@ -146,7 +155,7 @@ async fn metadata(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
 /// Shows the release to users.
 async fn switch(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
     if !is_current(write, row).await? {
-        replan(write, row, "Another release came first; it is planned again.").await?;
+        replan(write, row, "What it was made from is no longer so; it is planned again.").await?;
         return Ok(true);
     }
     let published =

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use anima_db::{Write, package::Package};
 use anima_repodata::PackageXml;
 use anima_types::{
-    Nevra, Sha256, build,
+    Nevra, Sha256, Timestamp, build,
     id::{ReleaseId, RepositoryId},
     permission::Permission,
-    release::{CommitRelease, Content, CreateRelease, EditRelease, Event, Release, ScheduleRelease},
+    release::{CommitRelease, Content, CreateRelease, EditRelease, Release, ScheduleRelease},
     repository::Repository,
     task::Task,
 };
 use axum::{body::Bytes, extract::State, http::StatusCode};
 
 use super::{
-    begin, carried, change,
+    abandon, begin, beside, carried, change,
     decide::{Decider, commit},
     packages_after, people, releasable, replan_as, revert, view,
 };
@@ -41,7 +41,7 @@ pub fn routes() -> Vec<Route> {
         Route::post("/api/v1/releases/{release}/approve", Permission::Release, say_good),
         Route::post("/api/v1/releases/{release}/schedule", Permission::Release, set_time),
         Route::post("/api/v1/releases/{release}/unschedule", Permission::Release, take_time_back),
-        Route::post("/api/v1/releases/{release}/abandon", Permission::Release, abandon),
+        Route::post("/api/v1/releases/{release}/abandon", Permission::Release, throw_away),
         Route::post("/api/v1/releases/{release}/revert", Permission::Release, take_back),
         Route::post("/api/v1/releases/{release}/replan", Permission::Release, plan_again),
         Route::get("/api/v1/releases/{release}/tasks", Permission::Read, tasks),
@@ -138,6 +138,25 @@ async fn checked(write: &mut Write, caller: &Caller, product: &str, content: Con
                 false => nothing(format!("users of {product} see no package there yet")),
             }
         }
+        Content::Attachments { attachments } => {
+            let repositories = anima_db::repository::list(write, Some(product)).await?;
+            if let Some(unknown) = attachments.iter().find(|path| !repositories.iter().any(|one| one.path == **path)) {
+                return nothing(format!("{product} has no repository \"{unknown}\""));
+            }
+            if !attachments.is_empty() {
+                return Ok(Content::Attachments { attachments });
+            }
+            let mut differ = Vec::new();
+            for repository in repositories {
+                if !beside::differs(write, &repository).await?.is_empty() {
+                    differ.push(repository.path);
+                }
+            }
+            match differ.is_empty() {
+                true => nothing(format!("users of {product} see all that its repositories have beside their packages")),
+                false => Ok(Content::Attachments { attachments: differ }),
+            }
+        }
         Content::Import { import } => {
             // It has the Release System read an address, or a folder of its machine.
             auth::check(caller, Permission::Configure, None)?;
@@ -157,16 +176,50 @@ fn missing<'a>(wanted: &[String], packages: impl Iterator<Item = (&'a Nevra, &'a
     wanted.iter().find(|name| !is_there(name)).cloned()
 }
 
+/// What somebody does with a release.
+enum Act {
+    Edit(EditRelease),
+    Approve(Decider),
+    Schedule(Decider, Timestamp),
+    Unschedule,
+    Commit(Decider),
+    Abandon,
+    Revert,
+}
+
+/// Does it, and answers with how the release stands then.
+async fn act(app: &App, id: ReleaseId, caller: &Caller, act: Act) -> ApiResult<Json<Release>> {
+    let mut write = app.db.write(app.now(), &caller.name).await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    match act {
+        Act::Edit(wanted) => people::edit(&mut write, &row, &caller.name, &wanted).await?,
+        Act::Approve(decider) => people::approve(&mut write, &row, &decider).await?,
+        Act::Schedule(decider, at) => people::schedule(&mut write, &row, &decider, at).await?,
+        Act::Unschedule => people::unschedule(&mut write, &row, &caller.name).await?,
+        Act::Commit(decider) => commit(&mut write, &row, &decider).await?,
+        Act::Abandon => abandon(&mut write, &row, &caller.name).await?,
+        Act::Revert => revert(&mut write, &row, &caller.name).await?,
+    }
+    let row = anima_db::release::get(&mut write, id).await?;
+    let release = view(&mut write, row).await?;
+    write.commit().await?;
+    app.release_is_due(id);
+    Ok(Json(release))
+}
+
+/// Returns what somebody says with an act. Who has nothing to say sends no body, as all did before there were gates.
+fn said(body: &Bytes) -> ApiResult<Option<String>> {
+    let said = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(body)?.0 };
+    Ok(said.reason)
+}
+
 async fn say_where(
     State(app): State<App>,
     Path(id): Path<ReleaseId>,
     caller: Caller,
     Json(wanted): Json<EditRelease>,
 ) -> ApiResult<Json<Release>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    people::edit(&mut write, &row, &caller.name, &wanted).await?;
-    answer(&app, write, id).await
+    act(&app, id, &caller, Act::Edit(wanted)).await
 }
 
 async fn say_good(
@@ -175,12 +228,8 @@ async fn say_good(
     caller: Caller,
     body: Bytes,
 ) -> ApiResult<Json<Release>> {
-    let said: CommitRelease = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(&body)?.0 };
-    let decider = Decider::person(&caller.name, said.reason.as_deref(), false)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    people::approve(&mut write, &row, &decider).await?;
-    answer(&app, write, id).await
+    let decider = Decider::person(&caller.name, said(&body)?.as_deref(), false)?;
+    act(&app, id, &caller, Act::Approve(decider)).await
 }
 
 async fn set_time(
@@ -190,26 +239,11 @@ async fn set_time(
     Json(wanted): Json<ScheduleRelease>,
 ) -> ApiResult<Json<Release>> {
     let decider = Decider::person(&caller.name, wanted.reason.as_deref(), false)?;
-    let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    people::schedule(&mut write, &row, &decider, wanted.at).await?;
-    answer(&app, write, id).await
+    act(&app, id, &caller, Act::Schedule(decider, wanted.at)).await
 }
 
 async fn take_time_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<Json<Release>> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    people::unschedule(&mut write, &row, &caller.name).await?;
-    answer(&app, write, id).await
-}
-
-/// Keeps what was said, and answers with how the release stands now.
-async fn answer(app: &App, mut write: Write, id: ReleaseId) -> ApiResult<Json<Release>> {
-    let row = anima_db::release::get(&mut write, id).await?;
-    let release = view(&mut write, row).await?;
-    write.commit().await?;
-    app.release_is_due(id);
-    Ok(Json(release))
+    act(&app, id, &caller, Act::Unschedule).await
 }
 
 async fn decide(
@@ -218,9 +252,8 @@ async fn decide(
     caller: Caller,
     body: Bytes,
 ) -> ApiResult<Json<Release>> {
-    // Who has nothing to say sends no body, as all did before there were gates.
-    let said: CommitRelease = if body.is_empty() { CommitRelease::default() } else { Json::from_bytes(&body)?.0 };
-    give(&app, id, Decider::person(&caller.name, said.reason.as_deref(), false)?).await
+    let decider = Decider::person(&caller.name, said(&body)?.as_deref(), false)?;
+    act(&app, id, &caller, Act::Commit(decider)).await
 }
 
 async fn force(
@@ -229,34 +262,16 @@ async fn force(
     caller: Caller,
     Json(said): Json<CommitRelease>,
 ) -> ApiResult<Json<Release>> {
-    give(&app, id, Decider::person(&caller.name, said.reason.as_deref(), true)?).await
+    let decider = Decider::person(&caller.name, said.reason.as_deref(), true)?;
+    act(&app, id, &caller, Act::Commit(decider)).await
 }
 
-async fn give(app: &App, id: ReleaseId, decider: Decider) -> ApiResult<Json<Release>> {
-    let mut write = app.db.write(app.now(), &decider.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    commit(&mut write, &row, &decider).await?;
-    answer(app, write, id).await
-}
-
-async fn abandon(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    let why = format!("{} threw it away.", caller.name);
-    anima_db::release::apply(&mut write, &row, Event::Abandoned, &why).await?;
-    for task in anima_db::task::of_release(&mut write, id).await? {
-        if !task.status.is_ended() {
-            anima_db::task::apply(&mut write, &task, anima_types::task::Event::Cancelled, &why).await?;
-        }
-    }
-    Ok(write.commit().await?)
+async fn throw_away(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
+    act(&app, id, &caller, Act::Abandon).await.map(drop)
 }
 
 async fn take_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &caller.name).await?;
-    let row = anima_db::release::get(&mut write, id).await?;
-    revert(&mut write, &row, &caller.name).await?;
-    Ok(write.commit().await?)
+    act(&app, id, &caller, Act::Revert).await.map(drop)
 }
 
 async fn plan_again(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {

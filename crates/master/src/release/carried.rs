@@ -45,7 +45,7 @@ pub async fn all(connection: &mut Connection, row: &Release) -> ApiResult<Vec<Ca
             of_snapshots(connection, places.map(|(number, one)| (one, number)).collect(), &[]).await
         }
         Content::Import { import } => of_import(connection, row, import).await,
-        Content::Removal { .. } => Ok(Vec::new()),
+        Content::Removal { .. } | Content::Attachments { .. } => Ok(Vec::new()),
     }
 }
 

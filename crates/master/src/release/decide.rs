@@ -60,7 +60,7 @@ pub async fn commit(write: &mut Write, row: &Release, decider: &Decider) -> ApiR
 /// product do not let through is an error.
 pub async fn is_ready(write: &mut Write, row: &Release, decider: &Decider) -> ApiResult<bool> {
     if !is_current(write, row).await? {
-        replan(write, row, "Another release came first; it is planned again.").await?;
+        replan(write, row, "What it was made from is no longer so; it is planned again.").await?;
         return Ok(false);
     }
     let wanted = anima_db::product::get(write, &row.product).await?.product.options.approvals;

@@ -3,6 +3,7 @@
 
 pub mod advance;
 mod api;
+pub mod beside;
 pub mod carried;
 pub mod decide;
 pub mod people;
@@ -78,16 +79,12 @@ pub async fn replan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()
 /// Forgets what was planned, decided and made for a release; what people said of it stays.
 async fn forget_plan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
     anima_db::release::set_outcome(write, row.id, &PlanOutcome::default(), &BTreeMap::new()).await?;
+    anima_db::release::set_attachments(write, row.id, &[]).await?;
     anima_db::release::set_approvals(write, row.id, &[]).await?;
     anima_db::release::set_scheduled_at(write, row.id, None).await?;
     anima_db::release::set_published(write, row.id, None).await?;
     anima_db::release::set_committed_by(write, row.id, None, None).await?;
-    for task in anima_db::task::of_release(write, row.id).await? {
-        if !task.status.is_ended() {
-            anima_db::task::apply(write, &task, task::Event::Cancelled, why).await?;
-        }
-    }
-    Ok(())
+    cancel_tasks(write, row.id, why).await
 }
 
 /// Plans a release anew because somebody wants it.
@@ -115,10 +112,16 @@ pub async fn releasable(
 /// Returns the repositories whose metadata a release makes: those that get something, and those that users have never
 /// seen, so that all of a product can be read from its first release on.
 pub async fn changed_repositories(connection: &mut Connection, row: &Release) -> ApiResult<Vec<RepositoryId>> {
+    let named: &[String] = match &row.content {
+        Content::Attachments { attachments } => attachments,
+        _ => &[],
+    };
     let comes = row.plan.iter().map(|entry| entry.repository);
     let gets: BTreeSet<RepositoryId> = comes.chain(row.removals.iter().map(|removal| removal.repository)).collect();
     let all = anima_db::repository::list(connection, Some(&row.product)).await?;
-    let changed = all.into_iter().filter(|repository| repository.current == 0 || gets.contains(&repository.id));
+    let changed = all.into_iter().filter(|repository| {
+        repository.current == 0 || gets.contains(&repository.id) || named.contains(&repository.path)
+    });
     Ok(changed.map(|repository| repository.id).collect())
 }
 
@@ -180,10 +183,12 @@ pub async fn packages(
     Ok(packages)
 }
 
-/// Returns whether users still see what the plan was made from.
+/// Returns whether users still see what the plan was made from, and repositories still have beside their packages what it
+/// says.
 pub async fn is_current(connection: &mut Connection, row: &Release) -> ApiResult<bool> {
     let all: Vec<Repository> = anima_db::repository::list(connection, Some(&row.product)).await?;
-    Ok(all.iter().all(|repository| row.base.get(&repository.id) == Some(&repository.current)))
+    let is_seen = all.iter().all(|repository| row.base.get(&repository.id) == Some(&repository.current));
+    Ok(is_seen && beside::of_release(connection, row).await? == row.attachments)
 }
 
 /// Takes a release back: users see again what they saw before it.
@@ -206,6 +211,22 @@ pub async fn revert(write: &mut Write, row: &Release, who: &str) -> ApiResult<()
     Ok(())
 }
 
+/// Throws a plan away, with what is being made for it.
+pub async fn abandon(write: &mut Write, row: &Release, who: &str) -> ApiResult<()> {
+    let why = format!("{who} threw it away.");
+    anima_db::release::apply(write, row, Event::Abandoned, &why).await?;
+    cancel_tasks(write, row.id, &why).await
+}
+
+async fn cancel_tasks(write: &mut Write, id: ReleaseId, why: &str) -> ApiResult<()> {
+    for task in anima_db::task::of_release(write, id).await? {
+        if !task.status.is_ended() {
+            anima_db::task::apply(write, &task, task::Event::Cancelled, why).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns a release as the API shows it.
 pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<release::Release> {
     let made = anima_db::snapshot::of_release(connection, row.id).await?;
@@ -219,6 +240,7 @@ pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<releas
         plan: row.plan,
         removals: row.removals,
         left_out: row.left_out,
+        attachments: row.attachments,
         edits: row.edits,
         approvals: row.approvals,
         approvals_wanted: product.product.options.approvals,

@@ -171,8 +171,7 @@ pub async fn items_of(
         .header_sha256
         .ok_or_else(|| ApiError::internal(format!("the hash of the header of {} is not known", package.nevra)))?;
     let url = app.url(&format!("api/v1/artifacts/{artifact}/header"));
-    let header =
-        SignItem { artifact, form: Form::RpmHeader, url, bytes_sha256, state: None, account };
+    let header = SignItem { artifact, form: Form::RpmHeader, url, bytes_sha256, state: None, account };
     let mut items = vec![header.clone()];
     if key.key.options.signs_payload {
         let (state, bytes_sha256) = match anima_db::signature::state(connection, artifact).await? {

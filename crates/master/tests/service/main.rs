@@ -1,5 +1,6 @@
 //! The Master Service through its own router.
 
+mod attachments;
 mod dnf_loop;
 mod emulation;
 mod files;
@@ -18,6 +19,9 @@ mod pages;
 mod plans;
 mod resign;
 mod routes;
+#[path = "../../../rpm-file/tests/support/mod.rs"]
+mod rpm;
+mod search;
 mod signatures;
 mod subscription;
 mod webhooks;

@@ -39,7 +39,9 @@ async fn sign_next(master: &Master, release: ReleaseId) -> Option<usize> {
         let row = anima_db::package::get(&mut write, original).await.unwrap();
         let xml = row.xml.replace(&original.to_string(), &signed.to_string());
         anima_db::artifact::insert(&mut write, signed, 1_000).await.unwrap();
-        anima_db::package::insert(&mut write, &anima_db::package::Package { sha256: signed, xml, ..row }).await.unwrap();
+        anima_db::package::insert(&mut write, &anima_db::package::Package { sha256: signed, xml, ..row })
+            .await
+            .unwrap();
         anima_db::package::insert_signed(&mut write, original, key, signed).await.unwrap();
     }
     let id = TaskId(lease["task"].as_i64().unwrap());

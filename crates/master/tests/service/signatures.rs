@@ -1,8 +1,5 @@
 //! The signatures of a package: what the Sign Server is told, and that nothing is taken that the public keys do not verify.
 
-#[path = "../../../rpm-file/tests/support/mod.rs"]
-mod support;
-
 use anima_db::{
     build::NewBuild,
     package::Package,
@@ -20,7 +17,7 @@ use anima_types::{
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::master::Master;
+use crate::{master::Master, rpm as support};
 
 const NOW_SECS: u32 = 1_700_000_500;
 

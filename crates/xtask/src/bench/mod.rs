@@ -2,6 +2,7 @@
 //! line for each figure. What the figures are for is in docs/PERFORMANCE.md.
 
 mod buildroot;
+mod closure;
 mod elevate;
 mod idle;
 mod log;
@@ -28,6 +29,8 @@ use crate::tidy;
 pub enum Bench {
     /// Clean buildroots, cold and warm, the overhead of a task, four builds at once; beside `dnf --installroot` and mock.
     Buildroot,
+    /// Whether all packages of an Enterprise Linux can be installed, beside `dnf repoclosure`; on the metadata in `../shared/data`.
+    Closure,
     /// The plan of an upgrade with 1,500 packages of 18,000, cold and again, and of a fleet of 1,000 machines.
     Elevate,
     /// The idle system, all roles in one: memory, processor time, time until it is ready.
@@ -66,6 +69,7 @@ pub fn run(bench: Bench, cases: &[String], json: bool, program: Option<PathBuf>)
     let figures = runtime.block_on(async {
         match bench {
             Bench::Buildroot => buildroot::measure(&program).await,
+            Bench::Closure => closure::measure(),
             Bench::Elevate => elevate::measure(&program),
             Bench::Idle => idle::measure(&program).await,
             Bench::Log => log::measure(&program).await,
@@ -96,6 +100,15 @@ fn release_build() -> Result<PathBuf> {
     ensure!(status.success(), "the release build failed");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tidy::root().join("target"), PathBuf::from);
     target.join("release/anima").canonicalize().context("could not find the release build")
+}
+
+/// Returns an example of a crate, as the release build makes it.
+fn release_example(package: &str, example: &str) -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--package", package, "--example", example]);
+    ensure!(cargo.current_dir(tidy::root()).status()?.success(), "the release build failed");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tidy::root().join("target"), PathBuf::from);
+    target.join("release/examples").join(example).canonicalize().context("could not find the release build")
 }
 
 /// Returns the median of an odd number of measurements.

@@ -12,24 +12,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Figure, median, rounded};
-use crate::tidy;
 
 /// Ours is short, so that one run says little.
 const RUNS: usize = 5;
 const PEER_RUNS: usize = 3;
 
 pub fn measure() -> Result<Vec<Figure>> {
-    let program = program()?;
+    let program = super::release_example("anima-sign-server", "sign_packages")?;
     let seed = anima_testkit::seed()?;
     ["rsa4096", "ed25519"].into_iter().map(|case| one(&program, &seed, case)).collect()
-}
-
-fn program() -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--package", "anima-sign-server", "--example", "sign_packages"]);
-    ensure!(cargo.current_dir(tidy::root()).status()?.success(), "the release build failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tidy::root().join("target"), PathBuf::from);
-    target.join("release/examples/sign_packages").canonicalize().context("could not find the release build")
 }
 
 fn one(program: &Path, seed: &Path, case: &'static str) -> Result<Figure> {
