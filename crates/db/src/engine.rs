@@ -139,6 +139,8 @@ impl Address {
             one(35, "task standing", include_str!("../migrations/0035_task_standing.sql")),
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),
+            one(28, "plan attachments", include_str!("../migrations/0028_plan_attachments.sql")),
+            one(29, "package search", include_str!("../migrations/0029_package_search.sql")),
         ])
     }
 

@@ -184,6 +184,19 @@ pub async fn products_of(connection: &mut Connection, key: KeyId) -> Result<Vec<
     rows.iter().map(|row| row.text("product")).collect()
 }
 
+/// Returns how many packages with a key's signature users see now, in all repositories.
+pub async fn seen_count(connection: &mut Connection, key: KeyId) -> Result<i64> {
+    // Indices: the primary key of snapshot_package, signed_package_signed.
+    let count = sqlx::query_scalar(
+        "SELECT COUNT(DISTINCT signed_package.signed) FROM repository
+         JOIN snapshot_package ON snapshot_package.repository_id = repository.id
+         JOIN signed_package ON signed_package.signed = snapshot_package.sha256
+         WHERE signed_package.key_id = $1 AND snapshot_package.since <= repository.current
+           AND (snapshot_package.until IS NULL OR snapshot_package.until > repository.current)",
+    );
+    Ok(count.bind(key.0).fetch_one(connection).await?)
+}
+
 async fn record(write: &mut Write, verb: &'static str, status: Option<Status>, message: String) -> Result<()> {
     let status = status.map(Status::name);
     event::record(write, NewEvent { noun: "key", verb, status, message, ..NewEvent::default() }).await?;

@@ -403,6 +403,7 @@ pub async fn list(connection: &mut Connection, repository: RepositoryId, limit: 
         snapshots.push(Snapshot {
             repository,
             number,
+            base: if is_comparable { base } else { 0 },
             release: ReleaseId(row.int("release_id")?),
             created_at: row.time("created_at")?,
             package_count: row.int("package_count")?,

@@ -12,7 +12,7 @@ use anima_types::{
 
 /// What comes and what is there, by name.
 pub(crate) struct There<'a> {
-    coming: BTreeMap<Sha256, &'a RepositoryPackage>,
+    coming: BTreeMap<(&'a Nevra, Sha256), &'a RepositoryPackage>,
     there: BTreeMap<&'a Nevra, Vec<(&'a Repository, &'a RepositoryPackage)>>,
 }
 
@@ -24,7 +24,8 @@ impl<'a> There<'a> {
                 there.entry(&package.nevra).or_default().push((&each.repository, package));
             }
         }
-        let coming = work.packages.iter().map(|package| (package.package.artifact, &package.package));
+        let coming =
+            work.packages.iter().map(|PlanPackage { package, .. }| ((&package.nevra, package.artifact), package));
         There { coming: coming.collect(), there }
     }
 
@@ -33,7 +34,7 @@ impl<'a> There<'a> {
     }
 
     fn is_same(&self, entry: &PlanEntry, there: &RepositoryPackage) -> bool {
-        match self.coming.get(&entry.artifact) {
+        match self.coming.get(&(&entry.nevra, entry.artifact)) {
             Some(coming) => coming.is_same_content(there),
             None => there.artifact == entry.artifact,
         }

@@ -243,6 +243,9 @@ pub struct KeyDetail {
     pub former_products: Vec<String>,
     /// How much of each kind it signed.
     pub signed: Vec<SignedCount>,
+    /// How many packages with its signature users see now.
+    #[serde(default)]
+    pub seen_count: i64,
     /// What it signed last, the newest first.
     pub newest: Vec<Record>,
 }

@@ -98,6 +98,9 @@ pub struct Snapshot {
     pub repository: RepositoryId,
     /// Its number, from 1.
     pub number: i64,
+    /// The snapshot that it was made from; 0 for none, and where that was dropped.
+    #[serde(default)]
+    pub base: i64,
     /// The release that made it.
     pub release: ReleaseId,
     /// When.

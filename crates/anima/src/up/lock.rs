@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::Path,
     time::{Duration, Instant},
 };
@@ -44,7 +44,7 @@ pub fn take_role(folder: &Path, role: Role) -> Result<OwnedFd> {
     let path = folder.join(format!("{}.lock", role.name()));
     fs::create_dir_all(folder)
         .map_err(|error| Failure::config(format!("could not create {}: {error}", folder.display())))?;
-    let open = || fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let open = || fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = open().map_err(|error| Failure::config(format!("could not open {}: {error}", path.display())))?;
     match try_lock(&file) {
         Ok(true) => Ok(file.into()),

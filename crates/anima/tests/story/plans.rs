@@ -51,6 +51,17 @@ async fn push(system: &System, package: &SourcePackage) {
     system.released(build, BUILD_LIMIT).await.unwrap();
 }
 
+/// The file of an advisory about one package.
+fn advisory(name: &str, version_and_release: &str) -> String {
+    let (version, release) = version_and_release.split_once('-').unwrap();
+    format!(
+        "<?xml version=\"1.0\"?>\n<updates><update from=\"story\" status=\"final\" type=\"security\" version=\"1\">\
+         <id>STORY-2026:1</id><title>a story</title><issued date=\"2026-11-25 00:00:00\"/><pkglist><collection short=\"s\">\
+         <name>s</name><package name=\"{name}\" version=\"{version}\" release=\"{release}\" epoch=\"0\" arch=\"noarch\">\
+         <filename>{name}-{version_and_release}.noarch.rpm</filename></package></collection></pkglist></update></updates>\n"
+    )
+}
+
 #[tokio::test]
 async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     let system = system().await;
@@ -63,6 +74,20 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     assert!(shown.contains("oak-1-1") && shown.contains("needs acorn = 1"), "{shown}");
     assert!(refused(&system, &["release", "commit", &removal.id.to_string()]).contains("closure"), "{shown}");
     ok(&system, &["release", "abandon", &removal.id.to_string()]);
+
+    // Advisories alone go to users by a plan of their own.
+    let folder = tempfile::tempdir().unwrap();
+    let updateinfo = folder.path().join("updateinfo.xml").display().to_string();
+    fs::write(&updateinfo, advisory("acorn", "1-1.s1")).unwrap();
+    let base_os = format!("seed-1/BaseOS/{}", std::env::consts::ARCH);
+    ok(&system, &["repo", "attach", &base_os, "updateinfo", &updateinfo]);
+    let advisories = planned(&system, &["release", "attachments", "seed-1"]).await;
+    assert_eq!((advisories.plan.len(), advisories.attachments.len()), (0, 1), "{advisories:#?}");
+    ok(&system, &["release", "commit", &advisories.id.to_string()]);
+    stands(&system, advisories.id, Status::Released).await;
+    let user = Root::new(system.master_url(), "seed-1").unwrap();
+    let listed = user.dnf(&["repoquery", "--advisory=STORY-2026:1", "--queryformat=%{name}"]).unwrap();
+    assert!(listed.lines().any(|line| line == "acorn"), "{listed}");
 
     // A copy into a product with another key, two repositories and a second pair of eyes.
     let create =
@@ -108,13 +133,6 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     let address = format!("{}/repos/seed-1/RPM-GPG-KEY", system.master_url().trim_end_matches('/'));
     assert!(Command::new("curl").args(["-sSf", "-o", &key, &address]).status().unwrap().success());
     let source = format!("{}/repos/seed-1/BaseOS/x86_64", system.master_url().trim_end_matches('/'));
-    // Tests of ours do not speak for them: their own signature has to be checked.
-    let unchecked =
-        ok(&system, &["--json", "repo", "import", &source, "--product", "stable", "--repository", "BaseOS"]);
-    let from = unchecked.find("{\n").unwrap_or_else(|| panic!("{unchecked}"));
-    let unchecked: Release = serde_json::from_str(&unchecked[from..]).unwrap();
-    let failed = stands(&system, unchecked.id, Status::Failed).await;
-    assert!(failed.summary.contains("no key was named there"), "{}", failed.summary);
     let import =
         ["repo", "import", &source, "--product", "stable", "--repository", "BaseOS", "--key", &key, "--signed-index"];
     let import = planned(&system, &import).await;
@@ -125,4 +143,40 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     stands(&system, import.id, Status::Released).await;
     let root = Root::on(system.master_url(), "stable", "seed-1").unwrap();
     root.dnf(&["install", "acorn"]).unwrap();
+
+    // A package that nobody here built, and whose own signature nobody checked, is signed only where the key's policy says so.
+    let foreign = folder.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::copy(of_the_seed("seed-release-"), foreign.join("seed-release.rpm")).unwrap();
+    assert!(Command::new("createrepo_c").args(["-q".as_ref(), foreign.as_os_str()]).status().unwrap().success());
+    let foreign = foreign.display().to_string();
+    let import = ok(&system, &["--json", "repo", "import", &foreign, "--product", "stable", "--repository", "BaseOS"]);
+    let from = import.find("{\n").unwrap_or_else(|| panic!("{import}"));
+    let import: Release = serde_json::from_str(&import[from..]).unwrap();
+    let failed = stands(&system, import.id, Status::Failed).await;
+    assert!(failed.summary.contains("no key was named there"), "{}", failed.summary);
+    let policy = folder.path().join("policy.toml").display().to_string();
+    let before = ok(&system, &["key", "policy", "stable"]);
+    assert!(before.contains("imports = \"verified\""), "{before}");
+    fs::write(&policy, before.replace("\"verified\"", "\"any\"")).unwrap();
+    ok(&system, &["key", "policy", "stable", "--set", &policy]);
+    ok(&system, &["release", "replan", &import.id.to_string()]);
+    let planned = stands(&system, import.id, Status::Planned).await;
+    assert_eq!(at(&planned, "seed-release"), ["BaseOS/x86_64"], "{planned:#?}");
+}
+
+/// Returns a package of Seed Linux whose file's name begins so.
+fn of_the_seed(name: &str) -> std::path::PathBuf {
+    let mut folders = vec![anima_testkit::seed().unwrap().join("seed-1")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().unwrap().to_string_lossy().starts_with(name) {
+                return path;
+            }
+        }
+    }
+    panic!("Seed Linux has no {name}");
 }

@@ -203,6 +203,7 @@ pub async fn detail(connection: &mut Connection, id: KeyId) -> ApiResult<KeyDeta
         former_products: ever.into_iter().filter(|name| !products.contains(name)).collect(),
         products,
         signed: anima_db::signature::counts(connection, id).await?,
+        seen_count: anima_db::key::seen_count(connection, id).await?,
         newest: anima_db::signature::newest(connection, id, NEWEST_SIGNATURES).await?,
         key,
     })

@@ -4,7 +4,7 @@ use anima_types::{
     Timestamp,
     id::KeyId,
     key::{Key, KeyDetail, Status},
-    key_policy::Policy,
+    key_policy::{Imports, Policy},
 };
 use askama::Template;
 use axum::extract::State as Extract;
@@ -146,6 +146,10 @@ fn about(detail: &KeyDetail, now: Timestamp) -> String {
     let key = &detail.key;
     let signed: i64 = detail.signed.iter().map(|one| one.count).sum();
     let signed = format!("It made {}.", count(signed.max(0) as usize, "signature"));
+    let seen = match detail.seen_count {
+        0 => "Users see no package with its signature.".to_string(),
+        seen => format!("Users see {} with its signature.", count(seen.max(0) as usize, "package")),
+    };
     let what = match key.status {
         Status::Asked => return "The Sign Server has not made it yet.".to_string(),
         Status::Active => match (detail.products.is_empty(), key.days_left(now)) {
@@ -162,7 +166,7 @@ fn about(detail: &KeyDetail, now: Timestamp) -> String {
             format!("It is revoked ({why}). What it signed is below.")
         }
     };
-    format!("{what} {signed}")
+    format!("{what} {signed} {seen}")
 }
 
 fn facts(key: &Key) -> Vec<(&'static str, String)> {
@@ -195,6 +199,11 @@ fn words_of_policy(policy: &Policy) -> Vec<String> {
     if requires.green {
         words.push("packages with green verdicts".to_string());
     }
+    words.push(match requires.imports {
+        Imports::Refused => "no packages from elsewhere".to_string(),
+        Imports::Verified => "packages from elsewhere whose own signature was checked".to_string(),
+        Imports::Any => "any packages from elsewhere".to_string(),
+    });
     if requires.approvals > 0 {
         words.push(format!("approved by {}", count(requires.approvals as usize, "other person")));
     }
@@ -206,7 +215,12 @@ fn commands(detail: &KeyDetail) -> Vec<(String, &'static str)> {
     let mut commands =
         vec![(format!("anima key show {id}"), "the same"), (format!("anima key export {id}"), "its public half")];
     if let (Some(product), Status::Active | Status::Expired) = (detail.products.first(), detail.key.status) {
-        commands.push((format!("anima key rotate {product}"), "another takes its place; users get both"));
+        let rotate = format!("anima key rotate {product} --resign");
+        commands.push((rotate, "another takes its place, and signs what users see anew; users get both"));
+    }
+    if let (Some(product), true) = (detail.former_products.first(), detail.seen_count > 0) {
+        let resign = format!("anima release resign {product}");
+        commands.push((resign, "plans a release in which the product's key of now signs what users see"));
     }
     if detail.key.status.verifies() {
         commands.push((format!("anima key revoke {id} --why compromised"), "nobody is to trust it any more"));

@@ -274,8 +274,8 @@ fn snapshot_row(app: &App, mut snapshot: Snapshot, base: &str) -> SnapshotRow {
         added: snapshot.added,
         removed: snapshot.removed,
         is_current: snapshot.is_current,
-        diff: (snapshot.number > 1).then(|| {
-            format!("/repositories/{}/diff?old={}&new={}", snapshot.repository, snapshot.number - 1, snapshot.number)
+        diff: (snapshot.base > 0).then(|| {
+            format!("/repositories/{}/diff?old={}&new={}", snapshot.repository, snapshot.base, snapshot.number)
         }),
         back: snapshot.is_current.then(|| format!("anima release revert {}", snapshot.release)),
         address: format!("{base}@{}/repodata/repomd.xml", snapshot.number),

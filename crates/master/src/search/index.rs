@@ -28,21 +28,32 @@ pub fn of_header(info: &PackageInfo) -> Searchable {
     searchable(&info.nevra.name, &info.summary, provides, info.files.iter().map(|file| file.path.as_str()))
 }
 
-/// Returns the same from its part of the metadata.
-pub fn of_metadata(package: &Package) -> ApiResult<Searchable> {
-    let xml: PackageXml = serde_json::from_str(&package.xml).map_err(ApiError::internal)?;
-    let said = xml.package().map_err(ApiError::internal)?;
-    let paths = paths(&xml)?;
-    let provides = said.provides.iter().map(ToString::to_string);
-    Ok(searchable(&said.nevra.name, &said.summary, provides, paths.iter().map(String::as_str)))
+/// Returns the same from its part of the metadata. A package whose part cannot be read is found by its name, and holds no
+/// other up.
+pub fn of_metadata(package: &Package) -> Searchable {
+    let read = || -> ApiResult<Searchable> {
+        let said = xml(package)?.package().map_err(ApiError::internal)?;
+        let paths = paths(package)?;
+        let provides = said.provides.iter().map(ToString::to_string);
+        Ok(searchable(&said.nevra.name, &said.summary, provides, paths.iter().map(String::as_str)))
+    };
+    read().unwrap_or_else(|error| {
+        let (nevra, why) = (&package.nevra, &error.body.message);
+        tracing::warn!("the metadata of {nevra} cannot be read, so it is found by its name alone: {why}");
+        searchable(&nevra.name, "", std::iter::empty(), std::iter::empty())
+    })
 }
 
 /// Returns the paths of a package, from its part of the metadata.
-pub fn paths(xml: &PackageXml) -> ApiResult<Vec<String>> {
-    let document = format!("<filelists>{}</filelists>", xml.filelists);
+pub fn paths(package: &Package) -> ApiResult<Vec<String>> {
+    let document = format!("<filelists>{}</filelists>", xml(package)?.filelists);
     let package = FilelistsReader::new(document.as_bytes(), "a package's metadata").next();
     let package = package.transpose().map_err(ApiError::internal)?;
     Ok(package.into_iter().flat_map(|package| package.files).map(|file| file.path).collect())
+}
+
+fn xml(package: &Package) -> ApiResult<PackageXml> {
+    serde_json::from_str(&package.xml).map_err(ApiError::internal)
 }
 
 fn searchable<'a>(
@@ -105,15 +116,7 @@ pub async fn fill_once(app: &App) -> ApiResult<usize> {
         return Ok(0);
     }
     let rows = blocking(move || {
-        let row = |package: Package| {
-            let row = of_metadata(&package).unwrap_or_else(|error| {
-                // It is found by its name, and the others are not held up.
-                let (nevra, why) = (&package.nevra, &error.body.message);
-                tracing::warn!("the metadata of {nevra} cannot be read, so its files are not found: {why}");
-                searchable(&nevra.name, "", std::iter::empty(), std::iter::empty())
-            });
-            (package.header_sha256, row)
-        };
+        let row = |package: Package| (package.header_sha256, of_metadata(&package));
         Ok(missing.into_iter().map(row).collect::<Vec<_>>())
     });
     let rows = rows.await?;

@@ -4,10 +4,11 @@
 pub mod index;
 
 use anima_db::{
-    package_search::{Candidate, Column},
+    Connection,
+    package_search::{Candidate, Column, Searchable},
     snapshot,
 };
-use anima_repodata::{FilelistsReader, PackageXml, unpacked_file};
+use anima_repodata::{FilelistsReader, unpacked_file};
 use anima_types::{
     Sha256,
     id::RepositoryId,
@@ -83,10 +84,7 @@ async fn in_texts(app: &App, repository: &Repository, column: Column, text: &str
         let candidates = anima_db::package_search::with_text(&mut read, of, column, text, limit).await?;
         let are_all = candidates.len() < limit as usize;
         for Candidate { sha256, nevra, searchable } in candidates {
-            let row = match searchable {
-                Some(row) => row,
-                None => index::of_metadata(&anima_db::package::get(&mut read, sha256).await?)?,
-            };
+            let row = row(&mut read, sha256, searchable).await?;
             let has = match column {
                 Column::Words => &row.words,
                 Column::Provides => &row.provides,
@@ -107,6 +105,14 @@ async fn in_texts(app: &App, repository: &Repository, column: Column, text: &str
     Ok(search)
 }
 
+/// Returns what a package is searched by; of one that has no row yet it is read.
+async fn row(connection: &mut Connection, package: Sha256, known: Option<Searchable>) -> ApiResult<Searchable> {
+    match known {
+        Some(row) => Ok(row),
+        None => Ok(index::of_metadata(&anima_db::package::get(connection, package).await?)),
+    }
+}
+
 /// Searches the paths of packages that may have it.
 async fn in_files(app: &App, repository: &Repository, text: &str) -> ApiResult<Search> {
     let mut search = Search::default();
@@ -114,15 +120,15 @@ async fn in_files(app: &App, repository: &Repository, text: &str) -> ApiResult<S
     for Candidate { sha256, nevra, searchable } in
         anima_db::package_search::all(&mut read, (repository.id, repository.current)).await?
     {
-        if searchable.as_ref().is_some_and(|row| !index::may_have(&row.files, text)) {
+        let row = row(&mut read, sha256, searchable).await?;
+        if !index::may_have(&row.files, text) {
             continue;
         }
-        let package = anima_db::package::get(&mut read, sha256).await?;
-        let xml: PackageXml = serde_json::from_str(&package.xml).map_err(ApiError::internal)?;
-        let paths = index::paths(&xml)?.into_iter().filter(|path| path.contains(text));
+        let paths = index::paths(&anima_db::package::get(&mut read, sha256).await?)?
+            .into_iter()
+            .filter(|path| path.contains(text));
         let found: Vec<String> = paths.take(MAX_FOUND).collect();
-        let summary = searchable.map(|row| row.summary).unwrap_or_default();
-        if !found.is_empty() && !add(&mut search, nevra.to_string(), summary, found) {
+        if !found.is_empty() && !add(&mut search, nevra.to_string(), row.summary, found) {
             break;
         }
     }

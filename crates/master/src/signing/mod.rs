@@ -101,8 +101,11 @@ async fn task(write: &mut Write, wanted: About, tasks: &[Task]) -> ApiResult<Sta
     let key = anima_db::key::get(write, wanted.key.unwrap_or(KeyId(0))).await?;
     // One task signs so many packages; whoever asks for packages still misses some.
     let is_next = |task: &Task| task.status == Status::Succeeded && wanted.subject == Some(Subject::Packages);
+    // What failed before the release was planned again is tried again with it.
+    let plan = tasks.iter().rev().find(|task| task.about.kind == Kind::Plan).map(|task| task.id);
+    let is_over = |task: &Task| task.status.is_ended() && task.status != Status::Succeeded && Some(task.id) < plan;
     let newest = tasks.iter().rev().find(|task| task.about == wanted);
-    let Some(task) = newest.filter(|task| !is_next(task)) else {
+    let Some(task) = newest.filter(|task| !is_next(task) && !is_over(task)) else {
         let id = anima_db::task::insert(write, &wanted, "It waits for the key.").await?;
         if let Some(making) = anima_db::task::of_key(write, key.id, Subject::Key).await?.last() {
             anima_db::task_dependency::replace(write, id, &[making.id]).await?;

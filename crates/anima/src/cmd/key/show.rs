@@ -56,6 +56,7 @@ pub fn describe(detail: &KeyDetail) -> String {
         ("products", list(&detail.products)),
         ("formerly", list(&detail.former_products)),
         ("signed", list(&signed)),
+        ("users see", format!("{} packages with its signature", detail.seen_count)),
         ("signs also", list(&also)),
     ]);
     let newest = detail.newest.iter().map(|record| {
