@@ -150,7 +150,9 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     fs::copy(of_the_seed("seed-release-"), foreign.join("seed-release.rpm")).unwrap();
     assert!(Command::new("createrepo_c").args(["-q".as_ref(), foreign.as_os_str()]).status().unwrap().success());
     let foreign = foreign.display().to_string();
-    let import = ok(&system, &["--json", "repo", "import", &foreign, "--product", "stable", "--repository", "BaseOS"]);
+    // It says so by its exit code where it has seen that by then.
+    let import = ["--json", "repo", "import", &foreign, "--product", "stable", "--repository", "BaseOS"];
+    let import = String::from_utf8(system.anima(&import).unwrap().stdout).unwrap();
     let from = import.find("{\n").unwrap_or_else(|| panic!("{import}"));
     let import: Release = serde_json::from_str(&import[from..]).unwrap();
     let failed = stands(&system, import.id, Status::Failed).await;
