@@ -1,7 +1,7 @@
 //! Release plans, as people work with them: a copy into a product that asks a second person, changed, approved, scheduled,
 //! given to users and taken back; a removal that would break what others need; an import.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::MetadataExt, process::Command};
 
 use anima_testkit::{Root, SourcePackage, System};
 use anima_types::{
@@ -162,6 +162,15 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     assert!(before.contains("imports = \"verified\""), "{before}");
     fs::write(&policy, before.replace("\"verified\"", "\"any\"")).unwrap();
     ok(&system, &["key", "policy", "stable", "--set", &policy]);
+    ok(&system, &["release", "replan", &import.id.to_string()]);
+    // And where the one on the Sign Server's own machine says so, too.
+    let failed = stands(&system, import.id, Status::Failed).await;
+    assert!(failed.summary.starts_with("Failed: signing: could not sign"), "{}", failed.summary);
+    let own = system.data().join("sign-server/policy.toml");
+    fs::write(&own, "[keys.stable.policy.requires]\nimports = \"any\"\n").unwrap();
+    let folder = fs::metadata(own.parent().unwrap()).unwrap();
+    std::os::unix::fs::chown(&own, Some(folder.uid()), Some(folder.gid())).unwrap();
+    system.kill("sign-server").await.unwrap();
     ok(&system, &["release", "replan", &import.id.to_string()]);
     let planned = stands(&system, import.id, Status::Planned).await;
     assert_eq!(at(&planned, "seed-release"), ["BaseOS/x86_64"], "{planned:#?}");
