@@ -136,11 +136,11 @@ impl Address {
             one(8, "emulated", include_str!("../migrations/0008_emulated.sql")),
             one(9, "keys", include_str!("../migrations/0009_keys.sql")),
             one(10, "release plans", include_str!("../migrations/0010_release_plans.sql")),
+            one(28, "plan attachments", include_str!("../migrations/0028_plan_attachments.sql")),
+            one(29, "package search", include_str!("../migrations/0029_package_search.sql")),
             one(35, "task standing", include_str!("../migrations/0035_task_standing.sql")),
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),
-            one(28, "plan attachments", include_str!("../migrations/0028_plan_attachments.sql")),
-            one(29, "package search", include_str!("../migrations/0029_package_search.sql")),
         ])
     }
 
