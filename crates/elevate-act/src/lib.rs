@@ -371,6 +371,8 @@ impl Elevation {
 
     /// A failure on the way must not leave a system that is neither old nor new.
     fn forward(&self, mut journal: Journal, watch: &mut dyn Watch) -> Result<()> {
+        // What is begun or gone on with was not told by a change of the phase.
+        watch.phase(journal.phase);
         let Err(failed) = commit::forward(&mut journal, &self.state, watch) else { return Ok(()) };
         match journal.phase {
             // A disk that is full has no room for another word.
