@@ -150,6 +150,17 @@ pub async fn set_drain(write: &mut Write, name: &str, drain: Option<&Drain>, mes
     Ok(())
 }
 
+/// Notes what a node says is wrong with its machine, until it says how that is the next time it asks for work.
+pub async fn set_problem(write: &mut Write, name: &str, problem: &str) -> Result<()> {
+    let condition = Condition { problem: Some(problem.to_string()), ..get(write, name).await?.condition };
+    sqlx::query("UPDATE node SET condition = $2 WHERE name = $1")
+        .bind(name)
+        .bind(to_json("condition", &condition)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Notes that a node was heard of.
 pub async fn touch(write: &mut Write, name: &str) -> Result<()> {
     let now = write.now.0;

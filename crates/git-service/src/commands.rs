@@ -72,7 +72,11 @@ pub(crate) fn read(bytes: &[u8]) -> Read {
     let (mut commands, mut rest) = (Commands::default(), bytes);
     loop {
         let Some(digits) = rest.get(..LENGTH) else { return Read::More };
-        let length = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        // A sign before them would be taken for part of the number.
+        let digits = Some(digits).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let length = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| usize::from_str_radix(digits, 16).ok());
         let line = match length {
             Some(0) => return Read::Done(commands),
             Some(length) if length > LENGTH => match rest.get(LENGTH..length) {

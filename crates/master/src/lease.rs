@@ -284,6 +284,11 @@ async fn given_back(app: &App, caller: &Caller, id: TaskId, failure: Failure) ->
     let mut write = app.db.write(app.now(), &caller.name).await?;
     let task = held(&mut write, caller, id).await?;
     tracing::warn!(task = id.0, node = caller.name, "task {id} is given back by {}: {}", caller.name, failure.message);
+    // Its claims that wait since before it knew shall not get the task once more.
+    if let Some(node) = &task.node {
+        let problem = format!("it gave task {id} back: {}", failure.message);
+        anima_db::node::set_problem(&mut write, node, &problem).await?;
+    }
     if task.attempts < MAX_ATTEMPTS {
         let why = format!("{} gave it back: {}; it waits for another try.", caller.name, failure.message);
         anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;

@@ -95,7 +95,7 @@ pub async fn standing(app: &App, claim: &Claim) -> ApiResult<Standing> {
         }
         Some(_) => Ok(Standing::Waits),
         None if maintenance.is_some() => Ok(Standing::Waits),
-        None if claim.condition.problem.is_some() => Ok(Standing::Waits),
+        None if claim.condition.problem.is_some() || node.condition.problem.is_some() => Ok(Standing::Waits),
         None => Ok(Standing::Takes),
     }
 }

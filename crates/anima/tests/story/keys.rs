@@ -108,8 +108,8 @@ async fn a_product_goes_from_its_first_key_to_an_imported_one_and_users_follow()
 /// Returns what rpm says of the keys that a root knows.
 fn known_keys(root: &Root) -> usize {
     let mut rpm = Command::new("rpm");
-    // dnf has put its database where this machine's rpm looks for one.
-    rpm.args(["-q", "gpg-pubkey", "--root"]).arg(root.path("root"));
+    // dnf has put its database where this machine's rpm looks for one: below the home folder.
+    rpm.env("HOME", root.path("home")).args(["-q", "gpg-pubkey", "--root"]).arg(root.path("root"));
     let said = String::from_utf8_lossy(&rpm.output().unwrap().stdout).into_owned();
     said.lines().filter(|line| line.starts_with("gpg-pubkey-")).count()
 }
