@@ -55,8 +55,11 @@ const PLATFORM: &str = "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch =
 pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
     let master = Master::start(program).await?;
     let waiting = master.api.nodes_wait().await?;
+    eprintln!("{NODES} nodes wait");
     let (idle_percent, connected_mib) = master.watch().await?;
+    eprintln!("{idle_percent:.1} % of a core, {connected_mib:.0} MiB; {READY_TASKS} tasks become ready");
     let ready = master.api.hand_out(waiting).await?;
+    eprintln!("{:.1} ms, {:.1} ms at 99 of 100; {QUEUED} tasks are queued", ready.0, ready.1);
     let began = Instant::now();
     master.api.queue().await?;
     let queue_secs = began.elapsed().as_secs_f64();
