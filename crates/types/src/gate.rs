@@ -142,7 +142,6 @@ impl Finding {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }

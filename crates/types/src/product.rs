@@ -82,7 +82,6 @@ impl Quota {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }
