@@ -42,6 +42,13 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         program: Option<std::path::PathBuf>,
     },
+    /// Runs a program and prints what it took; the benches call it.
+    #[command(hide = true, name = bench::measured::COMMAND)]
+    Measured {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Builds a small package for other architectures, emulated but for i686; needs root, a network, and minutes for each.
     Foreign {
         /// For which.
@@ -67,6 +74,7 @@ fn main() -> Result<()> {
         Task::Interop => interop::run(),
         Task::Unified => unified::run(),
         Task::Bench { name, cases, json, program } => bench::run(name, &cases, json, program),
+        Task::Measured { words } => bench::measured::print(&words),
         Task::Foreign { architectures, emulators, program } => foreign::run(&architectures, emulators, program),
     }
 }

@@ -6,6 +6,7 @@ mod closure;
 mod elevate;
 mod idle;
 mod log;
+pub mod measured;
 mod mock;
 mod nodes;
 mod pipeline;

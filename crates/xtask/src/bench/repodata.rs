@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
 };
 
 use anima_repodata::Repository;
@@ -12,7 +11,11 @@ use anima_testkit::corpus;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::{Figure, median, publish, rounded};
+use super::{
+    Figure,
+    measured::{self, Run},
+    median, publish, rounded,
+};
 use crate::tidy;
 
 const RUNS: usize = 3;
@@ -70,12 +73,6 @@ impl Folders {
     }
 }
 
-/// What a program took.
-struct Run {
-    secs: f64,
-    peak_mib: f64,
-}
-
 fn full(program: &Path, folders: &Folders) -> Result<serde_json::Value> {
     let (mut ours, mut peers) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
@@ -123,12 +120,15 @@ async fn published(program: &Path, count: u32) -> Result<serde_json::Value> {
 
 fn values(ours: Vec<Run>, peers: Vec<Run>, peer: &str) -> serde_json::Value {
     let secs = |runs: &[Run]| median(runs.iter().map(|run| run.secs).collect());
+    let cpu = |runs: &[Run]| median(runs.iter().map(|run| run.cpu_secs).collect());
     let peak = |runs: &[Run]| runs.iter().map(|run| run.peak_mib).fold(0.0, f64::max).round();
     json!({
         "ours_s": rounded(secs(&ours)),
         "peer": format!("{} ({peer} {})", version(), PEER_OPTIONS.join(" ")),
         "peer_s": rounded(secs(&peers)),
         "ratio": (secs(&peers) / secs(&ours) * 10.0).round() / 10.0,
+        "ours_cpu_s": rounded(cpu(&ours)),
+        "peer_cpu_s": rounded(cpu(&peers)),
         "ours_peak_mib": peak(&ours),
         "peer_peak_mib": peak(&peers),
     })
@@ -141,27 +141,11 @@ fn version() -> String {
 }
 
 fn index(program: &Path, folder: &Path) -> Result<Run> {
-    run(Command::new(program).args(["repo", "index"]).arg(folder))
+    measured::run(Command::new(program).args(["repo", "index"]).arg(folder))
 }
 
 fn createrepo(folder: &Path, options: &[&str]) -> Result<Run> {
-    run(Command::new("createrepo_c").args(PEER_OPTIONS).args(options).arg(folder))
-}
-
-/// Runs a program and tells its time and the most memory that it had.
-fn run(command: &mut Command) -> Result<Run> {
-    let began = Instant::now();
-    let child = command.stdout(std::process::Stdio::null()).spawn().context("could not start a program")?;
-    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
-    // SAFETY: both pointers are to locals of the right types, and all of rusage may be zero. The child is waited for nowhere
-    // else.
-    let (waited, usage) = unsafe {
-        let waited = libc::wait4(child.id() as i32, &raw mut status, 0, usage.as_mut_ptr());
-        (waited, usage.assume_init())
-    };
-    let secs = began.elapsed().as_secs_f64();
-    ensure!(waited == child.id() as i32 && status == 0, "{command:?} failed");
-    Ok(Run { secs, peak_mib: usage.ru_maxrss as f64 / 1024.0 })
+    measured::run(Command::new("createrepo_c").args(PEER_OPTIONS).args(options).arg(folder))
 }
 
 /// Compares all that both say of every package.
