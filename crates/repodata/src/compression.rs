@@ -1,9 +1,13 @@
 //! Packing and unpacking, within bounds.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::{
+    cell::RefCell,
+    io::{self, BufRead, BufReader, Read},
+};
 
 use anima_types::repository::Compression;
-use flate2::{GzBuilder, bufread::MultiGzDecoder};
+use flate2::bufread::MultiGzDecoder;
+use libdeflater::{CompressionLvl, Compressor};
 
 /// The most that a metadata file may unpack to: the largest known, Fedora's filelists, has 0.8 GB.
 pub const MAX_OPEN_BYTES: u64 = 2 << 30;
@@ -11,24 +15,36 @@ pub const MAX_OPEN_BYTES: u64 = 2 << 30;
 const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 /// The most memory that unpacking xz may take: its strongest preset needs 65 MiB.
 const MAX_XZ_MEMORY: u64 = 128 << 20;
-const GZIP_LEVEL: u32 = 6;
+const GZIP_LEVEL: i32 = 6;
 const ZSTD_LEVEL: i32 = 10;
 
 /// Packs bytes into one gzip member or zstd frame, which depends on nothing but the bytes.
 pub(crate) fn pack(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
     match compression {
-        Compression::Gzip => {
-            let level = flate2::Compression::new(GZIP_LEVEL);
-            let mut encoder = GzBuilder::new().mtime(0).write(Vec::with_capacity(bytes.len() / 4), level);
-            encoder.write_all(bytes)?;
-            encoder.finish()
-        }
+        Compression::Gzip => gzip(bytes),
         Compression::Zstd => {
             let mut encoder = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
             encoder.include_checksum(true)?;
             encoder.compress(bytes)
         }
     }
+}
+
+/// Packs by libdeflate, which has the whole member at once and is therefore nearly twice as fast as zlib at the same size. The
+/// member says nothing of a time or a name.
+fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    thread_local! {
+        // Its tables take half a megabyte, and are the same for all members.
+        static COMPRESSOR: RefCell<Compressor> =
+            RefCell::new(Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default()));
+    }
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        let mut packed = vec![0; compressor.gzip_compress_bound(bytes.len())];
+        let length = compressor.gzip_compress(bytes, &mut packed).map_err(io::Error::other)?;
+        packed.truncate(length);
+        packed.shrink_to_fit();
+        Ok(packed)
+    })
 }
 
 /// Returns what one frame unpacks to; more than `max_bytes` is an error.
