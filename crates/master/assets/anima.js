@@ -60,8 +60,10 @@ async function refresh() {
 function replace(part, now) {
   const selection = getSelection();
   if (!selection.isCollapsed && part.contains(selection.anchorNode)) return;
+  // What somebody is typing stays until it is sent.
+  if (all("input", part).some((input) => input.value !== input.defaultValue || input === document.activeElement)) return;
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
-  const place = focused && { href: focused.getAttribute("href"), label: focused.getAttribute("aria-label") };
+  const place = focused && { href: focused.getAttribute("href"), label: focused.getAttribute("aria-label"), tag: focused.tagName, text: focused.textContent };
   const open = all("details", part).map((details) => details.open);
   const scrolls = all(".wide", part).map((wide) => wide.scrollLeft);
   const row = all("tr, li", part).findIndex((row) => row.classList.contains("at"));
@@ -72,8 +74,9 @@ function replace(part, now) {
   all(".wide", part).forEach((wide, index) => { wide.scrollLeft = scrolls[index] || 0; });
   if (row >= 0) all("tr, li", part)[row]?.classList.add("at");
   if (place) {
-    const same = all("a, [tabindex]", part).find((element) =>
-      place.href ? element.getAttribute("href") === place.href : place.label && element.getAttribute("aria-label") === place.label);
+    const same = all("a, button, summary, [tabindex]", part).find((element) => place.href ? element.getAttribute("href") === place.href
+      : place.label ? element.getAttribute("aria-label") === place.label
+        : element.tagName === place.tag && element.textContent === place.text);
     same?.focus({ preventScroll: true });
   }
   addCopyButtons(part);

@@ -35,7 +35,8 @@ async fn list(Extract(app): Extract<App>) -> ApiResult<Json<Vec<Node>>> {
     Ok(Json(all(&app).await?))
 }
 
-async fn drain(
+/// Lets a node take no more tasks.
+pub async fn drain(
     Extract(app): Extract<App>,
     Path(name): Path<String>,
     caller: Caller,
@@ -52,7 +53,8 @@ async fn drain(
     Ok(Json(one(&app, &name).await?))
 }
 
-async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, caller: Caller) -> ApiResult<Json<Node>> {
+/// Lets it take tasks again.
+pub async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, caller: Caller) -> ApiResult<Json<Node>> {
     let mut write = app.db.write(app.now(), &caller).await?;
     if anima_db::node::get(&mut write, &name).await?.drain.is_some() {
         anima_db::node::set_drain(&mut write, &name, None, format!("Node {name} takes tasks again.")).await?;

@@ -119,7 +119,8 @@ fn inner_value(outcome: &Outcome) -> ApiResult<serde_json::Value> {
     serde_json::to_value(outcome).map_err(ApiError::internal)
 }
 
-async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
+/// Stops a task.
+pub async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller).await?;
     let task = anima_db::task::get(&mut write, id).await?;
     let why = format!("Cancelled by {}.", caller.name);
@@ -129,7 +130,8 @@ async fn cancel(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) 
     Ok(())
 }
 
-async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
+/// Tries a task again, with what it blocked.
+pub async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Caller) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller).await?;
     let task = anima_db::task::get(&mut write, id).await?;
     if let (Some(id), Kind::Plan | Kind::Publish | Kind::Sign | Kind::Import) = (task.about.release, task.about.kind) {

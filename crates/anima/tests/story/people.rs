@@ -9,7 +9,7 @@ use anima_testkit::{Browser, SourcePackage, System};
 
 use crate::{BUILD_LIMIT, said};
 
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// Runs the program, which has to end well, and returns what it printed.
 fn anima(system: &System, arguments: &[&str]) -> String {
@@ -30,7 +30,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
-async fn sign_in(browser: &Browser, system: &System, account: &str) {
+/// Signs somebody in whose password is [`PASSWORD`].
+pub async fn sign_in(browser: &Browser, system: &System, account: &str) {
     browser.go(&format!("{}/sign-in?to=/mine", system.master_url())).await.unwrap();
     let fill = format!(
         "document.querySelector('#account').value = '{account}'; \
@@ -118,6 +119,14 @@ async fn somebody_new_pushes_in_their_own_name_and_no_log_has_a_secret() {
     }
 }
 
+/// Writes what the browser shows into the folder that `ANIMA_SHOTS` names, for who wants to look at it.
+pub async fn shot(browser: &Browser, page: &str, width: u32) {
+    if let Some(folder) = std::env::var_os("ANIMA_SHOTS") {
+        let name = format!("{}-{width}.png", page.trim_matches('/').replace(['/', '?', '='], "-"));
+        browser.screenshot(&Path::new(&folder).join(name)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_pages_of_who_signed_in_fit_a_phone_and_a_desktop_and_can_be_used_by_all() {
     let system = crate::system().await;
@@ -133,10 +142,7 @@ async fn the_pages_of_who_signed_in_fit_a_phone_and_a_desktop_and_can_be_used_by
         let browser = Browser::open(width, height).await.unwrap();
         let look = async |page: &str| {
             browser.go(&format!("{}{page}", system.master_url())).await.unwrap();
-            if let Some(folder) = std::env::var_os("ANIMA_SHOTS") {
-                let name = format!("{}-{width}.png", page.trim_matches('/').replace('/', "-"));
-                browser.screenshot(&Path::new(&folder).join(name)).await.unwrap();
-            }
+            shot(&browser, page, width).await;
             let seen = browser.run(SEEN).await.unwrap();
             assert!(!seen["title"].as_str().unwrap_or_default().is_empty(), "{page}: {seen}");
             assert_eq!(seen["h1"], 1, "{page}: {seen}");

@@ -3,14 +3,18 @@
 
 use std::{fs, os::unix::fs::MetadataExt, process::Command};
 
-use anima_testkit::{Root, SourcePackage, System};
+use anima_testkit::{Browser, Root, SourcePackage, System};
 use anima_types::{
     Timestamp,
     id::ReleaseId,
     release::{Release, Status},
 };
 
-use crate::{BUILD_LIMIT, said, system};
+use crate::{
+    BUILD_LIMIT,
+    people::{PASSWORD, shot, sign_in},
+    said, system,
+};
 
 /// Waits until a release stands so.
 pub async fn stands(system: &System, id: ReleaseId, wanted: Status) -> Release {
@@ -139,9 +143,9 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     let import = planned(&system, &import).await;
     assert_eq!(at(&import, "acorn"), ["BaseOS/x86_64"], "{import:#?}");
     let id = import.id.to_string();
-    ok(&system, &["release", "approve", &id]);
-    ok(&system, &["release", "commit", &id, "--reason", "they are ours"]);
-    stands(&system, import.id, Status::Released).await;
+    press_twice(&system, &id).await;
+    let released = stands(&system, import.id, Status::Released).await;
+    assert_eq!(released.committed_by.as_deref(), Some("rita"));
     let root = Root::on(system.master_url(), "stable", "seed-1").unwrap();
     root.dnf(&["install", "acorn"]).unwrap();
 
@@ -175,6 +179,39 @@ async fn a_plan_is_changed_approved_scheduled_given_to_users_and_taken_back() {
     ok(&system, &["release", "replan", &import.id.to_string()]);
     let planned = stands(&system, import.id, Status::Planned).await;
     assert_eq!(at(&planned, "seed-release"), ["BaseOS/x86_64"], "{planned:#?}");
+}
+
+/// A release manager approves a plan and gives it to users, in a browser.
+async fn press_twice(system: &System, release: &str) {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("password");
+    fs::write(&file, PASSWORD).unwrap();
+    ok(system, &["account", "create", "rita", "--password-file", file.to_str().unwrap()]);
+    ok(system, &["right", "give", "release-manager", "--to", "rita", "--on", "product:stable"]);
+    let browser = Browser::open(1280, 900).await.unwrap();
+    sign_in(&browser, system, "rita").await;
+    let page = format!("/releases/{release}");
+    for act in ["approve", "commit"] {
+        browser.go(&format!("{}{page}", system.master_url())).await.unwrap();
+        let form = format!("form[action='{page}/{act}']");
+        // A form that asks something is folded.
+        let open = format!(
+            "const form = document.querySelector(\"{form}\"); if (form.closest('details')) form.closest('details').open = true; \
+             const reason = form.querySelector('[name=reason]'); if (reason) reason.value = 'they are ours';"
+        );
+        browser.run(&open).await.unwrap();
+        shot(&browser, &format!("{page}/{act}"), 1280).await;
+        browser.click(&format!("{form} button")).await.unwrap();
+        let said = if act == "approve" { "1 of 1 approvals" } else { "decided by rita" };
+        browser.wait_for_text("#head", said, BUILD_LIMIT).await.unwrap();
+    }
+    for page in
+        [page.as_str(), "/releases", "/keys", "/keys/1", "/packages?q=acorn", "/repositories", "/repositories/1"]
+    {
+        browser.go(&format!("{}{page}", system.master_url())).await.unwrap();
+        shot(&browser, page, 1280).await;
+    }
+    browser.close().await.unwrap();
 }
 
 /// Returns a package of Seed Linux whose file's name begins so.

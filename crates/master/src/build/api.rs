@@ -122,7 +122,8 @@ fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {
     all
 }
 
-async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
+/// Stops a build and all its tasks that have not ended.
+pub async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
     let why = format!("Cancelled by {}.", caller.name);
     let mut write = app.db.write(app.now(), &caller).await?;
     let row = anima_db::build::get(&mut write, id).await?;
@@ -136,7 +137,8 @@ async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller)
     Ok(write.commit().await?)
 }
 
-async fn restart(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
+/// Tries again what failed, was blocked or cancelled of a build.
+pub async fn restart(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller).await?;
     reopen(&mut write, id, &caller.name).await?;
     for task in anima_db::task::of_build(&mut write, id).await? {

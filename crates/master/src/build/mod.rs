@@ -21,7 +21,7 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-pub use api::{detail, newest, routes};
+pub use api::{cancel, detail, newest, restart, routes};
 pub use plan::routes as plan_routes;
 
 /// Adds a package to a build: its source, and a `src` task for each platform, which begins at once.

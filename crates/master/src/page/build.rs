@@ -5,6 +5,7 @@ use anima_types::{
     artifact::{self, Artifact},
     build::{Build, BuildDetail, Source, Status},
     id::BuildId,
+    permission::Permission,
     task::{Kind, Status as TaskStatus, Task},
     work::Check,
 };
@@ -15,13 +16,14 @@ use axum::{
 };
 
 use super::{
+    act::{Act, Acts, offered},
     answer::{Frame, PageResult, id, newest_event, page},
     finding::FindingView,
     matrix::{Matrix, matrices, took, verdicts},
     strip::{Scale, Strip, strip},
     words::{State, When, address_part, count, duration, short_commit, size, task_name, verdict},
 };
-use crate::app::App;
+use crate::{app::App, auth::Caller};
 
 /// So many failures are told on a build's page; each is on its task's page, too.
 const MAX_FAILURES: usize = 10;
@@ -46,7 +48,7 @@ struct BuildPage {
     artifacts: Vec<FileRow>,
     verdicts: Vec<VerdictRow>,
     releases: Vec<ReleaseRow>,
-    commands: Vec<(String, &'static str)>,
+    acts: Acts,
     uses: Vec<(String, String)>,
     unshown: usize,
     failures: Vec<FailedTask>,
@@ -119,7 +121,7 @@ struct ReleaseRow {
 }
 
 /// `/builds/{build}`, and `/builds/{build}.json` for who looks for the API.
-pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageResult {
+pub async fn show(Extract(app): Extract<App>, caller: Caller, Path(text): Path<String>) -> PageResult {
     if let Some(text) = text.strip_suffix(".json") {
         let build: BuildId = id("build", text)?;
         return Ok(Redirect::to(&format!("/api/v1/builds/{build}")).into_response());
@@ -134,10 +136,18 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
     }
     drop(read);
     let frame = Frame::new(format!("Build {build}"), "builds", format!("/api/v1/builds/{build}"));
-    page(&view(&app, &detail, &releases, frame.follow(after, &format!("build={build}"))))
+    let acts = offered(&app, &caller, ("build", &text), acts(build, detail.build.status)).await?;
+    let frame = frame.follow(after, &format!("build={build}"));
+    page(&view(&app, &detail, &releases, frame, acts))
 }
 
-fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release], frame: Frame) -> BuildPage {
+fn view(
+    app: &App,
+    detail: &BuildDetail,
+    releases: &[anima_db::release::Release],
+    frame: Frame,
+    acts: Acts,
+) -> BuildPage {
     let BuildDetail { build, tasks } = detail;
     let now = app.now();
     let scale = Scale::of(tasks, now);
@@ -165,7 +175,7 @@ fn view(app: &App, detail: &BuildDetail, releases: &[anima_db::release::Release]
         artifacts: files.take(MAX_ROWS).map(file_row).collect(),
         verdicts: verdict_rows(tasks),
         releases: releases.iter().map(release).collect(),
-        commands: commands(build.id, build.status),
+        acts,
         uses: uses(app, build, tasks),
         unshown: tasks.len().saturating_sub(MAX_ROWS),
         failures: tasks.iter().filter_map(failed_task).take(MAX_FAILURES).collect(),
@@ -288,19 +298,22 @@ fn uses(app: &App, build: &Build, tasks: &[Task]) -> Vec<(String, String)> {
     targets.filter(is_made).map(line).collect()
 }
 
-fn commands(id: BuildId, status: Status) -> Vec<(String, &'static str)> {
-    let show = (format!("anima build show {id}"), "the build with how long each step took");
-    let log = (format!("anima build log {id}"), "the logs of its tasks");
+fn acts(id: BuildId, status: Status) -> Vec<Act> {
+    let show = Act::look(format!("anima build show {id}"), "the build with how long each step took");
+    let log = Act::look(format!("anima build log {id}"), "the logs of its tasks");
+    let press = |act, word, says| {
+        let command = format!("anima build {act} {id}");
+        Act::press(word, format!("/builds/{id}/{act}"), Permission::Build, command, says)
+    };
     match status {
-        Status::Failed | Status::Cancelled => vec![
-            (format!("anima build restart {id}"), "try again what failed or was cancelled; what succeeded stays"),
-            log,
-            show,
-        ],
+        Status::Failed | Status::Cancelled => {
+            let says = "try again what failed or was cancelled; what succeeded stays";
+            vec![press("restart", "Try again", says).main(), log, show]
+        }
         Status::Succeeded => vec![show, log],
         _ => vec![
-            (format!("anima build watch {id}"), "follow it live, to its end"),
-            (format!("anima build cancel {id}"), "stop it; it can be restarted"),
+            press("cancel", "Cancel", "stop it; it can be restarted"),
+            Act::look(format!("anima build watch {id}"), "follow it live, to its end"),
             log,
         ],
     }

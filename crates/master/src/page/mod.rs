@@ -4,6 +4,7 @@
 //! (`templates/`), which escapes all that it is given. What a page's form sends is done by the same functions, too.
 
 mod account;
+mod act;
 mod answer;
 mod asset;
 mod build;
@@ -16,6 +17,7 @@ mod node;
 mod package;
 mod people;
 mod plan_grid;
+mod press;
 mod release;
 mod repository;
 mod sign_in;
@@ -36,6 +38,10 @@ pub use words::{NOTHING, State, address_part};
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
+    looks().into_iter().chain(press::routes()).collect()
+}
+
+fn looks() -> Vec<Route> {
     vec![
         Route::get("/", Permission::Read, feed::show),
         Route::get("/builds", Permission::Read, feed::show),

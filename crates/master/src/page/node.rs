@@ -4,15 +4,17 @@ use anima_types::{
     id::TaskId,
     lease::Machine,
     node::{self, Node},
+    permission::Permission,
 };
 use askama::Template;
 use axum::extract::State as Extract;
 
 use super::{
+    act::{Act, Acts, Field, offered},
     answer::{Frame, PageResult, newest_event, page},
     words::{State, When, address_part, count, duration, presence, task_name},
 };
-use crate::{app::App, error::Path};
+use crate::{app::App, auth::Caller, error::Path};
 
 /// So many of a node's tasks are shown: what it did in the last hours, mostly.
 const SHOWN_TASKS: i64 = 20;
@@ -33,7 +35,7 @@ struct NodePage {
     answer: String,
     row: Row,
     tasks: Vec<Taken>,
-    commands: Vec<(String, &'static str)>,
+    acts: Acts,
 }
 
 /// A task that a node took.
@@ -75,7 +77,7 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
 }
 
 /// `/nodes/{node}`
-pub async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> PageResult {
+pub async fn show(Extract(app): Extract<App>, caller: Caller, Path(name): Path<String>) -> PageResult {
     let after = newest_event(&app).await?;
     let node = crate::node::one(&app, &name).await?;
     let mut read = app.db.read().await?;
@@ -95,9 +97,10 @@ pub async fn show(Extract(app): Extract<App>, Path(name): Path<String>) -> PageR
         });
     }
     let frame = Frame::new(format!("Node {name}"), "nodes", format!("/api/v1/nodes/{}", address_part(&name)));
-    let (answer, commands) = (answer_of(&node), commands(std::slice::from_ref(&node)));
+    let acts = offered(&app, &caller, ("node", &name), acts(&node)).await?;
+    let answer = answer_of(&node);
     let row = row(&app, &node).await?;
-    page(&NodePage { frame: frame.follow(after, ""), answer, row, tasks, commands })
+    page(&NodePage { frame: frame.follow(after, ""), answer, row, tasks, acts })
 }
 
 fn answer_of(node: &Node) -> String {
@@ -138,6 +141,23 @@ fn answer(nodes: &[Node]) -> String {
         0 => "No node was ever here: nothing can be built.".to_string(),
         all => format!("{online} of {} take tasks and work on {working} of {slots} tasks at once.", count(all, "node")),
     }
+}
+
+/// What can be done with a node.
+fn acts(node: &Node) -> Vec<Act> {
+    let address = |act| format!("/nodes/{}/{act}", address_part(&node.name));
+    let commands = commands(std::slice::from_ref(node)).into_iter();
+    let act = |(command, says): (String, &'static str)| match node.state {
+        node::State::Taking if command.ends_with("--wait") => {
+            Act::press("Drain", address("drain"), Permission::Operate, command, says)
+                .asking(Field::text("reason", "Reason"))
+        }
+        node::State::Draining | node::State::Drained => {
+            Act::press("Undrain", address("undrain"), Permission::Operate, command, says).main()
+        }
+        _ => Act::look(command, says),
+    };
+    commands.map(act).collect()
 }
 
 /// What can be done with the first node that takes tasks, and with the first that was drained.

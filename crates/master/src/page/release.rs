@@ -3,19 +3,21 @@
 use anima_types::{
     gate::{self, Decision},
     id::{BuildId, ReleaseId, RepositoryId},
+    permission::Permission,
     release::{Approval, LeftOut, MadeEdit, PlanAttachment, PlanRemoval, Release, Status},
 };
 use askama::Template;
 use axum::extract::{Path, State as Extract};
 
 use super::{
+    act::{Act, Acts, Field, offered},
     answer::{Frame, PageResult, id, newest_event, page},
     build::{TaskRow, task_row},
     plan_grid::{self, After, Grid, counts, gates_in_numbers, grid},
     strip::Scale,
     words::{State, When},
 };
-use crate::{app::App, task::views};
+use crate::{app::App, auth::Caller, task::views};
 
 /// Releases on a page.
 const MAX_LISTED: usize = 50;
@@ -71,7 +73,7 @@ struct ReleasePage {
     approvals_wanted: u32,
     snapshots: Vec<SnapshotRow>,
     tasks: Vec<TaskRow>,
-    commands: Vec<(String, &'static str)>,
+    acts: Acts,
 }
 
 struct GateRow {
@@ -133,7 +135,7 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
 }
 
 /// `/releases/{release}`
-pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageResult {
+pub async fn show(Extract(app): Extract<App>, caller: Caller, Path(text): Path<String>) -> PageResult {
     let release: ReleaseId = id("release", &text)?;
     let after = newest_event(&app).await?;
     let mut read = app.db.read().await?;
@@ -158,7 +160,7 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
         id: release.id,
         state: release.status.into(),
         counts: counts(&release),
-        commands: commands(&release),
+        acts: offered(&app, &caller, ("release", &text), acts(&release)).await?,
         gates_in_numbers: gates_in_numbers(&gates.iter().map(|gate| gate.state).collect::<Vec<_>>()),
         gates,
         grid: grid(&release.plan, &repositories),
@@ -216,46 +218,102 @@ fn gate_row(answer: &gate::Answer) -> GateRow {
     }
 }
 
-/// Returns the command that gives a planned release to users, as its gates want it.
-fn go(release: &Release) -> (String, &'static str) {
+/// Returns what gives a planned release to users, as its gates want it.
+fn go(release: &Release) -> Act {
     let id = release.id;
+    let commit =
+        |command, says| press(release, "commit", "Give it to users", Permission::Release, command, says).main();
     match gate::decide(&release.gates) {
-        Decision::Open => (format!("anima release commit {id}"), "give it to users: all its repositories move at once"),
+        Decision::Open => {
+            commit(format!("anima release commit {id}"), "give it to users: all its repositories move at once")
+        }
         Decision::Asks(_) => {
-            (format!("anima release commit {id} --reason TEXT"), "give it to users, and say why although a gate asks")
+            let command = format!("anima release commit {id} --reason TEXT");
+            commit(command, "give it to users, and say why although a gate asks").asking(why().required())
         }
         Decision::Blocked(_) => {
-            (format!("anima release force {id} --reason TEXT"), "an admin gives it to users although a gate blocks it")
+            let command = format!("anima release force {id} --reason TEXT");
+            let says = "an admin gives it to users although a gate blocks it";
+            let form = press(release, "force", "Give it to users all the same", Permission::Configure, command, says);
+            form.asking(why().required())
         }
     }
 }
 
-fn commands(release: &Release) -> Vec<(String, &'static str)> {
+const fn why() -> Field {
+    Field::text("reason", "Reason")
+}
+
+/// Returns an act on a release; who presses is held to the plan that they saw.
+fn press(
+    release: &Release,
+    act: &str,
+    word: &'static str,
+    permission: Permission,
+    command: String,
+    says: &'static str,
+) -> Act {
+    let plan = Field::hidden("plan", crate::release::word_of_plan(release));
+    Act::press(word, format!("/releases/{}/{act}", release.id), permission, command, says).asking(plan)
+}
+
+fn acts(release: &Release) -> Vec<Act> {
     let (id, status) = (release.id, release.status);
-    let replan = (format!("anima release replan {id}"), "plan it again over what users see now");
-    let abandon = (format!("anima release abandon {id}"), "throw the plan away; users see no change");
-    let edit = (
-        format!("anima release edit {id} PACKAGE --to REPOSITORY --reason TEXT"),
-        "let a package go elsewhere; --leave-out instead of --to lets it go nowhere",
-    );
-    let schedule = (format!("anima release schedule {id} --at 2026-11-30T02:00:00Z"), "give it to users at a time");
-    let approve = (format!("anima release approve {id}"), "say that the plan is good");
+    let press = |act, word, command, says| press(release, act, word, Permission::Release, command, says);
+    let replan = || {
+        let says = "plan it again over what users see now";
+        press("replan", "Plan it again", format!("anima release replan {id}"), says)
+    };
+    let abandon = || {
+        let says = "throw the plan away; users see no change";
+        press("abandon", "Throw it away", format!("anima release abandon {id}"), says)
+    };
+    let edit = || {
+        let command = format!("anima release edit {id} PACKAGE --to REPOSITORY --reason TEXT");
+        let mut names: Vec<String> = release.plan.iter().map(|entry| entry.nevra.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut places: Vec<String> = release.plan.iter().map(|entry| entry.repository_path.clone()).collect();
+        places.sort_unstable();
+        places.dedup();
+        press(
+            "edit",
+            "Move a package",
+            command,
+            "let a package go elsewhere; --leave-out instead of --to lets it go nowhere",
+        )
+        .asking(Field { proposals: names, ..Field::text("package", "Package").required() })
+        .asking(Field { proposals: places, ..Field::text("to", "To repositories (none: it goes nowhere)") })
+        .asking(why().required())
+    };
+    let schedule = || {
+        let command = format!("anima release schedule {id} --at 2026-11-30T02:00:00Z");
+        press("schedule", "Set a time", command, "give it to users at a time")
+            .asking(Field { kind: "datetime-local", ..Field::text("at", "When (UTC)").required() })
+            .asking(why())
+    };
+    let approve = || {
+        let command = format!("anima release approve {id}");
+        press("approve", "Approve it", command, "say that the plan is good").asking(why()).main()
+    };
     let lacks = (release.approvals.len() as u64) < u64::from(release.approvals_wanted);
     match status {
-        Status::Planned if lacks => vec![approve, edit, replan, abandon],
-        Status::Planned => vec![go(release), schedule, edit, replan, abandon],
+        Status::Planned if lacks => vec![approve(), edit(), replan(), abandon()],
+        Status::Planned => vec![go(release), schedule(), edit(), replan(), abandon()],
         Status::Scheduled => {
-            vec![
-                (format!("anima release unschedule {id}"), "take the time back; the plan waits for a decision"),
-                abandon,
-            ]
+            let says = "take the time back; the plan waits for a decision";
+            let command = format!("anima release unschedule {id}");
+            vec![press("unschedule", "Take the time back", command, says).main(), abandon()]
         }
         Status::Released => {
-            vec![(format!("anima release revert {id}"), "take it back: users see again what they saw before")]
+            let says = "take it back: users see again what they saw before";
+            vec![press("revert", "Take it back", format!("anima release revert {id}"), says)]
         }
-        Status::Planning => vec![abandon],
-        Status::Failed => vec![edit, replan, abandon],
-        Status::Publishing | Status::Signing => vec![replan],
-        Status::Reverted | Status::Abandoned => vec![(format!("anima release show {id}"), "the release with its plan")],
+        Status::Planning => vec![abandon()],
+        Status::Failed => vec![edit(), replan().main(), abandon()],
+        Status::Publishing | Status::Signing => vec![replan()],
+        Status::Reverted | Status::Abandoned => {
+            vec![Act::look(format!("anima release show {id}"), "the release with its plan")]
+        }
     }
 }

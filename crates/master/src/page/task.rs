@@ -2,6 +2,7 @@
 
 use anima_types::{
     id::{BuildId, ReleaseId, TaskId},
+    permission::Permission,
     task::{Kind, Status, Task, TaskLog},
     task_log::{LogFound, LogId, LogMatch, LogName},
     work::Failure,
@@ -14,6 +15,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
+    act::{Act, Acts, offered},
     answer::{Frame, PageResult, id, newest_event, page},
     build::{FileRow, file_row, target},
     finding::FindingView,
@@ -22,7 +24,7 @@ use super::{
     strip::{Scale, Strip, strip},
     words::{State, StepRow, When, address_part, size, step_row, task_name},
 };
-use crate::{app::App, error::ApiError, log_search};
+use crate::{app::App, auth::Caller, error::ApiError, log_search};
 
 /// Which part of the log is shown.
 #[derive(Debug, Default, Deserialize)]
@@ -60,7 +62,7 @@ struct TaskPage {
     failure: Option<FailureView>,
     artifacts: Vec<FileRow>,
     log: LogView,
-    commands: Vec<(String, &'static str)>,
+    acts: Acts,
 }
 
 /// A log on the page.
@@ -104,6 +106,7 @@ struct FailureView {
 /// `/tasks/{task}`
 pub async fn show(
     Extract(app): Extract<App>,
+    caller: Caller,
     Path(text): Path<String>,
     query: Result<Query<LogQuery>, axum::extract::rejection::QueryRejection>,
 ) -> PageResult {
@@ -119,7 +122,8 @@ pub async fn show(
     let title = format!("Task {}: {}", task.id, task_name(&task));
     let frame = Frame::new(title, "builds", format!("/api/v1/tasks/{}", task.id));
     let filter = task.build.map(|build| format!("build={build}")).unwrap_or_default();
-    page(&page_of(&app, task, view, frame.follow(after, &filter)))
+    let acts = offered(&app, &caller, ("task", &text), acts(&task)).await?;
+    page(&page_of(&app, task, view, frame.follow(after, &filter), acts))
 }
 
 /// Reads the log that is asked for, and looks in it for what is searched for.
@@ -192,7 +196,7 @@ fn found_view(task: &Task, name: LogName, attempt: i64, found: LogFound) -> Foun
     FoundView { is_more: found.next_line.is_some(), lines: found.matches.into_iter().map(line).collect() }
 }
 
-fn page_of(app: &App, task: Task, log: LogView, frame: Frame) -> TaskPage {
+fn page_of(app: &App, task: Task, log: LogView, frame: Frame, acts: Acts) -> TaskPage {
     let now = app.now();
     let tasks = std::slice::from_ref(&task);
     TaskPage {
@@ -217,7 +221,7 @@ fn page_of(app: &App, task: Task, log: LogView, frame: Frame) -> TaskPage {
         failure: task.failure.clone().map(|failure| failure_view(failure, &log)),
         artifacts: task.artifacts.iter().map(file_row).collect(),
         log,
-        commands: commands(&task),
+        acts,
     }
 }
 
@@ -231,19 +235,24 @@ fn address(line: u64, log: &LogView) -> String {
     if log.is_findings && log.part.has(line) { format!("#L{line}") } else { format!("?line={line}#L{line}") }
 }
 
-fn commands(task: &Task) -> Vec<(String, &'static str)> {
+fn acts(task: &Task) -> Vec<Act> {
     let id = task.id;
     let is_releases =
         task.release.is_some() && matches!(task.kind, Kind::Plan | Kind::Publish | Kind::Sign | Kind::Import);
+    let press = |act, word, says| {
+        let command = format!("anima task {act} {id}");
+        Act::press(word, format!("/tasks/{id}/{act}"), Permission::Build, command, says)
+    };
+    let log = Act::look(format!("anima task log {id}"), "the whole log");
     match task.status {
         Status::Failed | Status::Blocked | Status::Cancelled => {
-            let what = if is_releases { "plan the release again" } else { "try it again, with what it blocked" };
-            vec![(format!("anima task restart {id}"), what), (format!("anima task log {id}"), "the whole log")]
+            let says = if is_releases { "plan the release again" } else { "try it again, with what it blocked" };
+            vec![press("restart", "Try again", says).main(), log]
         }
-        Status::Succeeded | Status::Excluded => vec![(format!("anima task log {id}"), "the whole log")],
+        Status::Succeeded | Status::Excluded => vec![log],
         _ => vec![
-            (format!("anima task log {id} --follow"), "follow the log to its end"),
-            (format!("anima task cancel {id}"), "stop it; it can be restarted"),
+            Act::look(format!("anima task log {id} --follow"), "follow the log to its end"),
+            press("cancel", "Cancel", "stop it; it can be restarted"),
         ],
     }
 }

@@ -13,6 +13,7 @@ use anima_types::{
     task::Task,
 };
 use axum::{body::Bytes, extract::State, http::StatusCode};
+use sha2::Digest as _;
 
 use super::{
     abandon, begin, beside, carried, change,
@@ -179,20 +180,42 @@ fn missing<'a>(wanted: &[String], packages: impl Iterator<Item = (&'a Nevra, &'a
 }
 
 /// What somebody does with a release.
-enum Act {
+pub enum Act {
+    /// Lets packages go elsewhere.
     Edit(EditRelease),
+    /// Says that the plan is good.
     Approve(Decider),
+    /// Says when it goes.
     Schedule(Decider, Timestamp),
+    /// Takes that back.
     Unschedule,
+    /// Lets it go.
     Commit(Decider),
+    /// Throws the plan away.
     Abandon,
+    /// Takes back what users see.
     Revert,
 }
 
-/// Does it, and answers with how the release stands then.
-async fn act(app: &App, id: ReleaseId, caller: &Caller, act: Act) -> ApiResult<Json<Release>> {
+/// Returns a word for what a plan says: who decides on a page is held to what they saw there.
+pub fn word_of_plan(release: &Release) -> String {
+    let plan = (&release.plan, &release.removals, &release.left_out, &release.attachments, &release.gates);
+    // What cannot be written as JSON has never been read from it.
+    let json = serde_json::to_vec(&plan).unwrap_or_default();
+    hex::encode(&sha2::Sha256::digest(json)[..16])
+}
+
+/// Does it, and answers with how the release stands then. Where `seen` is the word of another plan than the release has now,
+/// nothing is done: who decided has seen something else.
+pub async fn act(app: &App, id: ReleaseId, caller: &Caller, seen: Option<&str>, act: Act) -> ApiResult<Json<Release>> {
     let mut write = app.db.write(app.now(), caller).await?;
     let row = anima_db::release::get(&mut write, id).await?;
+    if let Some(seen) = seen
+        && word_of_plan(&view(&mut write, row.clone()).await?) != seen
+    {
+        let message = format!("the plan of release {id} is not the one that you saw: it changed meanwhile");
+        return Err(ApiError::conflict("plan_changed", message).hint("Look at the plan again, then decide."));
+    }
     match act {
         Act::Edit(wanted) => people::edit(&mut write, &row, &caller.name, &wanted).await?,
         Act::Approve(decider) => people::approve(&mut write, &row, &decider).await?,
@@ -221,7 +244,7 @@ async fn say_where(
     caller: Caller,
     Json(wanted): Json<EditRelease>,
 ) -> ApiResult<Json<Release>> {
-    act(&app, id, &caller, Act::Edit(wanted)).await
+    act(&app, id, &caller, None, Act::Edit(wanted)).await
 }
 
 async fn say_good(
@@ -231,7 +254,7 @@ async fn say_good(
     body: Bytes,
 ) -> ApiResult<Json<Release>> {
     let decider = Decider::person(&caller.name, said(&body)?.as_deref(), false)?;
-    act(&app, id, &caller, Act::Approve(decider)).await
+    act(&app, id, &caller, None, Act::Approve(decider)).await
 }
 
 async fn set_time(
@@ -241,11 +264,11 @@ async fn set_time(
     Json(wanted): Json<ScheduleRelease>,
 ) -> ApiResult<Json<Release>> {
     let decider = Decider::person(&caller.name, wanted.reason.as_deref(), false)?;
-    act(&app, id, &caller, Act::Schedule(decider, wanted.at)).await
+    act(&app, id, &caller, None, Act::Schedule(decider, wanted.at)).await
 }
 
 async fn take_time_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<Json<Release>> {
-    act(&app, id, &caller, Act::Unschedule).await
+    act(&app, id, &caller, None, Act::Unschedule).await
 }
 
 async fn decide(
@@ -255,7 +278,7 @@ async fn decide(
     body: Bytes,
 ) -> ApiResult<Json<Release>> {
     let decider = Decider::person(&caller.name, said(&body)?.as_deref(), false)?;
-    act(&app, id, &caller, Act::Commit(decider)).await
+    act(&app, id, &caller, None, Act::Commit(decider)).await
 }
 
 async fn force(
@@ -265,15 +288,15 @@ async fn force(
     Json(said): Json<CommitRelease>,
 ) -> ApiResult<Json<Release>> {
     let decider = Decider::person(&caller.name, said.reason.as_deref(), true)?;
-    act(&app, id, &caller, Act::Commit(decider)).await
+    act(&app, id, &caller, None, Act::Commit(decider)).await
 }
 
 async fn throw_away(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    act(&app, id, &caller, Act::Abandon).await.map(drop)
+    act(&app, id, &caller, None, Act::Abandon).await.map(drop)
 }
 
 async fn take_back(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {
-    act(&app, id, &caller, Act::Revert).await.map(drop)
+    act(&app, id, &caller, None, Act::Revert).await.map(drop)
 }
 
 async fn plan_again(State(app): State<App>, Path(id): Path<ReleaseId>, caller: Caller) -> ApiResult<()> {

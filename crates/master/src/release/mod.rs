@@ -31,7 +31,8 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-pub use api::{newest, routes};
+pub use api::{Act, act, newest, routes, word_of_plan};
+pub use decide::Decider;
 
 /// Begins a release of a build where the product says so, once.
 pub async fn begin_automatic(write: &mut Write, build: BuildId, product: &str) -> ApiResult<Option<ReleaseId>> {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::master::Master;
 
 /// Writes a planned release of product `p1`, whose plan has a finding of this level.
-async fn planned(master: &Master, level: Level) -> ReleaseId {
+pub async fn planned(master: &Master, level: Level) -> ReleaseId {
     let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
     let new = NewBuild {
         owner: "ann".into(),

@@ -21,6 +21,7 @@ mod one_switch;
 mod pages;
 mod people;
 mod plans;
+mod presses;
 mod resign;
 mod routes;
 #[path = "../../../rpm-file/tests/support/mod.rs"]

@@ -53,6 +53,27 @@ fn outcome_of_test() -> Outcome {
     Outcome::Test(TestOutcome { verdicts: vec![Verdict { nevra: nevra("jq"), is_green: false, checks }] })
 }
 
+/// A build of jq whose source package waits to be made.
+pub async fn waiting_build(master: &Master) -> BuildId {
+    let app = &master.app;
+    let mut write = app.db.write(app.now(), "ann").await.unwrap();
+    let new = NewBuild {
+        owner: "ann".into(),
+        reason: "pushed to jq@p1".into(),
+        platforms: vec!["p1".into()],
+        architectures: vec![Arch::X86_64],
+        priority: Default::default(),
+        summary: "It waits.".into(),
+        gather: None,
+    };
+    let build = anima_db::build::insert(&mut write, &new).await.unwrap();
+    let source = Source { package: "jq".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
+    let platform = app.platform("p1").unwrap();
+    anima_master::build::add_source(&mut write, build, &source, &[platform], &[Arch::X86_64]).await.unwrap();
+    write.commit().await.unwrap();
+    build
+}
+
 /// A build of jq and of a package with a bad name, as far as a red test, a failed task, and a release.
 async fn story() -> Story {
     let master = Master::open().await;

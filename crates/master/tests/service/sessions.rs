@@ -9,7 +9,7 @@ use crate::master::{Master, PASSWORD};
 
 /// A browser as far as it concerns a server: it keeps cookies and sends them.
 #[derive(Clone, Default)]
-struct Jar(Vec<(String, String)>);
+pub struct Jar(Vec<(String, String)>);
 
 impl Jar {
     fn take(&mut self, headers: &HeaderMap) {
@@ -33,20 +33,20 @@ impl Jar {
     }
 }
 
-struct Page {
-    status: StatusCode,
+pub struct Page {
+    pub status: StatusCode,
     headers: HeaderMap,
-    body: String,
+    pub body: String,
 }
 
 impl Page {
-    fn word(&self) -> String {
+    pub fn word(&self) -> String {
         let rest =
             self.body.split("name=\"word\" value=\"").nth(1).unwrap_or_else(|| panic!("no form:\n{}", self.body));
         rest.split('"').next().unwrap().to_string()
     }
 
-    fn location(&self) -> &str {
+    pub fn location(&self) -> &str {
         self.headers.get("location").map_or("", |value| value.to_str().unwrap())
     }
 }
@@ -78,15 +78,15 @@ fn form_urlencoded(form: &[(&str, &str)]) -> String {
     form.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join("&")
 }
 
-async fn get(master: &Master, jar: &mut Jar, path: &str) -> Page {
+pub async fn get(master: &Master, jar: &mut Jar, path: &str) -> Page {
     send(master, jar, Method::GET, path, &[], &[]).await
 }
 
-async fn post(master: &Master, jar: &mut Jar, path: &str, form: &[(&str, &str)]) -> Page {
+pub async fn post(master: &Master, jar: &mut Jar, path: &str, form: &[(&str, &str)]) -> Page {
     send(master, jar, Method::POST, path, form, &[("sec-fetch-site", "same-origin")]).await
 }
 
-async fn sign_in(master: &Master, jar: &mut Jar, account: &str) -> Page {
+pub async fn sign_in(master: &Master, jar: &mut Jar, account: &str) -> Page {
     let word = get(master, jar, "/sign-in").await.word();
     post(master, jar, "/sign-in", &[("word", &word), ("account", account), ("password", PASSWORD), ("to", "/keys")])
         .await
