@@ -17,6 +17,22 @@ use crate::{
     row::Columns,
 };
 
+/// Questions about one package of many. `CROSS JOIN` has SQLite begin with the package, by package_nevra or package_file_name, and
+/// go on by snapshot_package_sha256 ([SQLite's rule](https://sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join));
+/// by itself it would look at all that the repository has. To PostgreSQL it is a join like others.
+const OF_NEVRA: &str = "SELECT package.sha256, package.nevra, package.source, package.header_sha256
+     FROM package CROSS JOIN snapshot_package
+     WHERE package.nevra = $3 AND snapshot_package.sha256 = package.sha256
+       AND repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)";
+const FIND_PACKAGE: &str = "SELECT package.sha256 FROM package CROSS JOIN snapshot_package
+     WHERE package.file_name = $3 AND snapshot_package.sha256 = package.sha256
+       AND repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)
+     LIMIT 1";
+const FIND_PACKAGE_EVER: &str = "SELECT package.sha256 FROM package CROSS JOIN snapshot_package
+     WHERE package.file_name = $2 AND snapshot_package.sha256 = package.sha256 AND repository_id = $1
+     ORDER BY since DESC
+     LIMIT 1";
+
 /// A snapshot that is about to be written.
 #[derive(Clone, Debug)]
 pub struct NewSnapshot {
@@ -161,17 +177,8 @@ pub async fn of_nevra(
     number: i64,
     nevra: &Nevra,
 ) -> Result<Vec<RepositoryPackage>> {
-    // Indices: package_nevra, snapshot_package_sha256.
-    let rows = sqlx::query(
-        "SELECT package.sha256, package.nevra, package.source, package.header_sha256 FROM package
-         JOIN snapshot_package ON snapshot_package.sha256 = package.sha256
-         WHERE package.nevra = $3 AND repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)",
-    )
-    .bind(repository.0)
-    .bind(number)
-    .bind(nevra.to_string())
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        sqlx::query(OF_NEVRA).bind(repository.0).bind(number).bind(nevra.to_string()).fetch_all(connection).await?;
     rows.iter().map(listed_row).collect()
 }
 
@@ -259,17 +266,8 @@ pub async fn find_package(
     number: i64,
     file_name: &str,
 ) -> Result<Option<Sha256>> {
-    let row = sqlx::query(
-        "SELECT package.sha256 FROM snapshot_package
-         JOIN package ON package.sha256 = snapshot_package.sha256
-         WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2) AND package.file_name = $3
-         LIMIT 1",
-    )
-    .bind(repository.0)
-    .bind(number)
-    .bind(file_name)
-    .fetch_optional(connection)
-    .await?;
+    let row =
+        sqlx::query(FIND_PACKAGE).bind(repository.0).bind(number).bind(file_name).fetch_optional(connection).await?;
     row.map(|row| row.parsed("sha256")).transpose()
 }
 
@@ -311,17 +309,7 @@ pub async fn find_package_ever(
     repository: RepositoryId,
     file_name: &str,
 ) -> Result<Option<Sha256>> {
-    let row = sqlx::query(
-        "SELECT package.sha256 FROM snapshot_package
-         JOIN package ON package.sha256 = snapshot_package.sha256
-         WHERE repository_id = $1 AND package.file_name = $2
-         ORDER BY since DESC
-         LIMIT 1",
-    )
-    .bind(repository.0)
-    .bind(file_name)
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(FIND_PACKAGE_EVER).bind(repository.0).bind(file_name).fetch_optional(connection).await?;
     row.map(|row| row.parsed("sha256")).transpose()
 }
 

@@ -134,3 +134,23 @@ async fn a_switch_from_a_snapshot_that_users_no_longer_see_is_a_conflict() {
 
     assert!(matches!(late, Err(Error::Conflict { noun: "repository", .. })));
 }
+
+#[tokio::test]
+async fn a_question_about_one_package_begins_with_the_package() {
+    let scratch = Scratch::new().await;
+    let mut read = scratch.db.read().await.unwrap();
+    if scratch.db.is_shared() {
+        // PostgreSQL decides by what it knows of the tables: of empty ones it says nothing.
+        return;
+    }
+    for (sql, index) in
+        [(OF_NEVRA, "package_nevra"), (FIND_PACKAGE, "package_file_name"), (FIND_PACKAGE_EVER, "package_file_name")]
+    {
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+        let plan = plan.fetch_all(&mut *read).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
+
+        assert!(steps[0].starts_with(&format!("SEARCH package USING INDEX {index}")), "{steps:?}");
+        assert!(steps[1].contains("USING INDEX snapshot_package_sha256"), "{steps:?}");
+    }
+}

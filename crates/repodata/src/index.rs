@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::Write,
     os::unix::fs::{FileExt, MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
@@ -32,6 +32,8 @@ const STATE: &str = ".anima-index.json";
 const STATE_VERSION: u32 = 1;
 const METADATA: &str = "repodata";
 const CHUNK_BYTES: usize = 256 << 10;
+/// A package up to this size is read once and kept while it is looked at: most are, and opening them twice is a tenth of the work.
+const MAX_AT_ONCE_BYTES: u64 = 1 << 20;
 /// What is made anew each time, and what others make of it: an old database of it would be wrong.
 const OWN_KINDS: [&str; 9] = [
     "primary",
@@ -90,9 +92,10 @@ struct State {
 pub fn index(folder: &Path, options: &IndexOptions) -> Result<Indexed> {
     let metadata = folder.join(METADATA);
     fs::create_dir_all(&metadata).map_err(Error::file("make", &metadata))?;
-    let seen = list(folder)?;
+    let read = || if options.is_whole { None } else { read_state(folder) };
+    let (seen, state) = rayon::join(|| list(folder), read);
+    let seen = seen?;
     let old_index = Repository::open(folder).ok().map(|repository| repository.repomd);
-    let state = if options.is_whole { None } else { read_state(folder) };
     let state = state.filter(|state| state.layout.compression == options.compression);
     if let Some(state) = state {
         let change = difference(&state, &seen);
@@ -113,24 +116,26 @@ pub fn index(folder: &Path, options: &IndexOptions) -> Result<Indexed> {
 
 /// Returns all packages below a folder.
 fn list(folder: &Path) -> Result<BTreeMap<String, Seen>> {
-    let mut seen = BTreeMap::new();
+    let mut paths = Vec::new();
     let is_wanted = |entry: &walkdir::DirEntry| entry.depth() != 1 || entry.file_name() != METADATA;
     for entry in walkdir::WalkDir::new(folder).into_iter().filter_entry(is_wanted) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(folder).to_path_buf();
             Error::File { action: "list", path, source: error.into() }
         })?;
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "rpm") || entry.file_type().is_dir() {
-            continue;
+        let is_package = entry.path().extension().is_some_and(|extension| extension == "rpm");
+        if is_package && !entry.file_type().is_dir() {
+            paths.push(entry.into_path());
         }
+    }
+    let look = |path: &PathBuf| {
         // Followed: mirrors are often made of links.
         let metadata = fs::metadata(path).map_err(Error::file("look at", path))?;
         let location = path.strip_prefix(folder).unwrap_or(path);
         let location = location.to_str().ok_or_else(|| Error::UnsafeLocation(location.display().to_string()))?;
-        seen.insert(location.to_string(), Seen(metadata.len(), metadata.mtime(), metadata.mtime_nsec()));
-    }
-    Ok(seen)
+        Ok((location.to_string(), Seen(metadata.len(), metadata.mtime(), metadata.mtime_nsec())))
+    };
+    paths.par_iter().map(look).collect()
 }
 
 /// What has to be read, and what goes.
@@ -162,8 +167,13 @@ fn is_left_elsewhere(state: &State, change: &Difference) -> bool {
 fn read(folder: &Path, location: &str, seen: &Seen) -> Result<PackageXml> {
     let path = folder.join(location);
     let unreadable = |error: anima_rpm_file::Error| Error::malformed(location, error);
-    let info = PackageInfo::read(&path).map_err(unreadable)?;
-    let sha256 = hash(&path)?;
+    let (info, sha256) = if seen.0 <= MAX_AT_ONCE_BYTES {
+        let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+        let info = PackageInfo::from_reader(&mut bytes.as_slice()).map_err(unreadable)?;
+        (info, Sha256(sha2::Sha256::digest(&bytes).into()))
+    } else {
+        (PackageInfo::read(&path).map_err(unreadable)?, hash(&path)?)
+    };
     let file = PublishedFile { location: location.to_string(), sha256, size_bytes: seen.0, modified_at_secs: seen.1 };
     Ok(render(&info, &file))
 }

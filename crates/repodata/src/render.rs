@@ -137,27 +137,29 @@ fn files<'a>(out: &mut String, indent: &str, files: impl Iterator<Item = &'a Fil
 }
 
 fn entries<'a>(out: &mut String, kind: &str, dependencies: impl Iterator<Item = &'a Dependency>) {
-    let lines: Vec<String> = dependencies.filter_map(|dependency| entry(dependency, kind == "requires")).collect();
-    if lines.is_empty() {
+    let before = out.len();
+    put(out, format_args!("    <rpm:{kind}>\n"));
+    let begun = out.len();
+    dependencies.for_each(|dependency| entry(out, dependency, kind == "requires"));
+    if out.len() == begun {
+        out.truncate(before);
         return;
     }
-    put(out, format_args!("    <rpm:{kind}>\n"));
-    lines.iter().for_each(|line| out.push_str(line));
     put(out, format_args!("    </rpm:{kind}>\n"));
 }
 
-/// Returns the element of a dependency, or nothing where it has no name or its epoch is no number.
-fn entry(dependency: &Dependency, with_pre: bool) -> Option<String> {
-    let (epoch, version, release) = split_evr(&dependency.version)?;
+/// Writes the element of a dependency, or nothing where it has no name or its epoch is no number.
+fn entry(out: &mut String, dependency: &Dependency, with_pre: bool) {
+    let Some((epoch, version, release)) = split_evr(&dependency.version) else { return };
     if dependency.name.is_empty() {
-        return None;
+        return;
     }
-    let mut out = format!("      <rpm:entry name=\"{}\"", attribute(&dependency.name));
+    put(out, format_args!("      <rpm:entry name=\"{}\"", attribute(&dependency.name)));
     if let Some(comparison) = dependency.comparison {
-        put(&mut out, format_args!(" flags=\"{}\"", flags(comparison)));
+        put(out, format_args!(" flags=\"{}\"", flags(comparison)));
         for (name, value) in [("epoch", epoch), ("ver", version), ("rel", release)] {
             if !value.is_empty() {
-                put(&mut out, format_args!(" {name}=\"{}\"", attribute(value)));
+                put(out, format_args!(" {name}=\"{}\"", attribute(value)));
             }
         }
     }
@@ -165,7 +167,6 @@ fn entry(dependency: &Dependency, with_pre: bool) -> Option<String> {
         out.push_str(" pre=\"1\"");
     }
     out.push_str("/>\n");
-    Some(out)
 }
 
 /// Splits `[epoch:]version[-release]`; the epoch of a version without one is 0.

@@ -11,6 +11,7 @@ use anima_client::Client;
 use anima_types::{
     build::{BuildDetail, ListQuery, Status},
     id::BuildId,
+    release::Release,
 };
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -230,12 +231,18 @@ impl System {
         }
         let released = self
             .wait(limit, async || {
-                let releases = self.client.releases().await.ok()?;
-                releases.into_iter().find(|release| release.build == Some(build) && release.released_at.is_some())
+                let release = self.release_of(build).await?;
+                release.released_at.is_some().then_some(())
             })
             .await;
         released.with_context(|| format!("build {build} is not released:\n{}", self.up_log()))?;
         self.client.build(build).await.context("could not read the build again")
+    }
+
+    /// Returns the newest release that carries a build, once there is one.
+    pub async fn release_of(&self, build: BuildId) -> Option<Release> {
+        let id = self.client.build(build).await.ok()?.build.releases.last().copied()?;
+        self.client.release(id).await.ok()
     }
 
     /// Looks again and again until there is something, or the time is over.

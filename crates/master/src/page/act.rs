@@ -127,9 +127,8 @@ pub async fn offered(app: &App, caller: &Caller, (noun, id): (&str, &str), acts:
         offered.commands.push((command, says));
         match form {
             Some(form) if visitor.name.is_some() && visitor.secret().is_some() => {
-                if may(app, caller, form.permission, noun, id).await? {
-                    offered.forms.push((form, says));
-                }
+                let may = may(app, caller, form.permission, noun, id).await?;
+                offered.forms.extend(may.then_some((form, says)));
             }
             Some(_) if visitor.name.is_none() => {
                 offered.sign_in = Some(format!("/sign-in?to={}", address_part(&format!("/{noun}s/{id}"))));

@@ -141,7 +141,7 @@ fn installed(repositories: &[PathBuf; 2]) -> Result<Vec<Value>> {
             break;
         }
     }
-    ensure!(chosen.len() >= INSTALLED, "the groups have only {} packages", chosen.len());
+    ensure!(chosen.len() >= INSTALLED, "the groups have only {} packages that go together", chosen.len());
     let names: String = chosen.iter().map(|package| format!("{}\n", package.nevra())).collect();
     let packages: Vec<Value> = serde_json::from_slice(&python(READ, repositories, &names)?)?;
     ensure!(packages.len() == chosen.len(), "{} of {} packages were found", packages.len(), chosen.len());
@@ -166,15 +166,19 @@ fn python(script: &str, repositories: &[PathBuf; 2], input: &str) -> Result<Vec<
     Ok(output.stdout)
 }
 
-/// Prints the packages of each group of the distribution that everybody gets who takes the group, a group a line.
+/// Prints the packages of each group of the distribution that everybody gets who takes the group, a group a line; then those
+/// that somebody may choose besides, one a line.
 const GROUPS: &str = r#"
 import gzip, glob, sys, xml.etree.ElementTree as E
+chosen = []
 for folder in sys.argv[1:]:
     for path in sorted(glob.glob(folder + '/repodata/*comps*')):
         opened = gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
         for group in E.parse(opened).getroot().findall('group'):
             names = [p.text for p in group.iter('packagereq') if p.get('type') in ('mandatory', 'default')]
             if names: print(' '.join(names))
+            chosen += [p.text for p in group.iter('packagereq') if p.get('type') == 'optional']
+print('\n'.join(chosen))
 "#;
 
 /// Reads the packages whose names, versions and architectures it is given, as rpm's database would have them, a release older.

@@ -129,10 +129,7 @@ impl Nodes {
         ensure!(detail.build.status == anima_types::build::Status::Succeeded, "{}", detail.build.summary);
         let client = system.client();
         let release = system
-            .wait(LIMIT, async || {
-                let all = client.releases().await.ok()?;
-                all.into_iter().find(|release| release.build == Some(build) && release.status != Status::Planning)
-            })
+            .wait(LIMIT, async || system.release_of(build).await.filter(|release| release.status != Status::Planning))
             .await
             .context("it was not planned")?;
         if release.status == Status::Planned {

@@ -130,6 +130,8 @@ impl Peer {
         let mut rpmsign = self.rpm("rpmsign");
         rpmsign.args(["--define", &format!("_gpg_name {}", self.fingerprint)]);
         rpmsign.args(["--define", &format!("_gpg_path {}", self.folder.join("gpg").display())]);
+        // rpm's own idea of where it is differs between distributions.
+        rpmsign.args(["--define", "__gpg /usr/bin/gpg"]);
         rpmsign.args(["--define", "_gpg_sign_cmd_extra_args --batch --pinentry-mode loopback --passphrase bench"]);
         rpmsign.arg("--addsign").args(files);
         let began = Instant::now();
@@ -163,7 +165,9 @@ fn version() -> Result<String> {
 }
 
 fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("could not run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let program = command.get_program().to_owned();
+    let output = command.output().with_context(|| format!("could not run {}", program.display()))?;
+    // Not the whole command: it has the paths of hundreds of packages.
+    ensure!(output.status.success(), "{} failed: {}", program.display(), String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
