@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
+    config_oidc::Oidc,
     data::DataFolder,
     exit::{Failure, Result},
     role::Role,
@@ -40,6 +41,9 @@ pub struct Config {
     pub mirrors: BTreeMap<String, PathBuf>,
     pub database: Database,
     pub store: Store,
+    /// The OpenID provider that people may sign in by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
     pub build_node: BuildNode,
     pub test_node: Node,
     pub sign_server: SignServer,
@@ -242,6 +246,7 @@ impl Default for Config {
             mirrors: BTreeMap::new(),
             database: Database::default(),
             store: Store::default(),
+            oidc: None,
             build_node: BuildNode::default(),
             test_node: Node::default(),
             sign_server: SignServer::default(),
@@ -293,6 +298,7 @@ impl Config {
             check_mirror_name(name)?;
         }
         config.store.check()?;
+        config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
         Ok(config)
     }
 

@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod cmd;
 mod config;
+mod config_oidc;
 mod credentials;
 mod data;
 mod doctor;

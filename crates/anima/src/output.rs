@@ -79,6 +79,11 @@ pub fn line(text: &str) -> Result {
     raw(&format!("{text}\n"))
 }
 
+/// Tells a person something beside the answer, on the standard error.
+pub fn note(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Prints a text as it is.
 pub fn raw(text: &str) -> Result {
     let mut out = io::stdout().lock();

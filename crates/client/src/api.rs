@@ -1,5 +1,7 @@
 //! One method for each route of `/api/v1`, in the order of the reference.
 
+use std::time::Duration;
+
 use anima_types::{
     Sha256,
     account::{Account, AccountDetail, CreateAccount, CreateTeam, SetPassword, SignIn, Team},
@@ -9,7 +11,8 @@ use anima_types::{
     build_plan::{BuildPlan, CreateBuildPlan},
     enrolment::{CreateEnrolment, CreatedEnrolment, RedeemEnrolment},
     event::Event,
-    id::{BuildId, EventId, KeyId, ReleaseId, RepositoryId, RightId, TaskId, TokenId},
+    id::{BuildId, EventId, IdentityId, KeyId, ReleaseId, RepositoryId, RightId, TaskId, TokenId},
+    identity::{BeginDevice, Device, Identity, LinkIdentity, RedeemDevice},
     key::{CreateKey, Key, KeyDetail, RevokeKey, RotateKey},
     key_policy::Policy,
     node::{DrainNode, Node},
@@ -36,6 +39,9 @@ use crate::{
     error::Error,
     http::{Client, segment},
 };
+
+/// The answer to somebody who waits is this late at most after the time that they wanted to wait.
+const DEVICE_ANSWER: Duration = Duration::from_secs(10);
 
 /// No query.
 const NONE: &[(&str, &str); 0] = &[];
@@ -455,6 +461,17 @@ impl Client {
         self.post("api/v1/sign-in", wanted).await
     }
 
+    /// Begins a sign-in with a code that a person types on a page. The client needs no token.
+    pub async fn begin_device(&self, wanted: &BeginDevice) -> Result<Device, Error> {
+        self.post("api/v1/sign-in/devices", wanted).await
+    }
+
+    /// Returns the token, or nothing where the person has said nothing yet.
+    pub async fn redeem_device(&self, wanted: &RedeemDevice) -> Result<Option<CreatedToken>, Error> {
+        let limit = DEVICE_ANSWER + Duration::from_secs(wanted.wait_secs);
+        self.post_waiting("api/v1/sign-in/devices/redeem", wanted, limit).await
+    }
+
     /// Revokes the token that this client has.
     pub async fn revoke_own_token(&self) -> Result<(), Error> {
         self.act(Method::DELETE, "api/v1/tokens/own").await
@@ -481,6 +498,16 @@ impl Client {
     /// Returns an account with its teams and rights.
     pub async fn account(&self, name: &str) -> Result<AccountDetail, Error> {
         self.get(&format!("api/v1/accounts/{}", segment(name)), NONE).await
+    }
+
+    /// Lets who somebody is at a provider sign in as an account.
+    pub async fn link_identity(&self, account: &str, wanted: &LinkIdentity) -> Result<Identity, Error> {
+        self.post(&format!("api/v1/accounts/{}/identities", segment(account)), wanted).await
+    }
+
+    /// Takes an identity away from an account.
+    pub async fn unlink_identity(&self, account: &str, identity: IdentityId) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/accounts/{}/identities/{identity}", segment(account))).await
     }
 
     /// Gives an account another password.

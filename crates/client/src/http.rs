@@ -128,6 +128,20 @@ impl Client {
         self.read_json(format!("POST /{path}"), response).await
     }
 
+    /// The same of a call whose answer is waited for, and may be that there is nothing yet (204).
+    pub(crate) async fn post_waiting<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> Result<Option<T>, Error> {
+        let response = self.once_connected(|| self.call(Method::POST, path).limited(limit).json(body)).await?;
+        match response.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            _ => self.read_json(format!("POST /{path}"), response).await.map(Some),
+        }
+    }
+
     /// Puts something in the place of what was there, which may be done again; reads the answer.
     pub(crate) async fn put_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
         let response = self.once_connected(|| self.call(Method::PUT, path).limited(CALL_TIMEOUT).json(body)).await?;

@@ -188,6 +188,7 @@ impl Address {
             one(35, "task standing", include_str!("../migrations/0035_task_standing.sql")),
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),
+            one(40, "identity", include_str!("../migrations/0040_identity.sql")),
         ])
     }
 

@@ -84,15 +84,16 @@ async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
     Ok(Json(detail(&mut read, account).await?))
 }
 
-/// Returns an account with its teams and rights.
+/// Returns an account with its teams, rights and identities.
 pub async fn detail(read: &mut Connection, account: Account) -> ApiResult<AccountDetail> {
     let teams = anima_db::team::of_account(read, account.id).await?;
     let rights = anima_db::right::of_account(read, account.id).await?;
-    Ok(AccountDetail { account, teams, rights })
+    let identities = anima_db::identity::of_account(read, account.id).await?;
+    Ok(AccountDetail { account, teams, rights, identities })
 }
 
 /// What is somebody else's is minded by who manages people.
-fn own_or_managed(caller: &Caller, name: &str) -> ApiResult<()> {
+pub fn own_or_managed(caller: &Caller, name: &str) -> ApiResult<()> {
     match caller.account.is_some() && caller.name == name {
         true => Ok(()),
         false => caller.check(Permission::ManagePeople, &[]),

@@ -16,7 +16,12 @@ use anima_types::{
 };
 use tokio::sync::{Notify, broadcast};
 
-use crate::{limit::Limits, metrics::Metrics, waiting::Waiting};
+use crate::{
+    limit::Limits,
+    metrics::Metrics,
+    oidc::{Oidc, Provider},
+    waiting::Waiting,
+};
 
 /// Pieces of logs that a reader who is slow has to catch up with by reading the log itself.
 const LOG_NEWS_KEPT: usize = 1_024;
@@ -42,6 +47,8 @@ pub struct Config {
     pub tokens: PathBuf,
     /// Proxies of ours: what they say of where a request comes from is believed.
     pub proxies: Vec<IpAddr>,
+    /// The provider that people may sign in by.
+    pub oidc: Option<Oidc>,
 }
 
 /// The clock, which tests turn.
@@ -71,6 +78,8 @@ pub struct Inner {
     pub(crate) looked: crate::health::Looked,
     /// How often somebody may ask.
     pub limits: Limits,
+    /// What is known of the provider.
+    pub provider: Provider,
     clock: Clock,
     due: Mutex<Due>,
     due_changed: Notify,
@@ -104,6 +113,7 @@ impl App {
             waiting: Waiting::default(),
             looked: crate::health::Looked::default(),
             limits: Limits::new(clock.clone()),
+            provider: Provider::default(),
             clock,
             due: Mutex::default(),
             due_changed: Notify::new(),

@@ -7,21 +7,18 @@ use anima_types::{
     token::{CreatedToken, Scopes},
 };
 use axum::{extract::State, http::StatusCode};
-use rand::Rng as _;
 
 use crate::{
     app::App,
     auth::{self, Caller},
+    code,
     error::{ApiError, ApiResult, Json},
     route::Route,
 };
 
-/// Letters and digits that nobody takes for one another ([Crockford's base 32](https://www.crockford.com/base32.html)): 256
-/// is a multiple of 32, so each is as likely.
-const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Letters of a code: 80 bits, which nobody guesses in a day, typed in groups of four.
 const LETTERS_OF_CODE: usize = 16;
-const GROUP: usize = 4;
+const PURPOSE: &str = "enrolment";
 /// Bytes of a node's name at most.
 const MAX_NAME_BYTES: usize = 128;
 
@@ -51,14 +48,14 @@ async fn create(
     if !(1..=MAX_MINUTES).contains(&minutes) {
         return Err(ApiError::unprocessable("bad_minutes", format!("a code is good for 1 to {MAX_MINUTES} minutes")));
     }
-    let code = new_code();
+    let code = code::new::<LETTERS_OF_CODE>();
     let mut write = app.db.write(app.now(), &caller).await?;
     if anima_db::account::find(&mut write, &wanted.node).await?.is_some() {
         return Err(ApiError::unprocessable("bad_name", format!("{} is a person with an account", wanted.node)));
     }
     let expires_at = write.now.plus_secs(i64::from(minutes) * 60);
     let enrolment = Enrolment { node: wanted.node, role: wanted.role, expires_at };
-    anima_db::enrolment::insert(&mut write, &hash(&code), &enrolment).await?;
+    anima_db::enrolment::insert(&mut write, &code::hash(PURPOSE, &code), &enrolment).await?;
     write.commit().await?;
     Ok((StatusCode::CREATED, Json(CreatedEnrolment { code, expires_at })))
 }
@@ -70,7 +67,7 @@ async fn redeem(
 ) -> ApiResult<(StatusCode, Json<CreatedToken>)> {
     let mut write = app.db.write(app.now(), &caller).await?;
     let now = write.now;
-    let enrolment = anima_db::enrolment::take(&mut write, &hash(&wanted.code)).await?;
+    let enrolment = anima_db::enrolment::take(&mut write, &code::hash(PURPOSE, &wanted.code)).await?;
     let Some(enrolment) = enrolment.filter(|enrolment| now < enrolment.expires_at) else {
         drop(write);
         app.limits.wrong_secret(caller.address)?;
@@ -93,37 +90,4 @@ async fn redeem(
     let id = anima_db::token::insert(&mut write, &token, &hash).await?;
     write.commit().await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { id, secret, expires_at: None })))
-}
-
-fn new_code() -> String {
-    let mut bytes = [0; LETTERS_OF_CODE];
-    rand::rng().fill_bytes(&mut bytes);
-    let letters = bytes.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]));
-    letters.chunks(GROUP).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
-}
-
-/// However somebody types a code, it is the same.
-fn hash(code: &str) -> String {
-    let plain = code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase());
-    let plain = plain.map(|c| match c {
-        'O' => '0',
-        'I' | 'L' => '1',
-        c => c,
-    });
-    auth::hash(&format!("enrolment:{}", plain.collect::<String>()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_is_the_same_however_it_is_typed() {
-        let code = new_code();
-
-        assert_eq!(code.len(), LETTERS_OF_CODE + 3);
-        assert_eq!(hash(&code), hash(&code.to_lowercase().replace('-', " ")));
-        assert_eq!(hash("0123-1ABC"), hash("o123-iabc"));
-        assert_ne!(hash(&code), hash(&new_code()));
-    }
 }

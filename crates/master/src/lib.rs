@@ -14,6 +14,8 @@ mod auth;
 mod bootstrap;
 pub mod build;
 pub mod chores;
+mod code;
+mod device;
 mod enrolment;
 pub mod error;
 mod event;
@@ -21,6 +23,7 @@ mod file;
 pub mod garbage;
 mod git;
 pub mod health;
+mod identity;
 mod key;
 mod lease;
 mod limit;
@@ -31,6 +34,7 @@ mod metrics;
 mod mirror;
 mod noarch;
 mod node;
+pub mod oidc;
 mod openapi;
 mod package;
 mod package_file;
@@ -122,7 +126,9 @@ pub fn routes() -> Vec<Route> {
         key::routes(),
         signing::file::routes(),
         sign_in::routes(),
+        device::routes(),
         account::routes(),
+        identity::routes(),
         team::routes(),
         right::routes(),
         token::routes(),

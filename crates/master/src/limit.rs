@@ -107,6 +107,14 @@ impl Limits {
         self.ask(&self.sign_ins_of_account, account.chars().take(64).collect())
     }
 
+    /// Counts a sign-in that is proved elsewhere: at a provider, or on a page.
+    pub fn sign_in_elsewhere(&self, address: Option<IpAddr>) -> ApiResult<()> {
+        match address {
+            Some(address) => self.ask(&self.sign_ins_of_address, network(address)),
+            None => Ok(()),
+        }
+    }
+
     /// Counts a request with a secret that nobody has.
     pub fn wrong_secret(&self, address: Option<IpAddr>) -> ApiResult<()> {
         match address {

@@ -57,7 +57,7 @@ async fn delete(State(app): State<App>, Path(id): Path<RightId>, caller: Caller)
 }
 
 /// Refuses a right that would mean nothing, or is for what is not there.
-async fn check(app: &App, write: &mut Write, right: &Right) -> ApiResult<()> {
+pub async fn check(app: &App, write: &mut Write, right: &Right) -> ApiResult<()> {
     if !right.role.is_of_people() {
         let message = format!("{} is nothing that people are", right.role.name());
         return Err(ApiError::unprocessable("bad_role", message));

@@ -4,7 +4,7 @@
 //! hash. A form carries a word that is made from the secret, which another site cannot read.
 
 use anima_db::{Connection, Write, session::Stored};
-use anima_types::{Timestamp, account::Account, id::SessionId};
+use anima_types::{Timestamp, account::Account, id::SessionId, identity::DEVICE_SECS};
 use axum::http::{HeaderMap, HeaderValue, header};
 use cookie::{Cookie, SameSite};
 
@@ -12,6 +12,7 @@ use crate::{
     app::App,
     auth::{self, Caller, Known, Via},
     error::{ApiError, ApiResult},
+    oidc,
 };
 
 /// A session that was not used for so long is over.
@@ -26,6 +27,8 @@ const MAX_AGENT_CHARS: usize = 200;
 /// The cookie of who signed in, and that of a form before anybody has.
 const SESSION: &str = "anima-session";
 const VISIT: &str = "anima-visit";
+/// The cookie of a browser that is at the provider.
+const FLOW: &str = "anima-flow";
 
 /// Returns a cookie's name: over https with the prefix that no other host of the domain can set
 /// ([RFC 6265bis, 4.1.3.2](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-4.1.3.2)).
@@ -127,6 +130,19 @@ pub fn visit(app: &App, known: Option<&str>) -> (String, Option<HeaderValue>) {
     }
 }
 
+/// Returns the cookie of a browser that goes to the provider, or with no secret, of one that is back.
+pub fn flow_cookie(app: &App, secret: Option<String>) -> HeaderValue {
+    match secret {
+        Some(secret) => write(app, FLOW, secret, oidc::FLOW_SECS),
+        None => write(app, FLOW, String::new(), 0),
+    }
+}
+
+/// Returns the secret of a browser that comes back.
+pub fn flow(app: &App, headers: &HeaderMap) -> Option<String> {
+    read(app, headers, FLOW)
+}
+
 /// Returns the word that a form carries for who has this secret.
 pub fn form_word(secret: &str) -> String {
     auth::hash(&format!("form:{secret}"))
@@ -166,10 +182,11 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     host.is_none() || host != text("host")
 }
 
-/// Drops sessions that are over; returns how many.
+/// Drops sessions that are over, and sign-ins that were not ended; returns how many sessions.
 pub async fn drop_once(app: &App, now: Timestamp) -> ApiResult<u64> {
     let mut write = app.db.write(now, "anima").await?;
     let dropped = anima_db::session::drop_old(&mut write, now.plus_secs(-IDLE_SECS), now.plus_secs(-MAX_SECS)).await?;
+    anima_db::sign_in::drop_old(&mut write, now.plus_secs(-oidc::FLOW_SECS.max(DEVICE_SECS))).await?;
     write.commit().await?;
     Ok(dropped)
 }

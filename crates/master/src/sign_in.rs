@@ -36,13 +36,9 @@ async fn create(
     let caller = Caller { name: account.name.clone(), ..caller };
     let mut write = app.db.write(app.now(), &caller).await?;
     let (secret, hash) = auth::new_secret();
-    let label = match wanted.label.trim() {
-        "" => "anima login".to_string(),
-        label => label.chars().filter(|c| !c.is_control()).take(MAX_LABEL_CHARS).collect(),
-    };
     let expires_at = Some(app.now().plus_secs(i64::from(DEFAULT_DAYS) * 86_400));
     let token = anima_db::token::NewToken {
-        name: label,
+        name: label(&wanted.label),
         role: Role::Person,
         account: Some((account.id, account.name.clone())),
         scopes: Scopes::default(),
@@ -55,6 +51,14 @@ async fn create(
     Ok((StatusCode::CREATED, Json(CreatedToken { id, secret, expires_at })))
 }
 
+/// Returns what a command line's token is called.
+pub fn label(wanted: &str) -> String {
+    match wanted.trim() {
+        "" => "anima login".to_string(),
+        label => label.chars().filter(|c| !c.is_control()).take(MAX_LABEL_CHARS).collect(),
+    }
+}
+
 /// Begins a session in a browser; returns the cookies to set.
 pub async fn begin_session(
     app: &App,
@@ -64,22 +68,11 @@ pub async fn begin_session(
     password: &str,
 ) -> ApiResult<[HeaderValue; 2]> {
     let account = prove(app, caller, name, password).await?;
-    open_session(app, caller, headers, &account, "with a password").await
-}
-
-/// Begins a session of an account that somebody has shown to be theirs.
-pub async fn open_session(
-    app: &App,
-    caller: &Caller,
-    headers: &HeaderMap,
-    account: &Account,
-    how: &str,
-) -> ApiResult<[HeaderValue; 2]> {
     let caller = Caller { name: account.name.clone(), ..caller.clone() };
     let mut write = app.db.write(app.now(), &caller).await?;
-    anima_db::account::signed_in(&mut write, account, how).await?;
+    anima_db::account::signed_in(&mut write, &account, "with a password").await?;
     let address = caller.address.map(|address| address.to_string());
-    let cookies = session::begin(app, &mut write, account, address.as_deref(), headers).await?;
+    let cookies = session::begin(app, &mut write, &account, address.as_deref(), headers).await?;
     write.commit().await?;
     Ok(cookies)
 }

@@ -213,6 +213,7 @@ fn config(folder: &Path) -> Result<Config> {
         mirrors: BTreeMap::new(),
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
+        oidc: None,
     })
 }
 

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     Timestamp,
     id::{AccountId, SessionId},
+    identity::Identity,
     permission::Role,
     right::GivenRight,
 };
@@ -61,6 +62,9 @@ pub struct AccountDetail {
     pub teams: Vec<String>,
     /// What it may, by itself and through its teams.
     pub rights: Vec<GivenRight>,
+    /// Who it is at a provider, by which its person may sign in.
+    #[serde(default)]
+    pub identities: Vec<Identity>,
 }
 
 /// `PUT /api/v1/accounts/{account}/password`

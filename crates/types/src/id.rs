@@ -47,6 +47,8 @@ ids! {
     AccountId,
     /// A session of somebody who signed in.
     SessionId,
+    /// Who somebody is at a provider.
+    IdentityId,
     /// A right that was given.
     RightId,
     /// An address that is told of events.

@@ -23,6 +23,7 @@ pub mod fsck;
 pub mod gate;
 pub mod health;
 pub mod id;
+pub mod identity;
 pub mod key;
 pub mod key_policy;
 pub mod lease;

@@ -109,6 +109,21 @@ impl fmt::Display for Thing {
     }
 }
 
+impl FromStr for Right {
+    type Err = String;
+
+    /// Reads what [`Right`]'s `Display` writes: `contributor on platform:seed-1`, or `contributor` alone for everywhere.
+    fn from_str(text: &str) -> Result<Right, String> {
+        let (role, on) = match text.trim().split_once(" on ") {
+            Some((role, on)) => (role, Some(on.trim().parse()?)),
+            None => (text.trim().trim_end_matches(" everywhere"), None),
+        };
+        let role = Role::from_name(role.trim()).filter(|role| role.is_of_people());
+        let role = role.ok_or_else(|| format!("\"{text}\" is none of ROLE, ROLE on THING"))?;
+        Ok(Right { role, on })
+    }
+}
+
 impl fmt::Display for Right {
     /// Writes it for people: `contributor on platform:seed-1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anima_types::{
     account::{self, AccountDetail, CreateAccount, SetPassword},
+    id::IdentityId,
+    identity::LinkIdentity,
     permission::Role,
     right::{GiveRight, Right, Thing},
 };
@@ -34,6 +36,15 @@ pub enum Account {
     Disable {
         /// Its name
         account: String,
+    },
+    /// Let who somebody is at an OpenID provider sign in as an account
+    Link(Link),
+    /// Take such an identity away from an account, with what was granted by it
+    Unlink {
+        /// Its name
+        account: String,
+        /// The identity's id, as `anima account show` tells
+        identity: IdentityId,
     },
     /// Let a disabled account be used again
     Enable {
@@ -75,6 +86,18 @@ pub struct Passwd {
     old_password_file: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub struct Link {
+    /// Its name
+    account: String,
+    /// What the provider calls the person (`sub`)
+    #[arg(long, value_name = "SUBJECT")]
+    subject: String,
+    /// The provider [default: the one that the master is configured with]
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+}
+
 impl Account {
     pub async fn run(self, ask: &Ask) -> Result {
         match self {
@@ -90,6 +113,15 @@ impl Account {
             Account::Disable { account } => {
                 let account = ask.client.set_account_disabled(&account, true).await?;
                 ask.output.show(&account, |account| format!("account {} is disabled", account.name))
+            }
+            Account::Link(Link { account, subject, issuer }) => {
+                let identity = ask.client.link_identity(&account, &LinkIdentity { issuer, subject }).await?;
+                ask.output.show(&identity, |one| format!("{account} is \"{}\" at {} now", one.subject, one.issuer))
+            }
+            Account::Unlink { account, identity } => {
+                ask.client.unlink_identity(&account, identity).await?;
+                let told = serde_json::json!({ "account": account, "identity": identity });
+                ask.output.show(&told, |_| format!("{account} has identity {identity} no more"))
             }
             Account::Enable { account } => {
                 let account = ask.client.set_account_disabled(&account, false).await?;
@@ -136,12 +168,15 @@ fn describe(detail: &AccountDetail) -> String {
         Some(team) => format!("{} (team {team})", given.right),
         None => given.right.to_string(),
     });
+    let identities = detail.identities.iter();
+    let identities = identities.map(|one| format!("{}: \"{}\" at {}", one.id, one.subject, one.issuer));
     output::fields(&[
         ("account", account.name.clone()),
         ("name", or_dash(Some(account.title.clone()).filter(|title| !title.is_empty()))),
         ("state", state(account)),
         ("rights", join(rights.collect())),
         ("teams", join(detail.teams.clone())),
+        ("is elsewhere", join(identities.collect())),
         ("made", output::moment(account.created_at)),
         ("signed in", or_dash(account.signed_in_at.map(output::moment))),
     ])

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use anima_types::account::SignIn;
+use anima_types::{
+    account::SignIn,
+    identity::{BeginDevice, MAX_DEVICE_WAIT_SECS, RedeemDevice},
+    token::CreatedToken,
+};
 use clap::Args;
 
 use super::block_on;
@@ -11,7 +15,7 @@ use crate::{
     client,
     credentials::{Credentials, Login as Kept},
     exit::{Failure, Result},
-    output::Output,
+    output::{self, Output},
     secret,
 };
 
@@ -19,7 +23,11 @@ use crate::{
 #[derive(Args, Debug)]
 pub struct Login {
     /// The account
-    account: String,
+    #[arg(required_unless_present = "oidc")]
+    account: Option<String>,
+    /// Sign in on the master's pages in any browser, by its OpenID provider or with a password: shows a code to type there
+    #[arg(long, alias = "browser", conflicts_with_all = ["account", "password_file"])]
+    oidc: bool,
     /// A file with the password [default: it is asked for]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -33,19 +41,46 @@ impl Login {
     pub fn run(self, global: &Global) -> Result {
         let credentials = credentials()?;
         let (url, _) = client::address(global)?;
-        let question = format!("Password of {} at {url}: ", self.account);
-        let password = secret::password(self.password_file.as_deref(), &question)?;
         let uname = rustix::system::uname();
         let label = format!("anima login on {}", uname.nodename().to_string_lossy());
-        let wanted = SignIn { account: self.account.clone(), password: password.to_string(), label };
+        let Some(account) = self.account else {
+            return block_on(with_code(&credentials, &url, label, global.json));
+        };
+        let question = format!("Password of {account} at {url}: ");
+        let password = secret::password(self.password_file.as_deref(), &question)?;
+        let wanted = SignIn { account: account.clone(), password: password.to_string(), label };
         block_on(async {
             let created = client::connect(&url, None)?.sign_in(&wanted).await?;
-            credentials.keep(&url, Kept { account: self.account.clone(), token: created.secret })?;
-            let until = created.expires_at.map(|at| at.to_string()).unwrap_or_default();
-            let told = serde_json::json!({ "account": self.account, "master": url, "expires_at": created.expires_at });
-            Output::new(global.json).show(&told, |_| format!("you are {} at {url} until {until}", self.account))
+            keep(&credentials, &url, account, created, global.json)
         })
     }
+}
+
+/// Shows a code, and waits until somebody has typed it on the master's page.
+async fn with_code(credentials: &Credentials, url: &str, label: String, json: bool) -> Result {
+    let client = client::connect(url, None)?;
+    let device = client.begin_device(&BeginDevice { label }).await?;
+    // Not on the standard output: what is there is the answer, also for programs.
+    output::note(&format!(
+        "Open {} in a browser, sign in, and type {} there, until {}.",
+        device.url,
+        device.code,
+        output::moment(device.expires_at)
+    ));
+    let wanted = RedeemDevice { secret: device.secret, wait_secs: MAX_DEVICE_WAIT_SECS };
+    loop {
+        if let Some(created) = client.redeem_device(&wanted).await? {
+            let account = client::connect(url, Some(created.secret.clone()))?.whoami().await?.name;
+            return keep(credentials, url, account, created, json);
+        }
+    }
+}
+
+fn keep(credentials: &Credentials, url: &str, account: String, created: CreatedToken, json: bool) -> Result {
+    credentials.keep(url, Kept { account: account.clone(), token: created.secret })?;
+    let until = created.expires_at.map(|at| at.to_string()).unwrap_or_default();
+    let told = serde_json::json!({ "account": account, "master": url, "expires_at": created.expires_at });
+    Output::new(json).show(&told, |_| format!("you are {account} at {url} until {until}"))
 }
 
 impl Logout {

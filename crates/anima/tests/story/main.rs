@@ -14,6 +14,7 @@ mod keys;
 mod kills;
 mod local;
 mod masters;
+mod oidc;
 mod pages;
 mod people;
 mod plans;

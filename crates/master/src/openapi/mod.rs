@@ -5,9 +5,9 @@ mod operations;
 mod people;
 
 use anima_types::{
-    account, artifact, audit, build, build_plan, enrolment, error, event, key, key_policy, lease, maintenance, node,
-    package, permission::Permission, platform, product, push, release, repository, repository_diff, retention, right,
-    search, signature, splice, task, task_log, token, webhook, why,
+    account, artifact, audit, build, build_plan, enrolment, error, event, identity, key, key_policy, lease,
+    maintenance, node, package, permission::Permission, platform, product, push, release, repository, repository_diff,
+    retention, right, search, signature, splice, task, task_log, token, webhook, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -47,6 +47,11 @@ use operations::Operation;
     enrolment::RedeemEnrolment,
     error::ErrorBody,
     event::Event,
+    identity::BeginDevice,
+    identity::Device,
+    identity::Identity,
+    identity::LinkIdentity,
+    identity::RedeemDevice,
     key::CreateKey,
     key::Key,
     key::KeyDetail,

@@ -10,6 +10,18 @@ pub const OPERATIONS: &[Operation] = &[
         "SignIn",
         "CreatedToken",
     ),
+    make(
+        "/api/v1/sign-in/devices",
+        "Begins a sign-in of a command line: its person signs in on the page `url` in whatever way, and types `code` there.",
+        "BeginDevice",
+        "Device",
+    ),
+    make(
+        "/api/v1/sign-in/devices/redeem",
+        "Gives a token for the secret of such a sign-in, once its person has said yes; waits `wait_secs`, and is 204 while nothing was said.",
+        "RedeemDevice",
+        "CreatedToken",
+    ),
     read("/api/v1/accounts", "Lists accounts.", "[Account]"),
     make("/api/v1/accounts", "Makes an account.", "CreateAccount", "Account"),
     read(
@@ -37,6 +49,24 @@ pub const OPERATIONS: &[Operation] = &[
         "Lets a disabled account be used again.",
         None,
         Some("Account"),
+    ),
+    read(
+        "/api/v1/accounts/{account}/identities",
+        "Lists who an account's person is at an OpenID provider: one's own, or any where one manages people.",
+        "[Identity]",
+    ),
+    make(
+        "/api/v1/accounts/{account}/identities",
+        "Lets who a provider calls `subject` sign in as an account. People link their own on the page of their account.",
+        "LinkIdentity",
+        "Identity",
+    ),
+    operation(
+        "DELETE",
+        "/api/v1/accounts/{account}/identities/{identity}",
+        "Takes an identity away from an account, with what was granted by it.",
+        None,
+        None,
     ),
     read("/api/v1/sessions", "Lists one's own sessions.", "[Session]"),
     operation("DELETE", "/api/v1/sessions/{session}", "Ends a session of one's own.", None, None),

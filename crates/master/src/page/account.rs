@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anima_types::{
     account::MIN_PASSWORD_CHARS,
-    id::{SessionId, TokenId},
+    id::{IdentityId, SessionId, TokenId},
     permission::{Permission, Role},
     token::{CreateToken, DEFAULT_DAYS, MAX_DAYS, Scopes, Token},
 };
@@ -43,6 +43,8 @@ struct AccountPage {
     default_days: u32,
     max_days: u32,
     sessions: Vec<SessionRow>,
+    provider: Option<String>,
+    identities: Vec<IdentityRow>,
 }
 
 struct TokenRow {
@@ -64,6 +66,14 @@ struct SessionRow {
     created: When,
 }
 
+struct IdentityRow {
+    id: IdentityId,
+    issuer: String,
+    subject: String,
+    used: Option<When>,
+    linked: When,
+}
+
 /// `/account`
 pub async fn show(Extract(app): Extract<App>, caller: Caller) -> PageResult {
     render(&app, &caller, None).await
@@ -77,6 +87,7 @@ async fn render(app: &App, caller: &Caller, made: Option<String>) -> PageResult 
     let teams = anima_db::team::of_account(&mut read, id).await?;
     let tokens = anima_db::token::of_account(&mut read, id).await?;
     let sessions = anima_db::session::of_account(&mut read, id).await?;
+    let identities = anima_db::identity::of_account(&mut read, id).await?;
     drop(read);
     let rights = caller.rights.iter().filter(|right| right.role != Role::Person);
     let rights: BTreeSet<String> = rights.map(ToString::to_string).collect();
@@ -99,6 +110,17 @@ async fn render(app: &App, caller: &Caller, made: Option<String>) -> PageResult 
         min_password_chars: MIN_PASSWORD_CHARS,
         tokens: tokens.into_iter().map(|token| token_row(token, now)).collect(),
         made,
+        provider: app.config.oidc.as_ref().map(|oidc| oidc.title.clone()),
+        identities: identities
+            .into_iter()
+            .map(|identity| IdentityRow {
+                id: identity.id,
+                issuer: identity.issuer,
+                subject: identity.subject,
+                used: identity.signed_in_at.map(|at| When::new(at, now)),
+                linked: When::new(identity.linked_at, now),
+            })
+            .collect(),
         permissions: people.map(Permission::name).collect(),
         default_days: DEFAULT_DAYS,
         max_days: MAX_DAYS,

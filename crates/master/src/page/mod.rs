@@ -8,12 +8,14 @@ mod act;
 mod answer;
 mod asset;
 mod build;
+mod device;
 mod feed;
 mod finding;
 mod key;
 mod log;
 mod matrix;
 mod node;
+mod oidc;
 mod package;
 mod people;
 mod plan_grid;
@@ -60,6 +62,10 @@ fn looks() -> Vec<Route> {
         Route::get("/keys/{key}", Permission::Read, key::show),
         Route::get("/sign-in", Permission::Read, sign_in::show),
         Route::form("/sign-in", Permission::Read, sign_in::send),
+        Route::form("/sign-in/oidc", Permission::Read, oidc::begin),
+        Route::get(crate::oidc::CALLBACK, Permission::Read, oidc::end),
+        Route::get("/device", Permission::Own, device::show),
+        Route::form("/device", Permission::Own, device::send),
         Route::form("/sign-out", Permission::Read, sign_in::out),
         Route::get("/mine", Permission::Own, people::mine),
         Route::get("/teams", Permission::Own, people::teams),
@@ -69,6 +75,8 @@ fn looks() -> Vec<Route> {
         Route::form("/account/tokens", Permission::Own, account::make_token),
         Route::form("/account/tokens/{token}/revoke", Permission::Own, account::revoke_token),
         Route::form("/account/sessions/{session}/end", Permission::Own, account::end_session),
+        Route::form("/account/identities", Permission::Own, oidc::begin_link),
+        Route::form("/account/identities/{identity}/unlink", Permission::Own, oidc::unlink),
         Route::get("/assets/anima.css", Permission::Read, asset::css),
         Route::get("/assets/anima.js", Permission::Read, asset::js),
         Route::get("/assets/favicon.svg", Permission::Read, asset::favicon),

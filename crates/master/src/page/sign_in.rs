@@ -28,6 +28,7 @@ struct SignInPage {
     account: String,
     to: String,
     word: String,
+    provider: Option<String>,
 }
 
 /// Where somebody wanted to go when they were asked to sign in.
@@ -60,7 +61,8 @@ fn form(app: &App, answer: String, is_refused: bool, account: String, to: &str) 
     let (secret, cookie) = session::visit(app, visitor.secret());
     let frame = Frame::new("Sign in", "", "");
     let word = session::form_word(&secret);
-    let body = page(&SignInPage { frame, answer, is_refused, account, to: local(to).to_string(), word })?;
+    let provider = app.config.oidc.as_ref().map(|oidc| oidc.title.clone());
+    let body = page(&SignInPage { frame, answer, is_refused, account, to: local(to).to_string(), word, provider })?;
     Ok((AppendHeaders(cookie.map(|cookie| (header::SET_COOKIE, cookie))), body).into_response())
 }
 

@@ -17,6 +17,7 @@ mod maintenance;
 mod master;
 mod metrics;
 mod noarch;
+mod oidc;
 mod one_switch;
 mod pages;
 mod people;

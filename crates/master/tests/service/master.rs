@@ -8,9 +8,10 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::SystemTime,
 };
 
-use anima_master::{Address, App, BucketAddress, Config, Credentials, StoreAddress};
+use anima_master::{Address, App, BucketAddress, Config, Credentials, StoreAddress, oidc::Oidc};
 use anima_testkit::{Bucket, ObjectStore};
 use anima_types::{
     Arch, Sha256, Timestamp,
@@ -93,6 +94,32 @@ fn database(folder: &Path) -> Address {
     }
 }
 
+/// Returns the configuration of a service in this folder, and where its artifacts are.
+fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Config, PathBuf) {
+    let platform = Platform::parse(
+        "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
+             [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
+             [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n",
+    );
+    let (artifacts, stored) = match own {
+        Some(address) => (address, PathBuf::new()),
+        None => artifacts(folder),
+    };
+    let config = Config {
+        data: folder.join("data"),
+        database: database(folder),
+        artifacts,
+        public_url,
+        git_url: "http://git.example".into(),
+        platforms: vec![platform.unwrap()],
+        mirrors: BTreeMap::from([("base".to_string(), folder.join("mirror"))]),
+        tokens: folder.join("tokens"),
+        proxies: Vec::new(),
+        oidc: None,
+    };
+    (config, stored)
+}
+
 impl Master {
     /// Opens a service with one platform, whose product releases by itself.
     pub async fn open() -> Master {
@@ -103,6 +130,18 @@ impl Master {
     pub async fn open_at(public_url: &str) -> Master {
         let clock = Arc::new(AtomicI64::new(START.0));
         Master::open_in(tempfile::tempdir().unwrap(), clock, public_url.to_string()).await
+    }
+
+    /// The same at the real time, with a provider that people may sign in by.
+    pub async fn open_with_provider(oidc: Oidc) -> Master {
+        let clock = Arc::new(AtomicI64::new(START.0));
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { oidc: Some(oidc), ..config(folder.path(), "http://master.example".to_string(), None).0 };
+        let stored = artifacts(folder.path()).1;
+        let master = Master::open_config(folder, clock, config, stored).await;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        master.pass_secs(now.as_secs() as i64 - START.0 / 1_000_000);
+        master
     }
 
     /// Answers over the network, until the runtime ends.
@@ -145,26 +184,11 @@ impl Master {
         public_url: String,
         own: Option<StoreAddress>,
     ) -> Master {
-        let platform = Platform::parse(
-            "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
-             [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
-             [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n",
-        );
-        let (artifacts, stored) = match own {
-            Some(address) => (address, PathBuf::new()),
-            None => artifacts(folder.path()),
-        };
-        let config = Config {
-            data: folder.path().join("data"),
-            database: database(folder.path()),
-            artifacts,
-            public_url,
-            git_url: "http://git.example".into(),
-            platforms: vec![platform.unwrap()],
-            mirrors: BTreeMap::from([("base".to_string(), folder.path().join("mirror"))]),
-            tokens: folder.path().join("tokens"),
-            proxies: Vec::new(),
-        };
+        let (config, stored) = config(folder.path(), public_url, own);
+        Master::open_config(folder, micros, config, stored).await
+    }
+
+    async fn open_config(folder: TempDir, micros: Arc<AtomicI64>, config: Config, stored: PathBuf) -> Master {
         let clock = micros.clone();
         let app = anima_master::open(config, Arc::new(move || Timestamp(clock.load(Ordering::SeqCst)))).await.unwrap();
         let router = anima_master::router(&app);

@@ -9,7 +9,7 @@ use crate::master::{Master, PASSWORD};
 
 /// A browser as far as it concerns a server: it keeps cookies and sends them.
 #[derive(Clone, Default)]
-pub struct Jar(Vec<(String, String)>);
+pub struct Jar(pub Vec<(String, String)>);
 
 impl Jar {
     fn take(&mut self, headers: &HeaderMap) {
@@ -28,14 +28,14 @@ impl Jar {
         self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
 pub struct Page {
     pub status: StatusCode,
-    headers: HeaderMap,
+    pub headers: HeaderMap,
     pub body: String,
 }
 
@@ -51,7 +51,7 @@ impl Page {
     }
 }
 
-async fn send(
+pub async fn send(
     master: &Master,
     jar: &mut Jar,
     method: Method,
@@ -92,7 +92,7 @@ pub async fn sign_in(master: &Master, jar: &mut Jar, account: &str) -> Page {
         .await
 }
 
-async fn is_signed_in(master: &Master, jar: &Jar) -> bool {
+pub async fn is_signed_in(master: &Master, jar: &Jar) -> bool {
     get(master, &mut jar.clone(), "/account").await.status == StatusCode::OK
 }
 
@@ -228,7 +228,7 @@ async fn no_form_of_another_site_does_anything() {
     let forms: Vec<_> = anima_master::routes().into_iter().filter(|route| route.is_form).collect();
     assert!(forms.len() >= 5, "{}", forms.len());
     for route in forms {
-        let path = route.path.replace("{token}", "999").replace("{session}", "999");
+        let path = route.path.replace("{token}", "999").replace("{session}", "999").replace("{identity}", "999");
         let attack = async |form: &[(&str, &str)], headers: &[(&str, &str)]| {
             let page = send(&master, &mut jar.clone(), Method::POST, &path, form, headers).await;
             assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} {form:?} {headers:?}");

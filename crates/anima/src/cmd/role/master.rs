@@ -8,6 +8,7 @@ use super::{listener, run};
 use crate::{
     args::Global,
     config::{self, Config},
+    config_oidc::Oidc,
     data::DataFolder,
     exit::{Failure, Result},
     platforms,
@@ -53,6 +54,7 @@ impl Master {
             mirrors: config.mirrors,
             tokens: data.tokens(),
             proxies: config.proxies,
+            oidc: config.oidc.as_ref().map(Oidc::of_master).transpose()?,
         };
         run(Some((&folder, Role::Master)), async |shutdown| {
             let listener = listener(listen).await?;
