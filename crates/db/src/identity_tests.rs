@@ -24,7 +24,7 @@ async fn somebody_at_a_provider_is_one_account_and_keeps_what_was_granted() {
     let found = find(&mut write, "https://id.example", "7").await.unwrap().unwrap();
     assert_eq!((found.account, &found.granted), (ann.id, &granted));
     assert_eq!(found.identity.signed_in_at, Some(write.now));
-    assert_eq!(of_account(&mut write, ann.id).await.unwrap(), [found.identity.clone()]);
+    assert_eq!(of_account(&mut write, ann.id).await.unwrap(), std::slice::from_ref(&found.identity));
     assert!(
         matches!(insert(&mut write, &bob, "https://other.example", "7").await, Ok(other) if other.account == bob.id)
     );
