@@ -4,9 +4,11 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anima_client::Client;
+use anima_serve::Patience;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{auth::Known, lookaside::Lookaside, outbox::Outbox, repository::Repositories};
@@ -33,13 +35,17 @@ pub struct Config {
     pub max_push_bytes: u64,
     /// Bytes of one file of the lookaside at most.
     pub max_lookaside_bytes: u64,
+    /// How long clients are waited for.
+    pub patience: Patience,
 }
 
 impl Config {
     /// Returns a configuration with the usual bounds.
     pub fn new(data: PathBuf, public_url: String, master_url: String, token: String) -> Config {
         let (max_push_bytes, max_lookaside_bytes) = (DEFAULT_MAX_PUSH_BYTES, DEFAULT_MAX_LOOKASIDE_BYTES);
-        Config { data, public_url, master_url, token, max_push_bytes, max_lookaside_bytes }
+        // Answers that are under way when the service ends: a clone of a large repository that is nearly done.
+        let patience = Patience { grace: Duration::from_secs(5), ..Patience::default() };
+        Config { data, public_url, master_url, token, max_push_bytes, max_lookaside_bytes, patience }
     }
 }
 

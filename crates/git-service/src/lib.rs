@@ -15,8 +15,6 @@ mod pushes;
 mod repository;
 mod smart_http;
 
-use std::{future::IntoFuture as _, net::SocketAddr, time::Duration};
-
 use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use tokio::net::TcpListener;
@@ -24,27 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 pub use app::{Config, DEFAULT_MAX_LOOKASIDE_BYTES, DEFAULT_MAX_PUSH_BYTES};
 
-/// Answers that are under way when the service ends get so long.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// Serves until `shutdown`. An error means that it cannot: its folder cannot be used.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let patience = config.patience;
     let app = app::App::open(config).await?;
     pushes::recover(&app).await;
     let telling = tokio::spawn(pushes::keep_telling(app.clone()));
-    let end = shutdown.clone();
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { end.cancelled().await });
-    let serving = serving.into_future();
-    tokio::pin!(serving);
-    tokio::select! {
-        result = &mut serving => result.context("could not serve")?,
-        () = shutdown.cancelled() => {
-            let _ = tokio::time::timeout(GRACE, serving).await;
-        }
-    }
+    let served = anima_serve::serve(listener, router(app), patience, shutdown).await;
     telling.abort();
-    Ok(())
+    served.context("could not serve")
 }
 
 fn router(app: app::App) -> Router {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anima_git_service::Config;
+use anima_serve::Patience;
 use anima_types::{
     permission::Role,
     push::{Push, PushAnswer},
@@ -32,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What is waited for is there within this, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
+/// A head that is not there after this never comes; those of git are there at once.
+const SLOW_HEAD: Duration = Duration::from_secs(2);
 
 /// What the master was told; while it is away, it answers nothing good.
 #[derive(Clone, Default)]
@@ -70,6 +73,7 @@ async fn service_on(folder: TempDir, master: Master) -> Service {
     let config = Config {
         max_push_bytes: 1 << 20,
         max_lookaside_bytes: 1 << 20,
+        patience: Patience { head: SLOW_HEAD, ..Patience::default() },
         ..Config::new(folder.path().join("git"), format!("http://{address}"), master_url, "git-service".into())
     };
     let shutdown = CancellationToken::new();
@@ -323,4 +327,22 @@ async fn names_that_leave_their_folder_are_refused() {
     let hash = "0".repeat(128);
     let (status, _) = service.curl(&[&format!("URL/lookaside/a/..%2fb/sha512/{hash}/..%2fb")]).await;
     assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn a_client_that_never_says_what_it_wants_is_given_up() {
+    use std::io::{Read as _, Write as _};
+    let service = service().await;
+    let address = service.url.clone();
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(b"GET /hello.git/info/refs HTTP/1.1\r\nhost: git\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map(|_| answer)
+    });
+
+    let answer = heard.await.unwrap().expect("the connection ends before anything else happens");
+
+    assert!(!String::from_utf8_lossy(&answer).contains("200 OK"), "{answer:?}");
 }

@@ -50,9 +50,9 @@ mod repository;
 mod repository_diff;
 mod repository_settings;
 mod right;
+mod room;
 mod route;
 pub mod search;
-mod serve;
 mod session;
 mod sign_in;
 mod signing;
@@ -69,6 +69,7 @@ mod work;
 
 use std::{sync::Arc, time::SystemTime};
 
+use anima_serve::Patience;
 use anima_types::Timestamp;
 use anyhow::Context as _;
 use axum::Router;
@@ -80,14 +81,13 @@ pub use anima_store::{Address as StoreAddress, BucketAddress, Credentials};
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
 pub use route::Route;
-pub use serve::serve;
 pub use webhook::signature as webhook_signature;
 
 /// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let app = open(config, Arc::new(system_now)).await?;
     let chores = tokio::spawn(chores::run(app.clone(), shutdown.clone()));
-    serve(listener, router(&app), shutdown).await.context("could not serve")?;
+    anima_serve::serve(listener, router(&app), Patience::default(), shutdown).await.context("could not serve")?;
     let _ = chores.await;
     app.db.close().await;
     Ok(())

@@ -152,7 +152,8 @@ impl Master {
 
     /// The same, with the bounds on clients that the real service has.
     pub fn serve(&self, listener: tokio::net::TcpListener) {
-        tokio::spawn(anima_master::serve(listener, self.router.clone(), Default::default()));
+        let (router, patience) = (self.router.clone(), anima_serve::Patience::default());
+        tokio::spawn(anima_serve::serve(listener, router, patience, Default::default()));
     }
 
     /// Ends it as a kill would, and opens it again on the same folder.
