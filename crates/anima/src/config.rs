@@ -319,6 +319,34 @@ impl Config {
         }
         warnings
     }
+
+    /// Returns what the services that are installed on this machine could not do as it stands: they see the system read-only, and
+    /// no homes.
+    pub fn service_warnings(&self, data: &DataFolder) -> Vec<String> {
+        let written = [
+            ("anima-master", "[store] folder", &self.store.folder),
+            ("anima-build-node", "[build_node] data", &self.build_node.data),
+            ("anima-test-node", "[test_node] data", &self.test_node.data),
+            ("anima-sign-server", "[sign_server] data", &self.sign_server.data),
+            ("anima-release-system", "[release_system] data", &self.release_system.data),
+        ];
+        let mut warnings = Vec::new();
+        for (unit, key, folder) in written {
+            if let Some(folder) = folder.as_ref().filter(|folder| !folder.starts_with(data.path())) {
+                let folder = folder.display();
+                warnings.push(format!(
+                    "{key}: the service {unit} may not write to {folder}: `systemctl edit {unit}`, ReadWritePaths={folder}"
+                ));
+            }
+        }
+        let homes = ["/home", "/root", "/run/user"];
+        for (name, folder) in &self.mirrors {
+            if homes.iter().any(|home| folder.starts_with(home)) {
+                warnings.push(format!("mirror \"{name}\": the service anima-master does not see {}", folder.display()));
+            }
+        }
+        warnings
+    }
 }
 
 fn check_url(text: &str) -> Result {
@@ -360,6 +388,18 @@ mod tests {
         assert_eq!(config, Config::default());
         assert_eq!(config.listen.to_string(), "127.0.0.1:8490");
         assert!(config.warnings().is_empty());
+    }
+
+    #[test]
+    fn what_services_may_not_write_or_see_is_told() {
+        let data = DataFolder::new(Some(Path::new("/var/lib/anima")));
+        let text = "[store]\nfolder = \"/srv/artifacts\"\n[build_node]\ndata = \"/var/lib/anima/node\"\n[mirrors]\nm = \"/home/m\"\n";
+
+        let warnings = Config::parse(text).unwrap().service_warnings(&data);
+
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].contains("ReadWritePaths=/srv/artifacts"), "{warnings:?}");
+        assert!(Config::default().service_warnings(&data).is_empty());
     }
 
     #[test]

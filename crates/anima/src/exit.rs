@@ -16,10 +16,12 @@ pub enum Exit {
     Fixable,
     Differs,
     Damaged,
+    Idle,
+    GivenBack,
 }
 
 impl Exit {
-    pub const ALL: [Exit; 11] = [
+    pub const ALL: [Exit; 13] = [
         Exit::Ok,
         Exit::Internal,
         Exit::User,
@@ -31,6 +33,8 @@ impl Exit {
         Exit::Fixable,
         Exit::Differs,
         Exit::Damaged,
+        Exit::Idle,
+        Exit::GivenBack,
     ];
 
     /// Returns the number that the shell sees.
@@ -47,6 +51,8 @@ impl Exit {
             Exit::Fixable => 8,
             Exit::Differs => 9,
             Exit::Damaged => 10,
+            Exit::Idle => 11,
+            Exit::GivenBack => 12,
         }
     }
 
@@ -59,13 +65,15 @@ impl Exit {
             Exit::Config => "the configuration, a platform's file or the data folder is wrong",
             Exit::Remote => "a service could not be reached, or could not do it",
             Exit::Unsuccessful => {
-                "the build or release that was waited for failed, or was cancelled; something forbids the upgrade"
+                "the build, release or task that was waited for failed, or was cancelled; something forbids the upgrade"
             }
             Exit::Denied => "the token is missing, unknown, or may not do this",
             Exit::Missing => "`anima doctor` found that something is missing",
             Exit::Fixable => "what forbids the upgrade can be mended by `anima elevate fix`",
             Exit::Differs => "`anima key audit` found signatures that only the journal or only the master knows",
             Exit::Damaged => "`anima fsck` found that something is missing or damaged",
+            Exit::Idle => "`--once`: there was no task",
+            Exit::GivenBack => "`--once`: the task was given back, or is no longer this node's; another node does it",
         }
     }
 

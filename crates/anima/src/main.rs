@@ -16,6 +16,7 @@ mod output;
 mod platforms;
 mod role;
 mod secret;
+mod service;
 mod terminal;
 mod up;
 

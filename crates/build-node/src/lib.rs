@@ -31,9 +31,10 @@ mod workroot;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anima_client::Client;
+pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
 use anima_environment::{Emulators, Environments, blocking, condition};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
@@ -68,12 +69,24 @@ pub struct Config {
     pub limits: anima_types::platform::Limits,
     /// Which roots of failed tasks it keeps for people to enter.
     pub keep: Option<kept::Keep>,
-    /// Whether it ends after one task.
-    pub takes_one: bool,
+}
+
+/// Takes one task, does it, and ends; also when there was none for `wait`, where that is said. An error means what it means
+/// for [`run`].
+pub async fn run_once(config: Config, wait: Option<Duration>, shutdown: CancellationToken) -> anyhow::Result<Once> {
+    with_runner(config, shutdown, async |runner, node, stop| runner.run_once(node, wait, stop).await).await
 }
 
 /// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    with_runner(config, shutdown, async |runner, node, stop| runner.run(node, stop).await).await
+}
+
+async fn with_runner<T>(
+    config: Config,
+    shutdown: CancellationToken,
+    work: impl AsyncFnOnce(Runner, Arc<node::Node>, Cancel) -> Result<T, anima_client::Error>,
+) -> anyhow::Result<T> {
     let own = config.data.join("build-node");
     std::fs::create_dir_all(&own).with_context(|| format!("could not make {}", own.display()))?;
     let _alone = alone(&own)?;
@@ -92,19 +105,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token))?;
-    let stop = Cancel::new();
-    let stopping = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            shutdown.cancelled().await;
-            stop.trigger();
-        }
-    });
     let data = config.data.clone();
     let runner = Runner::new(client, claim).with_condition(move || condition::look(&data));
-    let runner = if config.takes_one { runner.once() } else { runner };
-    let result = runner.run(node, stop).await;
-    stopping.abort();
+    let result = work(runner, node, shutdown.into()).await;
     sweeper.abort();
     Ok(result?)
 }

@@ -174,6 +174,20 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<Node>> {
     rows.iter().map(from_row).collect()
 }
 
+/// Forgets a node, unless it was heard of since `seen_at`: its name is free for another.
+pub async fn forget(write: &mut Write, name: &str, seen_at: Timestamp, message: String) -> Result<()> {
+    let deleted = sqlx::query("DELETE FROM node WHERE name = $1 AND seen_at = $2")
+        .bind(name)
+        .bind(seen_at.0)
+        .execute(&mut **write)
+        .await?;
+    if deleted.rows_affected() > 0 {
+        sqlx::query("DELETE FROM node_instance WHERE node = $1").bind(name).execute(&mut **write).await?;
+        event::record(write, NewEvent { noun: "node", verb: "forgotten", message, ..NewEvent::default() }).await?;
+    }
+    Ok(())
+}
+
 fn from_row(row: &AnyRow) -> Result<Node> {
     Ok(Node {
         name: row.text("name")?,

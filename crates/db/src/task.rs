@@ -338,6 +338,15 @@ pub async fn claim(write: &mut Write, task: &Task, node: &str, expires_at: Times
     Ok(number)
 }
 
+/// Lets the last lease on a task not count: what ended it was no fault of the task's or a node's.
+pub async fn uncount_attempt(write: &mut Write, id: TaskId) -> Result<()> {
+    sqlx::query("UPDATE task SET attempts = attempts - 1 WHERE id = $1 AND attempts > 0")
+        .bind(id.0)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Notes that the node that has a task emulates its architecture.
 pub async fn mark_emulated(write: &mut Write, id: TaskId) -> Result<()> {
     sqlx::query("UPDATE task SET is_emulated = 1 WHERE id = $1").bind(id.0).execute(&mut **write).await?;

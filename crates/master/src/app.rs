@@ -20,6 +20,7 @@ use crate::{
     limit::Limits,
     metrics::Metrics,
     oidc::{Oidc, Provider},
+    room::Room,
     waiting::Waiting,
 };
 
@@ -74,6 +75,8 @@ pub struct Inner {
     pub metrics: Metrics,
     /// The claims that wait for a task.
     pub waiting: Waiting,
+    /// Whether there is room for what nodes make.
+    pub(crate) room: Room,
     /// What `/readyz` found last.
     pub(crate) looked: crate::health::Looked,
     /// How often somebody may ask.
@@ -111,6 +114,7 @@ impl App {
             log_grew,
             metrics: Metrics::default(),
             waiting: Waiting::default(),
+            room: Room::default(),
             looked: crate::health::Looked::default(),
             limits: Limits::new(clock.clone()),
             provider: Provider::default(),

@@ -10,10 +10,12 @@ pub use crate::lease::expire_once;
 pub use crate::log::seal_once;
 
 use crate::{
-    app::App, build, error::ApiResult, garbage, key, lease, log, release, search, session, signing, waiting, webhook,
+    app::App, build, error::ApiResult, garbage, key, lease, log, node, release, search, session, signing, waiting,
+    webhook,
 };
 
 pub use crate::key::expire_once as expire_keys_once;
+pub use crate::node::forget_once as forget_nodes_once;
 pub use crate::webhook::{deliver_once, forget_once};
 
 /// Leases end at most this late.
@@ -26,7 +28,7 @@ const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
 const COLLECT_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 /// Keys expire at most this late; who signs looks at the moment itself.
 const KEY_INTERVAL: Duration = Duration::from_secs(60);
-/// Sessions that are over are refused at once; their rows go at most so late.
+/// Sessions that are over are refused at once; their rows, and those of nodes that are gone, go at most so late.
 const SESSION_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Logs that were left uncompressed are looked for this often.
 const SEAL_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -220,6 +222,9 @@ async fn end_sessions(app: &App) {
     loop {
         if let Err(error) = session::drop_once(app, app.now()).await {
             tracing::error!("old sessions could not be dropped: {}", error.body.message);
+        }
+        if let Err(error) = node::forget_once(app, app.now()).await {
+            tracing::error!("nodes that are gone could not be forgotten: {}", error.body.message);
         }
         tokio::time::sleep(SESSION_INTERVAL).await;
     }

@@ -15,7 +15,7 @@ use anima_types::{
     },
     permission::Permission,
     task::{Event, Kind, MAX_ATTEMPTS, Status},
-    work::Failure,
+    work::{Failure, MASTER_DISK_FULL},
 };
 use axum::{
     extract::State,
@@ -63,7 +63,7 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     appear(&app, &claim).await?;
     let _waits = app.metrics.node_waits();
     loop {
-        let takes = node::standing(&app, &claim).await? == node::Standing::Takes;
+        let takes = node::standing(&app, &claim).await? == node::Standing::Takes && app.room.is_there(&app.config);
         place.looks(takes);
         if takes {
             let lease = take(&app, &claim).await?;
@@ -284,12 +284,22 @@ async fn given_back(app: &App, caller: &Caller, id: TaskId, failure: Failure) ->
     let mut write = app.db.write(app.now(), &caller.name).await?;
     let task = held(&mut write, caller, id).await?;
     tracing::warn!(task = id.0, node = caller.name, "task {id} is given back by {}: {}", caller.name, failure.message);
+    let is_ours = failure.code == MASTER_DISK_FULL;
     // Its claims that wait since before it knew shall not get the task once more.
-    if let Some(node) = &task.node {
+    if let Some(node) = task.node.as_ref().filter(|_| !is_ours) {
         let problem = format!("it gave task {id} back: {}", failure.message);
         anima_db::node::set_problem(&mut write, node, &problem).await?;
     }
-    if task.attempts < MAX_ATTEMPTS {
+    if is_ours {
+        // Neither the package's fault nor the node's: it does not count, and there is no other try before there is room.
+        app.room.ran_out();
+        let why = format!(
+            "{} gave it back because the master has no room: {}; it waits for room.",
+            caller.name, failure.message
+        );
+        anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
+        anima_db::task::uncount_attempt(&mut write, id).await?;
+    } else if task.attempts < MAX_ATTEMPTS {
         let why = format!("{} gave it back: {}; it waits for another try.", caller.name, failure.message);
         anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
     } else {

@@ -21,6 +21,11 @@ use crate::{
 /// A node that waits asks again at the latest after this, or is gone.
 pub const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
 
+/// A node that takes one task and ends has ended when it was not heard of for so long.
+const FORGET_ONE_TASK_SECS: f64 = 3_600.0;
+/// Any other is missed for so long.
+const FORGET_SECS: f64 = 30.0 * 86_400.0;
+
 /// The routes.
 pub fn routes() -> Vec<Route> {
     vec![
@@ -100,6 +105,27 @@ pub async fn standing(app: &App, claim: &Claim) -> ApiResult<Standing> {
         None if claim.condition.problem.is_some() || node.condition.problem.is_some() => Ok(Standing::Waits),
         None => Ok(Standing::Takes),
     }
+}
+
+/// Forgets nodes that do not come again; returns how many. One that somebody drained is remembered, so that it stays drained.
+pub async fn forget_once(app: &App, now: Timestamp) -> ApiResult<usize> {
+    let mut read = app.db.read().await?;
+    let leased = anima_db::task::list_leased(&mut read).await?;
+    let nodes = anima_db::node::list(&mut read).await?;
+    drop(read);
+    let is_gone = |node: &anima_db::node::Node| {
+        let limit = if node.condition.takes_one { FORGET_ONE_TASK_SECS } else { FORGET_SECS };
+        let works = || leased.iter().any(|task| task.node.as_ref() == Some(&node.name));
+        node.drain.is_none() && now.secs_since(node.seen_at) > limit && !works()
+    };
+    let gone: Vec<_> = nodes.into_iter().filter(is_gone).collect();
+    for node in &gone {
+        let mut write = app.db.write(now, "anima").await?;
+        let message = format!("Node {} is forgotten: it was last heard of at {}.", node.name, node.seen_at);
+        anima_db::node::forget(&mut write, &node.name, node.seen_at, message).await?;
+        write.commit().await?;
+    }
+    Ok(gone.len())
 }
 
 /// Returns the architectures whose tasks a node gets: those that it runs, and of those that it emulates the ones that no

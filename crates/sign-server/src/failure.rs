@@ -94,7 +94,7 @@ mod tests {
         let cases = [
             (anima_client::Error::TooLong { what: what(), max_bytes: 1 }, "too_large"),
             (api(404), "missing_bytes"),
-            (api(507), "out_of_disk"),
+            (api(507), "master_disk_full"),
             (
                 anima_client::Error::Unreachable { server: "http://h".into(), what: what(), reason: reason() },
                 "unreachable",

@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use anima_buildroot::HostRpm;
 use anima_client::Client;
+pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
 use anima_environment::{Emulators, Environments, Swept, blocking, condition};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
@@ -60,6 +61,20 @@ pub struct Config {
 
 /// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    with_runner(config, shutdown, async |runner, node, stop| runner.run(node, stop).await).await
+}
+
+/// Takes one task, does it, and ends; also when there was none for `wait`, where that is said. An error means what it means
+/// for [`run`].
+pub async fn run_once(config: Config, wait: Option<Duration>, shutdown: CancellationToken) -> anyhow::Result<Once> {
+    with_runner(config, shutdown, async |runner, node, stop| runner.run_once(node, wait, stop).await).await
+}
+
+async fn with_runner<T>(
+    config: Config,
+    shutdown: CancellationToken,
+    work: impl AsyncFnOnce(Runner, Arc<node::Node>, Cancel) -> Result<T, anima_client::Error>,
+) -> anyhow::Result<T> {
     let node = Arc::new(node::Node {
         environments: Environments::open(&config.data.join("environments"), &config.helper)?
             .with_emulators(config.emulators.clone()),
@@ -80,17 +95,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     };
     let client = Client::new(&config.master_url, Some(config.token)).context("could not use the master's address")?;
     let sweeper = tokio::spawn(sweep_from_time_to_time(Arc::clone(&node)));
-    let cancel = Cancel::new();
     let data = config.data.clone();
-    let runner = Runner::new(client, claim).with_condition(move || condition::look(&data)).run(node, cancel.clone());
-    tokio::pin!(runner);
-    let result = tokio::select! {
-        result = &mut runner => result,
-        () = shutdown.cancelled() => {
-            cancel.trigger();
-            runner.await
-        }
-    };
+    let runner = Runner::new(client, claim).with_condition(move || condition::look(&data));
+    let result = work(runner, node, shutdown.into()).await;
     sweeper.abort();
     result.context("could not take test tasks")
 }

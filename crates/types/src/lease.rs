@@ -86,11 +86,14 @@ pub struct Condition {
     /// What its machine has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
+    /// Whether it takes one task and ends: its name does not come again, and is soon forgotten.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub takes_one: bool,
 }
 
 impl Default for Condition {
     fn default() -> Condition {
-        Condition { protocol: 1, problem: None, machine: None }
+        Condition { protocol: 1, problem: None, machine: None, takes_one: false }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `anima config`: the configuration as it is understood.
 
+use std::path::Path;
+
 use clap::Subcommand;
 
 use crate::{
@@ -9,6 +11,9 @@ use crate::{
     exit::{Failure, Result},
     output, platforms,
 };
+
+/// Where packages and people put units of systemd.
+const SERVICES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// Look at the configuration
 #[derive(Debug, Subcommand)]
@@ -32,7 +37,9 @@ impl Config {
 
 fn check(config: &config::Config, data: &DataFolder) -> Result {
     let platforms = platforms::load(&data.platforms()).map_err(|error| Failure::config(error.to_string()))?;
-    for warning in config.warnings() {
+    let of_services = || config.service_warnings(data);
+    let are_installed = SERVICES.iter().any(|folder| Path::new(folder).join("anima-master.service").exists());
+    for warning in config.warnings().into_iter().chain(are_installed.then(of_services).into_iter().flatten()) {
         output::line(&format!("warning: {warning}"))?;
     }
     output::line(&format!(

@@ -1,15 +1,17 @@
 //! `anima maintenance`: let the whole come to rest, for an update or a stop.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use anima_client::Client;
 use anima_types::maintenance::{BeginMaintenance, MaintenanceState};
 use clap::Subcommand;
+use futures_util::StreamExt;
 
 use super::Ask;
 use crate::exit::Result;
 
-/// It is looked so often whether all tasks have ended.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Events say when a task ends. One that came between a look and the stream's beginning is seen after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Give out no task for a while, so that all can be updated or stopped with nothing under way
 #[derive(Debug, Subcommand)]
@@ -33,12 +35,8 @@ impl Maintenance {
     pub async fn run(self, ask: &Ask) -> Result {
         let state = match self {
             Maintenance::Begin { reason, wait } => {
-                let mut state = ask.client.begin_maintenance(&BeginMaintenance { reason }).await?;
-                while wait && state.running_count > 0 {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                    state = ask.client.maintenance().await?;
-                }
-                state
+                let state = ask.client.begin_maintenance(&BeginMaintenance { reason }).await?;
+                if wait { rest(&ask.client, state).await? } else { state }
             }
             Maintenance::End => {
                 ask.client.end_maintenance().await?;
@@ -48,6 +46,26 @@ impl Maintenance {
         };
         ask.output.show(&state, said)
     }
+}
+
+/// Waits until no node works on anything, or somebody ends the maintenance.
+async fn rest(client: &Client, mut state: MaintenanceState) -> Result<MaintenanceState> {
+    let mut events = pin!(client.follow_events(None, None));
+    while state.maintenance.is_some() && state.running_count > 0 {
+        let ended = async {
+            while let Some(event) = events.next().await {
+                if matches!(event?.noun.as_str(), "task" | "maintenance") {
+                    break;
+                }
+            }
+            Ok::<_, anima_client::Error>(())
+        };
+        if let Ok(failed) = tokio::time::timeout(LOOK_AGAIN, ended).await {
+            failed?;
+        }
+        state = client.maintenance().await?;
+    }
+    Ok(state)
 }
 
 fn said(state: &MaintenanceState) -> String {

@@ -6,6 +6,7 @@ mod kernel;
 mod machine;
 mod programs;
 mod sandbox;
+mod services;
 
 use std::path::Path;
 
@@ -65,5 +66,6 @@ pub fn examine(data: &Path) -> Vec<Check> {
     checks.push(kernel::limits());
     checks.extend(sandbox::checks(data));
     checks.extend([machine::libsolv(), machine::memory(), machine::disk(data), machine::open_files()]);
+    checks.push(services::check());
     checks
 }

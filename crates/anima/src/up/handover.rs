@@ -31,6 +31,11 @@ pub fn take_listener() -> io::Result<Option<TcpListener>> {
     Ok(Some(listener))
 }
 
+/// Returns whether a supervisor started this process.
+pub fn is_supervised() -> bool {
+    env::var_os(LOCK).is_some()
+}
+
 /// Returns the data folder's lock, if a supervisor handed it over. A role holds it until it ends.
 pub fn take_lock() -> io::Result<Option<OwnedFd>> {
     take(LOCK)

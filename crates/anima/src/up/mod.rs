@@ -23,6 +23,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::{signal::unix::SignalKind, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     child::{Apart, Start},
@@ -35,6 +36,7 @@ use crate::{
     exit::{Exit, Failure, Result},
     output,
     role::Role,
+    service,
 };
 
 /// Opening a database of a busy year and moving it to a new version is a matter of seconds; more is a hang.
@@ -197,11 +199,15 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 /// Returns the address at which this machine reaches a listener.
 fn url_of(listener: &TcpListener) -> String {
-    let mut address = listener.local_addr().expect("a bound socket has an address");
+    format!("http://{}", reachable(listener.local_addr().expect("a bound socket has an address")))
+}
+
+/// Returns the address at which this machine reaches who listens at an address.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
     }
-    format!("http://{address}")
+    address
 }
 
 async fn supervise(house: Rc<House>) -> Result {
@@ -216,7 +222,12 @@ async fn supervise(house: Rc<House>) -> Result {
     };
     if begun.is_ok() && keepers.len() == house.plan.config.roles.len() {
         announce(&house)?;
+        service::ready();
+        let ends = CancellationToken::new();
+        let telling = tokio::task::spawn_local(service::tell(ends.clone()));
         asked_to_end().await;
+        ends.cancel();
+        let _ = telling.await;
         output::line("stopping; a second signal stops at once")?;
     }
     let killers: Vec<_> = keepers.iter().map(Keeper::killer).collect();

@@ -15,6 +15,7 @@ mod kills;
 mod local;
 mod masters;
 mod oidc;
+mod once;
 mod pages;
 mod people;
 mod plans;

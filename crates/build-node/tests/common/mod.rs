@@ -92,7 +92,6 @@ impl World {
             emulators: Default::default(),
             limits,
             keep,
-            takes_one: false,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));
         World { folder, data, disk, master, shutdown, node, platform_file: PLATFORM, platform_lines: String::new() }

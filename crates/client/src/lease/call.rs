@@ -25,11 +25,13 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 pub(crate) struct Holder {
     client: Client,
     pub(crate) task: TaskId,
+    /// How long an upload waits while the master's disk is full.
+    pub(crate) room_patience: Duration,
 }
 
 impl Holder {
-    pub(crate) fn new(client: &Client, lease: &Lease) -> Holder {
-        Holder { client: client.with_token(Some(lease.secret.clone())), task: lease.task }
+    pub(crate) fn new(client: &Client, lease: &Lease, room_patience: Duration) -> Holder {
+        Holder { client: client.with_token(Some(lease.secret.clone())), task: lease.task, room_patience }
     }
 
     pub(crate) async fn heartbeat(&self, wait_secs: u64) -> Result<Heartbeat, Error> {
@@ -72,6 +74,11 @@ pub(crate) fn is_lost(error: &Error) -> bool {
         Some(401 | 403 | 404 | 410) => true,
         _ => error.code() == Some(STALE_LEASE),
     }
+}
+
+/// Returns whether the error says that the master's disk is full.
+pub(crate) fn is_full(error: &Error) -> bool {
+    error.status() == Some(507)
 }
 
 /// Returns whether the error says that the master's log is shorter than ours.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
-    Handler, PATIENCE, Stop,
+    Handler, Once, PATIENCE, Stop,
     call::{Holder, is_lost},
     cancel::Cancel,
     log_flush::flush,
@@ -83,10 +83,16 @@ impl Drop for Beside {
     }
 }
 
-/// Does a task: the handler is the middle.
-pub(super) async fn hold<H: Handler>(client: Client, lease: Lease, handler: Arc<H>, cancel: Cancel) {
+/// Does a task: the handler is the middle. Uploads wait so long while the master's disk is full.
+pub(super) async fn hold<H: Handler>(
+    client: Client,
+    lease: Lease,
+    handler: Arc<H>,
+    cancel: Cancel,
+    room_patience: Duration,
+) -> Once {
     let (task, number) = (lease.task, lease.number);
-    let holder = Holder::new(&client, &lease);
+    let holder = Holder::new(&client, &lease, room_patience);
     let (log, root_log, state_log) = (TaskLog::new(), TaskLog::new(), TaskLog::new());
     let _heartbeats = Beside(tokio::spawn(keep(holder.clone(), cancel.clone())));
     let logs = [(&log, LogName::Build), (&root_log, LogName::Root), (&state_log, LogName::State)];
@@ -106,10 +112,18 @@ pub(super) async fn hold<H: Handler>(client: Client, lease: Lease, handler: Arc<
             task = task.0,
             "task {task} is given up: it was cancelled, its lease is lost, or this node stops"
         );
-        return;
+        return Once::Abandoned;
     };
     tokio::join!(log.finish(), root_log.finish(), state_log.finish());
-    report(&holder, &Report { number, phases, end }, &cancel).await;
+    let once = match end {
+        End::Succeeded(_) => Once::Succeeded,
+        End::Failed(_) => Once::Failed,
+        End::GivenBack(_) => Once::GivenBack,
+    };
+    match report(&holder, &Report { number, phases, end }, &cancel).await {
+        true => once,
+        false => Once::Abandoned,
+    }
 }
 
 fn end_of(done: Result<(Outcome, Vec<PhaseTime>), Stop>, cancel: &Cancel) -> Option<(End, Vec<PhaseTime>)> {
@@ -162,12 +176,14 @@ async fn keep(holder: Holder, cancel: Cancel) {
     }
 }
 
-async fn report(holder: &Holder, report: &Report, cancel: &Cancel) {
+/// Reports; returns whether the master took it.
+async fn report(holder: &Holder, report: &Report, cancel: &Cancel) -> bool {
     let reported = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || holder.report(report));
     let result = tokio::select! {
         result = reported => result,
-        () = cancel.cancelled() => return,
+        () = cancel.cancelled() => return false,
     };
+    let is_taken = result.is_ok();
     match result {
         Ok(()) => tracing::info!(task = holder.task.0, "task {} is done and reported", holder.task),
         Err(error) if is_lost(&error) => {
@@ -181,4 +197,5 @@ async fn report(holder: &Holder, report: &Report, cancel: &Cancel) {
             tracing::error!(task = holder.task.0, %error, "task {} is done, but its report is refused", holder.task)
         }
     }
+    is_taken
 }

@@ -16,12 +16,12 @@ use std::{future::Future, time::Duration};
 
 use anima_types::{
     lease::{LEASE_SECS, Lease},
-    work::{Failure, NODE_DISK_FULL, Outcome, PhaseTime},
+    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, Outcome, PhaseTime},
 };
 
 pub use cancel::Cancel;
 pub use hold::Context;
-pub use runner::Runner;
+pub use runner::{Once, Runner};
 pub use task_log::{MAX_BUFFER_BYTES, TaskLog};
 
 use crate::error::Error;
@@ -60,9 +60,9 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// Returns a failure as the end of the task, or, where it is the node's own, as one that gives the task back.
+    /// Returns a failure as the end of the task, or, where it is the node's own or the master's, as one that gives the task back.
     pub fn of(failure: Box<Failure>, phases: Vec<PhaseTime>) -> Stop {
-        match failure.code == NODE_DISK_FULL {
+        match [NODE_DISK_FULL, MASTER_DISK_FULL].contains(&failure.code.as_str()) {
             true => Stop::GivenBack { failure },
             false => Stop::Failed { failure, phases },
         }
@@ -81,7 +81,7 @@ impl From<Error> for Stop {
         let code = match &error {
             Error::LeaseLost { .. } => return Stop::Abandoned,
             Error::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => NODE_DISK_FULL,
-            Error::Api { status: 507, .. } => "out_of_disk",
+            Error::Api { status: 507, .. } => MASTER_DISK_FULL,
             Error::Unreachable { .. } => "unreachable",
             _ => "internal",
         };

@@ -10,7 +10,7 @@ use anima_types::{
     lease::{Claim, Condition, Lease, MAX_WAIT_SECS, NAME_TAKEN, NODE_ENDS, NODE_TOO_OLD, PROTOCOL},
 };
 use reqwest::{Method, StatusCode};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{Handler, cancel::Cancel, hold::hold};
 use crate::{error::Error, http::Client, retry::Backoff};
@@ -25,18 +25,36 @@ const REFUSED_WAIT: Duration = Duration::from_secs(60);
 const UNFIT_WAIT_SECS: u64 = 5;
 /// A node that stops waits so long for tasks that are nearly done.
 const GRACE: Duration = Duration::from_secs(5);
+/// What was built in hours is not thrown away because the master's disk is full: somebody who is told of it makes room in this time.
+const ROOM_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// A node's life: claim, work, report, again.
 pub struct Runner {
     client: Client,
     claim: Claim,
     grace: Duration,
+    room_patience: Duration,
     takes_one: bool,
     /// Says how the node is, before each claim.
     look: Option<Look>,
 }
 
 type Look = Box<dyn Fn() -> Condition + Send + Sync>;
+
+/// What became of a node that takes one task and ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Once {
+    /// There was no task in its time, or it was asked to end before there was one.
+    Nothing,
+    /// The task is done.
+    Succeeded,
+    /// The task failed, and would have failed on another node. The master knows why.
+    Failed,
+    /// This node could not do it: it is ready for another.
+    GivenBack,
+    /// Nothing was said of it, because it was cancelled, its lease was lost, or this node was asked to end: another does it.
+    Abandoned,
+}
 
 /// Why no more is claimed.
 enum NoMore {
@@ -56,6 +74,7 @@ impl Runner {
             client,
             claim: Claim { wait_secs: MAX_WAIT_SECS, instance, started_at, ..claim },
             grace: GRACE,
+            room_patience: ROOM_PATIENCE,
             takes_one: false,
             look: None,
         }
@@ -66,9 +85,9 @@ impl Runner {
         Runner { grace, ..self }
     }
 
-    /// Takes one task, does it, and ends.
-    pub fn once(self) -> Runner {
-        Runner { takes_one: true, ..self }
+    /// Sets how long an upload waits while the master's disk is full, before its task is given back.
+    pub fn with_room_patience(self, room_patience: Duration) -> Runner {
+        Runner { room_patience, ..self }
     }
 
     /// Says how the node is with each claim, as `look` finds it.
@@ -87,12 +106,56 @@ impl Runner {
                 () = shutdown.cancelled() => {}
             }
         }
-        let in_time = tokio::time::timeout(self.grace, drain(&mut tasks)).await;
-        if in_time.is_err() {
-            abandon.trigger();
-            drain(&mut tasks).await;
-        }
+        self.end(&mut tasks, &abandon).await;
         result.map(drop)
+    }
+
+    /// Takes one task, does it, and ends; also when there was none for `wait`, where that is said. An error means what it
+    /// means for [`Runner::run`].
+    pub async fn run_once<H: Handler>(
+        mut self,
+        handler: Arc<H>,
+        wait: Option<Duration>,
+        shutdown: Cancel,
+    ) -> Result<Once, Error> {
+        self.takes_one = true;
+        let lease = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(Once::Nothing),
+            lease = self.next(wait.map(|wait| Instant::now() + wait)) => match lease {
+                Err(error) if error.code() == Some(NODE_ENDS) => return Ok(Once::Nothing),
+                lease => lease?,
+            },
+        };
+        let Some(lease) = lease else { return Ok(Once::Nothing) };
+        let (abandon, mut tasks) = (Cancel::new(), JoinSet::new());
+        self.begin(lease, &handler, &abandon, &mut tasks);
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            () = shutdown.cancelled() => match tokio::time::timeout(self.grace, tasks.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    abandon.trigger();
+                    tasks.join_next().await
+                }
+            },
+        };
+        Ok(ended.and_then(Result::ok).unwrap_or(Once::Abandoned))
+    }
+
+    /// Waits for what is nearly done, and gives the rest up.
+    async fn end(&self, tasks: &mut JoinSet<Once>, abandon: &Cancel) {
+        if tokio::time::timeout(self.grace, drain(tasks)).await.is_err() {
+            abandon.trigger();
+            drain(tasks).await;
+        }
+    }
+
+    /// Begins a task beside whatever else is done.
+    fn begin<H: Handler>(&self, lease: Lease, handler: &Arc<H>, abandon: &Cancel, tasks: &mut JoinSet<Once>) {
+        tracing::info!(task = lease.task.0, "task {} is taken ({})", lease.task, lease.work.kind().name());
+        let patience = self.room_patience;
+        tasks.spawn(hold(self.client.clone(), lease, handler.clone(), abandon.child(), patience));
     }
 
     async fn work<H: Handler>(
@@ -100,15 +163,17 @@ impl Runner {
         handler: &Arc<H>,
         shutdown: &Cancel,
         abandon: &Cancel,
-        tasks: &mut JoinSet<()>,
+        tasks: &mut JoinSet<Once>,
     ) -> Result<NoMore, Error> {
-        let slots = Arc::new(Semaphore::new(self.claim.slots.max(1) as usize));
+        let slots = self.claim.slots.max(1) as usize;
         loop {
             let next = async {
-                let slot = slots.clone().acquire_owned().await.expect("this semaphore is never closed");
-                self.next().await.map(|lease| (lease, slot))
+                while tasks.len() >= slots {
+                    tasks.join_next().await;
+                }
+                self.next(None).await
             };
-            let (lease, slot) = tokio::select! {
+            let lease = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(NoMore::Stopped),
                 next = next => match next {
@@ -120,37 +185,37 @@ impl Runner {
                 },
             };
             while tasks.try_join_next().is_some() {}
-            tracing::info!(task = lease.task.0, "task {} is taken ({})", lease.task, lease.work.kind().name());
-            let held = hold(self.client.clone(), lease, handler.clone(), abandon.child());
-            tasks.spawn(async move {
-                held.await;
-                drop(slot);
-            });
-            if self.takes_one {
-                return Ok(NoMore::Enough);
+            if let Some(lease) = lease {
+                self.begin(lease, handler, abandon, tasks);
             }
         }
     }
 
-    /// Waits for a task for as long as it takes.
-    async fn next(&self) -> Result<Lease, Error> {
+    /// Waits for a task for as long as it takes, or until a moment.
+    async fn next(&self, until: Option<Instant>) -> Result<Option<Lease>, Error> {
         let (mut backoff, mut is_away) = (Backoff::up_to(LONGEST_WAIT), false);
+        let mut is_first = true;
         loop {
-            match self.claim().await {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) && !std::mem::take(&mut is_first) {
+                return Ok(None);
+            }
+            is_first = false;
+            match self.claim(left).await {
                 Ok(lease) => {
                     if std::mem::replace(&mut is_away, false) {
                         tracing::info!("the master is there again");
                     }
                     backoff.reset();
                     match lease {
-                        Some(lease) => return Ok(lease),
+                        Some(lease) => return Ok(Some(lease)),
                         None => continue,
                     }
                 }
                 // Ending would start another process, which would take the name back, and so on for ever.
                 Err(error) if matches!(error.code(), Some(NAME_TAKEN | NODE_TOO_OLD)) => {
                     tracing::error!(%error, "no tasks are taken: {error}");
-                    tokio::time::sleep(REFUSED_WAIT).await;
+                    sleep_until(REFUSED_WAIT, until).await;
                 }
                 Err(error) if !error.is_temporary() => return Err(error),
                 Err(error) if !std::mem::replace(&mut is_away, true) => {
@@ -158,18 +223,20 @@ impl Runner {
                 }
                 Err(_) => (),
             }
-            tokio::time::sleep(backoff.next()).await;
+            sleep_until(backoff.next(), until).await;
         }
     }
 
-    async fn claim(&self) -> Result<Option<Lease>, Error> {
+    /// Asks for a task once; for so long at most.
+    async fn claim(&self, most: Option<Duration>) -> Result<Option<Lease>, Error> {
         let condition = self.look.as_ref().map_or_else(Condition::default, |look| look());
         let wait_secs = match condition.problem {
             Some(_) => self.claim.wait_secs.min(UNFIT_WAIT_SECS),
             None => self.claim.wait_secs,
         };
+        let wait_secs = most.map_or(wait_secs, |most| wait_secs.min(most.as_secs_f64().ceil() as u64));
         let timeout = Duration::from_secs(wait_secs) + CLAIM_SLACK;
-        let condition = Condition { protocol: PROTOCOL, ..condition };
+        let condition = Condition { protocol: PROTOCOL, takes_one: self.takes_one, ..condition };
         let claim = Claim { condition, wait_secs, ..self.claim.clone() };
         let call = self.client.call(Method::POST, "api/v1/leases").json(&claim).limited(timeout);
         let what = call.what.clone();
@@ -185,6 +252,12 @@ impl Runner {
 /// A lease at most: the plan of a release carries whole repositories.
 const MAX_LEASE_BYTES: u64 = 256 * 1024 * 1024;
 
-async fn drain(tasks: &mut JoinSet<()>) {
+async fn drain(tasks: &mut JoinSet<Once>) {
     while tasks.join_next().await.is_some() {}
+}
+
+/// Sleeps, but not beyond a moment.
+async fn sleep_until(wait: Duration, until: Option<Instant>) {
+    let end = Instant::now() + wait;
+    tokio::time::sleep_until(until.map_or(end, |until| until.min(end))).await;
 }

@@ -9,14 +9,18 @@ use anima_types::{
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256 as Hasher};
+use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
 use super::{
     PATIENCE,
-    call::{Holder, is_lost},
+    call::{Holder, is_full, is_lost},
     cancel::Cancel,
 };
-use crate::{error::Error, retry::patiently};
+use crate::{
+    error::Error,
+    retry::{Backoff, patiently},
+};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -57,7 +61,7 @@ pub(super) async fn splice(
 ) -> Result<Artifact, Error> {
     let broken = |error: serde_json::Error| Error::Answer { what: splice.name.clone(), reason: error.to_string() };
     let body = Bytes::from(splice.encode(new_bytes).map_err(broken)?);
-    let spliced = patiently(PATIENCE, LONGEST_WAIT, is_worth_it, || holder.splice(body.clone()));
+    let spliced = until_there_is_room(holder, &splice.name, || holder.splice(body.clone()));
     unless_lost(cancel, &splice.name, spliced).await
 }
 
@@ -69,7 +73,7 @@ async fn upload(
     size_bytes: u64,
     query: UploadQuery,
 ) -> Result<Artifact, Error> {
-    let uploaded = patiently(PATIENCE, LONGEST_WAIT, is_worth_it, || async {
+    let uploaded = until_there_is_room(holder, &query.name, || async {
         let body = body(&source).await?;
         holder.put_artifact(sha256, &query, size_bytes, body).await
     });
@@ -96,9 +100,33 @@ async fn unless_lost(
     }
 }
 
-/// A full disk does not get room by waiting: the task says so at once.
+/// Sends again while the master is away, and for longer while its disk is full: what is sent took its time to make.
+async fn until_there_is_room<F: Future<Output = Result<Artifact, Error>>>(
+    holder: &Holder,
+    name: &str,
+    mut send: impl FnMut() -> F,
+) -> Result<Artifact, Error> {
+    let (until, mut backoff) = (Instant::now() + holder.room_patience, Backoff::up_to(LONGEST_WAIT));
+    let mut is_told = false;
+    loop {
+        let error = match patiently(PATIENCE, LONGEST_WAIT, is_worth_it, &mut send).await {
+            Err(error) if is_full(&error) => error,
+            result => return result,
+        };
+        let wait = backoff.next();
+        if Instant::now() + wait > until {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(task = holder.task.0, %error, "{name} of task {} waits for room on the master's disk", holder.task);
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// That a disk is full has its own, longer patience.
 fn is_worth_it(error: &Error) -> bool {
-    error.is_temporary() && error.status() != Some(507)
+    error.is_temporary() && !is_full(error)
 }
 
 async fn body(source: &Source<'_>) -> Result<reqwest::Body, Error> {

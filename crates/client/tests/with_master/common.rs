@@ -58,6 +58,8 @@ pub struct Book {
     pub lost_log_answers: usize,
     /// So many uploads break in the middle.
     pub broken_uploads: usize,
+    /// So many uploads find no room.
+    pub full_uploads: u32,
     /// What each connection to a stream is answered with, and where each said that it goes on.
     pub streams: VecDeque<String>,
     pub asked_from: Vec<String>,
@@ -330,6 +332,10 @@ async fn upload(
         panic!("the master is killed in the middle of an upload, which this test wants");
     }
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    if shared.book().full_uploads > 0 {
+        shared.book().full_uploads -= 1;
+        return refused(StatusCode::INSUFFICIENT_STORAGE, "out_of_disk");
+    }
     let artifact =
         Artifact { sha256, kind: query.kind, name: query.name, size_bytes: bytes.len() as u64, signed: None };
     shared.book().artifacts.push((artifact.clone(), bytes));

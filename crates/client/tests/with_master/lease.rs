@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use crate::common::{BOUND, Do, Master, claim, lease};
 use anima_client::{
     Error,
-    lease::{Cancel, Context, Runner, Stop},
+    lease::{Cancel, Context, Once, Runner, Stop},
 };
 use anima_types::{
     artifact::Kind,
     lease::{Claim, End},
+    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -248,14 +249,77 @@ async fn a_node_that_shall_end_does_what_it_has_to_its_end_and_then_ends() {
 }
 
 #[tokio::test]
-async fn a_node_for_one_task_takes_one() {
+async fn a_node_for_one_task_takes_one_and_tells_what_became_of_it() {
+    let failure = |code: &str| Err::<(), _>(Failure::new(code, "it is so").into());
+    let cases = [
+        (Ok(()), Once::Succeeded),
+        (failure("check_failed"), Once::Failed),
+        (failure(NODE_DISK_FULL), Once::GivenBack),
+        (Err(Stop::Abandoned), Once::Abandoned),
+    ];
+    for (does, wanted) in cases {
+        let master = Master::start().await;
+        master.change(|book| book.leases.extend([lease(), lease()]));
+        let runner = Runner::new(master.client("node-token"), claim());
+        let handler = Arc::new(Do(move |_: Context| {
+            let does: Result<(), Stop> = does.clone();
+            async move { does }
+        }));
+
+        let ended = tokio::time::timeout(BOUND, runner.run_once(handler, None, Cancel::new())).await;
+
+        assert_eq!(ended.expect("it ends").unwrap(), wanted);
+        let book = master.book();
+        assert_eq!((book.reports.len(), book.leases.len()), (usize::from(wanted != Once::Abandoned), 1), "{wanted:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_for_one_task_ends_when_there_is_none_in_its_time_and_when_it_is_asked_to() {
     let master = Master::start().await;
-    master.change(|book| book.leases.extend([lease(), lease()]));
-    let runner = Runner::new(master.client("node-token"), claim()).once();
+    let node = || Runner::new(master.client("node-token"), claim());
+    let nothing = || Arc::new(Do(async |_: Context| Ok(())));
 
-    let ended = tokio::time::timeout(BOUND, runner.run(Arc::new(Do(async |_| Ok(()))), Cancel::new())).await;
+    let in_no_time = node().run_once(nothing(), Some(Duration::ZERO), Cancel::new()).await.unwrap();
+    let asked_to_end = Cancel::new();
+    asked_to_end.trigger();
+    let stopped = node().run_once(nothing(), None, asked_to_end).await.unwrap();
 
-    ended.expect("it ends").unwrap();
-    let book = master.book();
-    assert_eq!((book.reports.len(), book.leases.len()), (1, 1));
+    assert_eq!((in_no_time, stopped), (Once::Nothing, Once::Nothing));
+    assert!(master.book().reports.is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_waits_for_room_on_the_masters_disk() {
+    let master = Master::start().await;
+    master.change(|book| book.full_uploads = 2);
+    let _node = master.node(Do(async |context: Context| {
+        context.upload_bytes("what took hours to make", Kind::Log, "log").await?;
+        Ok(())
+    }));
+
+    master.wait_until("the task is reported", |book| book.reports.len() == 1).await;
+
+    assert!(matches!(master.book().reports[0].end, End::Succeeded(_)));
+    assert_eq!(master.book().artifacts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_whose_upload_found_no_room_is_given_back_with_the_reason() {
+    let master = Master::start().await;
+    master.change(|book| {
+        book.full_uploads = u32::MAX;
+        book.leases.push_back(lease());
+    });
+    let runner = Runner::new(master.client("node-token"), claim()).with_room_patience(Duration::ZERO);
+    let handler = Do(async |context: Context| {
+        context.upload_bytes("it", Kind::Log, "log").await?;
+        Ok(())
+    });
+
+    let once = tokio::time::timeout(BOUND, runner.run_once(Arc::new(handler), None, Cancel::new())).await.unwrap();
+
+    assert_eq!(once.unwrap(), Once::GivenBack);
+    let End::GivenBack(failure) = master.book().reports[0].end.clone() else { panic!("it was not given back") };
+    assert_eq!(failure.code, MASTER_DISK_FULL);
 }

@@ -135,6 +135,20 @@ async fn a_task_that_is_given_back_waits_for_another_try_and_fails_with_the_node
 }
 
 #[tokio::test]
+async fn a_task_for_which_the_master_had_no_room_is_ready_again_and_no_try_is_used() {
+    let master = Master::open().await;
+    let given_back = json!({ "given_back": { "code": "master_disk_full", "message": "the disk is full" } });
+    for _ in 0..=MAX_ATTEMPTS {
+        let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+        assert_eq!(master.report(&lease, given_back.clone()).await.0, StatusCode::OK);
+        let task = status(&master, &lease).await;
+        assert_eq!((task["status"].as_str(), task["attempts"].as_i64()), (Some("ready"), Some(0)), "{task}");
+        let why = task["why"].as_str().unwrap();
+        assert!(why.contains("the master has no room") && why.ends_with("it waits for room."), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn a_task_says_why_it_stands_where_it_stands() {
     let master = Master::open().await;
     let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();

@@ -5,6 +5,7 @@ mod dnf_loop;
 mod emulation;
 mod enrolment;
 mod files;
+mod forgotten_nodes;
 mod garbage;
 mod gates;
 mod health;

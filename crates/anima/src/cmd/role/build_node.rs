@@ -3,7 +3,7 @@
 use anima_build_node::kept;
 use clap::Args;
 
-use super::{NodeArgs, default_slots, emulators, helper, own_architectures, run};
+use super::{NodeArgs, OnceArgs, default_slots, emulators, helper, own_architectures, run};
 use crate::{args::Global, exit::Result, role::Role};
 
 /// Run a Build Node alone: source and binary packages in clean roots
@@ -14,9 +14,8 @@ pub struct BuildNode {
     /// How many tasks it does at once [default: by cores and memory]
     #[arg(long)]
     slots: Option<u32>,
-    /// Take one task, do it, and end
-    #[arg(long)]
-    once: bool,
+    #[command(flatten)]
+    once: OnceArgs,
 }
 
 impl BuildNode {
@@ -31,15 +30,15 @@ impl BuildNode {
             master_url: prepared.master_url,
             token: prepared.token,
             helper: helper(),
-            slots: self.slots.or(prepared.config.build_node.slots).unwrap_or_else(default_slots),
+            slots: self.once.slots(|| self.slots.or(node.slots).unwrap_or_else(default_slots)),
             architectures: own_architectures()?,
             emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
             limits: prepared.config.build_node.limits,
-            takes_one: self.once,
             keep: kept::Keep::of(prepared.config.build_node.keep_hours, prepared.config.build_node.keep_mib),
         };
-        run(Some((&prepared.folder, Role::BuildNode)), async |shutdown| {
-            Ok(anima_build_node::run(config, shutdown).await?)
+        run(Some((&prepared.folder, Role::BuildNode)), async |shutdown| match self.once.once {
+            true => OnceArgs::told(anima_build_node::run_once(config, self.once.wait(), shutdown).await?),
+            false => Ok(anima_build_node::run(config, shutdown).await?),
         })
     }
 }

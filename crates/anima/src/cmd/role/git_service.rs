@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::{NodeArgs, listener, run};
-use crate::{args::Global, exit::Result, role::Role};
+use super::{NodeArgs, listener, reachable, run};
+use crate::{args::Global, exit::Result, role::Role, service};
 
 /// Run the Git Service alone: repositories of package sources, and the lookaside
 #[derive(Args, Debug)]
@@ -29,7 +29,14 @@ impl GitService {
             anima_git_service::Config::new(prepared.folder.clone(), public_url, prepared.master_url, prepared.token);
         run(Some((&prepared.folder, Role::GitService)), async |shutdown| {
             let listener = listener(listen).await?;
-            Ok(anima_git_service::run(config, listener, shutdown).await?)
+            let at = reachable(&listener)?;
+            let told = tokio::spawn(async move {
+                service::answers(at).await;
+                service::ready();
+            });
+            let served = anima_git_service::run(config, listener, shutdown).await;
+            told.abort();
+            Ok(served?)
         })
     }
 }

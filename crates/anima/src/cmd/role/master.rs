@@ -4,16 +4,17 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{listener, run};
+use super::{listener, reachable, run};
 use crate::{
     args::Global,
     config::{self, Config},
     config_oidc::Oidc,
-    data::DataFolder,
+    data::{self, DataFolder, Running},
     exit::{Failure, Result},
     platforms,
     role::Role,
-    up::{self, lock},
+    service,
+    up::{self, handover, lock},
 };
 
 /// Run the Master Service alone: API, pages, scheduler, database, repositories
@@ -35,6 +36,7 @@ pub struct Master {
 
 impl Master {
     pub fn run(self, global: &Global) -> Result {
+        let is_supervised = handover::is_supervised();
         let data = DataFolder::new(Some(&up::whole(DataFolder::new(global.data.as_deref()).path())?));
         data.create()?;
         lock::refuse_half_restored(&data)?;
@@ -44,6 +46,10 @@ impl Master {
         let git_url = self.git_url.or(config.git_url).unwrap_or_else(|| format!("http://{}", config.git_listen));
         let public_url = self.public_url.or(config.public_url).unwrap_or_else(|| format!("http://{listen}"));
         let folder = data.of_role(Role::Master.name());
+        // Under `anima up`, the supervisor says where all of it is.
+        let (is_alone, running_file) = (!is_supervised, data.running());
+        let alone =
+            is_alone.then(|| Running { pid: std::process::id(), master_url: String::new(), git_url: git_url.clone() });
         let master = anima_master::Config {
             data: folder.clone(),
             database: config.database.address(&folder),
@@ -58,7 +64,29 @@ impl Master {
         };
         run(Some((&folder, Role::Master)), async |shutdown| {
             let listener = listener(listen).await?;
-            Ok(anima_master::run(master, listener, shutdown).await?)
+            let at = reachable(&listener)?;
+            let told = tokio::spawn(async move {
+                service::answers(at).await;
+                if let Some(running) = alone {
+                    tell_where(&data, &Running { master_url: format!("http://{at}"), ..running });
+                }
+                service::ready();
+            });
+            let served = anima_master::run(master, listener, shutdown).await;
+            told.abort();
+            if is_alone {
+                let _ = std::fs::remove_file(running_file);
+            }
+            Ok(served?)
         })
+    }
+}
+
+/// Lets the command line on this machine find the master; without it, it has to be named.
+fn tell_where(data: &DataFolder, running: &Running) {
+    let written = serde_json::to_string_pretty(running).map_err(std::io::Error::other);
+    let path = data.running();
+    if let Err(error) = written.and_then(|text| data::write_whole(&path, &text)) {
+        tracing::warn!("could not write {}: {error}", path.display());
     }
 }

@@ -13,8 +13,10 @@ use std::{
     io::IsTerminal,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use anima_client::lease::Once;
 use anima_environment::Emulators;
 use anima_types::Arch;
 use anyhow::Context;
@@ -27,8 +29,9 @@ use crate::{
     args::Global,
     config::Config,
     data::DataFolder,
-    exit::{Failure, Result},
+    exit::{Exit, Failure, Result},
     role::Role,
+    secret, service,
     up::{self, handover, lock},
 };
 
@@ -48,9 +51,42 @@ pub struct NodeArgs {
     /// Where it works [default: the role's folder in the data folder]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// A file with the token [default: the role's in the data folder]
+    /// A file with the token [default: the service manager's credential `token`, else the role's in the data folder]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+/// What nodes take that live for one task.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OnceArgs {
+    /// Take one task, do it, and end: with 0 if it succeeded, 5 if it failed, 11 if there was none, 12 if another node has to do it
+    #[arg(long, conflicts_with = "slots")]
+    once: bool,
+    /// With --once: end if there was no task for so many seconds [default: wait for one]
+    #[arg(long, value_name = "SECONDS", requires = "once")]
+    wait_secs: Option<u64>,
+}
+
+impl OnceArgs {
+    /// Returns for how many tasks the machine is shared out.
+    fn slots(self, configured: impl FnOnce() -> u32) -> u32 {
+        if self.once { 1 } else { configured() }
+    }
+
+    fn wait(self) -> Option<Duration> {
+        self.wait_secs.map(Duration::from_secs)
+    }
+
+    /// Turns what became of the task into the command's end.
+    fn told(once: Once) -> Result {
+        match once {
+            Once::Succeeded => Ok(()),
+            Once::Failed => Err(Failure::new(Exit::Unsuccessful, "the task failed; its log says why")),
+            Once::Nothing => Err(Failure::new(Exit::Idle, "there was no task")),
+            Once::GivenBack => Err(Failure::new(Exit::GivenBack, "the task was given back")),
+            Once::Abandoned => Err(Failure::new(Exit::GivenBack, "the task is no longer this node's")),
+        }
+    }
 }
 
 /// What a role is about to run with.
@@ -91,10 +127,18 @@ impl NodeArgs {
     }
 }
 
-/// Returns the token: of the file that was named, of the arguments or the environment, or the role's own of the data folder.
+/// The name of a role's token among the credentials that a service manager gives.
+const TOKEN_CREDENTIAL: &str = "token";
+
+/// Returns the token: of the file that was named, of the arguments or the environment, of the service manager, or the role's own of
+/// the data folder.
 fn token(global: &Global, file: Option<&Path>, data: &DataFolder, role: Role) -> Result<String> {
-    if let Some(path) = file {
-        let text = fs::read_to_string(path)
+    let given = || match global.token {
+        Some(_) => None,
+        None => secret::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), TOKEN_CREDENTIAL),
+    };
+    if let Some(path) = file.map(Path::to_path_buf).or_else(given) {
+        let text = fs::read_to_string(&path)
             .map_err(|error| Failure::config(format!("could not read {}: {error}", path.display())))?;
         return match text.trim() {
             "" => Err(Failure::config(format!("there is no token in {}", path.display()))),
@@ -165,6 +209,13 @@ fn run<F: Future<Output = Result>>(place: Option<(&Path, Role)>, body: impl FnOn
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         end_on_signals(&shutdown)?;
+        // A watch on the runtime: where its threads hang, nothing is said.
+        tokio::spawn(service::tell(shutdown.clone()));
+        match place {
+            // These say it themselves, when they answer.
+            Some((_, role)) if role.listens() => {}
+            _ => service::ready(),
+        }
         body(shutdown).await
     });
     // What still blocks a thread, such as a read of a slow disk, does not hold up the end.
@@ -203,6 +254,12 @@ async fn listener(own: SocketAddr) -> Result<tokio::net::TcpListener> {
     })
 }
 
+/// Returns the address at which this process reaches its own listener.
+fn reachable(listener: &tokio::net::TcpListener) -> Result<SocketAddr> {
+    let address = listener.local_addr().context("could not tell where it listens")?;
+    Ok(up::reachable(address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +268,15 @@ mod tests {
     fn this_machine_runs_its_own_architecture_in_at_least_one_slot() {
         assert!(!own_architectures().unwrap().is_empty());
         assert!((1..=MAX_DEFAULT_SLOTS as u32).contains(&default_slots()));
+    }
+
+    #[test]
+    fn what_became_of_one_task_is_told_by_the_exit_code() {
+        let code = |once| OnceArgs::told(once).map_or_else(|failure| failure.exit.code(), |()| 0);
+
+        let all = [Once::Succeeded, Once::Failed, Once::Nothing, Once::GivenBack, Once::Abandoned];
+
+        assert_eq!(all.map(code), [0, 5, 11, 12, 12]);
     }
 
     #[test]

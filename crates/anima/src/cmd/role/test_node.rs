@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{NodeArgs, default_slots, emulators, helper, own_architectures, run};
+use super::{NodeArgs, OnceArgs, default_slots, emulators, helper, own_architectures, run};
 use crate::{args::Global, exit::Result, role::Role};
 
 /// Run the Test System alone: packages installed and checked in roots of their own
@@ -13,6 +13,8 @@ pub struct TestNode {
     /// How many tasks it does at once [default: by cores and memory]
     #[arg(long)]
     slots: Option<u32>,
+    #[command(flatten)]
+    once: OnceArgs,
 }
 
 impl TestNode {
@@ -27,12 +29,13 @@ impl TestNode {
             master_url: prepared.master_url,
             token: prepared.token,
             helper: helper(),
-            slots: self.slots.or(prepared.config.test_node.slots).unwrap_or_else(default_slots),
+            slots: self.once.slots(|| self.slots.or(node.slots).unwrap_or_else(default_slots)),
             architectures: own_architectures()?,
             emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
         };
-        run(Some((&prepared.folder, Role::TestNode)), async |shutdown| {
-            Ok(anima_test_system::run(config, shutdown).await?)
+        run(Some((&prepared.folder, Role::TestNode)), async |shutdown| match self.once.once {
+            true => OnceArgs::told(anima_test_system::run_once(config, self.once.wait(), shutdown).await?),
+            false => Ok(anima_test_system::run(config, shutdown).await?),
         })
     }
 }
