@@ -59,6 +59,8 @@ pub struct Options {
     pub arch: Arch,
     /// How many packages are converted at once.
     pub jobs: NonZeroUsize,
+    /// Debian packages that it has besides, with all that they need.
+    pub more: Vec<String>,
 }
 
 /// A finished seed.
@@ -78,7 +80,8 @@ pub struct Seed {
 pub fn make(options: &Options, report: Report) -> Result<Seed> {
     let folders = Folders::make(options)?;
     let _lock = Lock::take(folders.cache.join("lock"))?;
-    let wanted: Vec<&str> = packages::wanted().collect();
+    let mut wanted: Vec<&str> = packages::wanted().collect();
+    wanted.extend(options.more.iter().map(String::as_str));
 
     report(Progress::of(Step::Resolve, 0.0, "refreshing the package lists"));
     let apt = AptRoot::make(options.arch, &folders.cache.join("apt"))?;

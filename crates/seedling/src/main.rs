@@ -59,7 +59,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             lines.tell(&progress);
         }
     };
-    let options = Options { out: args.out.clone(), arch, jobs };
+    let options = Options { out: args.out.clone(), arch, jobs, more: Vec::new() };
     let seed = anima_seedling::make(&options, &report).map_err(|error| anyhow::anyhow!("could not {error}"))?;
     print_result(&seed, args.json)
 }

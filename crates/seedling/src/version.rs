@@ -9,6 +9,9 @@ const REPACK_MARKS: [&str; 5] = [".dfsg", "+dfsg", "~dfsg", "+ds", "~ds"];
 /// The release of a package whose Debian version has no revision.
 pub const NO_REVISION: &str = "0";
 
+/// What dependencies say for "any revision of this upstream version": it is later than each of them (`git-man (<< 1:2.39.5-.)`).
+const LATER_THAN_ALL: &str = ".";
+
 /// A version with, where the Debian version carries a revision, a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
@@ -29,7 +32,10 @@ impl Version {
         let end = REPACK_MARKS.iter().filter_map(|mark| upstream.find(mark)).min().unwrap_or(upstream.len());
         Version {
             version: rpm_characters(&upstream[..end]),
-            release: revision.map(|revision| format!("0.{}", rpm_characters(revision))),
+            release: revision.map(|revision| match revision {
+                LATER_THAN_ALL => "1".to_owned(),
+                revision => format!("0.{}", rpm_characters(revision)),
+            }),
         }
     }
 
@@ -55,6 +61,11 @@ fn rpm_characters(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bound_above_all_revisions_is_above_all_releases() {
+        assert_eq!(Version::from_debian("1:2.39.5-.").to_string(), "2.39.5-1");
+    }
 
     #[test]
     fn epochs_repacking_marks_and_revisions_become_what_rpm_orders_right() {

@@ -26,6 +26,11 @@ impl Root {
 
     /// Returns the same on the base distribution of a platform of another name.
     pub fn on(master_url: &str, product: &str, platform: &str) -> Result<Root> {
+        Root::on_base(master_url, product, &format!("seed/{platform}/"))
+    }
+
+    /// Returns the same on a base distribution in a folder of one of the master's mirrors, one repository for each architecture.
+    pub fn on_base(master_url: &str, product: &str, base: &str) -> Result<Root> {
         let root = Root { folder: tempfile::tempdir()? };
         for name in ["repos", "root", "cache", "home"] {
             fs::create_dir(root.path(name))?;
@@ -34,7 +39,7 @@ impl Root {
         fs::write(root.path("home/.rpmmacros"), "%_dbpath /var/lib/rpm\n")?;
         fs::write(root.path("repos/product.repo"), repo_file(master_url, product)?)?;
         let base = format!(
-            "[base]\nname=base\nbaseurl={master_url}/mirror/seed/{platform}/{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",
+            "[base]\nname=base\nbaseurl={master_url}/mirror/{base}{arch}/\ngpgcheck=0\nrepo_gpgcheck=0\nenabled=1\n",
             arch = std::env::consts::ARCH
         );
         fs::write(root.path("repos/base.repo"), base)?;

@@ -22,8 +22,8 @@ pub fn seed_for(arch: &str) -> Result<PathBuf> {
 fn make(arch: Arch) -> Result<PathBuf> {
     let out = target_folder().join("seed");
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let seed =
-        anima_seedling::make(&Options { out: out.clone(), arch, jobs }, &|_| {}).context("could not make the seed")?;
+    let seed = anima_seedling::make(&Options { out: out.clone(), arch, jobs, more: Vec::new() }, &|_| {})
+        .context("could not make the seed")?;
     assert!(seed.path.starts_with(out.canonicalize()?.join(SEED_FOLDER)), "the platform file expects it there");
     Ok(out)
 }

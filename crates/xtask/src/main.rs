@@ -1,8 +1,10 @@
-//! Developer commands: `cargo xtask tidy | check | sim | interop | bench | foreign | unified`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | sim | interop | bench | foreign | unified | self-package | sizing`. Nothing here is part of the product.
 
 mod bench;
 mod foreign;
 mod interop;
+mod self_package;
+mod sizing;
 mod tidy;
 mod unified;
 
@@ -61,6 +63,27 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         program: Option<std::path::PathBuf>,
     },
+    /// Says what a distribution needs: nodes, time for a mass rebuild, disk, database; by simulation.
+    Sizing {
+        /// Source packages.
+        #[arg(long, default_value_t = 3_000)]
+        sources: usize,
+        /// Architectures.
+        #[arg(long, default_value_t = 5)]
+        architectures: usize,
+        /// Builds at once for each architecture.
+        #[arg(default_values_t = [4, 8, 16, 32, 64, 128])]
+        slots: Vec<usize>,
+    },
+    /// Lets Anima build, test, sign and release itself as an RPM, and installs that with dnf; needs root, a network, and many minutes.
+    SelfPackage {
+        /// Cargo's profile that the package is compiled with; `quick` takes a third of the time.
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// Build it with this program, and not with a build of this work tree.
+        #[arg(long, value_name = "FILE")]
+        program: Option<std::path::PathBuf>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -76,6 +99,8 @@ fn main() -> Result<()> {
         Task::Bench { name, cases, json, program } => bench::run(name, &cases, json, program),
         Task::Measured { words } => bench::measured::print(&words),
         Task::Foreign { architectures, emulators, program } => foreign::run(&architectures, emulators, program),
+        Task::Sizing { sources, architectures, slots } => sizing::run(sources, architectures, &slots),
+        Task::SelfPackage { profile, program } => self_package::run(&profile, program),
     }
 }
 

@@ -17,6 +17,7 @@ mod repodata;
 mod set;
 mod sign;
 
+pub use plan::corpus;
 use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};

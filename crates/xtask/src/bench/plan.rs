@@ -26,15 +26,15 @@ impl Random {
 
 /// Sources like a distribution's: a few that nearly everything needs, a dozen needs each, some that nobody provides, some
 /// circles near the bottom, and builds of which most take a minute and few take hours.
-fn corpus() -> Vec<Source> {
+pub fn corpus(count: usize) -> Vec<Source> {
     let mut random = Random(8);
-    (0..SOURCES)
+    (0..count)
         .map(|at| {
             let mut build_requires = vec!["gcc".to_string(), "make".to_string()];
             for _ in 0..random.below(20) {
                 // Low numbers are needed most often; one in a thousand points upwards, which makes circles.
                 let other = match random.below(1_000) {
-                    0 => random.below(SOURCES.min(at + 200)),
+                    0 => random.below(count.min(at + 200)),
                     _ => random.below(at + 1) * random.below(at + 1) / (at + 1),
                 };
                 build_requires.push(format!("pkgconfig(lib{other}) >= 1.{}", random.below(9)));
@@ -55,7 +55,7 @@ fn corpus() -> Vec<Source> {
 }
 
 pub fn measure() -> Result<Vec<Figure>> {
-    let sources = corpus();
+    let sources = corpus(SOURCES);
     let mut times = Vec::new();
     let mut values = None;
     for _ in 0..RUNS {
