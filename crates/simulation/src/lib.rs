@@ -18,4 +18,4 @@ mod work;
 pub mod world;
 
 pub use faults::Faults;
-pub use world::{Broken, Summary, run};
+pub use world::{Broken, Summary, run, run_on_one_core};

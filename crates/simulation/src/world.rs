@@ -5,12 +5,13 @@ mod nodes;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
+    fmt, thread,
 };
 
 use anima_types::{lease::Lease, task::Kind};
 use anyhow::{Context as _, Result, anyhow};
 use axum::http::{Method, StatusCode};
+use rustix::thread::CpuSet;
 use serde_json::Value;
 
 use crate::{
@@ -62,6 +63,8 @@ impl fmt::Display for Broken {
 /// What happened in a world.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
+    /// Worlds.
+    pub world_count: usize,
     /// Pushes that were built and released.
     pub push_count: usize,
     /// Events that the master wrote down.
@@ -80,6 +83,7 @@ impl Summary {
     /// Returns both together.
     pub const fn and(self, other: Summary) -> Summary {
         Summary {
+            world_count: self.world_count + other.world_count,
             push_count: self.push_count + other.push_count,
             event_count: self.event_count + other.event_count,
             master_kill_count: self.master_kill_count + other.master_kill_count,
@@ -95,6 +99,16 @@ pub fn run(seed: u64) -> Result<Summary, Broken> {
     let mut random = Random::new(seed);
     let faults = Faults::of(&mut random);
     run_with(seed, random, faults)
+}
+
+/// Lives through the world of a seed on one processor: its master's database answers from another thread at each question, and to wake
+/// a thread of another processor takes longer than the answer.
+pub fn run_on_one_core(seed: u64, core: usize) -> Result<Summary, Broken> {
+    let mut cores = CpuSet::new();
+    cores.set(core % thread::available_parallelism().map_or(1, usize::from));
+    // Where it is not allowed, the world is as good, and slower.
+    let _ = rustix::thread::sched_setaffinity(None, &cores);
+    run(seed)
 }
 
 /// Lives through a world with these faults.
@@ -177,7 +191,7 @@ impl World {
             leases: Leases::default(),
             replay: Replay::default(),
             lines: VecDeque::new(),
-            summary: Summary { push_count: pushes.len(), ..Summary::default() },
+            summary: Summary { world_count: 1, push_count: pushes.len(), ..Summary::default() },
         };
         for (at, push) in pushes {
             world.after(at * SECOND, Happening::Push(push));

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use anima_simulation::{Summary, run};
+use anima_simulation::{Summary, run, run_on_one_core};
 
 /// Worlds in `./test`, shared by so many threads as there are processors.
 const WORLDS: u64 = 150;
@@ -18,7 +18,8 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice_and_everything_ends() {
     let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let live = |first: u64| {
         let seeds = (first..=WORLDS).step_by(threads as usize);
-        let worlds = seeds.map(|seed| run(seed).unwrap_or_else(|broken| panic!("{broken}")));
+        let core = first as usize - 1;
+        let worlds = seeds.map(|seed| run_on_one_core(seed, core).unwrap_or_else(|broken| panic!("{broken}")));
         worlds.fold(Summary::default(), Summary::and)
     };
     let sum = thread::scope(|scope| {
