@@ -51,6 +51,8 @@ pub enum Command {
     Build(cmd::build::Build),
     Plan(cmd::plan::Plan),
     #[command(subcommand)]
+    Rebuild(cmd::rebuild::Rebuild),
+    #[command(subcommand)]
     Task(cmd::task::Task),
     #[command(subcommand)]
     Package(cmd::package::Package),

@@ -97,6 +97,11 @@ impl Client {
         self.act(Method::POST, &format!("api/v1/builds/{build}/cancel")).await
     }
 
+    /// Drops what a build made.
+    pub async fn delete_build(&self, build: BuildId) -> Result<(), Error> {
+        self.act(Method::DELETE, &format!("api/v1/builds/{build}")).await
+    }
+
     /// Tries again what failed in a build.
     pub async fn restart_build(&self, build: BuildId) -> Result<(), Error> {
         self.act(Method::POST, &format!("api/v1/builds/{build}/restart")).await

@@ -13,6 +13,7 @@ mod http;
 pub mod lease;
 mod lookaside;
 mod maintenance;
+mod rebuild;
 mod retry;
 mod sse;
 mod stream;

@@ -2,7 +2,7 @@
 
 use anima_types::{
     Arch, Timestamp,
-    build::{Event, Priority, Status, next},
+    build::{Event, Options, Priority, Status, next},
     id::BuildId,
 };
 use sqlx::any::AnyRow;
@@ -38,6 +38,10 @@ pub struct Build {
     pub created_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// How it differs from others.
+    pub options: Options,
+    /// When somebody deleted what it made.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// A build that is about to be written.
@@ -173,6 +177,46 @@ pub async fn apply(write: &mut Write, build: &Build, event: Event, summary: &str
     Ok(next)
 }
 
+/// Says how a build that was just made differs from others.
+pub async fn set_options(write: &mut Write, id: BuildId, options: &Options) -> Result<()> {
+    sqlx::query("UPDATE build SET options = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("options", options)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+/// Forgets what the tasks of a build made: nothing names it any more by that, and it goes with the next collection.
+pub async fn delete(write: &mut Write, build: &Build, summary: &str) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM task_artifact
+         WHERE task_id IN (SELECT id FROM task WHERE build_id = $1 AND release_id IS NULL)",
+    )
+    .bind(build.id.0)
+    .execute(&mut **write)
+    .await?;
+    sqlx::query("UPDATE build SET deleted_at = $2, summary = $3 WHERE id = $1")
+        .bind(build.id.0)
+        .bind(write.now.0)
+        .bind(summary)
+        .execute(&mut **write)
+        .await?;
+    let message = summary.to_string();
+    let new = NewEvent { noun: "build", verb: "deleted", build: Some(build.id), message, ..NewEvent::default() };
+    event::record(write, new).await.map(drop)
+}
+
+/// Returns a build that has not ended and is linked to another.
+pub async fn find_linked_to(connection: &mut Connection, id: BuildId) -> Result<Option<BuildId>> {
+    for open in list_open(connection).await? {
+        if get(connection, open).await?.options.linked.contains(&id) {
+            return Ok(Some(open));
+        }
+    }
+    Ok(None)
+}
+
 /// Says a build's state in other words, without a change of status.
 pub async fn set_summary(write: &mut Write, id: BuildId, summary: &str) -> Result<()> {
     sqlx::query("UPDATE build SET summary = $2 WHERE id = $1 AND summary <> $2")
@@ -250,6 +294,8 @@ fn from_row(row: &AnyRow) -> Result<Build> {
         gather_until: row.maybe_time("gather_until")?,
         created_at: row.time("created_at")?,
         ended_at: row.maybe_time("ended_at")?,
+        options: row.json("options")?,
+        deleted_at: row.maybe_time("deleted_at")?,
     })
 }
 

@@ -32,7 +32,7 @@ async fn builds_are_listed_the_newest_first_by_what_is_asked_for() {
     for package in ["jq", "xz", "jq"] {
         let id = testing::build(&mut write).await;
         let source = Source { package: package.into(), reference: "s1".into(), commit: "1".into() };
-        source::insert(&mut write, id, &source).await.unwrap();
+        source::insert_all(&mut write, id, &[source]).await.unwrap();
         ids.push(id);
     }
     let first = get(&mut write, ids[0]).await.unwrap();

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     ops::{Deref, DerefMut},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anima_types::{Timestamp, event::Event};
@@ -34,6 +37,7 @@ pub struct Db {
     /// Tells of events where masters share the database; elsewhere the writer does it.
     listener: Option<Arc<Listener>>,
     counts: Arc<Mutex<Counts>>,
+    token_changes: Arc<AtomicU64>,
 }
 
 /// How many events were committed, by noun and verb.
@@ -78,6 +82,7 @@ pub struct Write {
     pub origin: Origin,
     pub(crate) events: Vec<Event>,
     counts: Arc<Mutex<Counts>>,
+    token_changes: Arc<AtomicU64>,
 }
 
 impl Db {
@@ -90,11 +95,15 @@ impl Db {
     pub async fn connect(address: Address) -> Result<Db> {
         let (readers, writer) = address.connect().await?;
         let events = broadcast::Sender::new(EVENTS_KEPT);
+        let token_changes = Arc::<AtomicU64>::default();
         let listener = match &address {
             Address::File(_) => None,
-            Address::Postgres(url) => Some(Arc::new(Listener::start(url, readers.clone(), events.clone()).await?)),
+            Address::Postgres(url) => {
+                let listener = Listener::start(url, readers.clone(), events.clone(), token_changes.clone());
+                Some(Arc::new(listener.await?))
+            }
         };
-        Ok(Db { address, readers, writer, events, listener, counts: Arc::default() })
+        Ok(Db { address, readers, writer, events, listener, counts: Arc::default(), token_changes })
     }
 
     /// Opens a database as it is, beside those who work with it: nothing is made, nothing brought up to date. Its events are
@@ -108,6 +117,7 @@ impl Db {
             events: broadcast::Sender::new(1),
             listener: None,
             counts: Default::default(),
+            token_changes: Default::default(),
         })
     }
 
@@ -137,12 +147,26 @@ impl Db {
             None => Some(self.events.clone()),
             Some(_) => None,
         };
-        Ok(Write { tx, sender, now, origin, events: Vec::new(), counts: self.counts.clone() })
+        Ok(Write {
+            tx,
+            sender,
+            now,
+            origin,
+            events: Vec::new(),
+            counts: self.counts.clone(),
+            token_changes: self.token_changes.clone(),
+        })
     }
 
     /// Returns a receiver of every event that is committed from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Returns a number that is another one after tokens were made or revoked: at once where this master did it, and where another
+    /// did it as soon as its events are heard of.
+    pub fn token_changes(&self) -> u64 {
+        self.token_changes.load(Ordering::Acquire)
     }
 
     /// Counts the events that were committed here since it was opened, not those of other masters.
@@ -173,6 +197,7 @@ impl Write {
         }
         self.tx.commit().await?;
         count(&self.counts, &self.events);
+        note_tokens(&self.token_changes, &self.events);
         if let Some(sender) = self.sender {
             for event in self.events {
                 // Nobody listens: that is no failure.
@@ -180,6 +205,13 @@ impl Write {
             }
         }
         Ok(())
+    }
+}
+
+/// Counts one where events tell of tokens.
+pub(crate) fn note_tokens(changes: &AtomicU64, events: &[Event]) {
+    if events.iter().any(|event| event.noun == "token") {
+        changes.fetch_add(1, Ordering::AcqRel);
     }
 }
 

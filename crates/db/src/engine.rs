@@ -152,6 +152,8 @@ impl Address {
         AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(TURN_TIMEOUT)
+            // A file does not go away as a server's connection does: it need not be asked each time.
+            .test_before_acquire(matches!(self, Address::Postgres(_)))
             // A connection that lives on keeps its prepared statements.
             .idle_timeout(None)
             .max_lifetime(None)
@@ -189,6 +191,9 @@ impl Address {
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),
             one(40, "identity", include_str!("../migrations/0040_identity.sql")),
+            one(47, "task lease", include_str!("../migrations/0047_task_lease.sql")),
+            one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
+            one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
         ])
     }
 

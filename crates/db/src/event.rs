@@ -9,9 +9,9 @@ use sqlx::any::AnyRow;
 
 use anima_types::event::PRIVATE;
 
-use crate::{Connection, Error, Result, Write, row::Columns};
+use crate::{Connection, Error, Result, Write, many, row::Columns};
 
-/// An event that is about to be written; when and by whom is the transaction's.
+/// An event that is about to be written; when, through what and, unless it is said, by whom is the transaction's.
 #[derive(Clone, Debug, Default)]
 pub struct NewEvent {
     /// What kind of thing it happened to.
@@ -28,43 +28,60 @@ pub struct NewEvent {
     pub release: Option<ReleaseId>,
     /// One sentence.
     pub message: String,
+    /// Who did it, in a transaction that several have a part in.
+    pub actor: Option<String>,
 }
 
 /// Writes an event.
 pub async fn record(write: &mut Write, new: NewEvent) -> Result<EventId> {
+    record_all(write, vec![new]).await?;
+    Ok(write.events.last().expect("it was written").id)
+}
+
+/// Writes events, in their order.
+pub async fn record_all(write: &mut Write, new: Vec<NewEvent>) -> Result<()> {
+    const COLUMNS: usize = 12;
     let (now, origin) = (write.now, write.origin.clone());
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO event (at, noun, verb, status, actor, build_id, task_id, release_id, message, via, address, request)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         RETURNING id",
-    )
-    .bind(now.0)
-    .bind(new.noun)
-    .bind(new.verb)
-    .bind(new.status)
-    .bind(&origin.actor)
-    .bind(new.build.map(|id| id.0))
-    .bind(new.task.map(|id| id.0))
-    .bind(new.release.map(|id| id.0))
-    .bind(&new.message)
-    .bind(&origin.via)
-    .bind(&origin.address)
-    .bind(&origin.request)
-    .fetch_one(&mut **write)
-    .await?;
-    write.events.push(Event {
-        id: EventId(id),
-        at: now,
-        noun: new.noun.to_string(),
-        verb: new.verb.to_string(),
-        status: new.status.map(String::from),
-        actor: origin.actor,
-        build: new.build,
-        task: new.task,
-        release: new.release,
-        message: new.message,
-    });
-    Ok(EventId(id))
+    for piece in many::pieces(&new) {
+        let sql = format!(
+            "INSERT INTO event (at, noun, verb, status, actor, build_id, task_id, release_id, message, via, address, request)
+             VALUES {} RETURNING id",
+            many::rows(piece.len(), COLUMNS, 0)
+        );
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        for new in piece {
+            query = query
+                .bind(now.0)
+                .bind(new.noun)
+                .bind(new.verb)
+                .bind(new.status)
+                .bind(new.actor.as_ref().unwrap_or(&origin.actor))
+                .bind(new.build.map(|id| id.0))
+                .bind(new.task.map(|id| id.0))
+                .bind(new.release.map(|id| id.0))
+                .bind(&new.message)
+                .bind(&origin.via)
+                .bind(&origin.address)
+                .bind(&origin.request);
+        }
+        let mut ids: Vec<i64> = query.fetch_all(&mut **write).await?;
+        // Ids are counted in the order of the rows; that they come back so is promised by nobody.
+        ids.sort_unstable();
+        let events = ids.into_iter().zip(piece).map(|(id, new)| Event {
+            id: EventId(id),
+            at: now,
+            noun: new.noun.to_string(),
+            verb: new.verb.to_string(),
+            status: new.status.map(String::from),
+            actor: new.actor.clone().unwrap_or_else(|| origin.actor.clone()),
+            build: new.build,
+            task: new.task,
+            release: new.release,
+            message: new.message.clone(),
+        });
+        write.events.extend(events);
+    }
+    Ok(())
 }
 
 /// Returns events after `after`, the oldest first, of one build or of all, without those that are for the audit only.
@@ -90,6 +107,13 @@ pub async fn list(
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after.0).bind(i64::from(limit)).fetch_all(connection).await?
         }
     };
+    rows.iter().map(from_row).collect()
+}
+
+/// Returns events after `after`, the oldest first, with those that are for the audit only.
+pub(crate) async fn list_all(connection: &mut Connection, after: EventId, limit: u32) -> Result<Vec<Event>> {
+    let query = sqlx::query("SELECT * FROM event WHERE id > $1 ORDER BY id LIMIT $2");
+    let rows = query.bind(after.0).bind(i64::from(limit)).fetch_all(connection).await?;
     rows.iter().map(from_row).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use anima_types::id::TaskId;
 
-use crate::{Connection, Result, Write, row::Columns};
+use crate::{Connection, Result, Write, many, row::Columns};
 
 /// A row.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,16 +15,18 @@ pub struct Lease {
     pub node: String,
 }
 
-/// Writes a lease by the hash of its secret.
-pub async fn insert(write: &mut Write, hash: &str, lease: &Lease) -> Result<()> {
-    sqlx::query("INSERT INTO lease (hash, task_id, number, node, granted_at) VALUES ($1, $2, $3, $4, $5)")
-        .bind(hash)
-        .bind(lease.task.0)
-        .bind(lease.number)
-        .bind(&lease.node)
-        .bind(write.now.0)
-        .execute(&mut **write)
-        .await?;
+/// Writes leases, each by the hash of its secret.
+pub async fn insert_all(write: &mut Write, leases: &[(String, Lease)]) -> Result<()> {
+    const COLUMNS: usize = 5;
+    for piece in many::pieces(leases) {
+        let rows = many::rows(piece.len(), COLUMNS, 0);
+        let sql = format!("INSERT INTO lease (hash, task_id, number, node, granted_at) VALUES {rows}");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (hash, lease) in piece {
+            query = query.bind(hash).bind(lease.task.0).bind(lease.number).bind(&lease.node).bind(write.now.0);
+        }
+        query.execute(&mut **write).await?;
+    }
     Ok(())
 }
 

@@ -1,13 +1,19 @@
 //! Events of other masters on the same PostgreSQL: whoever commits some says so by NOTIFY, and every master, the one that
 //! committed too, reads what is new from the table and tells its listeners, in the order of the ids.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
-use anima_types::{event::Event, id::EventId};
+use anima_types::{
+    event::{Event, PRIVATE},
+    id::EventId,
+};
 use sqlx::{AnyPool, postgres::PgListener};
 use tokio::sync::broadcast;
 
-use crate::{Result, event};
+use crate::{Result, connection::note_tokens, event};
 
 /// The channel of NOTIFY.
 const CHANNEL: &str = "anima_event";
@@ -31,7 +37,12 @@ impl Drop for Listener {
 
 impl Listener {
     /// Listens from now on.
-    pub async fn start(url: &str, readers: AnyPool, sender: broadcast::Sender<Event>) -> Result<Listener> {
+    pub async fn start(
+        url: &str,
+        readers: AnyPool,
+        sender: broadcast::Sender<Event>,
+        token_changes: Arc<AtomicU64>,
+    ) -> Result<Listener> {
         let mut listener = PgListener::connect(url).await?;
         listener.listen(CHANNEL).await?;
         let mut newest = event::newest(&mut *readers.acquire().await?).await?;
@@ -39,7 +50,7 @@ impl Listener {
             loop {
                 // It connects anew by itself; then nobody knows what was said meanwhile, and the table is read.
                 let heard = tokio::time::timeout(LOOK_EVERY, listener.try_recv()).await;
-                let told = tell(&readers, &sender, &mut newest).await;
+                let told = tell(&readers, &sender, &token_changes, &mut newest).await;
                 if told.is_err() || matches!(heard, Ok(Err(_))) {
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
@@ -48,14 +59,23 @@ impl Listener {
     }
 }
 
-async fn tell(readers: &AnyPool, sender: &broadcast::Sender<Event>, newest: &mut EventId) -> Result<()> {
+async fn tell(
+    readers: &AnyPool,
+    sender: &broadcast::Sender<Event>,
+    token_changes: &AtomicU64,
+    newest: &mut EventId,
+) -> Result<()> {
     loop {
-        let events = event::list(&mut *readers.acquire().await?, *newest, None, BATCH).await?;
+        // Those that are for the audit only are of interest here, and are told to nobody.
+        let events = event::list_all(&mut *readers.acquire().await?, *newest, BATCH).await?;
         let is_all = events.len() < BATCH as usize;
+        note_tokens(token_changes, &events);
         for event in events {
             *newest = event.id;
-            // Nobody listens: that is no failure.
-            let _ = sender.send(event);
+            if !PRIVATE.contains(&event.noun.as_str()) {
+                // Nobody listens: that is no failure.
+                let _ = sender.send(event);
+            }
         }
         if is_all {
             return Ok(());

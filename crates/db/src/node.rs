@@ -11,6 +11,7 @@ use sqlx::any::AnyRow;
 use crate::{
     Connection, Error, Result, Write,
     event::{self, NewEvent},
+    many,
     row::{Columns, to_json},
 };
 
@@ -29,6 +30,8 @@ pub struct Node {
     pub slots: u32,
     /// Its program's version.
     pub version: String,
+    /// Which process it is, where it says so.
+    pub instance: String,
     /// When it was last heard of.
     pub seen_at: Timestamp,
     /// How it was then.
@@ -161,11 +164,29 @@ pub async fn set_problem(write: &mut Write, name: &str, problem: &str) -> Result
     Ok(())
 }
 
-/// Notes that a node was heard of.
-pub async fn touch(write: &mut Write, name: &str) -> Result<()> {
-    let now = write.now.0;
-    sqlx::query("UPDATE node SET seen_at = $2 WHERE name = $1").bind(name).bind(now).execute(&mut **write).await?;
+/// Notes that nodes were heard of, where that was last noted before `before`.
+pub async fn touch_all(write: &mut Write, names: &[&str], before: Timestamp) -> Result<()> {
+    for piece in many::pieces(names) {
+        let sql =
+            format!("UPDATE node SET seen_at = $1 WHERE seen_at < $2 AND name IN ({})", many::list(piece.len(), 2));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(write.now.0).bind(before.0);
+        piece.iter().fold(query, |query, name| query.bind(*name)).execute(&mut **write).await?;
+    }
     Ok(())
+}
+
+/// Returns the nodes of these names that are known.
+pub async fn list_named(connection: &mut Connection, names: &[&str]) -> Result<Vec<Node>> {
+    let mut nodes = Vec::new();
+    for piece in many::pieces(names) {
+        let sql = format!("SELECT * FROM node WHERE name IN ({})", many::list(piece.len(), 0));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let rows = piece.iter().fold(query, |query, name| query.bind(*name)).fetch_all(&mut *connection).await?;
+        for row in &rows {
+            nodes.push(from_row(row)?);
+        }
+    }
+    Ok(nodes)
 }
 
 /// Returns all nodes.
@@ -196,6 +217,7 @@ fn from_row(row: &AnyRow) -> Result<Node> {
         emulated: row.json("emulated")?,
         slots: row.int("slots")?.try_into().unwrap_or(u32::MAX),
         version: row.text("version")?,
+        instance: row.text("instance")?,
         seen_at: row.time("seen_at")?,
         condition: row.json("condition")?,
         drain: row.maybe_json("drain")?,

@@ -262,7 +262,8 @@ async fn a_node_is_what_it_last_said_of_itself() {
     write.commit().await.unwrap();
 
     let mut write = scratch.write_at(8).await;
-    node::touch(&mut write, "n1").await.unwrap();
+    let now = write.now;
+    node::touch_all(&mut write, &["n1"], now).await.unwrap();
 
     let nodes = node::list(&mut write).await.unwrap();
     assert_eq!((nodes.len(), nodes[0].slots, nodes[0].seen_at), (1, 4, write.now));

@@ -2,25 +2,41 @@
 
 use anima_types::{
     Timestamp,
-    build::{Source, Status},
+    build::{Options, Source, Status},
     id::BuildId,
     work::Outcome,
 };
 use sqlx::any::AnyRow;
 
-use crate::{Connection, Error, Result, Write, row::Columns};
+use crate::{Connection, Error, Result, Write, many, row::Columns};
 
-/// Writes a source of a build; a build has each package once.
-pub async fn insert(write: &mut Write, build: BuildId, source: &Source) -> Result<()> {
-    sqlx::query("INSERT INTO source (build_id, package, reference, commit_id) VALUES ($1, $2, $3, $4)")
-        .bind(build.0)
-        .bind(&source.package)
-        .bind(&source.reference)
-        .bind(&source.commit)
-        .execute(&mut **write)
-        .await
-        .map_err(|error| Error::taken(error, "source", &source.package))?;
+/// Writes sources of a build; a build has each package once.
+pub async fn insert_all(write: &mut Write, build: BuildId, sources: &[Source]) -> Result<()> {
+    const COLUMNS: usize = 4;
+    for piece in many::pieces(sources) {
+        let rows = many::rows(piece.len(), COLUMNS, 0);
+        let sql = format!("INSERT INTO source (build_id, package, reference, commit_id) VALUES {rows}");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for source in piece {
+            query = query.bind(build.0).bind(&source.package).bind(&source.reference).bind(&source.commit);
+        }
+        let named = || piece.iter().map(|source| source.package.as_str()).collect::<Vec<_>>().join(", ");
+        query.execute(&mut **write).await.map_err(|error| Error::taken(error, "source", named()))?;
+    }
     Ok(())
+}
+
+/// Returns a build's source of a package, and how the build differs from others.
+pub async fn find(connection: &mut Connection, build: BuildId, package: &str) -> Result<Option<(Source, Options)>> {
+    let row = sqlx::query(
+        "SELECT source.*, build.options FROM source JOIN build ON build.id = source.build_id
+         WHERE source.build_id = $1 AND source.package = $2",
+    )
+    .bind(build.0)
+    .bind(package)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(|row| Ok((from_row(row)?, row.json("options")?))).transpose()
 }
 
 /// Returns a build's sources by name.
@@ -30,6 +46,15 @@ pub async fn list(connection: &mut Connection, build: BuildId) -> Result<Vec<Sou
         .fetch_all(connection)
         .await?;
     rows.iter().map(from_row).collect()
+}
+
+/// Returns how many sources a build has.
+pub async fn count(connection: &mut Connection, build: BuildId) -> Result<usize> {
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM source WHERE build_id = $1")
+        .bind(build.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(count.try_into().unwrap_or_default())
 }
 
 /// A package with its newest build, as lists show it.

@@ -12,6 +12,7 @@ use crate::{
     Connection, Error, Result, Write,
     event::{self, NewEvent},
     row::{Columns, to_json},
+    task_lease::{self, Claimed},
 };
 
 /// What a sign task signs.
@@ -321,21 +322,9 @@ pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> R
 
 /// Gives a ready task to a node, and returns the lease's number.
 pub async fn claim(write: &mut Write, task: &Task, node: &str, expires_at: Timestamp, why: &str) -> Result<i64> {
-    transition(write, task, Event::Claimed, why).await?;
-    let number = task.lease_number + 1;
-    sqlx::query(
-        "UPDATE task
-         SET node = $2, lease_number = $3, lease_expires_at = $4, attempts = attempts + 1, started_at = $5, is_emulated = 0
-         WHERE id = $1",
-    )
-    .bind(task.id.0)
-    .bind(node)
-    .bind(number)
-    .bind(expires_at.0)
-    .bind(write.now.0)
-    .execute(&mut **write)
-    .await?;
-    Ok(number)
+    let claimed = Claimed { task, node, is_emulated: false, why: why.to_string() };
+    task_lease::claim_all(write, &[claimed], expires_at).await?;
+    Ok(task.lease_number + 1)
 }
 
 /// Lets the last lease on a task not count: what ended it was no fault of the task's or a node's.
@@ -344,12 +333,6 @@ pub async fn uncount_attempt(write: &mut Write, id: TaskId) -> Result<()> {
         .bind(id.0)
         .execute(&mut **write)
         .await?;
-    Ok(())
-}
-
-/// Notes that the node that has a task emulates its architecture.
-pub async fn mark_emulated(write: &mut Write, id: TaskId) -> Result<()> {
-    sqlx::query("UPDATE task SET is_emulated = 1 WHERE id = $1").bind(id.0).execute(&mut **write).await?;
     Ok(())
 }
 
@@ -365,19 +348,6 @@ pub async fn end(write: &mut Write, task: &Task, event: Event, why: &str, ended:
         .execute(&mut **write)
         .await?;
     Ok(next)
-}
-
-/// Lets a lease last longer, and returns whether it is still that lease.
-pub async fn extend_lease(write: &mut Write, id: TaskId, number: i64, expires_at: Timestamp) -> Result<bool> {
-    let updated =
-        sqlx::query("UPDATE task SET lease_expires_at = $4 WHERE id = $1 AND status = $2 AND lease_number = $3")
-            .bind(id.0)
-            .bind(Status::Leased.name())
-            .bind(number)
-            .bind(expires_at.0)
-            .execute(&mut **write)
-            .await?;
-    Ok(updated.rows_affected() > 0)
 }
 
 /// Says why a task stands where it stands in other words, without a change of status.
@@ -431,13 +401,14 @@ async fn record(
         task: Some(id),
         release: about.release,
         message: why.to_string(),
+        actor: None,
     };
     event::record(write, new).await.map(drop)
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
-async fn list(query: Query<'_>, connection: &mut Connection) -> Result<Vec<Task>> {
+pub(crate) async fn list(query: Query<'_>, connection: &mut Connection) -> Result<Vec<Task>> {
     query.fetch_all(connection).await?.iter().map(from_row).collect()
 }
 

@@ -1,49 +1,96 @@
 //! The queue of ready tasks: who is next, and who is before whom. The places in it are the master's to say.
 
 use anima_types::{
-    Arch, Timestamp,
+    Arch, Timestamp, build,
     id::TaskId,
-    task::{Kind, Status},
+    task::{Event, Kind, Status, next},
 };
-use sqlx::any::AnyRow;
 
 use crate::{
     Connection, Result, Write,
-    task::{Task, from_row},
+    event::{self, NewEvent},
+    many,
+    task::{About, Subject, Task, list},
 };
 
-/// Returns the next task for a node that takes these kinds and runs these architectures: the first of the queue.
-pub async fn find_ready(connection: &mut Connection, kinds: &[Kind], archs: &[Arch]) -> Result<Option<Task>> {
-    // Index: task_queue. One step down the index for each pair, however long the queues are.
-    let mut first: Option<Task> = None;
-    for kind in kinds {
-        for arch in archs.iter().copied().map(Some).chain([None]) {
-            let row = queue_head(connection, *kind, arch).await?;
-            let task = row.as_ref().map(from_row).transpose()?;
-            let place = |task: &Task| (task.queued_for, task.id);
-            if let Some(task) = task.filter(|task| first.as_ref().is_none_or(|first| place(task) < place(first))) {
-                first = Some(task);
-            }
-        }
-    }
-    Ok(first)
-}
-
-async fn queue_head(connection: &mut Connection, kind: Kind, arch: Option<Arch>) -> Result<Option<AnyRow>> {
+/// Returns the first of the queue of one kind and architecture, at most `limit`; their places are `(queued_for, id)`.
+pub async fn first(connection: &mut Connection, kind: Kind, arch: Option<Arch>, limit: usize) -> Result<Vec<Task>> {
+    // Index: task_queue. So many steps along the index, however long the queue is.
     let query = match arch {
         Some(arch) => sqlx::query(
-            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND arch = $3 ORDER BY queued_for, id LIMIT 1",
+            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND arch = $3 ORDER BY queued_for, id LIMIT $4",
         )
         .bind(Status::Ready.name())
         .bind(kind.name())
         .bind(arch.name()),
         None => sqlx::query(
-            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND arch IS NULL ORDER BY queued_for, id LIMIT 1",
+            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND arch IS NULL ORDER BY queued_for, id LIMIT $3",
         )
         .bind(Status::Ready.name())
         .bind(kind.name()),
     };
-    Ok(query.fetch_optional(connection).await?)
+    list(query.bind(i64::try_from(limit).unwrap_or(i64::MAX)), connection).await
+}
+
+/// Writes tasks in the order of the ids that they get: those with a place in the queue wait for nothing but a node, the others
+/// for more than that. Says why they were asked for, and why they stand where they stand.
+///
+/// One that is ready is made so in one step; both are events.
+pub async fn insert_all(
+    write: &mut Write,
+    tasks: &[(About, Option<Timestamp>)],
+    (asked, ready): (&str, &str),
+) -> Result<()> {
+    const COLUMNS: usize = 13;
+    let status = |place: &Option<Timestamp>| match place {
+        Some(_) => next(Status::Waiting, Event::DependenciesMet).expect("what waits for nothing is ready"),
+        None => Status::Waiting,
+    };
+    let mut events = Vec::with_capacity(2 * tasks.len());
+    for piece in many::pieces(tasks) {
+        let sql = format!(
+            "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for, status_since)
+             VALUES {} RETURNING id",
+            many::rows(piece.len(), COLUMNS, 0)
+        );
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        for (about, queued_for) in piece {
+            query = query
+                .bind(about.kind.name())
+                .bind(status(queued_for).name())
+                .bind(about.build.map(|id| id.0))
+                .bind(about.release.map(|id| id.0))
+                .bind(about.key.map(|id| id.0))
+                .bind(about.subject.map(Subject::name))
+                .bind(&about.package)
+                .bind(&about.platform)
+                .bind(about.arch.map(Arch::name))
+                .bind(if queued_for.is_some() { ready } else { asked })
+                .bind(write.now.0)
+                .bind(queued_for.unwrap_or(write.now).0)
+                .bind(write.now.0);
+        }
+        let mut ids: Vec<i64> = query.fetch_all(&mut **write).await?;
+        // Ids are counted in the order of the rows; that they come back so is promised by nobody.
+        ids.sort_unstable();
+        for (id, (about, place)) in ids.into_iter().zip(piece) {
+            let event = |verb, status: Status, message: &str| NewEvent {
+                noun: "task",
+                verb,
+                status: Some(status.name()),
+                build: about.build,
+                task: Some(TaskId(id)),
+                release: about.release,
+                message: message.to_string(),
+                actor: None,
+            };
+            events.push(event("created", Status::Waiting, asked));
+            if place.is_some() {
+                events.push(event(Event::DependenciesMet.name(), status(place), ready));
+            }
+        }
+    }
+    event::record_all(write, events).await
 }
 
 /// Returns how many ready tasks of the same kind and architecture are given out before a task.
@@ -64,17 +111,25 @@ pub async fn count_before(connection: &mut Connection, task: &Task) -> Result<i6
     .await?)
 }
 
-/// Returns how many tasks of an owner's builds wait for a node or have one.
-pub async fn count_of_owner(connection: &mut Connection, owner: &str) -> Result<i64> {
-    Ok(sqlx::query_scalar(
-        "SELECT COUNT(*) FROM task JOIN build ON build.id = task.build_id
-         WHERE build.owner = $1 AND task.status IN ($2, $3)",
-    )
-    .bind(owner)
-    .bind(Status::Ready.name())
-    .bind(Status::Leased.name())
-    .fetch_one(connection)
-    .await?)
+/// Returns how many tasks of an owner's builds that have not ended wait for a node or have one; more than `limit` are not counted.
+pub async fn count_of_owner(connection: &mut Connection, owner: &str, limit: i64) -> Result<i64> {
+    // Indices: build_status, task_build.
+    let open: Vec<build::Status> = build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect();
+    let sql = format!(
+        "SELECT COUNT(*) FROM (
+             SELECT task.id FROM build JOIN task ON task.build_id = build.id
+             WHERE build.owner = $1 AND task.status IN ($2, $3) AND build.status IN ({})
+             LIMIT $4
+         ) AS counted",
+        many::list(open.len(), 4)
+    );
+    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(owner)
+        .bind(Status::Ready.name())
+        .bind(Status::Leased.name())
+        .bind(limit);
+    let query = open.iter().fold(query, |query, status| query.bind(status.name()));
+    Ok(query.fetch_one(connection).await?)
 }
 
 /// Gives a task its place in the queue.

@@ -1,9 +1,13 @@
 use super::*;
 use crate::{
+    build, event,
     task::{self, About},
     testing::{self, Scratch},
 };
-use anima_types::{id::BuildId, task::Event};
+use anima_types::{
+    id::{BuildId, EventId},
+    task::Event,
+};
 
 async fn ready(write: &mut Write, build: BuildId, kind: Kind, arch: Option<Arch>, queued_for: i64) -> TaskId {
     let about = About { build: Some(build), arch, ..About::new(kind) };
@@ -14,29 +18,83 @@ async fn ready(write: &mut Write, build: BuildId, kind: Kind, arch: Option<Arch>
     id
 }
 
-async fn next(write: &mut Write, kinds: &[Kind], archs: &[Arch]) -> Option<TaskId> {
-    find_ready(write, kinds, archs).await.unwrap().map(|task| task.id)
+async fn head(write: &mut Write, kind: Kind, arch: Option<Arch>, limit: usize) -> Vec<TaskId> {
+    first(write, kind, arch, limit).await.unwrap().into_iter().map(|task| task.id).collect()
 }
 
 #[tokio::test]
-async fn the_next_task_is_the_first_of_the_queue_that_the_node_can_do() {
+async fn the_first_of_a_queue_are_those_with_the_lowest_places() {
     let scratch = Scratch::new().await;
     let mut write = scratch.write().await;
     let build = testing::build(&mut write).await;
     let late = ready(&mut write, build, Kind::Build, Some(Arch::X86_64), 300).await;
     let early = ready(&mut write, build, Kind::Build, Some(Arch::X86_64), 100).await;
-    let src = ready(&mut write, build, Kind::Src, Some(Arch::X86_64), 50).await;
+    let same = ready(&mut write, build, Kind::Build, Some(Arch::X86_64), 100).await;
     let foreign = ready(&mut write, build, Kind::Build, Some(Arch::Aarch64), 10).await;
     let sign = ready(&mut write, build, Kind::Sign, None, 0).await;
 
-    assert_eq!(next(&mut write, &[Kind::Build], &[Arch::X86_64]).await, Some(early));
-    assert_eq!(next(&mut write, &[Kind::Src, Kind::Build], &[Arch::X86_64]).await, Some(src));
-    assert_eq!(next(&mut write, &[Kind::Build], &[Arch::X86_64, Arch::Aarch64]).await, Some(foreign));
-    assert_eq!(next(&mut write, &[Kind::Sign], &[]).await, Some(sign));
-    assert_eq!(next(&mut write, &[Kind::Test], &[Arch::X86_64]).await, None);
+    assert_eq!(head(&mut write, Kind::Build, Some(Arch::X86_64), 2).await, [early, same]);
+    assert_eq!(head(&mut write, Kind::Build, Some(Arch::X86_64), 9).await, [early, same, late]);
+    assert_eq!(head(&mut write, Kind::Build, Some(Arch::Aarch64), 1).await, [foreign]);
+    assert_eq!(head(&mut write, Kind::Sign, None, 1).await, [sign]);
+    assert_eq!(head(&mut write, Kind::Build, None, 1).await, []);
     let late = task::get(&mut write, late).await.unwrap();
-    assert_eq!(count_before(&mut write, &late).await.unwrap(), 1);
-    assert_eq!(count_of_owner(&mut write, "ada").await.unwrap(), 5);
+    assert_eq!(count_before(&mut write, &late).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_an_owner_has_in_the_queue_is_counted_to_a_limit_and_only_where_builds_go_on() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let build = testing::build(&mut write).await;
+    for place in 0..5 {
+        ready(&mut write, build, Kind::Build, Some(Arch::X86_64), place).await;
+    }
+
+    assert_eq!(count_of_owner(&mut write, "ada", 9).await.unwrap(), 5);
+    assert_eq!(count_of_owner(&mut write, "ada", 3).await.unwrap(), 3);
+    assert_eq!(count_of_owner(&mut write, "bob", 9).await.unwrap(), 0);
+    let row = build::get(&mut write, build).await.unwrap();
+    build::apply(&mut write, &row, anima_types::build::Event::Cancelled, "Stopped.").await.unwrap();
+    assert_eq!(count_of_owner(&mut write, "ada", 9).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn many_ready_tasks_are_made_in_their_order_each_with_both_events() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let build = testing::build(&mut write).await;
+    let about = |number: i64| About {
+        build: Some(build),
+        package: Some(format!("p{number}")),
+        arch: Some(Arch::X86_64),
+        ..About::new(Kind::Src)
+    };
+    // Pieces of several sizes, and places that are not in the order of the tasks.
+    let tasks: Vec<_> = (0..333).map(|number| (about(number), Some(Timestamp(number * 7 % 333)))).collect();
+
+    insert_all(&mut write, &tasks, ("Asked.", "Waits.")).await.unwrap();
+
+    let made = task::of_build(&mut write, build).await.unwrap();
+    let rows: Vec<_> = made.iter().map(|task| (task.about.clone(), Some(task.queued_for))).collect();
+    assert_eq!(rows, tasks);
+    assert!(made.iter().all(|task| (task.status, task.why.as_str()) == (Status::Ready, "Waits.")));
+    let next = first(&mut write, Kind::Src, Some(Arch::X86_64), 333).await.unwrap();
+    assert!(next.is_sorted_by_key(|task| task.queued_for) && next.len() == 333);
+    let events = event::list(&mut write, EventId(0), Some(build), 1_000).await.unwrap();
+    for task in &made {
+        let its: Vec<_> = events.iter().filter(|event| event.task == Some(task.id)).collect();
+        let told: Vec<_> = its.iter().map(|event| (event.verb.as_str(), event.status.as_deref())).collect();
+        assert_eq!(told, [("created", Some("waiting")), ("dependencies_met", Some("ready"))]);
+    }
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    assert!(ids.is_sorted() && events.len() == 1 + 2 * 333);
+    assert_eq!(write.events, events, "listeners are told what is written");
+
+    insert_all(&mut write, &[(about(900), None)], ("Asked.", "Waits.")).await.unwrap();
+    let task = task::of_build(&mut write, build).await.unwrap().pop().unwrap();
+    assert_eq!((task.status, task.why.as_str()), (Status::Waiting, "Asked."));
+    assert_eq!(write.events.last().unwrap().verb, "created");
 }
 
 #[tokio::test]

@@ -75,15 +75,16 @@ async fn a_claim_counts_and_an_older_lease_cannot_end_the_task() {
     let late = end(&mut write, &first, Event::Succeeded, "Done.", &ended).await;
 
     assert!(matches!(late, Err(Error::Conflict { .. })));
-    assert!(!extend_lease(&mut write, task.id, 1, Timestamp(400)).await.unwrap());
-    assert!(extend_lease(&mut write, task.id, 2, Timestamp(400)).await.unwrap());
+    let both = [(task.id, 1), (task.id, 2)];
+    let extended = task_lease::extend_all(&mut write, &both, Timestamp(400)).await.unwrap();
+    assert_eq!(extended, [(task.id, 2)].into());
     let task = get(&mut write, task.id).await.unwrap();
     assert_eq!((task.attempts, task.node.as_deref()), (2, Some("n2")));
     assert_eq!(task.lease_expires_at, Some(Timestamp(400)));
 }
 
 #[tokio::test]
-async fn a_node_finds_the_oldest_task_of_its_kinds_and_architectures() {
+async fn each_kind_and_architecture_has_a_queue() {
     let scratch = Scratch::new().await;
     let mut write = scratch.write().await;
     let arm = ready_task(&mut write, "jq", Arch::Aarch64).await;
@@ -94,15 +95,16 @@ async fn a_node_finds_the_oldest_task_of_its_kinds_and_architectures() {
     let sign = get(&mut write, sign).await.unwrap();
     apply(&mut write, &sign, Event::DependenciesMet, "Ready.").await.unwrap();
 
-    let mut found = async |kinds: &[Kind], archs: &[Arch]| {
-        crate::task_queue::find_ready(&mut write, kinds, archs).await.unwrap().map(|task| task.id)
+    let mut found = async |kind: Kind, arch: Option<Arch>| {
+        let first = crate::task_queue::first(&mut write, kind, arch, 1).await.unwrap();
+        first.first().map(|task| task.id)
     };
 
-    assert_eq!(found(&[Kind::Build], &[Arch::X86_64, Arch::Aarch64]).await, Some(arm.id));
-    assert_eq!(found(&[Kind::Src, Kind::Build], &[Arch::X86_64]).await, Some(intel.id));
-    assert_eq!(found(&[Kind::Test], &[Arch::X86_64]).await, None);
-    assert_eq!(found(&[Kind::Sign], &[]).await, Some(sign.id));
-    assert_eq!(found(&[], &[]).await, None);
+    assert_eq!(found(Kind::Build, Some(Arch::Aarch64)).await, Some(arm.id));
+    assert_eq!(found(Kind::Build, Some(Arch::X86_64)).await, Some(intel.id));
+    assert_eq!(found(Kind::Test, Some(Arch::X86_64)).await, None);
+    assert_eq!(found(Kind::Sign, None).await, Some(sign.id));
+    assert_eq!(found(Kind::Build, None).await, None);
 }
 
 #[tokio::test]
@@ -166,7 +168,7 @@ async fn a_lease_is_known_by_the_hash_of_its_secret_even_when_it_is_over() {
     let task = ready_task(&mut write, "jq", Arch::X86_64).await;
     let row = lease::Lease { task: task.id, number: 1, node: "n1".into() };
 
-    lease::insert(&mut write, "hash", &row).await.unwrap();
+    lease::insert_all(&mut write, &[("hash".to_string(), row.clone())]).await.unwrap();
 
     assert_eq!(lease::find(&mut write, "hash").await.unwrap(), Some(row));
     assert_eq!(lease::find(&mut write, "other").await.unwrap(), None);

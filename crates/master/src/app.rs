@@ -17,6 +17,8 @@ use anima_types::{
 use tokio::sync::{Notify, broadcast};
 
 use crate::{
+    auth::ServiceTokens,
+    dispatch::Desk,
     limit::Limits,
     metrics::Metrics,
     oidc::{Oidc, Provider},
@@ -77,6 +79,10 @@ pub struct Inner {
     pub waiting: Waiting,
     /// Whether there is room for what nodes make.
     pub(crate) room: Room,
+    /// Tokens that need not be looked up each time.
+    pub service_tokens: ServiceTokens,
+    /// Claims and heartbeats that are answered together.
+    pub desk: Desk,
     /// What `/readyz` found last.
     pub(crate) looked: crate::health::Looked,
     /// How often somebody may ask.
@@ -115,6 +121,8 @@ impl App {
             metrics: Metrics::default(),
             waiting: Waiting::default(),
             room: Room::default(),
+            service_tokens: ServiceTokens::default(),
+            desk: Desk::default(),
             looked: crate::health::Looked::default(),
             limits: Limits::new(clock.clone()),
             provider: Provider::default(),

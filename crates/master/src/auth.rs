@@ -3,9 +3,13 @@
 //! A caller is known by a token, a lease's secret or a session's cookie, in this order; with none they are nobody in
 //! particular. What they may is rights (data), narrowed by their token's scopes; [`Caller::check`] is the one question.
 
-use std::net::IpAddr;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
 
-use anima_db::{Connection, Origin, lease::Lease};
+use anima_db::{Connection, Origin, lease::Lease, token::Stored};
 use anima_types::{
     account::TEAM_ROLES,
     id::{AccountId, SessionId, TokenId},
@@ -30,6 +34,9 @@ use crate::{
 const SECRET_BYTES: usize = 32;
 /// When a token was used last is known to the hour: who asks each second does not write each second.
 const TOUCH_TOKEN_SECS: f64 = 3_600.0;
+
+/// Tokens of parts of the system that are remembered at most: one for each node of a large installation.
+const MAX_SERVICE_TOKENS: usize = 10_000;
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,14 +235,49 @@ pub async fn caller(app: &App, headers: &HeaderMap) -> ApiResult<Known> {
     Ok(Known { caller, form_secret: None })
 }
 
+/// Tokens of parts of the system by their hashes: a node asks often, and need not be looked up each time. They are forgotten
+/// when any token is made or revoked; what another master revokes counts here as soon as its event is heard of.
+#[derive(Debug, Default)]
+pub struct ServiceTokens(Mutex<(u64, HashMap<String, Stored>)>);
+
+impl ServiceTokens {
+    fn get(&self, changes: u64, hash: &str) -> Option<Stored> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != changes {
+            *known = (changes, HashMap::new());
+        }
+        known.1.get(hash).cloned()
+    }
+
+    /// Keeps what was found after there had been so many changes.
+    fn put(&self, changes: u64, hash: &str, found: &Stored) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 == changes && known.1.len() < MAX_SERVICE_TOKENS {
+            known.1.insert(hash.to_string(), found.clone());
+        }
+    }
+}
+
 async fn of_secret(app: &App, secret: &str) -> ApiResult<Caller> {
     let hash = hash(secret);
+    let changes = app.db.token_changes();
+    if let Some(found) = app.service_tokens.get(changes, &hash) {
+        return of_token(app, found).await;
+    }
     let mut read = app.db.read().await?;
     let Some(found) = anima_db::token::find(&mut read, &hash).await? else {
         let lease = anima_db::lease::find(&mut read, &hash).await?.ok_or_else(unknown)?;
         let caller = Caller::of_role(Role::Lease, lease.node.clone(), Via::Lease);
         return Ok(Caller { lease: Some(lease), ..caller });
     };
+    drop(read);
+    if found.account.is_none() {
+        app.service_tokens.put(changes, &hash, &found);
+    }
+    of_token(app, found).await
+}
+
+async fn of_token(app: &App, found: Stored) -> ApiResult<Caller> {
     let token = found.token;
     if token.expires_at.is_some_and(|at| at <= app.now()) {
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "token_expired", "this token's time is over")
@@ -243,9 +285,11 @@ async fn of_secret(app: &App, secret: &str) -> ApiResult<Caller> {
     }
     let caller = match found.account {
         None => Caller::of_role(token.role, token.name, Via::Token(token.id)),
-        Some(account) => person(&mut read, account, Via::Token(token.id)).await?.ok_or_else(unknown)?,
+        Some(account) => {
+            let mut read = app.db.read().await?;
+            person(&mut read, account, Via::Token(token.id)).await?.ok_or_else(unknown)?
+        }
     };
-    drop(read);
     if caller.account.is_some() && token.used_at.is_none_or(|used_at| app.now().secs_since(used_at) >= TOUCH_TOKEN_SECS)
     {
         let mut write = app.db.write(app.now(), "anima").await?;
@@ -353,6 +397,32 @@ mod tests {
         assert!(unchecked.clone().about(&[vec![Thing::Platform("a".into())]]).is_ok());
         assert!(unchecked.clone().about(&[vec![Thing::Platform("b".into())]]).is_err());
         assert!(unchecked.about(&[]).is_err());
+    }
+
+    #[test]
+    fn a_token_is_remembered_until_any_is_made_or_revoked() {
+        let found = Stored {
+            token: anima_types::token::Token {
+                id: TokenId(1),
+                name: "n1".into(),
+                role: Role::BuildNode,
+                account: None,
+                scopes: Scopes::default(),
+                created_at: anima_types::Timestamp(0),
+                expires_at: None,
+                used_at: None,
+            },
+            account: None,
+            is_of_node: true,
+        };
+        let known = ServiceTokens::default();
+        assert!(known.get(7, "a").is_none());
+        known.put(7, "a", &found);
+
+        assert!(known.get(7, "a").is_some() && known.get(7, "b").is_none());
+        assert!(known.get(8, "a").is_none(), "something changed");
+        known.put(7, "a", &found);
+        assert!(known.get(8, "a").is_none(), "it was found before the change");
     }
 
     #[test]

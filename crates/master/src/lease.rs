@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use anima_db::{
+    Write,
     node::Instance,
     task::{Ended, Task},
+    task_lease,
 };
 use anima_types::{
     Timestamp,
     id::TaskId,
     lease::{
-        Claim, End, Heartbeat, HeartbeatQuery, LEASE_SECS, Lease, MAX_HEARTBEAT_WAIT_SECS, MAX_WAIT_SECS, NAME_TAKEN,
-        Report, STALE_LEASE,
+        Claim, End, Heartbeat, HeartbeatQuery, LEASE_SECS, MAX_HEARTBEAT_WAIT_SECS, MAX_WAIT_SECS, NAME_TAKEN, Report,
+        STALE_LEASE,
     },
     permission::Permission,
     task::{Event, Kind, MAX_ATTEMPTS, Status},
@@ -27,13 +29,16 @@ use tokio::{sync::broadcast, time::Instant};
 use crate::{
     app::App,
     auth::{self, Caller},
+    build::hold,
+    dispatch,
     error::{ApiError, ApiResult, Json, Path, Query},
     key, log, noarch, node, report,
     route::Route,
-    signing,
     task::is_due,
-    work,
 };
+
+/// Leases that are looked at in one pass at most; the next pass comes a second later.
+const MAX_EXPIRED: u32 = 1_000;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -60,17 +65,15 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     let until = Instant::now() + Duration::from_secs(claim.wait_secs.min(MAX_WAIT_SECS));
     // It has its place before it looks, so that nothing that becomes ready in between is missed.
     let mut place = app.waiting.enter(&claim);
-    appear(&app, &claim).await?;
     let _waits = app.metrics.node_waits();
+    let mut arrives = true;
     loop {
-        let takes = node::standing(&app, &claim).await? == node::Standing::Takes && app.room.is_there(&app.config);
-        place.looks(takes);
-        if takes {
-            let lease = take(&app, &claim).await?;
-            place.found(lease.as_ref().map(|lease| lease.task));
-            if let Some(lease) = lease {
-                return Ok(Json(lease).into_response());
-            }
+        place.looks();
+        let given = dispatch::claim(&app, &claim, arrives).await?;
+        arrives = false;
+        place.found(given.takes, given.lease.as_ref().map(|lease| lease.task));
+        if let Some(lease) = given.lease {
+            return Ok(Json(lease).into_response());
         }
         if tokio::time::timeout_at(until, place.woken()).await.is_err() {
             return Ok(StatusCode::NO_CONTENT.into_response());
@@ -78,38 +81,32 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     }
 }
 
-/// Writes down that the node is there. If it was started again, what it worked on is lost, and is given out anew at once.
-async fn appear(app: &App, claim: &Claim) -> ApiResult<()> {
-    let mut write = app.db.write(app.now(), &claim.node).await?;
+/// Writes down that a node is there. If it was started again, what it worked on is lost, is given out anew at once, and is
+/// returned, so that what it belongs to is looked at. The inner error says why the node is refused.
+pub async fn appear(write: &mut Write, claim: &Claim) -> ApiResult<Result<Vec<Task>, ApiError>> {
     // Before it counts as heard of.
-    let instance = anima_db::node::note_instance(&mut write, claim, node::ONLINE_SECS).await?;
-    anima_db::node::seen(&mut write, claim).await?;
-    let mut lost = Vec::new();
-    match instance {
-        Instance::Same => {}
-        Instance::New => {
-            anima_db::node::set_instance(&mut write, claim).await?;
-            let leased = anima_db::task::list_leased(&mut write).await?;
-            let is_its =
-                |task: &Task| task.node.as_ref() == Some(&claim.node) && claim.kinds.contains(&task.about.kind);
-            lost = leased.into_iter().filter(is_its).collect();
-            for task in &lost {
-                take_back(&mut write, task, &format!("{} was started again", claim.node)).await?;
-            }
-            // What was drained to be updated has been.
-            if anima_db::node::get(&mut write, &claim.node).await?.drain.is_some_and(|drain| drain.then_end) {
-                let message = format!("Node {} was started again and takes tasks.", claim.node);
-                anima_db::node::set_drain(&mut write, &claim.node, None, message).await?;
-            }
-        }
-        Instance::Superseded => {
-            let message = format!("another process took the name {} since this one was started", claim.node);
-            return Err(ApiError::conflict(NAME_TAKEN, message).hint("give each node a name of its own (--name)"));
-        }
+    let instance = anima_db::node::note_instance(write, claim, node::ONLINE_SECS).await?;
+    if instance == Instance::Superseded {
+        let message = format!("another process took the name {} since this one was started", claim.node);
+        let refused = ApiError::conflict(NAME_TAKEN, message).hint("give each node a name of its own (--name)");
+        return Ok(Err(refused));
     }
-    write.commit().await?;
-    lost.iter().for_each(|task| is_due(app, task));
-    Ok(())
+    anima_db::node::seen(write, claim).await?;
+    if instance == Instance::Same {
+        return Ok(Ok(Vec::new()));
+    }
+    anima_db::node::set_instance(write, claim).await?;
+    let mut lost = task_lease::list_of_node(write, &claim.node).await?;
+    lost.retain(|task| claim.kinds.contains(&task.about.kind));
+    for task in &lost {
+        take_back(write, task, &format!("{} was started again", claim.node)).await?;
+    }
+    // What was drained to be updated has been.
+    if anima_db::node::get(write, &claim.node).await?.drain.is_some_and(|drain| drain.then_end) {
+        let message = format!("Node {} was started again and takes tasks.", claim.node);
+        anima_db::node::set_drain(write, &claim.node, None, message).await?;
+    }
+    Ok(Ok(lost))
 }
 
 fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
@@ -124,59 +121,8 @@ fn check(caller: &Caller, claim: &Claim) -> ApiResult<()> {
     claim.kinds.iter().try_for_each(|&kind| caller.check(claim_permission(kind), &[]))
 }
 
-/// Gives the oldest ready task to the node, if there is one.
-async fn take(app: &App, claim: &Claim) -> ApiResult<Option<Lease>> {
-    // A look first: writers wait for one another.
-    let mut read = app.db.read().await?;
-    let offered = node::offered(&mut read, app.now(), claim).await?;
-    let found = anima_db::task_queue::find_ready(&mut read, &claim.kinds, &offered).await?;
-    if found.is_none() {
-        return Ok(None);
-    }
-    drop(read);
-    if let Some(task) = found.filter(|task| task.about.kind == Kind::Sign)
-        && let Err(error) = signing::work::prepare(app, &task).await
-    {
-        // Whoever takes it out finds the same, and says so of the task.
-        tracing::warn!(task = task.id.0, "task {} could not be prepared: {}", task.id, error.body.message);
-    }
-    let now = app.now();
-    let mut write = app.db.write(now, &claim.node).await?;
-    let Some(task) = anima_db::task_queue::find_ready(&mut write, &claim.kinds, &offered).await? else {
-        return Ok(None);
-    };
-    let expires_at = now.plus_secs(LEASE_SECS);
-    let emulated = task.about.arch.filter(|arch| !claim.architectures.contains(arch));
-    let why = match emulated {
-        Some(arch) => format!("{} works on it, emulating {arch}.", claim.node),
-        None => format!("{} works on it.", claim.node),
-    };
-    let number = anima_db::task::claim(&mut write, &task, &claim.node, expires_at, &why).await?;
-    if emulated.is_some() {
-        anima_db::task::mark_emulated(&mut write, task.id).await?;
-    }
-    let work = match work::of(app, &mut write, &task).await {
-        Ok(work) => work,
-        Err(error) => {
-            drop(write);
-            give_up(app, &task, &error).await?;
-            return Ok(None);
-        }
-    };
-    let (secret, hash) = auth::new_secret();
-    let row = anima_db::lease::Lease { task: task.id, number, node: claim.node.clone() };
-    anima_db::lease::insert(&mut write, &hash, &row).await?;
-    // What an earlier try said would stand before what this one says.
-    if task.lease_number > 0 {
-        app.logs.put_aside(task.id, task.lease_number).await?;
-    }
-    write.commit().await?;
-    tracing::info!(task = task.id.0, node = claim.node, "task {} was given to {}", task.id, claim.node);
-    Ok(Some(Lease { task: task.id, number, secret, expires_at, work }))
-}
-
-/// A task whose work cannot be said would stand in the way of all others.
-async fn give_up(app: &App, task: &Task, error: &ApiError) -> ApiResult<()> {
+/// Fails a task: one whose work cannot be said would stand in the way of all others.
+pub async fn give_up(app: &App, task: &Task, error: &ApiError) -> ApiResult<()> {
     tracing::error!(task = task.id.0, "task {} cannot be given out: {}", task.id, error.body.message);
     let failure = Failure::new(&error.body.code, &error.body.message).with_hint(error.body.hint.clone());
     let mut write = app.db.write(app.now(), "anima").await?;
@@ -196,7 +142,8 @@ pub async fn held(connection: &mut anima_db::Connection, caller: &Caller, id: Ta
     if task.status == Status::Leased && is_held { Ok(task) } else { Err(stale(&task)) }
 }
 
-fn stale(task: &Task) -> ApiError {
+/// Says that a lease on a task is over.
+pub fn stale(task: &Task) -> ApiError {
     let message = format!("the lease on task {} is lost: {}", task.id, task.why);
     ApiError::conflict(STALE_LEASE, message)
 }
@@ -225,14 +172,9 @@ async fn heartbeat(
 }
 
 async fn extend(app: &App, caller: &Caller, id: TaskId) -> ApiResult<Timestamp> {
-    let now = app.now();
-    let expires_at = now.plus_secs(LEASE_SECS);
-    let mut write = app.db.write(now, &caller.name).await?;
-    let task = held(&mut write, caller, id).await?;
-    anima_db::task::extend_lease(&mut write, id, task.lease_number, expires_at).await?;
-    anima_db::node::touch(&mut write, &caller.name).await?;
-    write.commit().await?;
-    Ok(expires_at)
+    // The route has seen that they hold a lease on this task.
+    let number = caller.lease.as_ref().map_or(0, |lease| lease.number);
+    dispatch::extend(app, id, number, &caller.name).await
 }
 
 async fn end(
@@ -299,9 +241,11 @@ async fn given_back(app: &App, caller: &Caller, id: TaskId, failure: Failure) ->
         );
         anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
         anima_db::task::uncount_attempt(&mut write, id).await?;
+        hold::take_back_returned(&mut write, id).await?;
     } else if task.attempts < MAX_ATTEMPTS {
         let why = format!("{} gave it back: {}; it waits for another try.", caller.name, failure.message);
         anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
+        hold::take_back_returned(&mut write, id).await?;
     } else {
         let ended = Ended { phases: Vec::new(), failure: Some(failure.clone()), result: None, report_hash: None };
         anima_db::task::end(&mut write, &task, Event::AttemptsExhausted, &failure.message, &ended).await?;
@@ -320,35 +264,36 @@ fn report_hash(report: &Report) -> ApiResult<String> {
 /// Takes tasks back from nodes that were not heard of in time; returns how many.
 pub async fn expire_once(app: &App, now: Timestamp) -> ApiResult<usize> {
     let mut read = app.db.read().await?;
-    let leased = anima_db::task::list_leased(&mut read).await?;
+    let expired = task_lease::list_expired(&mut read, now, MAX_EXPIRED).await?;
     drop(read);
-    let expired = leased.into_iter().filter(|task| task.lease_expires_at.is_none_or(|at| at <= now));
     let mut count = 0;
-    for task in expired {
+    for id in expired {
         // One that cannot be taken back does not keep the others: it is tried again the next time.
-        match expire(app, &task, now).await {
-            Ok(()) => {
+        match expire(app, id, now).await {
+            Ok(Some(task)) => {
                 is_due(app, &task);
                 count += 1;
             }
+            Ok(None) => {}
             Err(error) => {
-                tracing::error!(task = task.id.0, "task {} could not be taken back: {}", task.id, error.body.message);
+                tracing::error!(task = id.0, "task {id} could not be taken back: {}", error.body.message);
             }
         }
     }
     Ok(count)
 }
 
-async fn expire(app: &App, task: &Task, now: Timestamp) -> ApiResult<()> {
-    let node = task.node.as_deref().unwrap_or("its node");
+async fn expire(app: &App, id: TaskId, now: Timestamp) -> ApiResult<Option<Task>> {
     let mut write = app.db.write(now, "anima").await?;
-    // A heartbeat may have come since the row was read.
-    let task = &anima_db::task::get(&mut write, task.id).await?;
+    // A heartbeat may have come since it was found.
+    let task = anima_db::task::get(&mut write, id).await?;
     if task.status != Status::Leased || task.lease_expires_at.is_some_and(|at| at > now) {
-        return Ok(());
+        return Ok(None);
     }
-    take_back(&mut write, task, &format!("{node} was not heard of for {LEASE_SECS} s")).await?;
-    Ok(write.commit().await?)
+    let node = task.node.as_deref().unwrap_or("its node");
+    take_back(&mut write, &task, &format!("{node} was not heard of for {LEASE_SECS} s")).await?;
+    write.commit().await?;
+    Ok(Some(task))
 }
 
 /// Ends a lease whose node is lost: the task is given out again, unless that was done often enough.
@@ -357,6 +302,7 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
     if task.attempts < MAX_ATTEMPTS {
         let why = format!("{how}; it waits for another try.");
         anima_db::task::apply(write, task, Event::LeaseExpired, &why).await?;
+        hold::take_back_returned(write, task.id).await?;
     } else {
         let message = format!("{how}, and its other {} tries ended without a report, too", task.attempts - 1);
         let hint = "It may end its nodes: look at the nodes' memory and disk, then restart it.".to_string();
@@ -371,8 +317,8 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
 pub async fn renew_all(app: &App) -> ApiResult<()> {
     let now = app.now();
     let mut write = app.db.write(now, "anima").await?;
-    for task in anima_db::task::list_leased(&mut write).await? {
-        anima_db::task::extend_lease(&mut write, task.id, task.lease_number, now.plus_secs(LEASE_SECS)).await?;
-    }
+    let leased = anima_db::task::list_leased(&mut write).await?;
+    let leases: Vec<(TaskId, i64)> = leased.iter().map(|task| (task.id, task.lease_number)).collect();
+    task_lease::extend_all(&mut write, &leases, now.plus_secs(LEASE_SECS)).await?;
     Ok(write.commit().await?)
 }

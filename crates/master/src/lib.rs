@@ -16,6 +16,7 @@ pub mod build;
 pub mod chores;
 mod code;
 mod device;
+mod dispatch;
 mod enrolment;
 pub mod error;
 mod event;
@@ -43,6 +44,7 @@ mod password;
 mod platform;
 mod product;
 mod push;
+mod rebuild;
 pub mod release;
 mod repo_files;
 mod report;
@@ -112,6 +114,7 @@ pub fn routes() -> Vec<Route> {
         log::routes(),
         artifact::routes(),
         push::routes(),
+        rebuild::routes(),
         release::routes(),
         product::routes(),
         repository::routes(),

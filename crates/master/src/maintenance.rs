@@ -55,6 +55,6 @@ async fn end(State(app): State<App>, caller: Caller) -> ApiResult<Json<Maintenan
 async fn state(app: &App) -> ApiResult<Json<MaintenanceState>> {
     let mut read = app.db.read().await?;
     let maintenance = anima_db::maintenance::get(&mut read).await?;
-    let running_count = anima_db::task::list_leased(&mut read).await?.len() as u64;
+    let running_count = anima_db::task_lease::count(&mut read).await?;
     Ok(Json(MaintenanceState { maintenance, running_count }))
 }

@@ -18,8 +18,10 @@ use crate::{
     route::Route,
 };
 
+/// That a node is there is noted so often at most, unless there is news of it: each note is a write.
+pub const NOTED_SECS: i64 = 10;
 /// A node that waits asks again at the latest after this, or is gone.
-pub const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS) as f64;
+pub const ONLINE_SECS: f64 = (MAX_WAIT_SECS as i64 + LEASE_SECS + NOTED_SECS) as f64;
 
 /// A node that takes one task and ends has ended when it was not heard of for so long.
 const FORGET_ONE_TASK_SECS: f64 = 3_600.0;
@@ -87,21 +89,20 @@ pub enum Standing {
     Waits,
 }
 
-/// Decides whether a node that asks gets anything. One that never will is told so.
-pub async fn standing(app: &App, claim: &Claim) -> ApiResult<Standing> {
+/// Decides whether a node that asks gets anything; nobody does while all is closed, for maintenance or for want of room. One that
+/// never will is told so.
+pub fn standing(claim: &Claim, node: Option<&anima_db::node::Node>, is_closed: bool) -> ApiResult<Standing> {
     if claim.condition.protocol < OLDEST_PROTOCOL {
         let message = format!("node {} has version {}, which is too old for this master", claim.node, claim.version);
         return Err(ApiError::conflict(NODE_TOO_OLD, message).hint("update the program on its machine"));
     }
-    let mut read = app.db.read().await?;
-    let node = anima_db::node::get(&mut read, &claim.node).await?;
-    let maintenance = anima_db::maintenance::get(&mut read).await?;
-    match node.drain {
+    let node = node.ok_or_else(|| ApiError::not_found(format!("there is no node \"{}\"", claim.node)))?;
+    match &node.drain {
         Some(drain) if drain.then_end => {
             Err(ApiError::conflict(NODE_ENDS, format!("{} wanted node {} to end", drain.by, claim.node)))
         }
         Some(_) => Ok(Standing::Waits),
-        None if maintenance.is_some() => Ok(Standing::Waits),
+        None if is_closed => Ok(Standing::Waits),
         None if claim.condition.problem.is_some() || node.condition.problem.is_some() => Ok(Standing::Waits),
         None => Ok(Standing::Takes),
     }
@@ -128,14 +129,23 @@ pub async fn forget_once(app: &App, now: Timestamp) -> ApiResult<usize> {
     Ok(gone.len())
 }
 
+/// Returns whether a claim says something of its node that is not written down yet. What is free on its machine changes with
+/// each look, and is noted with the rest.
+pub fn is_news(claim: &Claim, node: &anima_db::node::Node, now: Timestamp) -> bool {
+    let secs = now.secs_since(node.seen_at);
+    let is_fresh = (0.0..NOTED_SECS as f64).contains(&secs);
+    let is_same = (claim.instance.is_empty() || claim.instance == node.instance)
+        && (&claim.kinds, &claim.architectures, &claim.emulated) == (&node.kinds, &node.architectures, &node.emulated)
+        && (claim.slots, &claim.version) == (node.slots, &node.version)
+        && (claim.condition.protocol, &claim.condition.problem, claim.condition.takes_one)
+            == (node.condition.protocol, &node.condition.problem, node.condition.takes_one);
+    !(is_fresh && is_same)
+}
+
 /// Returns the architectures whose tasks a node gets: those that it runs, and of those that it emulates the ones that no
 /// other node runs by itself. A task waits rather for a busy node of its own architecture than to take twenty times as long.
-pub async fn offered(connection: &mut anima_db::Connection, now: Timestamp, claim: &Claim) -> ApiResult<Vec<Arch>> {
+pub fn offered(others: &[anima_db::node::Node], now: Timestamp, claim: &Claim) -> Vec<Arch> {
     let mut offered = claim.architectures.clone();
-    if claim.emulated.is_empty() {
-        return Ok(offered);
-    }
-    let others = anima_db::node::list(connection).await?;
     let runs = |arch: &Arch| {
         others.iter().any(|node| {
             node.architectures.contains(arch)
@@ -145,7 +155,7 @@ pub async fn offered(connection: &mut anima_db::Connection, now: Timestamp, clai
         })
     };
     offered.extend(claim.emulated.iter().copied().filter(|arch| !claim.architectures.contains(arch) && !runs(arch)));
-    Ok(offered)
+    offered
 }
 
 /// Returns all nodes.
@@ -221,10 +231,40 @@ mod tests {
             emulated: Vec::new(),
             slots: 1,
             version: "0.1.0".into(),
+            instance: "i".into(),
             seen_at: Timestamp(0),
             condition,
             drain,
         }
+    }
+
+    #[test]
+    fn a_claim_is_news_where_it_says_something_else_or_the_last_is_long_ago() {
+        let current = Condition { protocol: PROTOCOL, ..Condition::default() };
+        let noted = node(current.clone(), None);
+        let claim = Claim {
+            node: "n1".into(),
+            kinds: Vec::new(),
+            architectures: Vec::new(),
+            emulated: Vec::new(),
+            slots: 1,
+            version: "0.1.0".into(),
+            instance: "i".into(),
+            started_at: None,
+            wait_secs: 0,
+            condition: current.clone(),
+        };
+        let at = |secs| Timestamp(0).plus_secs(secs);
+        let full = Condition { problem: Some("its disk is full".into()), ..current.clone() };
+        let gave_back = node(full.clone(), None);
+
+        assert!(!is_news(&claim, &noted, at(NOTED_SECS - 1)));
+        assert!(is_news(&claim, &noted, at(NOTED_SECS)), "it was not noted for long");
+        assert!(is_news(&claim, &noted, at(-1)), "the clock was set back");
+        assert!(is_news(&Claim { condition: full, ..claim.clone() }, &noted, at(1)));
+        assert!(is_news(&claim, &gave_back, at(1)), "it says that it is well again");
+        assert!(is_news(&Claim { slots: 2, ..claim.clone() }, &noted, at(1)));
+        assert!(is_news(&Claim { instance: "other".into(), ..claim }, &noted, at(1)));
     }
 
     #[test]

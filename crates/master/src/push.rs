@@ -14,7 +14,7 @@ use axum::extract::State;
 use crate::{
     app::App,
     auth::Caller,
-    build::add_source,
+    build::add_sources,
     error::{ApiResult, Json},
     route::Route,
 };
@@ -57,7 +57,7 @@ async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) 
     if let Some(build) = anima_db::build::find_gathering(write, &key, now).await? {
         let sources = anima_db::source::list(write, build.id).await?;
         if !sources.iter().any(|other| other.package == push.package) {
-            add_source(write, build.id, &source, platforms, &build.architectures).await?;
+            add_sources(write, build.id, &[source], platforms, &build.architectures).await?;
             anima_db::build::extend_gathering(write, build.id, until).await?;
             return Ok(build.id);
         }
@@ -78,7 +78,7 @@ async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) 
         gather: Some((key, until)),
     };
     let build = anima_db::build::insert(write, &new).await?;
-    add_source(write, build, &source, platforms, &architectures).await?;
+    add_sources(write, build, &[source], platforms, &architectures).await?;
     Ok(build)
 }
 

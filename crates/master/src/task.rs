@@ -7,7 +7,7 @@ use anima_types::{
     artifact::Artifact,
     id::TaskId,
     permission::Permission,
-    task::{Event, Kind, Status, Task, TaskLog},
+    task::{Event, Kind, Task, TaskLog},
     task_log::{KEPT_ATTEMPTS, LogName},
     work::Outcome,
 };
@@ -142,7 +142,7 @@ pub async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Cal
     match task.about.build {
         Some(id) => {
             build::reopen(&mut write, id, &caller.name).await?;
-            restart_blocked(&mut write, id, &caller.name).await?;
+            build::restart_blocked(&mut write, id, &caller.name).await?;
         }
         None if task.about.subject == Some(Subject::File) => signing::file::restarted(&mut write, id).await?,
         // A key is made for itself: no build or release moves its task on.
@@ -161,16 +161,6 @@ pub async fn restart(State(app): State<App>, Path(id): Path<TaskId>, caller: Cal
 pub async fn restart_row(write: &mut anima_db::Write, task: &anima_db::task::Task, who: &str) -> ApiResult<()> {
     anima_db::task::apply(write, task, Event::Restarted, &format!("Restarted by {who}.")).await?;
     artifact::unlink_all(write, task.id).await?;
-    Ok(())
-}
-
-/// What was blocked by a task that is tried again waits again.
-async fn restart_blocked(write: &mut anima_db::Write, build: anima_types::id::BuildId, who: &str) -> ApiResult<()> {
-    for task in anima_db::task::of_build(write, build).await? {
-        if task.status == Status::Blocked {
-            restart_row(write, &task, who).await?;
-        }
-    }
     Ok(())
 }
 

@@ -108,31 +108,31 @@ impl Waiting {
 }
 
 impl Place {
-    /// Notes that the claim looks at the queue now, and whether it gets anything. One that was woken for a task and may not take it
-    /// leaves it to another.
-    pub fn looks(&mut self, takes: bool) {
+    /// Notes that the claim looks at the queue now: what it was woken for until now is in what it sees.
+    pub fn looks(&mut self) {
         let mut claims = self.waiting.lock();
         let Some(waiter) = claims.by_number.get_mut(&self.number) else { return };
-        waiter.takes = takes;
-        self.looks_for = waiter.woken_for.take();
-        drop(claims);
-        if !takes {
-            self.hand_on();
-        }
+        self.looks_for = waiter.woken_for.take().or(self.looks_for.take());
     }
 
-    /// Notes what the look gave. One that found another task than it was woken for leaves that to the next; one that found nothing
-    /// saw that somebody else has it.
-    pub fn found(&mut self, task: Option<TaskId>) {
-        if task.is_none() || self.looks_for.map(|want| want.task) == task {
+    /// Notes what the look gave, and whether the node gets anything. One that was woken for a task and may not take it, or that
+    /// found another one, leaves it to the next; one that found nothing saw that somebody else has it.
+    pub fn found(&mut self, takes: bool, task: Option<TaskId>) {
+        if takes && (task.is_none() || self.looks_for.map(|want| want.task) == task) {
             self.looks_for = None;
         }
-        // It has its task, and goes.
-        if task.is_some()
-            && let Some(waiter) = self.waiting.lock().by_number.get_mut(&self.number)
-        {
-            waiter.takes = false;
+        let mut claims = self.waiting.lock();
+        let mut woken_for = None;
+        if let Some(waiter) = claims.by_number.get_mut(&self.number) {
+            // Who has its task goes.
+            waiter.takes = takes && task.is_none();
+            if !waiter.takes {
+                woken_for = waiter.woken_for.take();
+            }
         }
+        drop(claims);
+        self.hand_on();
+        self.looks_for = woken_for;
         self.hand_on();
     }
 
@@ -255,10 +255,11 @@ mod tests {
 
         drop(first);
         assert!(is_awake(&second) && !is_awake(&third));
-        second.looks(false);
+        second.looks();
+        second.found(false, None);
         assert!(!is_awake(&second) && is_awake(&third), "one that gets nothing is not woken for tasks");
-        third.looks(true);
-        third.found(Some(TaskId(9)));
+        third.looks();
+        third.found(true, Some(TaskId(9)));
         assert!(is_awake(&fourth), "the task that it was woken for is still there");
     }
 
@@ -269,8 +270,8 @@ mod tests {
             let mut first = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
             let second = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
             waiting.wake_one(want(1, Kind::Sign, None));
-            first.looks(true);
-            first.found(found);
+            first.looks();
+            first.found(true, found);
             drop(first);
             assert!(!is_awake(&second), "{found:?}");
         }
@@ -280,8 +281,8 @@ mod tests {
     async fn a_wake_before_the_wait_is_not_lost() {
         let waiting = Waiting::default();
         let mut place = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
-        place.looks(true);
-        place.found(None);
+        place.looks();
+        place.found(true, None);
         waiting.wake_one(want(1, Kind::Sign, None));
         tokio::time::timeout(Duration::from_secs(5), place.woken()).await.expect("it does not sleep");
     }

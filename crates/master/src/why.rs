@@ -14,7 +14,7 @@ use axum::extract::State;
 
 use crate::{
     app::App,
-    build::queue::UNKNOWN_SECS,
+    build::queue::{MAX_OWNED, UNKNOWN_SECS},
     error::{ApiResult, Json, Path},
     node,
     route::Route,
@@ -145,10 +145,13 @@ async fn share(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
             .facts
             .push(fact("share", "Its build is in the background: it is after what comes up to a day later.".into())),
     }
-    let owned = anima_db::task_queue::count_of_owner(read, &build.owner).await?;
+    let owned = anima_db::task_queue::count_of_owner(read, &build.owner, MAX_OWNED).await?;
     if owned > 1 {
-        let text =
-            format!("{} has {owned} tasks in the queue or at nodes; others' are given out between them.", build.owner);
+        let text = format!(
+            "{} has {}{owned} tasks in the queue or at nodes; others' are given out between them.",
+            build.owner,
+            if owned == MAX_OWNED { "at least " } else { "" }
+        );
         why.facts.push(fact("share", text));
     }
     if task.attempts > 0 {

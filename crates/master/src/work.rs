@@ -6,6 +6,7 @@ use anima_db::{Write, package::Package, task::Task};
 use anima_repodata::Part;
 use anima_types::{
     Arch, Sha256,
+    build::Options,
     id::{BuildId, ReleaseId, RepositoryId},
     platform::Platform,
     product::{Product, Reference},
@@ -29,6 +30,8 @@ use crate::{
 
 /// What was built in the same build is preferred to what the platform has.
 const BUILD_PRIORITY: i32 = 1;
+/// Then what was built in builds that are linked to it.
+const LINKED_PRIORITY: i32 = 2;
 /// What was released is like what the platform has: of two versions of a package the higher is taken.
 const RELEASED_PRIORITY: i32 = 99;
 
@@ -47,10 +50,10 @@ pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
 
 async fn src(app: &App, write: &mut Write, task: &Task) -> ApiResult<SrcWork> {
     let (build, package) = (build_of(task)?, package_of(task)?);
-    let sources = anima_db::source::list(write, build).await?;
-    let source = sources.into_iter().find(|source| source.package == package);
-    let source = source.ok_or_else(|| ApiError::internal(format!("build {build} has no source {package}")))?;
-    let (platform, arch) = (platform_of(app, task)?, arch_of(task)?);
+    let source = anima_db::source::find(write, build, &package).await?;
+    let (source, options) =
+        source.ok_or_else(|| ApiError::internal(format!("build {build} has no source {package}")))?;
+    let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
     let git = app.config.git_url.trim_end_matches('/');
     Ok(SrcWork {
         build,
@@ -66,26 +69,28 @@ async fn src(app: &App, write: &mut Write, task: &Task) -> ApiResult<SrcWork> {
 
 async fn build(app: &App, write: &mut Write, task: &Task) -> ApiResult<BuildWork> {
     let (build, package) = (build_of(task)?, package_of(task)?);
-    let (platform, arch) = (platform_of(app, task)?, arch_of(task)?);
+    let source = anima_db::source::find(write, build, &package).await?;
+    let (commit, options) = source.map(|(source, options)| (source.commit, options)).unwrap_or_default();
+    let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
     let tasks = anima_db::task::of_build(write, build).await?;
     let made = source_package(&tasks, &package, &platform.name)
         .ok_or_else(|| ApiError::internal(format!("{package} of build {build} has no source package")))?;
     let srpm = file(app, write, made.srpm).await?;
-    let inputs = inputs_with_build(app, write, &tasks, build, &platform, arch).await?;
-    let sources = anima_db::source::list(write, build).await?;
-    let commit = sources.into_iter().find(|source| source.package == package).map(|source| source.commit);
-    Ok(BuildWork { build, package, srpm, commit: commit.unwrap_or_default(), inputs, platform, arch })
+    let linked = &options.linked;
+    let inputs = inputs_with_build(app, write, &tasks, (build, linked), &platform, arch).await?;
+    Ok(BuildWork { build, package, srpm, commit, inputs, platform, arch })
 }
 
 async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> {
     let build = build_of(task)?;
-    let (platform, arch) = (platform_of(app, task)?, arch_of(task)?);
+    let options = anima_db::build::get(write, build).await?.options;
+    let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
     let tasks = anima_db::task::of_build(write, build).await?;
     let mut packages = Vec::new();
     for (_, package) in built(write, &tasks, build, &platform.name, arch).await? {
         packages.push(TestPackage { nevra: package.nevra.clone(), file: file(app, write, package.sha256).await? });
     }
-    let inputs = inputs_with_build(app, write, &tasks, build, &platform, arch).await?;
+    let inputs = inputs_with_build(app, write, &tasks, (build, &options.linked), &platform, arch).await?;
     Ok(TestWork { build, packages, inputs, platform, arch })
 }
 
@@ -273,7 +278,7 @@ async fn inputs_with_build(
     app: &App,
     write: &mut Write,
     tasks: &[Task],
-    build: BuildId,
+    (build, linked): (BuildId, &[BuildId]),
     platform: &Platform,
     arch: Arch,
 ) -> ApiResult<Vec<Input>> {
@@ -283,6 +288,14 @@ async fn inputs_with_build(
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
         let name = format!("build-{build}");
         inputs.push(Input { name, url, priority: BUILD_PRIORITY, module_hotfixes: true, ..Input::default() });
+    }
+    for &linked in linked {
+        let tasks = anima_db::task::of_build(write, linked).await?;
+        if tasks.iter().any(is_there) {
+            let url = app.url(&format!("builds/{linked}/repo/{}/{}/", platform.name, arch.name()));
+            let name = format!("build-{linked}");
+            inputs.push(Input { name, url, priority: LINKED_PRIORITY, module_hotfixes: true, ..Input::default() });
+        }
     }
     Ok(inputs)
 }
@@ -317,6 +330,14 @@ fn platform_of(app: &App, task: &Task) -> ApiResult<Platform> {
     app.platform(name).cloned().ok_or_else(|| {
         ApiError::unprocessable("unknown_platform", format!("platform \"{name}\" is not configured any more"))
             .hint("Put its file back, or cancel the build.")
+    })
+}
+
+/// Returns the platform with the flavors of the task's build.
+fn platform_with(app: &App, task: &Task, options: &Options) -> ApiResult<Platform> {
+    platform_of(app, task)?.with_flavors(&options.flavors).map_err(|why| {
+        ApiError::unprocessable("unknown_flavor", why)
+            .hint("Put it back into the platform's file, or cancel the build.")
     })
 }
 

@@ -53,10 +53,21 @@ pub struct Replay {
     releases: BTreeMap<ReleaseId, release::Status>,
     /// How often each task was given out since it was begun or restarted.
     claims: BTreeMap<TaskId, u32>,
+    /// How mass rebuilds are held.
+    holds: BTreeMap<BuildId, Hold>,
+    /// The build of each task that has one.
+    build_of: BTreeMap<TaskId, BuildId>,
     /// Tasks of no build and no release: those that make keys.
     lone: BTreeSet<TaskId>,
     /// How many events there were.
     pub count: usize,
+}
+
+/// How a mass rebuild is held.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hold {
+    is_paused: bool,
+    limit: Option<usize>,
 }
 
 impl Replay {
@@ -88,7 +99,12 @@ impl Replay {
                     self.lone.insert(id);
                 }
                 self.count_claims(id, &event.verb)?;
+                if let Some(build) = event.build {
+                    self.build_of.insert(id, build);
+                    self.in_bounds(id, build, &event.verb)?;
+                }
             }
+            ("build", _, Some(id), _) if status.is_empty() => self.holds(id, event),
             ("build", _, Some(id), _) if !status.is_empty() => {
                 let next = match self.builds.get(&id) {
                     None => Some(build::Status::Sources).filter(|_| event.verb == "created"),
@@ -111,6 +127,39 @@ impl Replay {
             _ => {}
         }
         Ok(())
+    }
+
+    fn holds(&mut self, id: BuildId, event: &Event) {
+        let hold = self.holds.entry(id).or_default();
+        match event.verb.as_str() {
+            "paused" => hold.is_paused = true,
+            "resumed" => hold.is_paused = false,
+            // "ann lets the rebuild have at most 3 tasks under way at once."
+            "limited" => {
+                let mut words = event.message.split(' ').skip_while(|word| *word != "most").skip(1);
+                hold.limit = words.next().and_then(|word| word.parse().ok());
+            }
+            _ => {}
+        }
+    }
+
+    /// A rebuild that is paused begins nothing, and one with a bound has no more under way. Its signatures are not held.
+    fn in_bounds(&self, id: TaskId, build: BuildId, verb: &str) -> Result<(), String> {
+        let Some(hold) = self.holds.get(&build).filter(|_| verb == "claimed") else { return Ok(()) };
+        let is_built = matches!(self.builds.get(&build), Some(build::Status::Signing | build::Status::Succeeded));
+        if is_built {
+            return Ok(());
+        }
+        if hold.is_paused {
+            return Err(format!("task {id} was given out while rebuild {build} was paused"));
+        }
+        let is_its = |task: &&TaskId| self.build_of.get(task) == Some(&build);
+        let leased =
+            self.tasks.iter().filter(|(task, status)| **status == task::Status::Leased && is_its(task)).count();
+        match hold.limit {
+            Some(limit) if leased > limit => Err(format!("rebuild {build} has {leased} tasks at nodes, of {limit}")),
+            _ => Ok(()),
+        }
     }
 
     fn count_claims(&mut self, id: TaskId, verb: &str) -> Result<(), String> {
@@ -226,6 +275,31 @@ mod tests {
             events.push(event(4 + 2 * round, "lease_expired", "ready"));
         }
         assert!(replay(&events).unwrap_err().contains("4 times"));
+    }
+
+    #[test]
+    fn a_rebuild_that_is_not_in_its_bounds_is_complained_of() {
+        let of = |event: Event| Event { build: Some(BuildId(3)), ..event };
+        let hold = |id, verb: &str, message: &str| {
+            let event = Event { noun: "build".into(), status: None, task: None, ..event(id, verb, "") };
+            Event { message: message.into(), ..of(event) }
+        };
+        let other = |event: Event| Event { task: Some(TaskId(8)), ..event };
+        let ready = [
+            of(event(1, "created", "waiting")),
+            of(event(2, "dependencies_met", "ready")),
+            of(other(event(3, "created", "waiting"))),
+            of(other(event(4, "dependencies_met", "ready"))),
+        ];
+        let with = |more: &[Event]| replay(&[&ready[..], more].concat());
+        let first = of(event(6, "claimed", "leased"));
+        let second = of(other(event(7, "claimed", "leased")));
+        let bound = hold(5, "limited", "ann lets the rebuild have at most 1 tasks under way at once.");
+
+        assert!(with(&[hold(5, "paused", "Paused."), first.clone()]).unwrap_err().contains("paused"));
+        assert_eq!(with(&[bound.clone(), first.clone()]), Ok(()));
+        assert!(with(&[bound, first.clone(), second.clone()]).unwrap_err().contains("2 tasks at nodes, of 1"));
+        assert_eq!(with(&[hold(5, "limited", "ann took the rebuild's bound away."), first, second]), Ok(()));
     }
 
     #[test]

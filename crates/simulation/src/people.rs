@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{master::Call, package, random::Random};
 
+/// Mass rebuilds in one world at most: each builds all packages.
+const MAX_REBUILDS: usize = 2;
+
 /// A push of a version of a package.
 #[derive(Clone, Debug)]
 pub struct Push {
@@ -61,6 +64,25 @@ pub fn act(random: &mut Random, builds: &[Value], releases: &[Value], token: Str
         _ => return None,
     };
     Some(press(noun, &one["id"], verb, token))
+}
+
+/// Returns something that a person may do with mass rebuilds: begin one, hold it, let it go on, release it.
+pub fn act_on_rebuilds(random: &mut Random, rebuilds: &[Value], token: String) -> Call {
+    if rebuilds.is_empty() || (rebuilds.len() < MAX_REBUILDS && random.thousandths(150)) {
+        let limit = random.thousandths(700).then(|| random.between(1, 3));
+        let body = json!({ "platform": "p1", "limit": limit, "is_paused": random.thousandths(300) });
+        let path = "/api/v1/rebuilds".to_string();
+        return Call { method: Method::POST, path, token, body: body.to_string().into_bytes() };
+    }
+    let id = &random.pick(rebuilds)["build"]["id"];
+    match *random.pick(&["pause", "pause", "resume", "resume", "limit", "retry", "release"]) {
+        "limit" => {
+            let limit = random.thousandths(700).then(|| random.between(1, 4));
+            let path = format!("/api/v1/rebuilds/{id}/limit");
+            Call { method: Method::PUT, path, token, body: json!({ "limit": limit }).to_string().into_bytes() }
+        }
+        verb => press("rebuilds", id, verb, token),
+    }
 }
 
 /// Returns what presses a button.

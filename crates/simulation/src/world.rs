@@ -307,6 +307,14 @@ impl World {
     }
 
     async fn person_acts(&mut self) -> Result<()> {
+        if self.random.thousandths(300) {
+            let Some(rebuilds) = self.list("rebuilds").await? else { return Ok(()) };
+            let token = self.tokens["admin"].clone();
+            let call = people::act_on_rebuilds(&mut self.random, &rebuilds, token);
+            let how = self.ask(&call).await?.map(|(status, _)| status.as_u16());
+            self.say(format_args!("a person: {} {} {how:?}", call.path, String::from_utf8_lossy(&call.body)));
+            return Ok(());
+        }
         let (Some(builds), Some(releases)) = (self.list("builds").await?, self.list("releases").await?) else {
             return Ok(());
         };

@@ -54,12 +54,22 @@ pub struct Postgres {
     folder: TempDir,
     programs: PathBuf,
     user: Option<(u32, u32)>,
+    fsync: &'static str,
     server: Option<Child>,
 }
 
 impl Postgres {
-    /// Makes a server with nothing in it, and starts it.
+    /// Makes a server with nothing in it, and starts it. No test cuts the power under it, so that it need not wait for the disk.
     pub fn start() -> Result<Postgres> {
+        Postgres::start_with("off")
+    }
+
+    /// Makes a server whose commits are on the disk before they are answered, as in earnest: for those who measure.
+    pub fn start_durable() -> Result<Postgres> {
+        Postgres::start_with("on")
+    }
+
+    fn start_with(fsync: &'static str) -> Result<Postgres> {
         let user = match rustix::process::getuid().is_root() {
             true => Some(user_ids(&fs::read_to_string("/etc/passwd")?).context("there is no user postgres")?),
             false => None,
@@ -68,8 +78,7 @@ impl Postgres {
         if let Some((uid, gid)) = user {
             chown(folder.path(), Some(uid), Some(gid))?;
         }
-        let mut postgres = Postgres { folder, programs: programs()?, user, server: None };
-        // No test cuts the power under it, so that it need not wait for the disk.
+        let mut postgres = Postgres { folder, programs: programs()?, user, fsync, server: None };
         let made = postgres
             .program("initdb")
             .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=anima", "-D"])
@@ -86,7 +95,9 @@ impl Postgres {
         let log = fs::File::options().create(true).append(true).open(self.log())?;
         let mut command = self.program("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
-        command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]);
+        command
+            .args(["-c", "listen_addresses=", "-c", "max_connections=100", "-c"])
+            .arg(format!("fsync={}", self.fsync));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.server = Some(command.spawn().context("could not start postgres")?);
         let until = Instant::now() + START_LIMIT;
@@ -125,6 +136,22 @@ impl Postgres {
     /// Runs SQL in a database and returns what it printed, one line for each row, columns separated by `|`.
     pub fn sql(&self, database: &str, sql: &str) -> Result<String> {
         psql(&self.programs, &self.url(database), sql)
+    }
+
+    /// Lets so many clients of PostgreSQL's own `pgbench` run a file of SQL in a database again and again; returns how often they
+    /// did in a second.
+    pub fn transactions_per_sec(&self, database: &str, sql: &str, clients: u32, secs: u32) -> Result<f64> {
+        let file = self.folder.path().join("pgbench.sql");
+        fs::write(&file, sql)?;
+        let output = Command::new(self.programs.join("pgbench"))
+            .args(["-n", "-M", "prepared", "-c", &clients.to_string(), "-T", &secs.to_string(), "-f"])
+            .arg(&file)
+            .args(["-h", &self.folder.path().display().to_string(), "-U", "anima", database])
+            .output()?;
+        ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout)?;
+        let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        tps.with_context(|| format!("pgbench says no rate: {text}"))
     }
 
     fn program(&self, name: &str) -> Command {

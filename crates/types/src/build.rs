@@ -125,6 +125,20 @@ pub struct SourceRef {
     pub reference: Option<String>,
 }
 
+/// How a build differs from others.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Options {
+    /// Flavors of its platforms, in their order: where two say something of one thing, the later one's word counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flavors: Vec<String>,
+    /// Builds whose packages its buildroots and tests see, as they see its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<BuildId>,
+}
+
+/// Builds that are linked to one at most: each is a repository more in its roots.
+pub const MAX_LINKED: usize = 16;
+
 /// `POST /api/v1/builds`
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateBuild {
@@ -139,6 +153,9 @@ pub struct CreateBuild {
     /// How much it is hurried.
     #[serde(default)]
     pub priority: Priority,
+    /// How it differs from others.
+    #[serde(flatten)]
+    pub options: Options,
 }
 
 /// Query of `GET /api/v1/builds`: newest first.
@@ -206,6 +223,13 @@ pub struct Build {
     pub summary: String,
     /// Releases that carry it.
     pub releases: Vec<ReleaseId>,
+    /// How it differs from others.
+    #[serde(flatten)]
+    pub options: Options,
+    /// When somebody deleted what it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// `GET /api/v1/builds/{build}`

@@ -37,6 +37,7 @@ pub mod platform;
 pub mod product;
 pub mod provenance;
 pub mod push;
+pub mod rebuild;
 pub mod release;
 mod release_content;
 pub mod repository;

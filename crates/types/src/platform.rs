@@ -45,6 +45,33 @@ pub struct Platform {
     /// What is different for single packages, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packages: BTreeMap<String, PackageOptions>,
+    /// What is different for some builds, by the names that a build asks for it with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flavors: BTreeMap<String, Flavor>,
+}
+
+/// A named set of changes to a platform for some builds.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Flavor {
+    /// What `%dist` is in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dist: Option<String>,
+    /// Repositories besides the platform's, or in the place of those of the same names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<Repository>,
+    /// Packages that every build finds installed besides the platform's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buildroot_packages: Vec<String>,
+    /// Modules that are enabled besides the platform's, or in the place of another stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
+    /// RPM macros besides the platform's, or in their place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub macros: BTreeMap<String, String>,
+    /// What is different for single packages, in the place of what the platform says of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, PackageOptions>,
 }
 
 /// How one package is built on a platform, where it is built otherwise than the others.
@@ -192,17 +219,28 @@ impl Platform {
         if platform.buildroot.packages.is_empty() {
             return wrong("its buildroot has no packages");
         }
-        let repositories =
-            platform.repositories.iter().chain(platform.packages.values().flat_map(|it| &it.repositories));
-        if repositories.into_iter().any(|repository| repository.is_index_signed && repository.gpg_keys.is_empty()) {
+        let packages = || {
+            let of_flavors = platform.flavors.values().flat_map(|flavor| flavor.packages.values());
+            platform.packages.values().chain(of_flavors)
+        };
+        let of_flavors = || platform.flavors.values();
+        let mut repositories = platform
+            .repositories
+            .iter()
+            .chain(packages().flat_map(|it| &it.repositories))
+            .chain(of_flavors().flat_map(|flavor| &flavor.repositories));
+        if repositories.any(|repository| repository.is_index_signed && repository.gpg_keys.is_empty()) {
             return wrong("a repository's index can be checked only with gpg_keys");
         }
-        let packages = platform.packages.values();
-        let mut modules = platform.modules.iter().chain(packages.clone().flat_map(|it| &it.modules));
+        let mut modules = platform
+            .modules
+            .iter()
+            .chain(packages().flat_map(|it| &it.modules))
+            .chain(of_flavors().flat_map(|flavor| &flavor.modules));
         if modules.any(|module| !is_module(module)) {
             return wrong("a module is named with its stream, such as perl:5.26");
         }
-        if packages.map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
+        if packages().map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
             return wrong("a limit of 0 lets nothing be built");
         }
         Ok(platform)
@@ -211,6 +249,38 @@ impl Platform {
 
 fn is_module(text: &str) -> bool {
     text.split_once(':').is_some_and(|(name, stream)| !name.is_empty() && !stream.is_empty() && !stream.contains(':'))
+}
+
+impl Platform {
+    /// Returns the platform as builds with these flavors see it; an error names the one that it has not.
+    pub fn with_flavors(&self, names: &[String]) -> Result<Platform, String> {
+        let mut platform = Platform { flavors: BTreeMap::new(), ..self.clone() };
+        for name in names {
+            let flavor = self.flavors.get(name).ok_or_else(|| {
+                let there = self.flavors.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let there = if there.is_empty() { "none".to_string() } else { there };
+                format!("platform {} has no flavor \"{name}\": it has {there}", self.name)
+            })?;
+            platform.add(flavor.clone());
+        }
+        Ok(platform)
+    }
+
+    fn add(&mut self, flavor: Flavor) {
+        let Flavor { dist, repositories, buildroot_packages, modules, macros, packages } = flavor;
+        self.dist = dist.unwrap_or_else(|| std::mem::take(&mut self.dist));
+        let is_named = |name: &str| repositories.iter().any(|repository| repository.name == name);
+        self.repositories.retain(|repository| !is_named(&repository.name));
+        self.repositories.extend(repositories);
+        let missing = buildroot_packages.into_iter().filter(|package| !self.buildroot.packages.contains(package));
+        let missing: Vec<String> = missing.collect();
+        self.buildroot.packages.extend(missing);
+        let module = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+        self.modules.retain(|old| !modules.iter().any(|new| module(new) == module(old)));
+        self.modules.extend(modules);
+        self.macros.extend(macros);
+        self.packages.extend(packages);
+    }
 }
 
 /// What a package is called when it has no options of its own.
@@ -307,6 +377,31 @@ mod tests {
 
         assert_eq!(platform.modules("bash"), ["perl:5.26", "ruby:3"]);
         assert_eq!(platform.modules("dbi"), ["ruby:3", "perl:5.30", "php:8"]);
+    }
+
+    #[test]
+    fn a_flavor_changes_what_it_names_and_leaves_the_rest() {
+        let text = "[macros]\na = \"1\"\nb = \"2\"\n[flavors.beta]\ndist = \".x_beta\"\nbuildroot_packages = [\"bash\", \"epel-macros\"]\n\
+            repositories = [{ name = \"r\", url = \"http://beta\" }, { name = \"more\", url = \"http://more\" }]\n\
+            macros = { b = \"3\" }\nmodules = [\"perl:5.30\"]\n[flavors.late]\nmacros = { b = \"4\" }";
+        let mut platform = platform(text).unwrap();
+        platform.modules = vec!["perl:5.26".into(), "ruby:3".into()];
+        let with =
+            |names: &[&str]| platform.with_flavors(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+
+        let beta = with(&["beta"]).unwrap();
+        assert_eq!(
+            (beta.dist.as_str(), &beta.modules[..]),
+            (".x_beta", &["ruby:3".to_owned(), "perl:5.30".into()][..])
+        );
+        let urls: Vec<&str> = beta.repositories.iter().map(|repository| repository.url.as_str()).collect();
+        assert_eq!(urls, ["http://beta", "http://more"]);
+        assert_eq!(beta.buildroot.packages, ["bash", "epel-macros"]);
+        assert_eq!((beta.macros["a"].as_str(), beta.macros["b"].as_str()), ("1", "3"));
+        assert!(beta.flavors.is_empty(), "nodes need not know of them");
+        assert_eq!(with(&["beta", "late"]).unwrap().macros["b"], "4");
+        assert_eq!(with(&[]).unwrap(), Platform { flavors: BTreeMap::new(), ..platform.clone() });
+        assert_eq!(with(&["gamma"]).unwrap_err(), "platform x has no flavor \"gamma\": it has beta, late");
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub enum Event {
     DependencyFailed,
     /// The package is not for this architecture.
     Excluded,
+    /// It is not to begin yet after all: what it belongs to is paused or has enough under way.
+    Held,
     /// A node took it.
     Claimed,
     /// The node did it.
@@ -118,6 +120,7 @@ words!(Event {
     DependenciesMet = "dependencies_met",
     DependencyFailed = "dependency_failed",
     Excluded = "excluded",
+    Held = "held",
     Claimed = "claimed",
     Succeeded = "succeeded",
     Failed = "failed",
@@ -136,6 +139,7 @@ pub const fn next(status: Status, event: Event) -> Option<Status> {
         (Waiting, Event::DependenciesMet) => Ready,
         (Waiting | Ready, Event::DependencyFailed) => Blocked,
         (Waiting | Ready, Event::Excluded) => Excluded,
+        (Ready, Event::Held) => Waiting,
         (Ready, Event::Claimed) => Leased,
         (Leased, Event::Succeeded) => Succeeded,
         (Leased, Event::Failed) => Failed,
@@ -238,7 +242,7 @@ mod tests {
         assert_eq!(
             table,
             "waiting + dependencies_met -> ready\nwaiting + dependency_failed -> blocked\nwaiting + excluded -> excluded\n\
-             waiting + cancelled -> cancelled\nready + dependency_failed -> blocked\nready + excluded -> excluded\n\
+             waiting + cancelled -> cancelled\nready + dependency_failed -> blocked\nready + excluded -> excluded\nready + held -> waiting\n\
              ready + claimed -> leased\nready + cancelled -> cancelled\nleased + succeeded -> succeeded\n\
              leased + failed -> failed\nleased + lease_expired -> ready\nleased + given_back -> ready\nleased + attempts_exhausted -> failed\n\
              leased + cancelled -> cancelled\nfailed + restarted -> waiting\nblocked + restarted -> waiting\n\

@@ -21,6 +21,7 @@ pub mod package;
 pub mod plan;
 pub mod platform;
 pub mod product;
+pub mod rebuild;
 pub mod release;
 pub mod repo;
 mod repo_export;
@@ -52,6 +53,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Build(build::Build::Shell(shell)) => shell.run(global),
         Command::Build(build) => ask(global, async |ask| build.run(ask).await),
         Command::Plan(plan) => ask(global, async |ask| plan.run(ask).await),
+        Command::Rebuild(rebuild) => ask(global, async |ask| rebuild.run(ask).await),
         Command::Task(task) => ask(global, async |ask| task.run(ask).await),
         Command::Package(package) => ask(global, async |ask| package.run(ask).await),
         Command::Release(release) => ask(global, async |ask| release.run(ask).await),

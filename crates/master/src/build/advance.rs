@@ -11,13 +11,16 @@ use anima_db::{
 use anima_types::{
     Arch,
     build::{Event, Status},
-    id::{BuildId, TaskId},
+    id::{BuildId, ReleaseId, TaskId},
     platform::Platform,
     task::{self, Kind},
     work::SrcOutcome,
 };
 
-use super::queue::{self, Queue};
+use super::{
+    hold::{self, Hold},
+    queue::{self, Queue},
+};
 use crate::{app::App, error::ApiResult, release, signing, work::source_package};
 use anima_schedule::Graph;
 
@@ -27,26 +30,32 @@ const MAX_STEPS: usize = 16;
 /// Moves a build on as far as it goes.
 pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), "anima").await?;
+    let released = advance(app, &mut write, id).await?;
+    write.commit().await?;
+    released.into_iter().for_each(|id| app.release_is_due(id));
+    Ok(())
+}
+
+/// The same in somebody's transaction; returns the releases that were begun, which have to be looked at after it.
+pub async fn advance(app: &App, write: &mut Write, id: BuildId) -> ApiResult<Vec<ReleaseId>> {
     let mut released = Vec::new();
     for _ in 0..MAX_STEPS {
-        let build = anima_db::build::get(&mut write, id).await?;
-        let tasks = anima_db::task::of_build(&mut write, id).await?;
+        let build = anima_db::build::get(write, id).await?;
+        let tasks = anima_db::task::of_build(write, id).await?;
         // Tasks of the build's releases are the releases' own.
         let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
         let moved = match build.status {
-            Status::Sources => sources(app, &mut write, &build, &tasks).await?,
-            Status::Building => building(&mut write, &build, &tasks).await?,
-            Status::Testing => testing(&mut write, &build, &tasks).await?,
-            Status::Signing => signing(app, &mut write, &build, &tasks, &mut released).await?,
+            Status::Sources => sources(app, write, &build, &tasks).await?,
+            Status::Building => building(write, &build, &tasks).await?,
+            Status::Testing => testing(write, &build, &tasks).await?,
+            Status::Signing => signing(app, write, &build, &tasks, &mut released).await?,
             Status::Succeeded | Status::Failed | Status::Cancelled => false,
         };
         if !moved {
             break;
         }
     }
-    write.commit().await?;
-    released.into_iter().for_each(|id| app.release_is_due(id));
-    Ok(())
+    Ok(released)
 }
 
 /// Source packages are made; then the order is known.
@@ -203,9 +212,10 @@ async fn wake(
     tasks: &[&Task],
     needs: &BTreeMap<TaskId, Vec<TaskId>>,
 ) -> ApiResult<bool> {
-    let mut queue = None;
+    let hold = Hold::of(write, build).await?;
+    let mut moved = hold::take_back(write, hold, tasks).await?;
+    let mut can_begin = Vec::new();
     let by_id: BTreeMap<TaskId, &Task> = tasks.iter().map(|task| (task.id, *task)).collect();
-    let mut moved = false;
     for task in tasks.iter().filter(|task| task.status == task::Status::Waiting) {
         let needs: Vec<&Task> =
             needs.get(&task.id).into_iter().flatten().filter_map(|id| by_id.get(id).copied()).collect();
@@ -217,23 +227,48 @@ async fn wake(
             anima_db::task::apply(write, task, task::Event::DependencyFailed, &why).await?;
             moved = true;
         } else if needs.iter().all(|need| need.status.is_ended()) {
-            if queue.is_none() {
-                queue = Some(Queue::of(write, build).await?);
-            }
-            queue.as_mut().expect("it was made above").ready(write, task).await?;
-            moved = true;
+            can_begin.push(*task);
         } else {
             let waiting = needs.iter().filter(|need| !need.status.is_ended()).map(|need| name(need));
             let why = format!(
                 "It waits for {}.",
                 waiting.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
             );
-            if why != task.why {
-                anima_db::task::set_why(write, task.id, &why).await?;
-            }
+            say_why(write, task, &why).await?;
         }
     }
-    Ok(moved)
+    Ok(moved | begin(write, build, hold, tasks, can_begin).await?)
+}
+
+/// Lets tasks that can begin wait for a node, as many as the build's bounds let; returns whether any does.
+async fn begin(
+    write: &mut Write,
+    build: &Build,
+    hold: Hold,
+    tasks: &[&Task],
+    mut can_begin: Vec<&Task>,
+) -> ApiResult<bool> {
+    let room = hold.room(tasks).min(can_begin.len());
+    can_begin.sort_by_key(|task| hold::turn(task));
+    let wait = can_begin.split_off(room);
+    for task in wait {
+        say_why(write, task, &hold.why()).await?;
+    }
+    if can_begin.is_empty() {
+        return Ok(false);
+    }
+    let mut queue = Queue::of(write, build).await?;
+    for task in can_begin {
+        queue.ready(write, task).await?;
+    }
+    Ok(true)
+}
+
+async fn say_why(write: &mut Write, task: &Task, why: &str) -> ApiResult<()> {
+    if why != task.why {
+        anima_db::task::set_why(write, task.id, why).await?;
+    }
+    Ok(())
 }
 
 /// Each target's packages are tested together.
@@ -281,7 +316,7 @@ async fn signing(
     write: &mut Write,
     build: &Build,
     tasks: &[Task],
-    released: &mut Vec<anima_types::id::ReleaseId>,
+    released: &mut Vec<ReleaseId>,
 ) -> ApiResult<bool> {
     let products: BTreeSet<&str> =
         build.platforms.iter().filter_map(|name| app.platform(name)?.release_to.as_deref()).collect();
@@ -302,6 +337,10 @@ async fn signing(
         false => "Built, tested and signed.".to_string(),
     };
     anima_db::build::apply(write, build, Event::Signed, &summary).await?;
+    // A person decides when all of a mass rebuild goes out.
+    if anima_db::rebuild::find(write, build.id).await?.is_some() {
+        return Ok(true);
+    }
     for product in products {
         released.extend(release::begin_automatic(write, build.id, product).await?);
     }

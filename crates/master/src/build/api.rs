@@ -1,24 +1,25 @@
 //! The API's builds.
 
+use anima_db::Write;
 use anima_types::{
-    build::{Build, BuildDetail, CreateBuild, Event, ListQuery, Source, SourceRef},
+    build::{Build, BuildDetail, CreateBuild, ListQuery, MAX_LINKED, Source, SourceRef},
     id::BuildId,
     permission::Permission,
     platform::Platform,
-    task::{self, Status},
+    release,
 };
 use axum::{extract::State, http::StatusCode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{add_source, check_packages, platforms, reopen, view};
+use super::{add_sources, check_packages, platforms, view};
 use crate::{
     app::App,
     auth::{Caller, Unchecked},
-    error::{ApiResult, Json, Path, Query},
+    error::{ApiError, ApiResult, Json, Path, Query},
     git,
     route::Route,
     target,
-    task::{restart_row, views},
+    task::views,
 };
 
 /// Packages whose commits are asked for at once.
@@ -33,6 +34,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/builds", Permission::Read, list),
         Route::post("/api/v1/builds", Permission::Build, create).about_body(),
         Route::get("/api/v1/builds/{build}", Permission::Read, show),
+        Route::delete("/api/v1/builds/{build}", Permission::Build, delete),
         Route::post("/api/v1/builds/{build}/cancel", Permission::Build, cancel),
         Route::post("/api/v1/builds/{build}/restart", Permission::Build, restart),
     ]
@@ -84,8 +86,12 @@ async fn create(
         true => all_architectures(&platforms),
         false => wanted.architectures,
     };
+    for platform in &platforms {
+        platform.with_flavors(&wanted.options.flavors).map_err(|why| ApiError::unprocessable("unknown_flavor", why))?;
+    }
     let sources = resolve(&app, &wanted.packages, platforms[0]).await?;
     let mut write = app.db.write(app.now(), &caller).await?;
+    check_linked(&mut write, &wanted.options.linked, &wanted.platforms).await?;
     let new = anima_db::build::NewBuild {
         owner: caller.name.clone(),
         reason: format!("asked for by {}", caller.name),
@@ -96,17 +102,58 @@ async fn create(
         gather: None,
     };
     let id = anima_db::build::insert(&mut write, &new).await?;
-    for source in &sources {
-        add_source(&mut write, id, source, &platforms, &architectures).await?;
-    }
+    anima_db::build::set_options(&mut write, id, &wanted.options).await?;
+    add_sources(&mut write, id, &sources, &platforms, &architectures).await?;
     let row = anima_db::build::get(&mut write, id).await?;
     let build = view(&mut write, row).await?;
     write.commit().await?;
     Ok((StatusCode::CREATED, Json(build)))
 }
 
+/// Refuses to link what has nothing to offer: another platform's builds, and those that are deleted.
+async fn check_linked(write: &mut Write, linked: &[BuildId], platforms: &[String]) -> ApiResult<()> {
+    if linked.len() > MAX_LINKED {
+        return Err(ApiError::unprocessable("too_many", format!("a build has at most {MAX_LINKED} linked builds")));
+    }
+    for &id in linked {
+        let row = anima_db::build::get(write, id).await?;
+        if row.deleted_at.is_some() || !row.platforms.iter().any(|name| platforms.contains(name)) {
+            let message = format!("build {id} has no packages for {}", platforms.join(", "));
+            return Err(ApiError::unprocessable("not_linked", message));
+        }
+    }
+    Ok(())
+}
+
+/// Drops what an ended build made, unless somebody needs it: a release that users may see, or a build that goes on.
+async fn delete(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Build>> {
+    let mut write = app.db.write(app.now(), &caller).await?;
+    let row = anima_db::build::get(&mut write, id).await?;
+    let in_use = |why: String| Err(ApiError::conflict("in_use", why));
+    if !row.status.is_ended() {
+        return in_use(format!("build {id} is not ended: cancel it first"));
+    }
+    for (release, _) in anima_db::release::of_build(&mut write, id).await? {
+        let release = anima_db::release::get(&mut write, release).await?;
+        if release.status != release::Status::Abandoned {
+            return in_use(format!("release {} carries build {id} and is {}", release.id, release.status.name()));
+        }
+    }
+    if let Some(other) = anima_db::build::find_linked_to(&mut write, id).await? {
+        return in_use(format!("build {other} is linked to build {id} and is not ended"));
+    }
+    if row.deleted_at.is_none() {
+        let summary = format!("Deleted by {}: what it made is dropped with the next collection.", caller.name);
+        anima_db::build::delete(&mut write, &row, &summary).await?;
+    }
+    let row = anima_db::build::get(&mut write, id).await?;
+    let build = view(&mut write, row).await?;
+    write.commit().await?;
+    Ok(Json(build))
+}
+
 /// Asks the Git Service for the commits; a package without a reference is built from the platform's branch.
-async fn resolve(app: &App, packages: &[SourceRef], platform: &Platform) -> ApiResult<Vec<Source>> {
+pub async fn resolve(app: &App, packages: &[SourceRef], platform: &Platform) -> ApiResult<Vec<Source>> {
     let one = async |SourceRef { package, reference }: &SourceRef| {
         let reference = reference.clone().unwrap_or_else(|| platform.branch.clone());
         let commit = git::resolve(app, package, &reference).await?;
@@ -115,7 +162,8 @@ async fn resolve(app: &App, packages: &[SourceRef], platform: &Platform) -> ApiR
     stream::iter(packages.iter().map(one)).buffered(RESOLVED_AT_ONCE).try_collect().await
 }
 
-fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {
+/// Returns all architectures that some of the platforms have.
+pub fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {
     let mut all: Vec<_> = platforms.iter().flat_map(|platform| platform.architectures.iter().copied()).collect();
     all.sort();
     all.dedup();
@@ -124,28 +172,15 @@ fn all_architectures(platforms: &[&Platform]) -> Vec<anima_types::Arch> {
 
 /// Stops a build and all its tasks that have not ended.
 pub async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
-    let why = format!("Cancelled by {}.", caller.name);
     let mut write = app.db.write(app.now(), &caller).await?;
-    let row = anima_db::build::get(&mut write, id).await?;
-    anima_db::build::apply(&mut write, &row, Event::Cancelled, &why).await?;
-    anima_db::build::close_gathering(&mut write, id).await?;
-    for task in anima_db::task::of_build(&mut write, id).await? {
-        if !task.status.is_ended() && task.about.release.is_none() {
-            anima_db::task::apply(&mut write, &task, task::Event::Cancelled, &why).await?;
-        }
-    }
+    super::cancel_as(&mut write, id, &caller.name).await?;
     Ok(write.commit().await?)
 }
 
 /// Tries again what failed, was blocked or cancelled of a build.
 pub async fn restart(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller).await?;
-    reopen(&mut write, id, &caller.name).await?;
-    for task in anima_db::task::of_build(&mut write, id).await? {
-        if matches!(task.status, Status::Failed | Status::Blocked | Status::Cancelled) && task.about.release.is_none() {
-            restart_row(&mut write, &task, &caller.name).await?;
-        }
-    }
+    super::restart_as(&mut write, id, &caller.name).await?;
     write.commit().await?;
     app.build_is_due(id);
     Ok(())

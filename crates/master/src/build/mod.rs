@@ -2,52 +2,80 @@
 
 pub mod advance;
 mod api;
+pub mod hold;
 mod plan;
 pub mod queue;
 
-use anima_db::{Write, build::Build};
+use anima_db::{Write, build::Build, task::About};
 use anima_types::{
     Arch,
     build::{self, Event, MAX_PACKAGES, Source, Status},
     id::BuildId,
     platform::Platform,
     retention::FAILED_BUILD_DAYS,
-    task::Kind,
+    task::{self, Kind},
 };
 
 use self::queue::Queue;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    task::restart_row,
 };
 
-pub use api::{cancel, detail, newest, restart, routes};
-pub use plan::routes as plan_routes;
+pub use api::{all_architectures, cancel, detail, newest, resolve, restart, routes};
+pub use plan::{dependants, known, routes as plan_routes, slots};
 
-/// Adds a package to a build: its source, and a `src` task for each platform, which begins at once.
-pub async fn add_source(
+/// Adds packages to a build: their sources, and a `src` task of each for each platform, which begins at once.
+pub async fn add_sources(
     write: &mut Write,
     build: BuildId,
-    source: &Source,
+    sources: &[Source],
     platforms: &[&Platform],
     architectures: &[Arch],
 ) -> ApiResult<()> {
-    anima_db::source::insert(write, build, source).await?;
+    let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
     let row = anima_db::build::get(write, build).await?;
-    let mut queue = Queue::of(write, &row).await?;
-    for platform in platforms {
-        let arch = platform.architectures.iter().copied().find(|arch| architectures.contains(arch));
-        let arch = arch.ok_or_else(|| no_architecture(platform, architectures))?;
-        let mut about = anima_db::task::About::new(Kind::Src);
-        about.build = Some(build);
-        about.package = Some(source.package.clone());
-        about.platform = Some(platform.name.clone());
-        about.arch = Some(arch);
-        let id = anima_db::task::insert(write, &about, "It was asked for.").await?;
-        let task = anima_db::task::get(write, id).await?;
-        queue.ready(write, &task).await?;
+    Queue::of(write, &row).await?.make_ready(write, tasks).await
+}
+
+/// Adds packages to a build, whose tasks begin when the build is moved on.
+pub async fn add_held_sources(
+    write: &mut Write,
+    build: BuildId,
+    sources: &[Source],
+    platforms: &[&Platform],
+    architectures: &[Arch],
+) -> ApiResult<()> {
+    let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
+    let tasks: Vec<_> = tasks.into_iter().map(|about| (about, None)).collect();
+    Ok(anima_db::task_queue::insert_all(write, &tasks, (queue::ASKED, queue::ASKED)).await?)
+}
+
+/// Writes sources, and returns the `src` tasks that they want.
+async fn insert_sources(
+    write: &mut Write,
+    build: BuildId,
+    sources: &[Source],
+    platforms: &[&Platform],
+    architectures: &[Arch],
+) -> ApiResult<Vec<About>> {
+    anima_db::source::insert_all(write, build, sources).await?;
+    let mut tasks = Vec::with_capacity(sources.len() * platforms.len());
+    for source in sources {
+        for platform in platforms {
+            let arch = platform.architectures.iter().copied().find(|arch| architectures.contains(arch));
+            let arch = arch.ok_or_else(|| no_architecture(platform, architectures))?;
+            tasks.push(About {
+                build: Some(build),
+                package: Some(source.package.clone()),
+                platform: Some(platform.name.clone()),
+                arch: Some(arch),
+                ..About::new(Kind::Src)
+            });
+        }
     }
-    Ok(())
+    Ok(tasks)
 }
 
 fn no_architecture(platform: &Platform, wanted: &[Arch]) -> ApiError {
@@ -93,6 +121,10 @@ pub fn check_packages<'a>(packages: impl Iterator<Item = &'a str>) -> ApiResult<
 /// Lets a build that ended badly go on; one that runs, runs on.
 pub async fn reopen(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
     let row = anima_db::build::get(write, id).await?;
+    if row.deleted_at.is_some() {
+        return Err(ApiError::conflict("deleted", format!("what build {id} made was deleted"))
+            .hint("Make a new build of the same packages."));
+    }
     if matches!(row.status, Status::Failed | Status::Cancelled) {
         let keeps_secs = (FAILED_BUILD_DAYS * 86_400) as f64;
         if row.ended_at.is_some_and(|ended_at| write.now.secs_since(ended_at) > keeps_secs) {
@@ -105,9 +137,50 @@ pub async fn reopen(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> 
     Ok(())
 }
 
+/// Stops a build.
+pub async fn cancel_as(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
+    let why = format!("Cancelled by {who}.");
+    let row = anima_db::build::get(write, id).await?;
+    anima_db::build::apply(write, &row, Event::Cancelled, &why).await?;
+    anima_db::build::close_gathering(write, id).await?;
+    for task in anima_db::task::of_build(write, id).await? {
+        if !task.status.is_ended() && task.about.release.is_none() {
+            anima_db::task::apply(write, &task, task::Event::Cancelled, &why).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What was blocked by a task that is tried again, or is left out, waits again.
+pub async fn restart_blocked(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
+    for task in anima_db::task::of_build(write, id).await? {
+        if task.status == task::Status::Blocked {
+            restart_row(write, &task, who).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tries again what did not end well in a build.
+pub async fn restart_as(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
+    reopen(write, id, who).await?;
+    for task in anima_db::task::of_build(write, id).await? {
+        let is_bad = matches!(task.status, task::Status::Failed | task::Status::Blocked | task::Status::Cancelled);
+        if is_bad && task.about.release.is_none() {
+            restart_row(write, &task, who).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns a build as the API shows it.
 pub async fn view(connection: &mut anima_db::Connection, row: Build) -> ApiResult<build::Build> {
     let sources = anima_db::source::list(connection, row.id).await?;
+    Ok(build::Build { sources, ..view_without_sources(connection, row).await? })
+}
+
+/// The same without its sources, which may be thousands.
+pub async fn view_without_sources(connection: &mut anima_db::Connection, row: Build) -> ApiResult<build::Build> {
     let releases = anima_db::release::of_build(connection, row.id).await?;
     Ok(build::Build {
         id: row.id,
@@ -115,12 +188,14 @@ pub async fn view(connection: &mut anima_db::Connection, row: Build) -> ApiResul
         owner: row.owner,
         priority: row.priority,
         reason: row.reason,
-        sources,
+        sources: Vec::new(),
         platforms: row.platforms,
         architectures: row.architectures,
         created_at: row.created_at,
         ended_at: row.ended_at,
         summary: row.summary,
+        options: row.options,
+        deleted_at: row.deleted_at,
         releases: releases.into_iter().map(|(id, _)| id).collect(),
     })
 }

@@ -55,7 +55,7 @@ async fn create(State(app): State<App>, Json(wanted): Json<CreateBuildPlan>) -> 
 }
 
 /// Returns what the newest source package of each package says.
-async fn known(read: &mut Read, platform: &str) -> ApiResult<BTreeMap<String, SrcOutcome>> {
+pub async fn known(read: &mut Read, platform: &str) -> ApiResult<BTreeMap<String, SrcOutcome>> {
     let mut known = BTreeMap::new();
     for package in anima_db::task::packages_of_platform(read, platform).await? {
         let task = anima_db::task::find_newest_success(read, Kind::Src, &package, platform, None).await?;
@@ -72,17 +72,22 @@ fn choose<'a>(wanted: &'a CreateBuildPlan, known: &'a BTreeMap<String, SrcOutcom
     }
     let mut chosen: BTreeSet<&str> = wanted.packages.iter().map(String::as_str).collect();
     if wanted.with_dependants {
-        let sources: Vec<Source> = known.iter().map(|(name, made)| queue::source(name, made, 0.0)).collect();
-        let graph = Graph::new(&sources);
-        let places: Vec<usize> = chosen.iter().filter_map(|name| graph.find(name)).collect();
-        let names: Vec<&str> = known.keys().map(String::as_str).collect();
-        chosen.extend(graph.dependants(&places).into_iter().map(|at| names[at]));
+        chosen.extend(dependants(&chosen, known));
     }
     chosen
 }
 
+/// Returns the packages that are built with one of these, directly or through others.
+pub fn dependants<'a>(packages: &BTreeSet<&str>, known: &'a BTreeMap<String, SrcOutcome>) -> BTreeSet<&'a str> {
+    let sources: Vec<Source> = known.iter().map(|(name, made)| queue::source(name, made, 0.0)).collect();
+    let graph = Graph::new(&sources);
+    let places: Vec<usize> = packages.iter().filter_map(|name| graph.find(name)).collect();
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    graph.dependants(&places).into_iter().map(|at| names[at]).collect()
+}
+
 /// Returns how many build tasks run at once on each architecture.
-async fn slots(app: &App, platform: &Platform, said: Option<u32>) -> ApiResult<BTreeMap<Arch, u32>> {
+pub async fn slots(app: &App, platform: &Platform, said: Option<u32>) -> ApiResult<BTreeMap<Arch, u32>> {
     let nodes = node::all(app).await?;
     let of = |arch: Arch| {
         let able = nodes.iter().filter(|node| node.is_online && node.kinds.contains(&Kind::Build));

@@ -7,7 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use anima_db::{Write, build::Build, task::Task};
+use anima_db::{
+    Write,
+    build::Build,
+    task::{About, Task},
+};
 use anima_schedule::{Graph, Source};
 use anima_types::{Arch, build::Priority, package::MEASURED_BUILDS, task::Event, work::SrcOutcome};
 
@@ -20,6 +24,12 @@ const PRIORITY_SECS: i64 = 24 * 3600;
 const SHARE_SECS: i64 = 20;
 /// At most so much later.
 const MAX_SHARE_SECS: i64 = 12 * 3600;
+/// More tasks of an owner make no difference, and need not be counted.
+pub const MAX_OWNED: i64 = MAX_SHARE_SECS / SHARE_SECS;
+/// Why a task that was just made stands where it stands.
+pub const ASKED: &str = "It was asked for.";
+/// Why a ready task stands where it stands.
+const WAITS: &str = "It waits for a node.";
 /// What a long chain waits for is at most so much earlier.
 const MAX_CHAIN_SECS: i64 = 3600;
 /// What a build takes of which, and of whose neighbours, nothing is known.
@@ -46,8 +56,18 @@ pub struct Estimate {
 impl Queue {
     /// Counts what the build's owner has in the queue now.
     pub async fn of(write: &mut Write, build: &Build) -> ApiResult<Queue> {
-        let owned = anima_db::task_queue::count_of_owner(write, &build.owner).await?;
+        let owned = anima_db::task_queue::count_of_owner(write, &build.owner, MAX_OWNED).await?;
         Ok(Queue { priority: build.priority, owned })
+    }
+
+    /// Makes tasks that wait for nothing but a node, each at its place.
+    pub async fn make_ready(&mut self, write: &mut Write, tasks: Vec<About>) -> ApiResult<()> {
+        let mut placed = Vec::with_capacity(tasks.len());
+        for about in tasks {
+            placed.push((about, Some(write.now.plus_secs(delay_secs(self.priority, self.owned, 0)))));
+            self.owned += 1;
+        }
+        Ok(anima_db::task_queue::insert_all(write, &placed, (ASKED, WAITS)).await?)
     }
 
     /// Lets a task wait for a node, at its place.
@@ -55,7 +75,7 @@ impl Queue {
         let place = write.now.plus_secs(delay_secs(self.priority, self.owned, task.chain_secs));
         self.owned += 1;
         anima_db::task_queue::set_queued_for(write, task.id, place).await?;
-        anima_db::task::apply(write, task, Event::DependenciesMet, "It waits for a node.").await?;
+        anima_db::task::apply(write, task, Event::DependenciesMet, WAITS).await?;
         Ok(())
     }
 }

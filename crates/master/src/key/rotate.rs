@@ -5,7 +5,6 @@ use anima_types::{
     id::KeyId,
     key::{CreateKey, Event, Key, RotateKey, Status, next},
     product::Product,
-    release,
 };
 
 use super::{api::key_of, ask, check};
@@ -51,12 +50,11 @@ async fn retire(write: &mut Write, old: &Key) -> ApiResult<()> {
     Ok(())
 }
 
-/// Plans that wait name packages with the old signature: they are made anew with the new one.
+/// Plans that wait, and what is being made of them, name packages with the old signature: they are made anew with the new one.
 async fn plan_again(write: &mut Write, product: &str) -> ApiResult<()> {
     for release in anima_db::release::list_open(write).await? {
-        if release.product == product && matches!(release.status, release::Status::Planned | release::Status::Scheduled)
-        {
-            crate::release::replan(write, &release, "The product has another key; it is planned again.").await?;
+        if release.product == product {
+            crate::release::replan_for_key(write, &release).await?;
         }
     }
     Ok(())

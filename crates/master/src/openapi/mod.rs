@@ -6,8 +6,8 @@ mod people;
 
 use anima_types::{
     account, artifact, audit, build, build_plan, enrolment, error, event, identity, key, key_policy, lease,
-    maintenance, node, package, permission::Permission, platform, product, push, release, repository, repository_diff,
-    retention, right, search, signature, splice, task, task_log, token, webhook, why,
+    maintenance, node, package, permission::Permission, platform, product, push, rebuild, release, repository,
+    repository_diff, retention, right, search, signature, splice, task, task_log, token, webhook, why,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
@@ -78,6 +78,13 @@ use operations::Operation;
     product::Product,
     push::Push,
     push::PushAnswer,
+    rebuild::CreateRebuild,
+    rebuild::FailedTask,
+    rebuild::LeaveOut,
+    rebuild::LimitRebuild,
+    rebuild::Progress,
+    rebuild::Rebuild,
+    rebuild::RebuildReleases,
     release::CommitRelease,
     release::CreateRelease,
     release::EditRelease,

@@ -20,6 +20,7 @@ mod package;
 mod people;
 mod plan_grid;
 mod press;
+mod rebuild;
 mod release;
 mod repository;
 mod sign_in;
@@ -48,6 +49,8 @@ fn looks() -> Vec<Route> {
         Route::get("/", Permission::Read, feed::show),
         Route::get("/builds", Permission::Read, feed::show),
         Route::get("/builds/{build}", Permission::Read, build::show),
+        Route::get("/rebuilds", Permission::Read, rebuild::list),
+        Route::get("/rebuilds/{build}", Permission::Read, rebuild::show),
         Route::get("/tasks/{task}", Permission::Read, task::show),
         Route::get("/packages", Permission::Read, package::list),
         Route::get("/packages/{package}", Permission::Read, package::show),

@@ -15,11 +15,12 @@ use anima_types::{
     task::{self, Kind},
     work::{Outcome, PlanOutcome, PublishedRepository},
 };
+use axum::http::StatusCode;
 
 use super::{
     beside, carried, change,
     decide::{Decider, commit, waits_for},
-    is_current, replan,
+    is_current, replan_as_it_is_now,
 };
 use crate::{
     app::App,
@@ -113,6 +114,9 @@ fn in_numbers(made: &PlanOutcome, attachment_count: usize) -> String {
 /// A product may decide by itself, where neither a gate nor the product wants a person. What takes packages away, or brings
 /// them from elsewhere, is always a person's to decide.
 async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
+    if let (Content::Resign { .. }, Some(name)) = (&row.content, &row.committed_by) {
+        return decided_before(write, row, name).await;
+    }
     let product = anima_db::product::get(write, &row.product).await?.product;
     let is_of_build = row.build.is_some() && row.edits.is_empty();
     if !product.automatic || !is_of_build || product.options.approvals > 0 || gate::decide(&row.gates) != Decision::Open
@@ -121,6 +125,21 @@ async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
     }
     commit(write, row, &Decider::by_rule()).await?;
     Ok(true)
+}
+
+/// Somebody decided that all that users see is signed anew, and then users saw something else: it goes as they wanted, where the
+/// gates let it still.
+async fn decided_before(write: &mut Write, row: &Release, name: &str) -> ApiResult<bool> {
+    let decider = Decider { name: name.to_string(), reason: row.reason.clone(), forces: false };
+    match commit(write, row, &decider).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.status == StatusCode::CONFLICT => {
+            tracing::info!(release = row.id.0, "release {} has to be decided again: {}", row.id, error.body.message);
+            anima_db::release::set_committed_by(write, row.id, None, None).await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The metadata is made.
@@ -155,7 +174,7 @@ async fn metadata(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
 /// Shows the release to users.
 async fn switch(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
     if !is_current(write, row).await? {
-        replan(write, row, "What it was made from is no longer so; it is planned again.").await?;
+        replan_as_it_is_now(write, row).await?;
         return Ok(true);
     }
     let published =

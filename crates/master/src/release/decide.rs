@@ -3,11 +3,11 @@
 use anima_db::{Write, release::Release, task::About};
 use anima_types::{
     gate::{self, Decision, MAX_REASON_CHARS},
-    release::{Event, Status},
+    release::{Content, Event, Status},
     task::{self, Kind},
 };
 
-use super::{is_current, replan};
+use super::{is_current, replan_as_it_is_now};
 use crate::error::{ApiError, ApiResult};
 
 /// Who decides, and why.
@@ -60,7 +60,10 @@ pub async fn commit(write: &mut Write, row: &Release, decider: &Decider) -> ApiR
 /// product do not let through is an error.
 pub async fn is_ready(write: &mut Write, row: &Release, decider: &Decider) -> ApiResult<bool> {
     if !is_current(write, row).await? {
-        replan(write, row, "What it was made from is no longer so; it is planned again.").await?;
+        replan_as_it_is_now(write, row).await?;
+        if matches!(row.content, Content::Resign { .. }) {
+            anima_db::release::set_committed_by(write, row.id, Some(&decider.name), decider.reason.as_deref()).await?;
+        }
         return Ok(false);
     }
     let wanted = anima_db::product::get(write, &row.product).await?.product.options.approvals;

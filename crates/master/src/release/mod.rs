@@ -19,7 +19,7 @@ use anima_db::{
 use anima_types::{
     Nevra, Sha256,
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{self, Content, Event},
+    release::{self, Content, Event, Status},
     repository::{Repository, RepositoryPackage},
     task::{self, Kind},
     work::PlanOutcome,
@@ -77,14 +77,56 @@ pub async fn replan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()
     ask_for_plan(write, &row.content, row.id).await
 }
 
+/// Plans a release anew because users see something else by now.
+///
+/// Who decided that all that users see is signed anew decided it of whatever that is: their word and the approvals stay, and it
+/// goes as soon as it is planned if the gates let it. Anything else has to be decided again.
+pub async fn replan_as_it_is_now(write: &mut Write, row: &Release) -> ApiResult<()> {
+    const WHY: &str = "What it was made from is no longer so; it is planned again.";
+    if !matches!(row.content, Content::Resign { .. }) {
+        return replan(write, row, WHY).await;
+    }
+    anima_db::release::apply(write, row, Event::Replanned, WHY).await?;
+    forget_outcome(write, row, WHY).await?;
+    ask_for_plan(write, &row.content, row.id).await
+}
+
+/// Has a release planned anew whose packages were signed with a key that the product has no more. One that is being planned is
+/// planned once more.
+pub async fn replan_for_key(write: &mut Write, row: &Release) -> ApiResult<()> {
+    const WHY: &str = "The product has another key; it is planned again.";
+    match row.status {
+        Status::Planned | Status::Scheduled | Status::Publishing | Status::Signing => replan(write, row, WHY).await,
+        Status::Planning => {
+            let tasks = anima_db::task::of_release(write, row.id).await?;
+            let plan = tasks.iter().rev().find(|task| task.about.kind == Kind::Plan);
+            if plan.is_some_and(|task| task.status == task::Status::Waiting) {
+                return Ok(());
+            }
+            for task in tasks.iter().filter(|task| task.about.kind == Kind::Plan && !task.status.is_ended()) {
+                anima_db::task::apply(write, task, task::Event::Cancelled, WHY).await?;
+            }
+            let about = About { build: row.build, release: Some(row.id), ..About::new(Kind::Plan) };
+            anima_db::task::insert(write, &about, "It waits for the signatures.").await?;
+            Ok(())
+        }
+        Status::Released | Status::Reverted | Status::Failed | Status::Abandoned => Ok(()),
+    }
+}
+
 /// Forgets what was planned, decided and made for a release; what people said of it stays.
 async fn forget_plan(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
+    anima_db::release::set_approvals(write, row.id, &[]).await?;
+    anima_db::release::set_committed_by(write, row.id, None, None).await?;
+    forget_outcome(write, row, why).await
+}
+
+/// Forgets what was planned and made for a release.
+async fn forget_outcome(write: &mut Write, row: &Release, why: &str) -> ApiResult<()> {
     anima_db::release::set_outcome(write, row.id, &PlanOutcome::default(), &BTreeMap::new()).await?;
     anima_db::release::set_attachments(write, row.id, &[]).await?;
-    anima_db::release::set_approvals(write, row.id, &[]).await?;
     anima_db::release::set_scheduled_at(write, row.id, None).await?;
     anima_db::release::set_published(write, row.id, None).await?;
-    anima_db::release::set_committed_by(write, row.id, None, None).await?;
     cancel_tasks(write, row.id, why).await
 }
 

@@ -1,6 +1,7 @@
 //! The Master Service through its own router.
 
 mod attachments;
+mod dispatch;
 mod dnf_loop;
 mod emulation;
 mod enrolment;
@@ -24,6 +25,7 @@ mod pages;
 mod people;
 mod plans;
 mod presses;
+mod rebuild;
 mod resign;
 mod routes;
 #[path = "../../../rpm-file/tests/support/mod.rs"]

@@ -143,3 +143,66 @@ async fn a_plan_that_waits_is_made_anew_when_the_product_gets_another_key() {
     let told = events(&master, release).await;
     assert!(told.iter().any(|(_, _, message)| message.contains("another key")), "{told:?}");
 }
+
+async fn commit(master: &Master, release: ReleaseId, reason: &str) -> Value {
+    let path = format!("/api/v1/releases/{release}/commit");
+    let (status, answer) = master.post(&path, "admin", json!({ "reason": reason })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    master.get(&format!("/api/v1/releases/{release}")).await
+}
+
+#[tokio::test]
+async fn what_is_published_while_the_product_gets_another_key_does_not_go_out_with_the_old_signatures() {
+    let master = Master::open().await;
+    make(&master, &key("Old <o@example.org>", None)).await;
+    let jq = package(&master, "jq-1.7-1.x86_64", 1).await;
+    let repository: RepositoryId = show(&master, "p1", "BaseOS/x86_64", &[jq]).await;
+    let release = create(&master, json!({ "product": "p1", "remove": ["jq"] })).await;
+    plan(&master, release, repository, "BaseOS/x86_64", json!([])).await;
+    assert_eq!(commit(&master, release, "it goes").await["status"], "publishing");
+    let publishes = master.claim("release-system", &[Kind::Publish]).await.expect("its metadata is made");
+    let other = create(&master, json!({ "product": "p1", "remove": ["jq"] })).await;
+    let planning = plan_task(&master, other).await;
+
+    rotate(&master).await;
+
+    let shown = master.get(&format!("/api/v1/releases/{release}")).await;
+    assert_eq!((&shown["status"], &shown["committed_by"]), (&json!("planning"), &Value::Null));
+    let late = json!({ "succeeded": { "publish": { "repositories": [] } } });
+    assert_eq!(master.report(&publishes, late).await.0, StatusCode::CONFLICT, "what it makes is for nobody");
+    let late = json!({ "succeeded": { "plan": { "entries": [], "removals": [] } } });
+    assert_eq!(master.report(&planning, late).await.0, StatusCode::CONFLICT, "a plan with the old signatures, too");
+    assert!(plan_task(&master, other).await["number"].is_i64(), "it is planned once more");
+}
+
+#[tokio::test]
+async fn who_decided_that_all_is_signed_anew_need_not_decide_again_because_another_release_came_first() {
+    let master = Master::open().await;
+    make(&master, &key("Old <o@example.org>", None)).await;
+    let jq = package(&master, "jq-1.7-1.x86_64", 1).await;
+    let repository: RepositoryId = show(&master, "p1", "BaseOS/x86_64", &[jq]).await;
+    rotate(&master).await;
+    let release = create(&master, json!({ "product": "p1", "resign": [] })).await;
+    assert_eq!(sign_next(&master, release).await, Some(1));
+    plan(&master, release, repository, "BaseOS/x86_64", json!([])).await;
+
+    let xz = package(&master, "xz-5-1.x86_64", 2).await;
+    show(&master, "p1", "BaseOS/x86_64", &[jq, xz]).await;
+    let again = commit(&master, release, "a new key").await;
+    assert_eq!((&again["status"], &again["committed_by"]), (&json!("planning"), &json!("admin")));
+    while sign_next(&master, release).await.is_some() {}
+    let planned = plan(&master, release, repository, "BaseOS/x86_64", json!([])).await;
+
+    assert_eq!((&planned["status"], &planned["reason"]), (&json!("publishing"), &json!("a new key")));
+    assert_eq!(planned["plan"].as_array().unwrap().len(), 2, "what came meanwhile is signed with the rest");
+
+    // Where a gate says something that nobody has read, it has to be decided again.
+    let release = create(&master, json!({ "product": "p1", "resign": [] })).await;
+    plan(&master, release, repository, "BaseOS/x86_64", json!([])).await;
+    show(&master, "p1", "BaseOS/x86_64", &[xz]).await;
+    commit(&master, release, "once more").await;
+    let blocks =
+        json!([{ "gate": "closure", "level": "block", "found_count": 1, "found": [{ "text": "jq is not there" }] }]);
+    let planned = plan(&master, release, repository, "BaseOS/x86_64", blocks).await;
+    assert_eq!((&planned["status"], &planned["committed_by"]), (&json!("planned"), &Value::Null));
+}

@@ -109,7 +109,7 @@ async fn who_may_everything_with_one_product_may_nothing_with_others_nor_with_th
         let is_about_a_thing = things.iter().any(|part| route.path.contains(part));
         match (is_about_a_thing, is_there) {
             // The body says it: one that says nothing is not one of ours either.
-            _ if ["/api/v1/builds", "/api/v1/releases"].contains(&route.path) => {
+            _ if ["/api/v1/builds", "/api/v1/rebuilds", "/api/v1/releases"].contains(&route.path) => {
                 assert!(status.is_client_error(), "{place}: {status}");
             }
             (true, false) => assert_eq!(status, StatusCode::NOT_FOUND, "{place}"),

@@ -43,6 +43,15 @@ impl World {
             self.ask(&people::press("tasks", &task.0.into(), "restart", token.clone())).await?;
             self.say(format_args!("a person, at the end: restart task {task}"));
         }
+        let rebuilds = self.list("rebuilds").await?.unwrap_or_default();
+        for rebuild in &rebuilds {
+            let is_ended = matches!(rebuild["build"]["status"].as_str(), Some("succeeded" | "failed" | "cancelled"));
+            if rebuild["is_paused"] == true && !is_ended {
+                is_open = true;
+                self.ask(&people::press("rebuilds", &rebuild["build"]["id"], "resume", token.clone())).await?;
+                self.say(format_args!("a person, at the end: resume rebuild {}", rebuild["build"]["id"]));
+            }
+        }
         for (noun, list) in [("builds", builds), ("releases", releases)] {
             for one in list {
                 let verb = match (noun, one["status"].as_str().unwrap_or_default()) {
@@ -55,6 +64,12 @@ impl World {
                 is_open = true;
                 if let Some(verb) = verb {
                     let answer = self.ask(&people::press(noun, &one["id"], verb, token.clone())).await?;
+                    let is_refused = answer.as_ref().is_some_and(|(status, _)| *status == StatusCode::CONFLICT);
+                    let is_of_rebuild = rebuilds.iter().any(|rebuild| rebuild["build"]["id"] == one["build"]);
+                    if verb == "commit" && is_refused && is_of_rebuild {
+                        // Users have newer packages by now, and a gate says so.
+                        self.ask(&people::press(noun, &one["id"], "abandon", token.clone())).await?;
+                    }
                     let how = answer.map(|(status, body)| {
                         (status.as_u16(), String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned())
                     });

@@ -42,7 +42,8 @@ pub enum Bench {
     /// The example `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba`; and a set of twenty
     /// packages on four slots, beside its longest chain.
     Pipeline,
-    /// A thousand simulated nodes: a ready task on its way to one of them, and claims with a hundred thousand tasks queued.
+    /// A thousand simulated nodes, and claims with a hundred thousand tasks queued: `nodes-1000`, `handover`, `claim`,
+    /// `claim-postgres` (beside PostgreSQL's SKIP LOCKED alone).
     Nodes,
     /// The plan of a mass rebuild of 16,000 synthetic source packages.
     Plan,
@@ -76,7 +77,7 @@ pub fn run(bench: Bench, cases: &[String], json: bool, program: Option<PathBuf>)
             Bench::Idle => idle::measure(&program).await,
             Bench::Log => log::measure(&program).await,
             Bench::Pipeline => Ok([pipeline::measure(&program).await?, vec![set::measure(&program).await?]].concat()),
-            Bench::Nodes => nodes::measure(&program).await,
+            Bench::Nodes => nodes::measure(&program, cases).await,
             Bench::Plan => plan::measure(),
             Bench::Repodata => repodata::measure(&program, cases).await,
             Bench::Sign => sign::measure(),

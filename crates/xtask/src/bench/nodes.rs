@@ -1,35 +1,30 @@
 //! P7: a thousand nodes that wait, a ready task on its way to one of them, and claims with a hundred thousand tasks queued. The
 //! nodes are simulated: each is a connection that speaks the lease protocol and does no work. The master is the real one, on
-//! SQLite, with everything on the disk before it answers.
+//! SQLite and on PostgreSQL, with everything on the disk before it answers.
+//!
+//! The peer of claims is a queue and nothing else: PostgreSQL's own `pgbench`, `FOR UPDATE SKIP LOCKED`, without HTTP, without
+//! events, and with nobody asked who they are or what the work is.
+
+mod claimer;
+mod master;
 
 use std::{
-    fs,
-    net::TcpListener,
+    collections::BTreeSet,
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
-use anima_types::{
-    Arch, Timestamp,
-    event::Event,
-    lease::{Claim, Condition, Lease, PROTOCOL},
-    task::Kind,
-};
-use anyhow::{Context, Result, bail, ensure};
+use anima_testkit::Postgres;
+use anima_types::{Timestamp, event::Event, lease::Lease};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    sync::mpsc,
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 
+use self::{
+    claimer::Claimer,
+    master::{Api, Master},
+};
 use super::{Figure, processes, rounded};
 
 const NODES: usize = 1_000;
@@ -41,144 +36,132 @@ const QUEUED: usize = 100_000;
 const PACKAGES: usize = 2_000;
 /// Claims that are under way at once while claims are counted.
 const CLAIMERS: usize = 64;
-const COUNT_FOR: Duration = Duration::from_secs(20);
-const WATCH: Duration = Duration::from_secs(20);
+const COUNT_FOR: Duration = Duration::from_secs(10);
+const WATCH: Duration = Duration::from_secs(10);
+/// Clients of the peer that was the fastest in the study (docs/PERFORMANCE.md), and for how long.
+const PEER_CLIENTS: u32 = 16;
+const PEER_SECS: u32 = 5;
+const PEER: &str = "PostgreSQL's pgbench, 16 clients, SKIP LOCKED";
 const TICKS_PER_SEC: f64 = 100.0;
 /// Nodes wait so long for a task and ask again.
 const WAIT_SECS: u64 = 30;
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-const PLATFORM: &str = "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\n\
-    [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
-    [[repositories]]\nname = \"base\"\nurl = \"http://127.0.0.1:9/\"\n";
+/// What can be asked for by name.
+const CASES: [&str; 4] = ["nodes-1000", "handover", "claim", "claim-postgres"];
 
-pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
-    let master = Master::start(program).await?;
+/// Measures the cases of these names; all where none is named.
+pub async fn measure(program: &Path, cases: &[String]) -> Result<Vec<Figure>> {
+    if let Some(unknown) = cases.iter().find(|case| !CASES.contains(&case.as_str())) {
+        anyhow::bail!("there is no case {unknown}; there are {}", CASES.join(", "));
+    }
+    let is_asked = |name: &str| cases.is_empty() || cases.iter().any(|case| case == name);
+    let mut figures = Vec::new();
+    if is_asked("nodes-1000") || is_asked("handover") {
+        figures.extend(nodes_wait(program, is_asked("handover")).await?);
+    }
+    if is_asked("claim") {
+        let values = claims(program, None).await?;
+        figures.push(Figure { bench: "nodes", case: "claim", values });
+    }
+    if is_asked("claim-postgres") {
+        match Postgres::start_durable() {
+            Ok(postgres) => {
+                let mut values = claims(program, Some(postgres.database("anima")?)).await?;
+                let peer = peer(&postgres)?;
+                values["peer"] = PEER.into();
+                values["peer_claims_per_s"] = rounded(peer).into();
+                figures.push(Figure { bench: "nodes", case: "claim-postgres", values });
+            }
+            Err(error) => eprintln!("claim-postgres is not measured: {error:#}"),
+        }
+    }
+    Ok(figures)
+}
+
+async fn nodes_wait(program: &Path, hands_over: bool) -> Result<Vec<Figure>> {
+    let master = Master::start(program, None).await?;
     let waiting = master.api.nodes_wait().await?;
     eprintln!("{NODES} nodes wait");
     let (idle_percent, connected_mib) = master.watch().await?;
-    eprintln!("{idle_percent:.1} % of a core, {connected_mib:.0} MiB; {READY_TASKS} tasks become ready");
-    let ready = master.api.hand_out(waiting).await?;
-    eprintln!("{:.1} ms, {:.1} ms at 99 of 100; {QUEUED} tasks are queued", ready.0, ready.1);
-    let began = Instant::now();
-    master.api.queue().await?;
-    let queue_secs = began.elapsed().as_secs_f64();
-    let claims = master.api.claim_for(COUNT_FOR).await?;
-    let queued_mib = processes::of_tree(master.child.id())?.memory_kib as f64 / 1024.0;
     let values = json!({
         "nodes": NODES,
         "memory_mib": rounded(connected_mib),
         "cpu_percent_of_a_core_while_they_wait": rounded(idle_percent),
-        "ready_to_node_ms_median": rounded(ready.0),
-        "ready_to_node_ms_99": rounded(ready.1),
         "peer": null,
     });
-    let wait = Figure { bench: "nodes", case: "waiting", values };
-    let values = json!({
+    let mut figures = vec![Figure { bench: "nodes", case: "nodes-1000", values }];
+    if hands_over {
+        eprintln!("{READY_TASKS} tasks become ready");
+        let (median_ms, ms_99) = master.api.hand_out(waiting).await?;
+        let values = json!({
+            "nodes": NODES,
+            "ready_to_node_ms_median": rounded(median_ms),
+            "ready_to_node_ms_99": rounded(ms_99),
+            "peer": null,
+        });
+        figures.push(Figure { bench: "nodes", case: "handover", values });
+    }
+    Ok(figures)
+}
+
+/// Queues tasks and counts how many are given out in a second.
+async fn claims(program: &Path, database: Option<String>) -> Result<Value> {
+    let kind = if database.is_some() { "PostgreSQL" } else { "SQLite" };
+    let master = Master::start(program, database).await?;
+    eprintln!("{QUEUED} tasks are queued on {kind}");
+    let began = Instant::now();
+    master.api.queue().await?;
+    let queue_secs = began.elapsed().as_secs_f64();
+    eprintln!("{queue_secs:.1} s; they are claimed for {} s", COUNT_FOR.as_secs());
+    let before = processes::of_tree(master.id())?;
+    let counted = master.api.claim_for(COUNT_FOR).await?;
+    let after = processes::of_tree(master.id())?;
+    let ticks = after.cpu_ticks.saturating_sub(before.cpu_ticks) as f64;
+    Ok(json!({
         "queued": QUEUED,
         "queue_s": rounded(queue_secs),
-        "claims_per_s": rounded(claims),
+        "claims_per_s": rounded(counted.per_sec),
+        "claim_ms_median": rounded(counted.median_ms),
+        "claim_ms_99": rounded(counted.ms_99),
         "claimers": CLAIMERS,
-        "memory_mib": rounded(queued_mib),
+        "memory_mib": rounded(after.memory_kib as f64 / 1024.0),
+        "cpu_percent_of_a_core": rounded(100.0 * ticks / TICKS_PER_SEC / COUNT_FOR.as_secs_f64()),
         "peer": null,
-    });
-    Ok(vec![wait, Figure { bench: "nodes", case: "queued", values }])
+    }))
 }
 
-struct Master {
-    child: Child,
-    api: Api,
-    #[expect(dead_code, reason = "the folder is removed when this is dropped")]
-    folder: TempDir,
-}
-
-impl Drop for Master {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What talks to the master; clones share their connections.
-#[derive(Clone)]
-struct Api {
-    url: String,
-    http: reqwest::Client,
-    node_token: String,
-    admin_token: String,
+/// Returns how many tasks a second PostgreSQL alone gives out of a queue as long as ours.
+fn peer(postgres: &Postgres) -> Result<f64> {
+    eprintln!("{PEER_CLIENTS} clients of PostgreSQL alone, for {PEER_SECS} s");
+    postgres.database("peer")?;
+    let table = format!(
+        "CREATE TABLE task (id BIGINT PRIMARY KEY, status TEXT NOT NULL, kind TEXT NOT NULL, arch TEXT NOT NULL, node TEXT,
+             lease_number BIGINT NOT NULL DEFAULT 0, queued_for BIGINT NOT NULL);
+         INSERT INTO task (id, status, kind, arch, queued_for)
+             SELECT id, 'ready', 'src', 'x86_64', id FROM generate_series(1, {QUEUED}) AS id;
+         CREATE INDEX task_queue ON task (status, kind, arch, queued_for, id);
+         ANALYZE task;"
+    );
+    postgres.sql("peer", &table)?;
+    let claim = "UPDATE task SET status = 'leased', node = 'n', lease_number = lease_number + 1 WHERE id = (
+                     SELECT id FROM task WHERE status = 'ready' AND kind = 'src' AND arch = 'x86_64'
+                     ORDER BY queued_for, id LIMIT 1 FOR UPDATE SKIP LOCKED
+                 ) RETURNING id;";
+    postgres.transactions_per_sec("peer", claim, PEER_CLIENTS, PEER_SECS)
 }
 
 /// A task and the moment at which it was in a node's hands.
 type Handed = (Lease, Timestamp);
 
-impl Master {
-    async fn start(program: &Path) -> Result<Master> {
-        let folder = tempfile::tempdir()?;
-        let data = folder.path().join("data");
-        fs::create_dir_all(data.join("platforms"))?;
-        fs::write(data.join("platforms/p1.toml"), PLATFORM)?;
-        let git = git_service().await?;
-        let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log = fs::File::create(folder.path().join("master.log"))?;
-        let child = Command::new(program)
-            .args(["master", "--data"])
-            .arg(&data)
-            .args(["--listen", &listen.to_string(), "--git-url", &git])
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("could not start the master")?;
-        let http = reqwest::Client::builder().pool_max_idle_per_host(NODES).build()?;
-        let url = format!("http://{listen}");
-        let api = Api { url, http, node_token: String::new(), admin_token: String::new() };
-        // It is ended if anything below fails.
-        let mut master = Master { child, api, folder };
-        let until = Instant::now() + START_LIMIT;
-        while master.api.http.get(format!("{}/healthz", master.api.url)).send().await.is_err() {
-            ensure!(Instant::now() < until, "the master is not ready");
-            sleep(Duration::from_millis(20)).await;
-        }
-        let token = |role: &str| fs::read_to_string(data.join("tokens").join(role)).context("there are no tokens");
-        master.api.node_token = token("build-node")?.trim().to_string();
-        master.api.admin_token = token("admin")?.trim().to_string();
-        Ok(master)
-    }
-
-    /// Returns what the master uses while all wait: percent of a core, and MiB.
-    async fn watch(&self) -> Result<(f64, f64)> {
-        let (before, began) = (processes::of_tree(self.child.id())?, Instant::now());
-        sleep(WATCH).await;
-        let (after, watched) = (processes::of_tree(self.child.id())?, began.elapsed());
-        let ticks = after.cpu_ticks.saturating_sub(before.cpu_ticks) as f64;
-        Ok((100.0 * ticks / TICKS_PER_SEC / watched.as_secs_f64(), after.memory_kib as f64 / 1024.0))
-    }
+/// Claims that were counted.
+struct Counted {
+    per_sec: f64,
+    median_ms: f64,
+    ms_99: f64,
 }
 
 impl Api {
-    async fn claim(&self, node: usize, wait_secs: u64) -> Result<Option<Lease>> {
-        let claim = Claim {
-            node: format!("n{node}"),
-            kinds: vec![Kind::Src],
-            architectures: vec![Arch::X86_64],
-            emulated: Vec::new(),
-            slots: 1,
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            instance: format!("i{node}"),
-            started_at: None,
-            wait_secs,
-            condition: Condition { protocol: PROTOCOL, ..Condition::default() },
-        };
-        let request = self.http.post(format!("{}/api/v1/leases", self.url)).bearer_auth(&self.node_token).json(&claim);
-        let response = request.send().await?;
-        match response.status().as_u16() {
-            200 => Ok(Some(response.json().await?)),
-            204 => Ok(None),
-            status => bail!("a claim was answered with {status}: {}", response.text().await?),
-        }
-    }
-
     /// Lets all nodes wait for a task; each tells of the first that it gets and waits for the next.
     async fn nodes_wait(&self) -> Result<mpsc::UnboundedReceiver<Handed>> {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -244,66 +227,35 @@ impl Api {
         Ok(())
     }
 
-    async fn build(&self, packages: &[String]) -> Result<()> {
-        let packages = packages.iter().map(|package| json!({ "package": package })).collect::<Vec<_>>();
-        let body = json!({ "packages": packages, "platforms": ["p1"], "architectures": ["x86_64"] });
-        let request = self.http.post(format!("{}/api/v1/builds", self.url)).bearer_auth(&self.admin_token).json(&body);
-        let response = request.send().await?;
-        ensure!(response.status().is_success(), "a build was refused: {}", response.text().await?);
-        Ok(())
-    }
-
-    /// Claims without end for a time, and returns how many tasks were given out in a second.
-    async fn claim_for(&self, time: Duration) -> Result<f64> {
-        let (count, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
-        let claimers = (0..CLAIMERS).map(|claimer| {
-            let (count, copy) = (count.clone(), self.clone());
-            async move {
-                while began.elapsed() < time {
-                    ensure!(copy.claim(NODES + claimer, 0).await?.is_some(), "the queue is empty");
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-                anyhow::Ok(())
+    /// Claims without end for a time; no task may come twice.
+    async fn claim_for(&self, time: Duration) -> Result<Counted> {
+        let began = Instant::now();
+        let claimers = (0..CLAIMERS).map(|claimer| async move {
+            let mut claimer = Claimer::connect(self, NODES + claimer).await?;
+            let mut got = Vec::new();
+            while began.elapsed() < time {
+                let asked = Instant::now();
+                let task = claimer.claim().await?.context("the queue is empty")?;
+                got.push((task, asked.elapsed()));
             }
+            anyhow::Ok(got)
         });
-        join_all(claimers).await.into_iter().collect::<Result<Vec<()>>>()?;
-        Ok(count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
-        Ok(self.http.get(format!("{}/{path}", self.url)).send().await?.error_for_status()?.json().await?)
+        let got = join_all(claimers).await;
+        let secs = began.elapsed().as_secs_f64();
+        let got = got.into_iter().collect::<Result<Vec<_>>>()?.concat();
+        let tasks: BTreeSet<_> = got.iter().map(|(task, _)| *task).collect();
+        ensure!(tasks.len() == got.len(), "of {} tasks some were given out twice", got.len());
+        let mut took: Vec<f64> = got.iter().map(|(_, took)| took.as_secs_f64() * 1_000.0).collect();
+        took.sort_by(f64::total_cmp);
+        Ok(Counted {
+            per_sec: got.len() as f64 / secs,
+            median_ms: took[took.len() / 2],
+            ms_99: took[took.len() * 99 / 100],
+        })
     }
 }
 
 fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(since.as_micros() as i64)
-}
-
-/// A Git Service that has every package at one commit: what it says is not what is measured.
-async fn git_service() -> Result<String> {
-    const ANSWER: &str = "{\"commit\":\"0000000000000000000000000000000000000000\"}";
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut request = Vec::new();
-                let mut piece = [0; 4_096];
-                while let Ok(count @ 1..) = stream.read(&mut piece).await {
-                    request.extend_from_slice(&piece[..count]);
-                    // A request without a body ends with an empty line.
-                    while let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-                        request.drain(..end + 4);
-                        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ";
-                        let answer = format!("{head}{}\r\n\r\n{ANSWER}", ANSWER.len());
-                        if stream.write_all(answer.as_bytes()).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
-        }
-    });
-    Ok(format!("http://{address}"))
 }

@@ -34,6 +34,7 @@ pub async fn measure(program: &Path) -> Result<Figure> {
         platforms: vec!["seed-1".to_string()],
         architectures: Vec::new(),
         priority: Default::default(),
+        options: Default::default(),
     };
     let build = system.client().create_build(&wanted).await?.id;
     let detail = system.ended(build, LIMIT).await?;

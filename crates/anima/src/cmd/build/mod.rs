@@ -69,6 +69,11 @@ pub enum Build {
         /// The build's id
         id: BuildId,
     },
+    /// Drop what an ended build made, unless a release or a build that goes on needs it
+    Delete {
+        /// The build's id
+        id: BuildId,
+    },
     /// Try again what failed or was cancelled in a build
     Restart {
         /// The build's id
@@ -93,6 +98,12 @@ pub struct Create {
     /// How much it is hurried: background, normal, urgent
     #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = parse_priority)]
     priority: Priority,
+    /// A flavor of the platform; repeat it for more
+    #[arg(long = "flavor", value_name = "FLAVOR")]
+    flavors: Vec<String>,
+    /// A build whose packages this one sees; repeat it for more
+    #[arg(long = "linked", value_name = "BUILD")]
+    linked: Vec<BuildId>,
     /// Watch it, and end as it ends
     #[arg(long)]
     wait: bool,
@@ -148,6 +159,10 @@ impl Build {
                 client.cancel_build(id).await?;
                 ask.output.show(&client.build(id).await?.build, said)
             }
+            Build::Delete { id } => {
+                client.delete_build(id).await?;
+                ask.output.show(&client.build(id).await?.build, said)
+            }
             Build::Restart { id, wait } => {
                 client.restart_build(id).await?;
                 match wait {
@@ -166,6 +181,7 @@ impl Create {
             platforms: self.platforms,
             architectures: self.architectures,
             priority: self.priority,
+            options: build::Options { flavors: self.flavors, linked: self.linked },
         };
         let build = ask.client.create_build(&wanted).await?;
         match (self.wait, ask.output) {
@@ -237,7 +253,7 @@ fn parse_source(text: &str) -> std::result::Result<SourceRef, String> {
     Ok(SourceRef { package: package.to_string(), reference })
 }
 
-fn parse_priority(text: &str) -> std::result::Result<Priority, String> {
+pub fn parse_priority(text: &str) -> std::result::Result<Priority, String> {
     Priority::from_name(text).ok_or_else(|| "it is background, normal or urgent".to_string())
 }
 

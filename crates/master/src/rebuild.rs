@@ -1,0 +1,493 @@
+//! Mass rebuilds: begun, held in bounds, looked at, and released as one. What moves them on is `build::advance`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anima_db::{
+    Connection, Write,
+    build::{Build, NewBuild},
+    rebuild::Rebuild as Row,
+    task::Task,
+};
+use anima_types::{
+    Arch,
+    build::{Source, SourceRef, Status as BuildStatus},
+    id::BuildId,
+    permission::Permission,
+    platform::Platform,
+    rebuild::{CreateRebuild, FailedTask, LeaveOut, LimitRebuild, MAX_PACKAGES, Progress, Rebuild, RebuildReleases},
+    task::{Event, Kind, Status},
+    work::SrcOutcome,
+};
+use axum::{extract::State, http::StatusCode};
+
+use crate::{
+    app::App,
+    auth::{Caller, Unchecked},
+    build::{self, queue::UNKNOWN_SECS},
+    error::{ApiError, ApiResult, Json, Path},
+    release,
+    route::Route,
+    target,
+    task::restart_row,
+};
+
+/// Rebuilds in one answer at most.
+const MAX_LISTED: u32 = 100;
+/// Failed tasks that are told of at most; how many there are is said.
+const MAX_FAILED: usize = 200;
+
+/// The routes.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/rebuilds", Permission::Read, list),
+        Route::post("/api/v1/rebuilds", Permission::Build, create).about_body(),
+        Route::get("/api/v1/rebuilds/{build}", Permission::Read, show),
+        Route::post("/api/v1/rebuilds/{build}/pause", Permission::Build, pause),
+        Route::post("/api/v1/rebuilds/{build}/resume", Permission::Build, resume),
+        Route::put("/api/v1/rebuilds/{build}/limit", Permission::Build, limit),
+        Route::post("/api/v1/rebuilds/{build}/retry", Permission::Build, retry),
+        Route::post("/api/v1/rebuilds/{build}/leave-out", Permission::Build, leave_out),
+        Route::post("/api/v1/rebuilds/{build}/cancel", Permission::Build, cancel),
+        Route::post("/api/v1/rebuilds/{build}/release", Permission::Release, release_all),
+    ]
+}
+
+async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Rebuild>>> {
+    Ok(Json(newest(&app).await?))
+}
+
+/// Returns mass rebuilds, the newest first.
+pub async fn newest(app: &App) -> ApiResult<Vec<Rebuild>> {
+    let mut read = app.db.read().await?;
+    let mut rebuilds = Vec::new();
+    for row in anima_db::rebuild::list(&mut read, MAX_LISTED).await? {
+        rebuilds.push(view(app, &mut read, row).await?);
+    }
+    Ok(rebuilds)
+}
+
+async fn show(State(app): State<App>, Path(id): Path<BuildId>) -> ApiResult<Json<Rebuild>> {
+    Ok(Json(one(&app, id).await?))
+}
+
+/// Returns a mass rebuild.
+pub async fn one(app: &App, id: BuildId) -> ApiResult<Rebuild> {
+    let mut read = app.db.read().await?;
+    let row = anima_db::rebuild::get(&mut read, id).await?;
+    view(app, &mut read, row).await
+}
+
+async fn create(
+    State(app): State<App>,
+    unchecked: Unchecked,
+    Json(wanted): Json<CreateRebuild>,
+) -> ApiResult<(StatusCode, Json<Rebuild>)> {
+    let caller = unchecked.about(&[target::platform(&app, &wanted.platform)])?;
+    check_limit(wanted.limit)?;
+    let platform = build::platforms(&app, std::slice::from_ref(&wanted.platform))?[0];
+    let sources = sources(&app, platform, &wanted).await?;
+    let architectures = match wanted.architectures.is_empty() {
+        true => build::all_architectures(&[platform]),
+        false => wanted.architectures,
+    };
+    let mut write = app.db.write(app.now(), &caller).await?;
+    let new = NewBuild {
+        owner: caller.name.clone(),
+        reason: format!("a mass rebuild that {} asked for", caller.name),
+        platforms: vec![platform.name.clone()],
+        architectures: architectures.clone(),
+        priority: wanted.priority,
+        summary: "Source packages are made.".to_string(),
+        gather: None,
+    };
+    let id = anima_db::build::insert(&mut write, &new).await?;
+    let mut row = Row { build: id, is_paused: false, limit: None };
+    anima_db::rebuild::insert(&mut write, &row).await?;
+    if wanted.limit.is_some() {
+        row.limit = wanted.limit;
+        anima_db::rebuild::set(&mut write, &row, "limited", limited(&caller.name, wanted.limit)).await?;
+    }
+    if wanted.is_paused {
+        row.is_paused = true;
+        anima_db::rebuild::set(&mut write, &row, "paused", paused(&caller.name)).await?;
+    }
+    // What is begun is the bounds' to say.
+    build::add_held_sources(&mut write, id, &sources, &[platform], &architectures).await?;
+    build::advance::advance(&app, &mut write, id).await?;
+    write.commit().await?;
+    Ok((StatusCode::CREATED, Json(one(&app, id).await?)))
+}
+
+/// Returns the packages of a rebuild at their commits.
+async fn sources(app: &App, platform: &Platform, wanted: &CreateRebuild) -> ApiResult<Vec<Source>> {
+    let mut read = app.db.read().await?;
+    let known = build::known(&mut read, &platform.name).await?;
+    let names = names(wanted, &known)?;
+    if let Some(reference) = &wanted.reference {
+        drop(read);
+        let named = names
+            .into_iter()
+            .map(|package| SourceRef { package: package.to_string(), reference: Some(reference.clone()) });
+        return build::resolve(app, &named.collect::<Vec<_>>(), platform).await;
+    }
+    let mut sources = Vec::with_capacity(names.len());
+    for package in names {
+        sources.push(last_built(&mut read, platform, package).await?);
+    }
+    Ok(sources)
+}
+
+fn names<'a>(wanted: &'a CreateRebuild, known: &'a BTreeMap<String, SrcOutcome>) -> ApiResult<BTreeSet<&'a str>> {
+    let mut names: BTreeSet<&str> = match wanted.packages.is_empty() {
+        true => known.keys().map(String::as_str).collect(),
+        false => wanted.packages.iter().map(String::as_str).collect(),
+    };
+    if wanted.with_dependants {
+        names.extend(build::dependants(&names, known));
+    }
+    if names.is_empty() {
+        return Err(ApiError::unprocessable(
+            "nothing_known",
+            format!("no package was ever built on {}: there is nothing to rebuild", wanted.platform),
+        ));
+    }
+    if names.len() > MAX_PACKAGES {
+        let message = format!("a mass rebuild has at most {MAX_PACKAGES} packages, and these are {}", names.len());
+        return Err(ApiError::unprocessable("too_many", message).hint("Rebuild them in parts, one after the other."));
+    }
+    Ok(names)
+}
+
+async fn last_built(read: &mut Connection, platform: &Platform, package: &str) -> ApiResult<Source> {
+    let task = anima_db::task::find_newest_success(read, Kind::Src, package, &platform.name, None).await?;
+    let source = match task.and_then(|task| task.about.build) {
+        Some(build) => anima_db::source::find(read, build, package).await?,
+        None => None,
+    };
+    source.map(|(source, _)| source).ok_or_else(|| {
+        ApiError::unprocessable("never_built", format!("{package} was never built on {}", platform.name))
+            .hint("Say --reference BRANCH, so that its newest commit is built.")
+    })
+}
+
+fn check_limit(limit: Option<u32>) -> ApiResult<()> {
+    match limit {
+        Some(0) => Err(ApiError::unprocessable("no_limit", "a bound of no task at all would never end")
+            .hint("Pause it: `anima rebuild pause`.")),
+        _ => Ok(()),
+    }
+}
+
+async fn pause(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
+    hold(&app, id, &caller, "paused", paused(&caller.name), |row| row.is_paused = true).await
+}
+
+async fn resume(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
+    let message = format!("{} resumed the rebuild.", caller.name);
+    hold(&app, id, &caller, "resumed", message, |row| row.is_paused = false).await
+}
+
+async fn limit(
+    State(app): State<App>,
+    Path(id): Path<BuildId>,
+    caller: Caller,
+    Json(wanted): Json<LimitRebuild>,
+) -> ApiResult<Json<Rebuild>> {
+    check_limit(wanted.limit)?;
+    hold(&app, id, &caller, "limited", limited(&caller.name, wanted.limit), |row| row.limit = wanted.limit).await
+}
+
+fn paused(who: &str) -> String {
+    format!("{who} paused the rebuild: nothing is begun, what runs goes on.")
+}
+
+fn limited(who: &str, limit: Option<u32>) -> String {
+    match limit {
+        Some(limit) => format!("{who} lets the rebuild have at most {limit} tasks under way at once."),
+        None => format!("{who} took the rebuild's bound away."),
+    }
+}
+
+/// Changes the bounds, and what is under way with them: both hold when this is answered.
+async fn hold(
+    app: &App,
+    id: BuildId,
+    caller: &Caller,
+    verb: &'static str,
+    message: String,
+    change: impl FnOnce(&mut Row),
+) -> ApiResult<Json<Rebuild>> {
+    let mut write = app.db.write(app.now(), caller).await?;
+    let before = anima_db::rebuild::get(&mut write, id).await?;
+    let mut row = before;
+    change(&mut row);
+    if row != before {
+        anima_db::rebuild::set(&mut write, &row, verb, message).await?;
+        build::advance::advance(app, &mut write, id).await?;
+        write.commit().await?;
+        app.build_is_due(id);
+    }
+    Ok(Json(one(app, id).await?))
+}
+
+async fn retry(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
+    let mut write = app.db.write(app.now(), &caller).await?;
+    anima_db::rebuild::get(&mut write, id).await?;
+    build::restart_as(&mut write, id, &caller.name).await?;
+    write.commit().await?;
+    app.build_is_due(id);
+    Ok(Json(one(&app, id).await?))
+}
+
+/// Lets a rebuild go on without packages that fail: what needs them is built with what was released.
+async fn leave_out(
+    State(app): State<App>,
+    Path(id): Path<BuildId>,
+    caller: Caller,
+    Json(wanted): Json<LeaveOut>,
+) -> ApiResult<Json<Rebuild>> {
+    let mut write = app.db.write(app.now(), &caller).await?;
+    anima_db::rebuild::get(&mut write, id).await?;
+    let tasks = anima_db::task::of_build(&mut write, id).await?;
+    let tasks: Vec<&Task> = tasks.iter().filter(|task| matches!(task.about.kind, Kind::Src | Kind::Build)).collect();
+    let failed = |task: &&&Task| matches!(task.status, Status::Failed | Status::Cancelled);
+    let meant: BTreeSet<&str> = match wanted.packages.is_empty() {
+        true => tasks.iter().filter(failed).filter_map(|task| task.about.package.as_deref()).collect(),
+        false => wanted.packages.iter().map(String::as_str).collect(),
+    };
+    if let Some(unknown) =
+        meant.iter().find(|name| !tasks.iter().any(|task| task.about.package.as_deref() == Some(**name)))
+    {
+        return Err(ApiError::not_found(format!("the rebuild {id} has no package \"{unknown}\"")));
+    }
+    if meant.is_empty() {
+        return Err(ApiError::conflict("nothing_failed", format!("nothing of the rebuild {id} failed")));
+    }
+    build::reopen(&mut write, id, &caller.name).await?;
+    for task in tasks.into_iter().filter(|task| task.about.package.as_deref().is_some_and(|name| meant.contains(name)))
+    {
+        leave_out_task(&mut write, task, &caller.name, &wanted.reason).await?;
+    }
+    build::restart_blocked(&mut write, id, &caller.name).await?;
+    write.commit().await?;
+    app.build_is_due(id);
+    Ok(Json(one(&app, id).await?))
+}
+
+async fn leave_out_task(write: &mut Write, task: &Task, who: &str, reason: &str) -> ApiResult<()> {
+    let why = format!("{who} left it out: {reason}");
+    match task.status {
+        Status::Waiting | Status::Ready => {
+            anima_db::task::apply(write, task, Event::Excluded, &why).await?;
+        }
+        Status::Failed | Status::Blocked | Status::Cancelled => {
+            restart_row(write, task, who).await?;
+            let task = anima_db::task::get(write, task.id).await?;
+            anima_db::task::apply(write, &task, Event::Excluded, &why).await?;
+        }
+        Status::Leased => {
+            let message = format!("{} is being built just now", build::advance::name(task));
+            return Err(ApiError::conflict("under_way", message).hint("Cancel its task first: `anima task cancel`."));
+        }
+        Status::Succeeded | Status::Excluded => {}
+    }
+    Ok(())
+}
+
+async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
+    let mut write = app.db.write(app.now(), &caller).await?;
+    anima_db::rebuild::get(&mut write, id).await?;
+    build::cancel_as(&mut write, id, &caller.name).await?;
+    write.commit().await?;
+    Ok(Json(one(&app, id).await?))
+}
+
+/// Plans one release of all that was rebuilt, for each product that the platform releases to; gates are asked as always.
+async fn release_all(
+    State(app): State<App>,
+    Path(id): Path<BuildId>,
+    caller: Caller,
+) -> ApiResult<(StatusCode, Json<RebuildReleases>)> {
+    let mut write = app.db.write(app.now(), &caller).await?;
+    anima_db::rebuild::get(&mut write, id).await?;
+    let row = anima_db::build::get(&mut write, id).await?;
+    if row.status != BuildStatus::Succeeded {
+        let message =
+            format!("rebuild {id} is {}: it is released when all of it is built and tested", row.status.name());
+        return Err(ApiError::conflict("not_succeeded", message)
+            .hint("Retry what failed, or leave it out: `anima rebuild retry`, `anima rebuild leave-out`."));
+    }
+    let products: BTreeSet<String> =
+        row.platforms.iter().filter_map(|name| app.platform(name)?.release_to.clone()).collect();
+    if products.is_empty() {
+        return Err(ApiError::unprocessable(
+            "no_product",
+            format!("the platform of rebuild {id} releases to no product"),
+        ));
+    }
+    let earlier = anima_db::release::of_build(&mut write, id).await?;
+    let mut releases: Vec<_> = earlier.iter().map(|(id, _)| *id).collect();
+    let wanted = products.into_iter().filter(|product| !earlier.iter().any(|(_, other)| other == product));
+    for product in wanted.collect::<Vec<_>>() {
+        releases.push(release::begin(&mut write, id, &product).await?);
+    }
+    write.commit().await?;
+    releases.iter().for_each(|release| app.release_is_due(*release));
+    Ok((StatusCode::CREATED, Json(RebuildReleases { build: id, releases })))
+}
+
+async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebuild> {
+    let build = anima_db::build::get(read, row.build).await?;
+    let tasks = anima_db::task::of_build(read, row.build).await?;
+    let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
+    let package_count = anima_db::source::count(read, row.build).await?;
+    let slots = match app.platform(build.platforms.first().map_or("", String::as_str)) {
+        Some(platform) => build::slots(app, platform, None).await?,
+        None => BTreeMap::new(),
+    };
+    let at_most = |slots: u32| slots.min(row.limit.unwrap_or(u32::MAX));
+    let slots = slots.into_iter().map(|(arch, slots)| (arch, at_most(slots))).collect();
+    let failed: Vec<&Task> = tasks.iter().filter(|task| task.status == Status::Failed).collect();
+    let view = build::view_without_sources(read, build.clone()).await?;
+    Ok(Rebuild {
+        releases: view.releases.clone(),
+        build: view,
+        package_count,
+        is_paused: row.is_paused,
+        limit: row.limit,
+        progress: progress(&tasks),
+        secs_left: secs_left(&build, &tasks, &slots),
+        failed_count: failed.len(),
+        failed: told(failed),
+    })
+}
+
+fn told(mut failed: Vec<&Task>) -> Vec<FailedTask> {
+    failed.sort_by_key(|task| (task.ended_at, task.id));
+    let told = failed.into_iter().take(MAX_FAILED).map(|task| FailedTask {
+        task: task.id,
+        kind: task.about.kind,
+        package: task.about.package.clone(),
+        arch: task.about.arch,
+        why: task.failure.as_ref().map_or_else(|| task.why.clone(), |failure| failure.message.clone()),
+    });
+    told.collect()
+}
+
+fn progress(tasks: &[Task]) -> Vec<Progress> {
+    let mut by_place: BTreeMap<(Kind, Option<Arch>), Progress> = BTreeMap::new();
+    for task in tasks {
+        let kind = task.about.kind;
+        let arch = task.about.arch.filter(|_| kind != Kind::Src);
+        let none = || Progress { kind, arch, waiting: 0, ready: 0, leased: 0, done: 0, failed: 0 };
+        let place = by_place.entry((kind, arch)).or_insert_with(none);
+        match task.status {
+            Status::Waiting => place.waiting += 1,
+            Status::Ready => place.ready += 1,
+            Status::Leased => place.leased += 1,
+            Status::Succeeded | Status::Excluded => place.done += 1,
+            Status::Failed | Status::Blocked | Status::Cancelled => place.failed += 1,
+        }
+    }
+    by_place.into_values().collect()
+}
+
+/// Returns about how long the packages that are not built yet take: the work on the slots of its architecture, or the longest
+/// chain, whichever is longer, of the slowest architecture.
+fn secs_left(build: &Build, tasks: &[Task], slots: &BTreeMap<Arch, u32>) -> Option<f64> {
+    if build.status.is_ended() {
+        return Some(0.0);
+    }
+    let builds: Vec<&Task> = tasks.iter().filter(|task| task.about.kind == Kind::Build).collect();
+    if builds.is_empty() {
+        return None;
+    }
+    let secs = |task: &Task| task.estimate_secs.map_or(UNKNOWN_SECS, |secs| secs as f64);
+    let mut longest: f64 = 0.0;
+    for (&arch, &slots) in slots {
+        let open = builds.iter().filter(|task| task.about.arch == Some(arch) && !task.status.is_ended());
+        let (work, chain) = open.fold((0.0_f64, 0.0_f64), |(work, chain), task| {
+            (work + secs(task), chain.max(secs(task).max(task.chain_secs as f64)))
+        });
+        longest = longest.max(chain).max(work / f64::from(slots.max(1)));
+    }
+    Some(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use anima_types::{Timestamp, build::Priority, id::TaskId};
+
+    use super::*;
+    use anima_db::task::About;
+
+    fn task(number: i64, status: Status, estimate_secs: Option<i64>, chain_secs: i64) -> Task {
+        Task {
+            id: TaskId(number),
+            status,
+            about: About { package: Some(format!("p{number}")), arch: Some(Arch::X86_64), ..About::new(Kind::Build) },
+            why: String::new(),
+            attempts: 0,
+            lease_number: 0,
+            lease_expires_at: None,
+            node: None,
+            is_emulated: false,
+            estimate_secs,
+            chain_secs,
+            queued_for: Timestamp(0),
+            created_at: Timestamp(0),
+            started_at: None,
+            ended_at: None,
+            phases: Vec::new(),
+            failure: None,
+            result: None,
+            report_hash: None,
+        }
+    }
+
+    fn building(status: BuildStatus) -> Build {
+        Build {
+            id: BuildId(1),
+            status,
+            owner: "ann".into(),
+            reason: String::new(),
+            platforms: vec!["p1".into()],
+            architectures: vec![Arch::X86_64],
+            priority: Priority::Background,
+            summary: String::new(),
+            gather_until: None,
+            created_at: Timestamp(0),
+            ended_at: None,
+            options: Default::default(),
+            deleted_at: None,
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_the_work_on_the_slots_or_the_longest_chain() {
+        let open = building(BuildStatus::Building);
+        let slots = |count| BTreeMap::from([(Arch::X86_64, count)]);
+        let tasks = [
+            task(1, Status::Succeeded, Some(900), 900),
+            task(2, Status::Ready, Some(100), 250),
+            task(3, Status::Waiting, Some(150), 150),
+            task(4, Status::Waiting, None, 60),
+        ];
+
+        assert_eq!(secs_left(&open, &tasks, &slots(1)), Some(310.0), "one slot does all the work");
+        assert_eq!(secs_left(&open, &tasks, &slots(9)), Some(250.0), "a chain is a chain");
+        assert_eq!(secs_left(&open, &[], &slots(1)), None, "the order is not known yet");
+        assert_eq!(secs_left(&building(BuildStatus::Succeeded), &tasks, &slots(1)), Some(0.0));
+    }
+
+    #[test]
+    fn progress_counts_each_task_once() {
+        let all: Vec<Task> =
+            Status::ALL.iter().zip(1..).map(|(status, number)| task(number, *status, None, 0)).collect();
+
+        let found = progress(&all);
+        let [one] = &found[..] else { panic!("{found:?}") };
+
+        assert_eq!((one.waiting, one.ready, one.leased, one.done, one.failed), (1, 1, 1, 2, 3));
+    }
+}
