@@ -1,6 +1,7 @@
 //! The API's description by [OpenAPI 3.1](https://spec.openapis.org/oas/v3.1.0), and the same as a page for people
 //! (`docs/API.md`), both from the table of routes.
 
+mod operation;
 mod operations;
 mod people;
 
@@ -16,7 +17,7 @@ use crate::{
     error::{ApiError, ApiResult, Json},
     route::Route,
 };
-use operations::Operation;
+use operation::{BYTES, Kind, Operation, Parameter};
 
 /// Everything that the API takes and gives.
 #[derive(utoipa::OpenApi)]
@@ -134,6 +135,15 @@ fn description() -> ApiResult<Value> {
     }
     let mut components = schemas["components"].clone();
     components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    let refusals = REFUSALS.iter().map(|(status, words)| {
+        let mut answer = json!({ "description": words, "content": content("ErrorBody") });
+        if *status == 429 {
+            answer["headers"] =
+                json!({ "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } } });
+        }
+        (status.to_string(), answer)
+    });
+    components["responses"] = refusals.collect::<Map<_, _>>().into();
     Ok(json!({
         "openapi": "3.1.0",
         "info": { "title": "Anima", "version": env!("CARGO_PKG_VERSION") },
@@ -142,27 +152,118 @@ fn description() -> ApiResult<Value> {
     }))
 }
 
+/// Answers of 400 and above that more than one operation has, and what they mean.
+const REFUSALS: [(u16, &str); 13] = [
+    (400, "The request cannot be read."),
+    (401, "Somebody has to sign in, or the token is not known."),
+    (403, "The caller may not."),
+    (404, "There is no such thing."),
+    (409, "It cannot be now: something else is so already."),
+    (413, "It is too long."),
+    (415, "The body is not JSON."),
+    (416, "There is no such part."),
+    (422, "It was understood, and cannot be."),
+    (429, "This was asked too often."),
+    (500, "Something is wrong with the service."),
+    (503, "The database or the store does not answer."),
+    (507, "The disk is full."),
+];
+
+/// Returns the statuses of 400 and above that an operation may answer with.
+fn refusals(operation: &Operation) -> impl Iterator<Item = u16> {
+    let (is_change, takes, media) = (operation.method != "GET", operation.takes, operation.media);
+    let has_query = !operation.query.is_empty();
+    REFUSALS.iter().map(|(status, _)| *status).filter(move |status| match status {
+        409 | 507 => is_change,
+        413 => takes.is_some(),
+        415 => takes.is_some_and(|schema| schema != BYTES),
+        416 => media.is_some(),
+        422 => is_change || has_query,
+        _ => true,
+    })
+}
+
 fn described(operation: &Operation) -> Value {
-    let parameters = parameters(operation.path)
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-    let mut described = json!({
-        "summary": operation.summary,
-        "parameters": parameters.collect::<Vec<_>>(),
-        "responses": {
-            "200": { "description": "It is done." },
-            "default": { "description": "Why not.", "content": content("ErrorBody") },
-        },
-    });
-    if let Some(schema) = operation.gives {
-        described["responses"]["200"]["content"] = content(schema);
+    let mut parameters: Vec<Value> = parameters(operation.path).map(in_path).collect();
+    parameters.extend(operation.query.iter().map(in_query));
+    let mut answers = Map::new();
+    for status in std::iter::once(operation.status).chain(operation.or.iter().copied()) {
+        answers.insert(status.to_string(), answer(operation, status));
     }
+    for status in refusals(operation) {
+        let reference = format!("#/components/responses/{status}");
+        answers.entry(status.to_string()).or_insert(json!({ "$ref": reference }));
+    }
+    let mut described = json!({
+        "operationId": operation_id(operation),
+        "tags": [operation.path.split('/').nth(3).unwrap_or_default()],
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": answers,
+    });
     if let Some(schema) = operation.takes {
-        described["requestBody"] = json!({ "required": true, "content": content(schema) });
+        let content =
+            if schema == BYTES { json!({ "application/octet-stream": { "schema": {} } }) } else { content(schema) };
+        described["requestBody"] = json!({ "required": !operation.is_body_optional, "content": content });
     }
     if permission(operation) != Some(Permission::Read) {
         described["security"] = json!([{ "token": [] }]);
     }
     described
+}
+
+fn answer(operation: &Operation, status: u16) -> Value {
+    let words = match status {
+        201 => "It is made.",
+        204 => "There is nothing.",
+        206 => "The part that was asked for.",
+        _ => "It is done.",
+    };
+    let mut answer = json!({ "description": words });
+    if status == 204 {
+        return answer;
+    }
+    if let Some(schema) = operation.gives {
+        answer["content"] = content(schema);
+    } else if let Some(media) = operation.media {
+        answer["content"] = json!({ media: { "schema": {} } });
+    }
+    answer
+}
+
+/// Returns a name for generated clients: `get_builds_by_build`.
+fn operation_id(operation: &Operation) -> String {
+    let mut name = operation.method.to_lowercase();
+    for part in operation.path.trim_start_matches("/api/v1/").split('/') {
+        match part.strip_prefix('{') {
+            Some(variable) => name += &format!("_by_{}", variable.trim_end_matches('}')),
+            None => name += &format!("_{}", part.replace(['-', '.'], "_")),
+        }
+    }
+    name
+}
+
+fn in_path(name: &str) -> Value {
+    let schema = match name {
+        "build" | "task" | "release" | "repository" | "key" | "session" | "right" | "webhook" | "delivery"
+        | "identity" | "token" | "number" => json!({ "type": "integer", "format": "int64" }),
+        "sha256" => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    };
+    json!({ "name": name, "in": "path", "required": true, "schema": schema })
+}
+
+fn in_query(parameter: &Parameter) -> Value {
+    let schema = match parameter.kind {
+        Kind::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        Kind::Number => json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
+        Kind::Offset => json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Words(words) => json!({ "type": "string", "enum": words }),
+        Kind::Moment => json!({ "type": "string", "format": "date-time" }),
+    };
+    json!({ "name": parameter.name, "in": "query", "required": parameter.is_required, "schema": schema })
 }
 
 fn parameters(path: &str) -> impl Iterator<Item = &str> {
@@ -212,6 +313,25 @@ mod tests {
             let name = reference.split('"').next().unwrap();
             assert!(schemas.contains_key(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_words_that_may_be_asked_for_are_those_that_there_are() {
+        fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
+            all.iter().map(|one| name(*one)).collect()
+        }
+        assert_eq!(names(&task_log::LogName::ALL, task_log::LogName::name), operations::LOG_NAMES);
+        assert_eq!(names(&artifact::Kind::ALL, artifact::Kind::name), operations::ARTIFACT_KINDS);
+        assert_eq!(names(&build::Status::ALL, build::Status::name), operations::BUILD_STATUSES);
+    }
+
+    #[test]
+    fn each_operation_has_a_name_of_its_own() {
+        let names: Vec<String> = operations().map(operation_id).collect();
+        let distinct: BTreeSet<&String> = names.iter().collect();
+
+        assert_eq!(distinct.len(), names.len());
+        assert!(distinct.contains(&"get_builds_by_build".to_string()));
     }
 
     /// `ANIMA_UPDATE=1 cargo test -p anima-master` writes the page anew.

@@ -1,6 +1,6 @@
 //! What each route is for that is about people: accounts, sessions, teams, rights, tokens, and what they did.
 
-use super::operations::{Operation, make, operation, read};
+use super::operation::{Kind::*, Operation, make, may, operation, read};
 
 /// They, in the order of the reference.
 pub const OPERATIONS: &[Operation] = &[
@@ -21,7 +21,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Gives a token for the secret of such a sign-in, once its person has said yes; waits `wait_secs`, and is 204 while nothing was said.",
         "RedeemDevice",
         "CreatedToken",
-    ),
+    ).status(201, &[204]),
     read("/api/v1/accounts", "Lists accounts.", "[Account]"),
     make("/api/v1/accounts", "Makes an account.", "CreateAccount", "Account"),
     read(
@@ -115,5 +115,5 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/audit",
         "Lists who changed what, when, from where and through what, the newest first; `who`, `noun`, `address`, `via`, `since`, `before`, `limit` narrow it.",
         "[Entry]",
-    ),
+    ).query(&[may("who", Text), may("noun", Text), may("address", Text), may("via", Text), may("since", Moment), may("before", Number), may("limit", Count)]),
 ];
