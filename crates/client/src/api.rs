@@ -453,17 +453,17 @@ impl Client {
 
     /// Returns a node's token for a code, once.
     pub async fn redeem_enrolment(&self, wanted: &RedeemEnrolment) -> Result<CreatedToken, Error> {
-        self.post("api/v1/enrolments/redeem", wanted).await
+        self.post_as_nobody("api/v1/enrolments/redeem", wanted).await
     }
 
     /// Signs in with a name and a password, and returns a token. The client needs none.
     pub async fn sign_in(&self, wanted: &SignIn) -> Result<CreatedToken, Error> {
-        self.post("api/v1/sign-in", wanted).await
+        self.post_as_nobody("api/v1/sign-in", wanted).await
     }
 
     /// Begins a sign-in with a code that a person types on a page. The client needs no token.
     pub async fn begin_device(&self, wanted: &BeginDevice) -> Result<Device, Error> {
-        self.post("api/v1/sign-in/devices", wanted).await
+        self.post_as_nobody("api/v1/sign-in/devices", wanted).await
     }
 
     /// Returns the token, or nothing where the person has said nothing yet.

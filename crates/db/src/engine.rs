@@ -189,6 +189,7 @@ impl Address {
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),
             one(40, "identity", include_str!("../migrations/0040_identity.sql")),
+            one(41, "idempotency", include_str!("../migrations/0041_idempotency.sql")),
         ])
     }
 

@@ -23,6 +23,7 @@ mod file;
 pub mod garbage;
 mod git;
 pub mod health;
+mod idempotency;
 mod identity;
 mod key;
 mod lease;

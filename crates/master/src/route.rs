@@ -18,7 +18,7 @@ use crate::{
     app::App,
     auth::{self, Caller, Known, Unchecked, Via},
     error::{ApiError, ApiResult},
-    limit, metrics, page, session, target,
+    idempotency, limit, metrics, page, session, target,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
@@ -159,7 +159,15 @@ async fn admit(
             request.extensions_mut().insert::<Unchecked>(unchecked).map(drop)
         }
     };
-    page::visit(&known, next.run(request)).await
+    let key = match idempotency::is_taken(request.method(), request.uri().path(), gate.permission) {
+        true => idempotency::key(request.headers()),
+        false => Ok(None),
+    };
+    match key {
+        Ok(None) => page::visit(&known, next.run(request)).await,
+        Ok(Some(key)) => idempotency::once(app, &known.caller, &key, request, next).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn check(

@@ -10,11 +10,13 @@ use anima_types::{
     maintenance, node, package, permission::Permission, platform, product, push, release, repository, repository_diff,
     retention, right, search, signature, splice, task, task_log, token, webhook, why,
 };
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
 use crate::{
     error::{ApiError, ApiResult, Json},
+    idempotency,
     route::Route,
 };
 use operation::{BYTES, Kind, Operation, Parameter};
@@ -143,6 +145,11 @@ fn description() -> ApiResult<Value> {
         }
         (status.to_string(), answer)
     });
+    components["parameters"] = json!({ "IdempotencyKey": {
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "description": "Whoever sends a request again with the same key gets the same answer for a day, and it is done once.",
+        "schema": { "type": "string", "pattern": "^[!-~]{8,128}$", "minLength": 8, "maxLength": 128 },
+    } });
     components["responses"] = refusals.collect::<Map<_, _>>().into();
     Ok(json!({
         "openapi": "3.1.0",
@@ -186,6 +193,9 @@ fn refusals(operation: &Operation) -> impl Iterator<Item = u16> {
 fn described(operation: &Operation) -> Value {
     let mut parameters: Vec<Value> = parameters(operation.path).map(in_path).collect();
     parameters.extend(operation.query.iter().map(in_query));
+    if permission(operation).is_some_and(|permission| is_keyed(operation, permission)) {
+        parameters.push(json!({ "$ref": "#/components/parameters/IdempotencyKey" }));
+    }
     let mut answers = Map::new();
     for status in std::iter::once(operation.status).chain(operation.or.iter().copied()) {
         answers.insert(status.to_string(), answer(operation, status));
@@ -210,6 +220,11 @@ fn described(operation: &Operation) -> Value {
         described["security"] = json!([{ "token": [] }]);
     }
     described
+}
+
+fn is_keyed(operation: &Operation, permission: Permission) -> bool {
+    let method = Method::from_bytes(operation.method.as_bytes());
+    method.is_ok_and(|method| idempotency::is_taken(&method, operation.path, permission))
 }
 
 fn answer(operation: &Operation, status: u16) -> Value {
@@ -358,7 +373,9 @@ mod tests {
              **Limits.** Who asks too often gets 429 `too_often` with `Retry-After`.\n\n\
              **Errors.** Every answer of 400 and above is `{\"code\": …, \"message\": …, \"hint\": …}`: a stable word, one sentence, and what to do about it where that\n\
              is known.\n\n\
-             **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once.\n\n\
+             **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once. Every other POST that needs a permission takes an\n\
+             `Idempotency-Key` of 8 to 128 signs (a random UUID): sent again with the same key and the same body it is done once, and answered as before, with `Idempotency-Replayed: true`, for\n\
+             24 h. With another body it is 422 `key_reused`; while it is being done 409 `in_progress`; 409 `outcome_unknown` where the master was stopped in the middle. A key is its caller's own.\n\n\
              | route | permission | what it does | takes | gives |\n|---|---|---|---|---|\n",
         );
         for operation in operations() {

@@ -10,6 +10,7 @@ mod garbage;
 mod gates;
 mod health;
 mod hostile_clients;
+mod idempotency;
 mod keys;
 mod killed_release;
 mod leases;
