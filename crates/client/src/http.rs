@@ -6,7 +6,7 @@ use anima_types::error::ErrorBody;
 use bytes::Bytes;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderName},
+    header::{CONTENT_TYPE, HeaderName, LINK},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -128,6 +128,37 @@ impl Client {
             self.json(call).await
         })
         .await
+    }
+
+    /// Reads a list: all of it, or as many things as are wanted, page by page.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+        wanted: Option<u32>,
+    ) -> Result<Vec<T>, Error> {
+        let wanted = wanted.map_or(usize::MAX, |wanted| wanted as usize);
+        let mut things: Vec<T> = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = patiently(CALL_PATIENCE, LONGEST_WAIT, Error::is_temporary, || async {
+                let call = match &next {
+                    // The link has the query in it.
+                    Some(link) => self.call(Method::GET, link.trim_start_matches('/')),
+                    None => self.call(Method::GET, path).query(query),
+                };
+                let response = self.send(call.limited(CALL_TIMEOUT)).await?;
+                let link = next_page(&response);
+                Ok((self.read_json::<Vec<T>>(format!("GET /{path}"), response).await?, link))
+            });
+            let (page, link) = page.await?;
+            things.extend(page);
+            next = link;
+            if next.is_none() || things.len() >= wanted {
+                things.truncate(wanted);
+                return Ok(things);
+            }
+        }
     }
 
     /// Sends a call that does something, with a key by which it is done once. So it is repeated as one that is safe to.
@@ -260,6 +291,16 @@ impl Call {
     pub(crate) fn header(self, name: reqwest::header::HeaderName, value: impl ToString) -> Call {
         Call { request: self.request.header(name, value.to_string()), ..self }
     }
+}
+
+/// Returns the address of the next page of a list, where there is one
+/// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)): `</api/v1/builds?cursor=…>; rel="next"`.
+fn next_page(response: &Response) -> Option<String> {
+    let links = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let next = links.filter_map(|link| link.split_once(">; rel=\"next\""));
+    // The token goes nowhere else.
+    let own = next.filter_map(|(address, _)| address.strip_prefix('<')).filter(|address| address.starts_with("/api/"));
+    own.map(str::to_string).next()
 }
 
 /// An error of something between us and the master, such as a proxy: it does not speak our form.

@@ -7,7 +7,7 @@ use anima_testkit::{Bounds, System, keeps_its_contract};
 /// `ANIMA_CONTRACT_SECS` lets each run take longer and ask more, `ANIMA_CONTRACT_SEED` ask otherwise.
 fn bounds() -> Bounds {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect(name));
-    let secs = number("ANIMA_CONTRACT_SECS").unwrap_or(40);
+    let secs = number("ANIMA_CONTRACT_SECS").unwrap_or(30);
     let examples = if secs > 60 { 200 } else { 2 };
     Bounds { seed: number("ANIMA_CONTRACT_SEED").unwrap_or(1).into(), examples, secs }
 }

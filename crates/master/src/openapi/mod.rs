@@ -145,7 +145,19 @@ fn description() -> ApiResult<Value> {
         }
         (status.to_string(), answer)
     });
-    components["parameters"] = json!({ "IdempotencyKey": {
+    components["parameters"] = json!({ "Cursor": {
+        "name": "cursor", "in": "query", "required": false,
+        "description": "Where a page begins: from the link to the next page of an answer.",
+        "schema": { "type": "string" },
+    }, "Limit": {
+        "name": "limit", "in": "query", "required": false,
+        "description": "How many things a page has at most.",
+        "schema": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+    }, "IfMatch": {
+        "name": "If-Match", "in": "header", "required": false,
+        "description": "The `ETag` with which it was read: what was changed since then is not changed (412).",
+        "schema": { "type": "string", "pattern": "^(\\*|\"[0-9a-f]{32}\")$" },
+    }, "IdempotencyKey": {
         "name": "Idempotency-Key", "in": "header", "required": false,
         "description": "Whoever sends a request again with the same key gets the same answer for a day, and it is done once.",
         "schema": { "type": "string", "pattern": "^[!-~]{8,128}$", "minLength": 8, "maxLength": 128 },
@@ -160,12 +172,13 @@ fn description() -> ApiResult<Value> {
 }
 
 /// Answers of 400 and above that more than one operation has, and what they mean.
-const REFUSALS: [(u16, &str); 13] = [
+const REFUSALS: [(u16, &str); 14] = [
     (400, "The request cannot be read."),
     (401, "Somebody has to sign in, or the token is not known."),
     (403, "The caller may not."),
     (404, "There is no such thing."),
     (409, "It cannot be now: something else is so already."),
+    (412, "It was changed since it was read: `If-Match`."),
     (413, "It is too long."),
     (415, "The body is not JSON."),
     (416, "There is no such part."),
@@ -180,8 +193,10 @@ const REFUSALS: [(u16, &str); 13] = [
 fn refusals(operation: &Operation) -> impl Iterator<Item = u16> {
     let (is_change, takes, media) = (operation.method != "GET", operation.takes, operation.media);
     let has_query = !operation.query.is_empty();
+    let operation = *operation;
     REFUSALS.iter().map(|(status, _)| *status).filter(move |status| match status {
         409 | 507 => is_change,
+        412 => operation.is_conditional,
         413 => takes.is_some(),
         415 => takes.is_some_and(|schema| schema != BYTES),
         416 => media.is_some(),
@@ -193,11 +208,20 @@ fn refusals(operation: &Operation) -> impl Iterator<Item = u16> {
 fn described(operation: &Operation) -> Value {
     let mut parameters: Vec<Value> = parameters(operation.path).map(in_path).collect();
     parameters.extend(operation.query.iter().map(in_query));
+    if operation.is_conditional {
+        parameters.push(json!({ "$ref": "#/components/parameters/IfMatch" }));
+    }
+    if operation.is_paged {
+        parameters.push(json!({ "$ref": "#/components/parameters/Cursor" }));
+        parameters.push(json!({ "$ref": "#/components/parameters/Limit" }));
+    }
     if permission(operation).is_some_and(|permission| is_keyed(operation, permission)) {
         parameters.push(json!({ "$ref": "#/components/parameters/IdempotencyKey" }));
     }
     let mut answers = Map::new();
-    for status in std::iter::once(operation.status).chain(operation.or.iter().copied()) {
+    let is_tagged = operation.method == "GET" && operation.gives.is_some();
+    let or = operation.or.iter().copied().chain(is_tagged.then_some(304));
+    for status in std::iter::once(operation.status).chain(or) {
         answers.insert(status.to_string(), answer(operation, status));
     }
     for status in refusals(operation) {
@@ -231,12 +255,17 @@ fn answer(operation: &Operation, status: u16) -> Value {
     let words = match status {
         201 => "It is made.",
         204 => "There is nothing.",
+        304 => "It is the same still.",
         206 => "The part that was asked for.",
         _ => "It is done.",
     };
     let mut answer = json!({ "description": words });
-    if status == 204 {
+    if matches!(status, 204 | 304) {
         return answer;
+    }
+    if operation.is_paged {
+        let link = "`<ADDRESS>; rel=\"next\"`: the next page. The last has none.";
+        answer["headers"] = json!({ "Link": { "description": link, "schema": { "type": "string" } } });
     }
     if let Some(schema) = operation.gives {
         answer["content"] = content(schema);
@@ -376,6 +405,9 @@ mod tests {
              **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once. Every other POST that needs a permission takes an\n\
              `Idempotency-Key` of 8 to 128 signs (a random UUID): sent again with the same key and the same body it is done once, and answered as before, with `Idempotency-Replayed: true`, for\n\
              24 h. With another body it is 422 `key_reused`; while it is being done 409 `in_progress`; 409 `outcome_unknown` where the master was stopped in the middle. A key is its caller's own.\n\n\
+             **Pages.** Lists that grow take `limit` and `cursor`; where there is more, the answer's `Link: <…>; rel=\"next\"` is the address of the next page.\n\n\
+             **Conditions.** JSON answers have an `ETag`; `If-None-Match` is answered with 304 where nothing changed. Changes of what is configured take `If-Match`, and are 412 `changed_meanwhile` where\n\
+             somebody else was faster.\n\n\
              | route | permission | what it does | takes | gives |\n|---|---|---|---|---|\n",
         );
         for operation in operations() {

@@ -15,7 +15,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/builds",
         "Lists builds, the newest first; `limit`, `before`, `package`, `platform`, `owner`, `status` narrow it.",
         "[Build]",
-    ).query(&[may("limit", Count), may("before", Number), may("package", Text), may("platform", Text), may("owner", Text), may("status", Words(BUILD_STATUSES))]),
+    ).paged().query(&[may("before", Number), may("package", Text), may("platform", Text), may("owner", Text), may("status", Words(BUILD_STATUSES))]),
     make("/api/v1/builds", "Starts a build.", "CreateBuild", "Build"),
     read("/api/v1/builds/{build}", "Shows a build with its tasks.", "BuildDetail"),
     act("/api/v1/builds/{build}/cancel", "Stops a build."),
@@ -90,7 +90,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Push",
         "PushAnswer",
     ),
-    read("/api/v1/releases", "Lists releases, the newest first.", "[Release]"),
+    read("/api/v1/releases", "Lists releases, the newest first.", "[Release]").paged(),
     make(
         "/api/v1/releases",
         "Plans a release to a product: of a `build`, a `copy` of snapshots or products, packages to `remove`, or an `import`.",
@@ -138,7 +138,7 @@ pub const OPERATIONS: &[Operation] = &[
     act("/api/v1/releases/{release}/abandon", "Throws a plan away."),
     act("/api/v1/releases/{release}/revert", "Takes a release back: users see again what they saw before."),
     act("/api/v1/releases/{release}/replan", "Plans a release anew."),
-    read("/api/v1/releases/{release}/tasks", "Lists the tasks of a release, with those of earlier plans.", "[Task]"),
+    read("/api/v1/releases/{release}/tasks", "Lists the tasks of a release, with those of earlier plans.", "[Task]").paged(),
     stream(
         "/api/v1/releases/{release}/packages",
         "Lists the metadata of all packages that the release carries, signed.", "application/json"),
@@ -148,7 +148,7 @@ pub const OPERATIONS: &[Operation] = &[
     stream(
         "/api/v1/releases/{release}/repositories/{repository}/added",
         "Lists the metadata of the packages that come to what a repository had when the release was planned.", "application/json"),
-    read("/api/v1/products", "Lists products.", "[Product]"),
+    read("/api/v1/products", "Lists products.", "[Product]").paged(),
     make("/api/v1/products", "Makes a product with its repositories and its key.", "CreateProduct", "Product"),
     read("/api/v1/products/{product}", "Shows a product.", "Product"),
     operation(
@@ -157,8 +157,8 @@ pub const OPERATIONS: &[Operation] = &[
         "Changes what a product says of itself; repositories and architectures are added, never taken away.",
         Some("CreateProduct"),
         Some("Product"),
-    ),
-    read("/api/v1/repositories", "Lists repositories, of one `product` or of all.", "[Repository]").query(&[may("product", Text)]),
+    ).conditional(),
+    read("/api/v1/repositories", "Lists repositories, of one `product` or of all.", "[Repository]").paged().query(&[may("product", Text)]),
     read("/api/v1/repositories/{repository}", "Shows a repository.", "Repository"),
     read(
         "/api/v1/repositories/{repository}/search",
@@ -169,12 +169,12 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/repositories/{repository}/snapshots",
         "Lists a repository's snapshots with what each changed.",
         "[Snapshot]",
-    ),
+    ).paged(),
     read(
         "/api/v1/repositories/{repository}/packages",
         "Lists the packages that users see in a repository.",
         "[RepositoryPackage]",
-    ),
+    ).paged(),
     read("/api/v1/repositories/{repository}/settings", "Shows how a repository is kept.", "RepositorySettings"),
     operation(
         "PUT",
@@ -182,7 +182,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Says how a repository's metadata is packed and which of its snapshots stay.",
         Some("RepositorySettings"),
         Some("RepositorySettings"),
-    ),
+    ).conditional(),
     operation(
         "PUT",
         "/api/v1/repositories/{repository}/snapshots/{number}/pin",
@@ -231,9 +231,9 @@ pub const OPERATIONS: &[Operation] = &[
     ).query(&[must("old", Text), must("new", Text)]),
     read("/api/v1/platforms", "Lists platforms.", "[Platform]"),
     read("/api/v1/platforms/{platform}", "Shows a platform.", "Platform"),
-    read("/api/v1/packages", "Lists all packages that were ever pushed or built.", "[PackageSummary]"),
+    read("/api/v1/packages", "Lists all packages that were ever pushed or built.", "[PackageSummary]").paged(),
     read("/api/v1/packages/{package}", "Shows a package with its builds.", "PackageDetail"),
-    read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]"),
+    read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]").paged(),
     read("/api/v1/nodes/{node}", "Shows a node.", "Node"),
     ask(
         "/api/v1/nodes/{node}/drain",
@@ -242,10 +242,10 @@ pub const OPERATIONS: &[Operation] = &[
         "Node",
     ),
     operation("POST", "/api/v1/nodes/{node}/undrain", "Lets a node take tasks again.", None, Some("Node")),
-    read("/api/v1/keys", "Lists keys with their public halves.", "[Key]"),
+    read("/api/v1/keys", "Lists keys with their public halves.", "[Key]").paged(),
     make("/api/v1/keys", "Asks the Sign Server for a key, or to show that it has one.", "CreateKey", "Key"),
     read("/api/v1/keys/{key}", "Shows a key with what it is used for, and what it signed last.", "KeyDetail"),
-    operation("PUT", "/api/v1/keys/{key}/policy", "Says what a key may sign.", Some("Policy"), Some("Key")),
+    operation("PUT", "/api/v1/keys/{key}/policy", "Says what a key may sign.", Some("Policy"), Some("Key")).conditional(),
     ask(
         "/api/v1/keys/{key}/revoke",
         "Takes a key out of trust: nothing is signed with it any more, and its public half says so.",
@@ -256,7 +256,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/keys/{key}/signatures",
         "Lists signatures by a key after number `after`, in the order in which they came.",
         "[Record]",
-    ).query(&[may("after", Number)]),
+    ).paged().query(&[may("after", Number)]),
     stream("/api/v1/keys/{key}/files.pem", "Downloads the public key that files of packages are signed by, as PEM.", "application/x-pem-file"),
     make(
         "/api/v1/products/{product}/key",
@@ -280,7 +280,7 @@ pub const OPERATIONS: &[Operation] = &[
         Some("MaintenanceState"),
     ),
     operation("DELETE", "/api/v1/maintenance", "Gives out tasks again.", None, Some("MaintenanceState")),
-    read("/api/v1/webhooks", "Lists webhooks, without their secrets.", "[Webhook]"),
+    read("/api/v1/webhooks", "Lists webhooks, without their secrets.", "[Webhook]").paged(),
     make(
         "/api/v1/webhooks",
         "Lets an address be told of events from now on; its secret is shown this once.",
@@ -301,7 +301,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/webhooks/{webhook}/deliveries",
         "Lists the messages to a webhook and what came of each, the newest first; `limit`, `before`.",
         "[Delivery]",
-    ).query(&[may("limit", Count), may("before", Number)]),
+    ).paged().query(&[may("before", Number)]),
     act("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", "Sends a message once more."),
     stream(
         "/api/v1/events",
@@ -310,6 +310,6 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/events/list",
         "Lists what happened `after` an event, at most `limit`, of one `build` or of all.",
         "[Event]",
-    ).query(&[may("after", Number), may("build", Number), may("limit", Count)]),
+    ).paged().query(&[may("after", Number), may("build", Number)]),
     stream("/api/v1/openapi.json", "This description, for programs.", "application/json"),
 ];

@@ -14,6 +14,7 @@ mod idempotency;
 mod keys;
 mod killed_release;
 mod leases;
+mod lists;
 mod logs;
 mod maintenance;
 mod master;
