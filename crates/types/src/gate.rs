@@ -84,7 +84,6 @@ pub struct Answer {
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(from = "FindingForm")]
 #[schema(as = GateFinding)]
-#[schema(as = GateFinding)]
 pub struct Finding {
     /// One sentence without its full stop.
     pub text: String,
