@@ -43,6 +43,10 @@ use crate::{
 /// The answer to somebody who waits is this late at most after the time that they wanted to wait.
 const DEVICE_ANSWER: Duration = Duration::from_secs(10);
 
+/// Builds, and entries of the audit, that are read where nothing is said: a screen of them.
+const BUILDS: u32 = 50;
+const ENTRIES: u32 = 100;
+
 /// No query.
 const NONE: &[(&str, &str); 0] = &[];
 
@@ -84,7 +88,7 @@ impl Client {
 
     /// Returns builds, newest first.
     pub async fn builds(&self, query: &ListQuery) -> Result<Vec<Build>, Error> {
-        self.get("api/v1/builds", query).await
+        self.list("api/v1/builds", query, Some(query.limit.unwrap_or(BUILDS))).await
     }
 
     /// Returns a build with its tasks.
@@ -162,7 +166,7 @@ impl Client {
 
     /// Returns what happened after an event, at most `limit` of it.
     pub async fn events_after(&self, after: Option<EventId>, limit: u32) -> Result<Vec<Event>, Error> {
-        self.get("api/v1/events/list", &EventQuery { after, limit }).await
+        self.list("api/v1/events/list", &EventQuery { after, limit }, Some(limit)).await
     }
 }
 
@@ -180,7 +184,7 @@ impl Client {
 
     /// Returns all products.
     pub async fn products(&self) -> Result<Vec<Product>, Error> {
-        self.get("api/v1/products", NONE).await
+        self.list("api/v1/products", NONE, None).await
     }
 
     /// Returns a product.
@@ -200,7 +204,7 @@ impl Client {
 
     /// Returns the repositories of one product, or of all.
     pub async fn repositories(&self, product: Option<&str>) -> Result<Vec<Repository>, Error> {
-        self.get("api/v1/repositories", &RepositoryQuery { product }).await
+        self.list("api/v1/repositories", &RepositoryQuery { product }, None).await
     }
 
     /// Returns a repository.
@@ -210,7 +214,7 @@ impl Client {
 
     /// Returns a repository's snapshots.
     pub async fn snapshots(&self, repository: RepositoryId) -> Result<Vec<Snapshot>, Error> {
-        self.get(&format!("api/v1/repositories/{repository}/snapshots"), NONE).await
+        self.list(&format!("api/v1/repositories/{repository}/snapshots"), NONE, None).await
     }
 
     /// Compares two snapshots.
@@ -278,12 +282,12 @@ impl Client {
 
     /// Returns the packages that users see in a repository.
     pub async fn repository_packages(&self, repository: RepositoryId) -> Result<Vec<RepositoryPackage>, Error> {
-        self.get(&format!("api/v1/repositories/{repository}/packages"), NONE).await
+        self.list(&format!("api/v1/repositories/{repository}/packages"), NONE, None).await
     }
 
     /// Returns all packages that were ever pushed or built.
     pub async fn packages(&self) -> Result<Vec<PackageSummary>, Error> {
-        self.get("api/v1/packages", NONE).await
+        self.list("api/v1/packages", NONE, None).await
     }
 
     /// Returns a package with its builds.
@@ -306,7 +310,7 @@ impl Client {
 
     /// Returns all releases, newest first.
     pub async fn releases(&self) -> Result<Vec<Release>, Error> {
-        self.get("api/v1/releases", NONE).await
+        self.list("api/v1/releases", NONE, None).await
     }
 
     /// Returns a release with its plan.
@@ -316,7 +320,7 @@ impl Client {
 
     /// Returns the tasks of a release.
     pub async fn release_tasks(&self, release: ReleaseId) -> Result<Vec<Task>, Error> {
-        self.get(&format!("api/v1/releases/{release}/tasks"), NONE).await
+        self.list(&format!("api/v1/releases/{release}/tasks"), NONE, None).await
     }
 
     /// Decides that a planned release goes to users.
@@ -369,7 +373,7 @@ impl Client {
 impl Client {
     /// Returns all nodes.
     pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
-        self.get("api/v1/nodes", NONE).await
+        self.list("api/v1/nodes", NONE, None).await
     }
 
     /// Lets a node take no more tasks.
@@ -384,7 +388,7 @@ impl Client {
 
     /// Returns all keys.
     pub async fn keys(&self) -> Result<Vec<Key>, Error> {
-        self.get("api/v1/keys", NONE).await
+        self.list("api/v1/keys", NONE, None).await
     }
 
     /// Returns a key with what it is used for.
@@ -418,7 +422,7 @@ impl Client {
 
     /// Returns signatures by a key after a number, in the order in which they came; none where there are no more.
     pub async fn key_signatures(&self, key: KeyId, after: i64) -> Result<Vec<Record>, Error> {
-        self.get(&format!("api/v1/keys/{key}/signatures"), &signature::ListQuery { after }).await
+        self.list(&format!("api/v1/keys/{key}/signatures"), &signature::ListQuery { after }, None).await
     }
 
     /// Asks for a small file to be signed with a product's key.
@@ -438,7 +442,7 @@ impl Client {
 
     /// Returns all tokens, without their secrets.
     pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
-        self.get("api/v1/tokens", NONE).await
+        self.list("api/v1/tokens", NONE, None).await
     }
 
     /// Makes a token.
@@ -458,17 +462,17 @@ impl Client {
 
     /// Returns a node's token for a code, once.
     pub async fn redeem_enrolment(&self, wanted: &RedeemEnrolment) -> Result<CreatedToken, Error> {
-        self.post("api/v1/enrolments/redeem", wanted).await
+        self.post_as_nobody("api/v1/enrolments/redeem", wanted).await
     }
 
     /// Signs in with a name and a password, and returns a token. The client needs none.
     pub async fn sign_in(&self, wanted: &SignIn) -> Result<CreatedToken, Error> {
-        self.post("api/v1/sign-in", wanted).await
+        self.post_as_nobody("api/v1/sign-in", wanted).await
     }
 
     /// Begins a sign-in with a code that a person types on a page. The client needs no token.
     pub async fn begin_device(&self, wanted: &BeginDevice) -> Result<Device, Error> {
-        self.post("api/v1/sign-in/devices", wanted).await
+        self.post_as_nobody("api/v1/sign-in/devices", wanted).await
     }
 
     /// Returns the token, or nothing where the person has said nothing yet.
@@ -492,7 +496,7 @@ impl Client {
 impl Client {
     /// Returns all accounts.
     pub async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        self.get("api/v1/accounts", NONE).await
+        self.list("api/v1/accounts", NONE, None).await
     }
 
     /// Makes an account.
@@ -529,7 +533,7 @@ impl Client {
 
     /// Returns all teams.
     pub async fn teams(&self) -> Result<Vec<Team>, Error> {
-        self.get("api/v1/teams", NONE).await
+        self.list("api/v1/teams", NONE, None).await
     }
 
     /// Makes a team.
@@ -559,7 +563,7 @@ impl Client {
 
     /// Returns all rights that were given.
     pub async fn rights(&self) -> Result<Vec<GivenRight>, Error> {
-        self.get("api/v1/rights", NONE).await
+        self.list("api/v1/rights", NONE, None).await
     }
 
     /// Gives a right.
@@ -574,6 +578,6 @@ impl Client {
 
     /// Returns who did what, the newest first.
     pub async fn audit(&self, query: &audit::ListQuery) -> Result<Vec<Entry>, Error> {
-        self.get("api/v1/audit", query).await
+        self.list("api/v1/audit", query, Some(query.limit.unwrap_or(ENTRIES))).await
     }
 }

@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use anima_types::error::ErrorBody;
 use bytes::Bytes;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderName, LINK},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -26,6 +29,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 /// The body of an error at most.
 const MAX_ERROR_BYTES: u64 = 64 * 1024;
+
+/// What a call is done once by.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The code of an answer to a call that is being done already.
+const IN_PROGRESS: &str = "in_progress";
 
 /// A client of one master with one token, or none. Clones share their connections.
 #[derive(Clone)]
@@ -122,10 +130,57 @@ impl Client {
         .await
     }
 
-    /// Sends a call that does something. It is repeated only while no connection could be made.
+    /// Reads a list: all of it, or as many things as are wanted, page by page.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+        wanted: Option<u32>,
+    ) -> Result<Vec<T>, Error> {
+        let wanted = wanted.map_or(usize::MAX, |wanted| wanted as usize);
+        let mut things: Vec<T> = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = patiently(CALL_PATIENCE, LONGEST_WAIT, Error::is_temporary, || async {
+                let call = match &next {
+                    // The link has the query in it.
+                    Some(link) => self.call(Method::GET, link.trim_start_matches('/')),
+                    None => self.call(Method::GET, path).query(query),
+                };
+                let response = self.send(call.limited(CALL_TIMEOUT)).await?;
+                let link = next_page(&response);
+                Ok((self.read_json::<Vec<T>>(format!("GET /{path}"), response).await?, link))
+            });
+            let (page, link) = page.await?;
+            things.extend(page);
+            next = link;
+            if next.is_none() || things.len() >= wanted {
+                things.truncate(wanted);
+                return Ok(things);
+            }
+        }
+    }
+
+    /// Sends a call that does something, with a key by which it is done once. So it is repeated as one that is safe to.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let response = self.once(|| self.call(Method::POST, path).limited(CALL_TIMEOUT).json(body)).await?;
+        self.read_json(format!("POST /{path}"), response).await
+    }
+
+    /// Sends a call of somebody who is nobody yet, and has no keys. It is repeated only while no connection could be made.
+    pub(crate) async fn post_as_nobody<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
         let response = self.once_connected(|| self.call(Method::POST, path).limited(CALL_TIMEOUT).json(body)).await?;
         self.read_json(format!("POST /{path}"), response).await
+    }
+
+    async fn once(&self, call: impl Fn() -> Call) -> Result<Response, Error> {
+        let key = format!("{:032x}", rand::random::<u128>());
+        let is_temporary = |error: &Error| error.is_temporary() || error.code() == Some(IN_PROGRESS);
+        patiently(CALL_PATIENCE, LONGEST_WAIT, is_temporary, || self.send(call().header(IDEMPOTENCY_KEY, &key))).await
     }
 
     /// The same of a call whose answer is waited for, and may be that there is nothing yet (204).
@@ -150,6 +205,9 @@ impl Client {
 
     /// As [`Client::post`], without a body, and whatever the answer says is not read.
     pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Error> {
+        if method == Method::POST {
+            return self.once(|| self.call(Method::POST, path).limited(CALL_TIMEOUT)).await.map(drop);
+        }
         self.once_connected(|| self.call(method.clone(), path).limited(CALL_TIMEOUT)).await.map(drop)
     }
 
@@ -233,6 +291,16 @@ impl Call {
     pub(crate) fn header(self, name: reqwest::header::HeaderName, value: impl ToString) -> Call {
         Call { request: self.request.header(name, value.to_string()), ..self }
     }
+}
+
+/// Returns the address of the next page of a list, where there is one
+/// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)): `</api/v1/builds?cursor=…>; rel="next"`.
+fn next_page(response: &Response) -> Option<String> {
+    let links = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let next = links.filter_map(|link| link.split_once(">; rel=\"next\""));
+    // The token goes nowhere else.
+    let own = next.filter_map(|(address, _)| address.strip_prefix('<')).filter(|address| address.starts_with("/api/"));
+    own.map(str::to_string).next()
 }
 
 /// An error of something between us and the master, such as a proxy: it does not speak our form.

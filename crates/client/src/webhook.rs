@@ -14,7 +14,7 @@ const NONE: &[(&str, &str); 0] = &[];
 impl Client {
     /// Returns all webhooks, without their secrets.
     pub async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
-        self.get("api/v1/webhooks", NONE).await
+        self.list("api/v1/webhooks", NONE, None).await
     }
 
     /// Returns a webhook.

@@ -191,6 +191,7 @@ impl Address {
             one(36, "webhooks", include_str!("../migrations/0036_webhooks.sql")),
             one(37, "maintenance", include_str!("../migrations/0037_maintenance.sql")),
             one(40, "identity", include_str!("../migrations/0040_identity.sql")),
+            one(41, "idempotency", include_str!("../migrations/0041_idempotency.sql")),
             one(47, "task lease", include_str!("../migrations/0047_task_lease.sql")),
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),

@@ -24,6 +24,7 @@ pub mod build;
 pub mod enrolment;
 pub mod event;
 pub mod garbage;
+pub mod idempotency;
 pub mod identity;
 pub mod key;
 pub mod lease;

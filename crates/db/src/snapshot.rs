@@ -366,15 +366,21 @@ pub async fn only_in(
 }
 
 /// Returns a repository's snapshots, the newest first, with what each changed against its base.
-pub async fn list(connection: &mut Connection, repository: RepositoryId, limit: u32) -> Result<Vec<Snapshot>> {
+pub async fn list(
+    connection: &mut Connection,
+    repository: RepositoryId,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Snapshot>> {
     let rows = sqlx::query(
         "SELECT snapshot.*, repository.current FROM snapshot
          JOIN repository ON repository.id = snapshot.repository_id
-         WHERE repository_id = $1
+         WHERE repository_id = $1 AND number < $2
          ORDER BY number DESC
-         LIMIT $2",
+         LIMIT $3",
     )
     .bind(repository.0)
+    .bind(before.unwrap_or(i64::MAX))
     .bind(i64::from(limit))
     .fetch_all(&mut *connection)
     .await?;

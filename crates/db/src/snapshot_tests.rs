@@ -112,7 +112,7 @@ async fn a_snapshot_after_a_revert_is_compared_with_what_users_saw() {
 
     assert_eq!(names(&mut write, &world, 2).await, ["jq-1.7-1.x86_64"]);
     assert_eq!(names(&mut write, &world, 3).await, ["jq-1.6-1.x86_64", "jq-1.7-2.x86_64"]);
-    let list = list(&mut write, world.repository, 9).await.unwrap();
+    let list = list(&mut write, world.repository, None, 9).await.unwrap();
     assert_eq!(list.iter().map(|snapshot| snapshot.number).collect::<Vec<_>>(), [3, 2, 1]);
     assert_eq!((list[0].added.clone(), list[0].removed.clone()), (vec!["jq-1.7-2.x86_64".to_string()], vec![]));
     assert!(list[0].is_current && !list[1].is_current);

@@ -1,5 +1,7 @@
 //! Accounts: made and disabled by who manages people; their owners mind their own password and sessions.
 
+use std::cmp::Reverse;
+
 use anima_db::{Connection, Write};
 use anima_types::{
     account::{Account, AccountDetail, CreateAccount, Session, SetPassword, check_name},
@@ -12,6 +14,7 @@ use crate::{
     app::App,
     auth::{Caller, Via},
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     password,
     route::Route,
 };
@@ -33,9 +36,9 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Account>>> {
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Account>> {
     let mut read = app.db.read().await?;
-    Ok(Json(anima_db::account::list(&mut read).await?))
+    paging.page_of_all(anima_db::account::list(&mut read).await?, |one| one.name.clone())
 }
 
 async fn create(
@@ -156,10 +159,11 @@ async fn set_disabled(app: &App, caller: &Caller, name: &str, is_disabled: bool)
     Ok(Json(account))
 }
 
-async fn sessions(State(app): State<App>, caller: Caller) -> ApiResult<Json<Vec<Session>>> {
+async fn sessions(State(app): State<App>, paging: Paging, caller: Caller) -> ApiResult<Page<Session>> {
     let account = caller.person()?;
     let mut read = app.db.read().await?;
-    Ok(Json(anima_db::session::of_account(&mut read, account).await?))
+    let sessions = anima_db::session::of_account(&mut read, account).await?;
+    paging.page_of_all(sessions, |one| Reverse((one.seen_at, one.id)))
 }
 
 async fn end_session(State(app): State<App>, Path(id): Path<SessionId>, caller: Caller) -> ApiResult<()> {

@@ -8,7 +8,8 @@ use axum::extract::State;
 
 use crate::{
     app::App,
-    error::{ApiResult, Json, Query},
+    error::{ApiResult, Query},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -21,13 +22,17 @@ pub fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/audit", Permission::Audit, list)]
 }
 
-async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Json<Vec<Entry>>> {
-    Ok(Json(entries(&app, &query).await?))
+async fn list(State(app): State<App>, paging: Paging, Query(query): Query<ListQuery>) -> ApiResult<Page<Entry>> {
+    let limit = paging.limit_of(DEFAULT_LIMIT, MAX_LIMIT);
+    let before = paging.after()?.or(query.before);
+    let entries = entries(&app, &ListQuery { before, limit: Some(limit + 1), ..query }).await?;
+    paging.page(entries, limit, |entry| entry.event.id)
 }
 
 /// Returns entries, the newest first.
 pub async fn entries(app: &App, query: &ListQuery) -> ApiResult<Vec<Entry>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    // One more says whether there are more.
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT + 1);
     let mut read = app.db.read().await?;
     Ok(anima_db::audit::list(&mut read, &query.filter, query.before, limit).await?)
 }

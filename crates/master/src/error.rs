@@ -1,13 +1,19 @@
 //! The API's edge: every answer of 400 and above has one form.
 
+use std::{fmt, marker::PhantomData};
+
 use anima_types::{
     error::ErrorBody,
     lease::{LOG_FULL, LOG_GAP},
 };
 use axum::{
-    extract::{FromRequest, FromRequestParts, rejection},
+    extract::{FromRequest, FromRequestParts, Request, rejection},
     http::{StatusCode, header},
     response::{AppendHeaders, IntoResponse, Response},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// Why a request was not done.
@@ -144,10 +150,40 @@ rejections! {
     rejection::BytesRejection => "bad_body",
 }
 
-/// A JSON body, whose faults are told in the API's form.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(ApiError))]
+/// A JSON body, which is an object, and whose faults are told in the API's form.
 pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Json<T>, ApiError> {
+        let axum::Json(Object(value)) = axum::Json::<Object<T>>::from_request(request, state).await?;
+        Ok(Json(value))
+    }
+}
+
+/// What stands in a body as an object: a list of the fields' values in their order, which serde takes as well, is none.
+struct Object<T>(T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
 
 /// A page's form, whose faults are told in the API's form.
 #[derive(FromRequest)]
@@ -164,15 +200,42 @@ pub struct Query<T>(pub T);
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub struct Path<T>(pub T);
 
-impl<T: serde::de::DeserializeOwned> Json<T> {
+impl<T: DeserializeOwned> Json<T> {
     /// Reads a body that may also be absent, where the extractor would ask for one.
     pub fn from_bytes(bytes: &[u8]) -> ApiResult<Json<T>> {
-        Ok(axum::Json::from_bytes(bytes).map(|axum::Json(value)| Json(value))?)
+        Ok(axum::Json::from_bytes(bytes).map(|axum::Json(Object(value))| Json(value))?)
     }
 }
 
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        name: String,
+    }
+
+    #[test]
+    fn a_body_is_an_object() {
+        let read = |text: &str| Json::<Wanted>::from_bytes(text.as_bytes()).map(|Json(wanted)| wanted.name);
+
+        assert_eq!(read("{\"name\": \"a\"}").unwrap(), "a");
+        assert_eq!(read("{}").unwrap(), "");
+        for wrong in ["[]", "[\"a\"]", "\"a\"", "1", "null"] {
+            let refused = read(wrong).unwrap_err();
+            assert_eq!(
+                (refused.status, refused.body.code.as_str()),
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad_body"),
+                "{wrong}"
+            );
+        }
     }
 }

@@ -22,7 +22,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
     app::App,
-    error::{ApiResult, Json, Query},
+    error::{ApiResult, Query},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -44,14 +45,14 @@ pub fn routes() -> Vec<Route> {
 struct EventQuery {
     after: Option<EventId>,
     build: Option<BuildId>,
-    limit: Option<u32>,
 }
 
-async fn list(State(app): State<App>, Query(query): Query<EventQuery>) -> ApiResult<Json<Vec<Event>>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+async fn list(State(app): State<App>, paging: Paging, Query(query): Query<EventQuery>) -> ApiResult<Page<Event>> {
+    let limit = paging.limit_of(DEFAULT_LIMIT, MAX_LIMIT);
+    let after = paging.after()?.or(query.after).unwrap_or(EventId(0));
     let mut read = app.db.read().await?;
-    let after = query.after.unwrap_or(EventId(0));
-    Ok(Json(anima_db::event::list(&mut read, after, query.build, limit).await?))
+    let events = anima_db::event::list(&mut read, after, query.build, limit + 1).await?;
+    paging.page(events, limit, |event| event.id)
 }
 
 /// Events after `Last-Event-ID` or `after`, or from now on; `id` is the event's.

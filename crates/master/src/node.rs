@@ -15,6 +15,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -38,8 +39,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(Extract(app): Extract<App>) -> ApiResult<Json<Vec<Node>>> {
-    Ok(Json(all(&app).await?))
+async fn list(Extract(app): Extract<App>, paging: Paging) -> ApiResult<Page<Node>> {
+    paging.page_of_all(all(&app).await?, |node| node.name.clone())
 }
 
 /// Lets a node take no more tasks.

@@ -13,6 +13,7 @@ use crate::{
     app::App,
     build::{queue, view},
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -27,8 +28,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<PackageSummary>>> {
-    Ok(Json(all(&app).await?))
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<PackageSummary>> {
+    paging.page_of_all(all(&app).await?, |one| one.name.clone())
 }
 
 /// Returns all packages by name. The number of questions to the database is the same however many there are.

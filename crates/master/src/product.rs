@@ -15,8 +15,10 @@ use axum::{extract::State, http::StatusCode};
 use crate::{
     app::App,
     auth::Caller,
+    conditional::IfMatch,
     error::{ApiError, ApiResult, Json, Path},
     key,
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -33,9 +35,9 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Product>>> {
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Product>> {
     let mut read = app.db.read().await?;
-    Ok(Json(anima_db::product::list(&mut read).await?))
+    paging.page_of_all(anima_db::product::list(&mut read).await?, |one| one.product.name.clone())
 }
 
 async fn show(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Product>> {
@@ -61,11 +63,14 @@ async fn change(
     State(app): State<App>,
     Path(name): Path<String>,
     caller: Caller,
+    if_match: IfMatch,
     Json(wanted): Json<CreateProduct>,
 ) -> ApiResult<Json<Product>> {
     check(&app.config.platforms, &wanted)?;
     let mut write = app.db.write(app.now(), &caller).await?;
-    let old = anima_db::product::get(&mut write, &name).await?.product;
+    let old = anima_db::product::get(&mut write, &name).await?;
+    if_match.check(&old)?;
+    let old = old.product;
     if wanted.name != name {
         return Err(ApiError::unprocessable("bad_name", "a product keeps its name: it is in its users' configuration"));
     }

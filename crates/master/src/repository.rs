@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::{
     app::App,
     error::{ApiResult, Json, Path, Query},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -32,12 +33,16 @@ struct RepositoryQuery {
     product: Option<String>,
 }
 
-async fn list(State(app): State<App>, Query(query): Query<RepositoryQuery>) -> ApiResult<Json<Vec<Repository>>> {
+async fn list(
+    State(app): State<App>,
+    paging: Paging,
+    Query(query): Query<RepositoryQuery>,
+) -> ApiResult<Page<Repository>> {
     let mut read = app.db.read().await?;
     if let Some(product) = &query.product {
         anima_db::product::get(&mut read, product).await?;
     }
-    Ok(Json(anima_db::repository::list(&mut read, query.product.as_deref()).await?))
+    paging.page_of_all(anima_db::repository::list(&mut read, query.product.as_deref()).await?, |one| one.id)
 }
 
 async fn show(State(app): State<App>, Path(id): Path<RepositoryId>) -> ApiResult<Json<Repository>> {
@@ -45,14 +50,21 @@ async fn show(State(app): State<App>, Path(id): Path<RepositoryId>) -> ApiResult
     Ok(Json(anima_db::repository::get(&mut read, id).await?))
 }
 
-async fn snapshots(State(app): State<App>, Path(id): Path<RepositoryId>) -> ApiResult<Json<Vec<Snapshot>>> {
+async fn snapshots(State(app): State<App>, paging: Paging, Path(id): Path<RepositoryId>) -> ApiResult<Page<Snapshot>> {
     let mut read = app.db.read().await?;
     anima_db::repository::get(&mut read, id).await?;
-    Ok(Json(anima_db::snapshot::list(&mut read, id, MAX_SNAPSHOTS).await?))
+    let limit = paging.limit_of(MAX_SNAPSHOTS, MAX_SNAPSHOTS);
+    let snapshots = anima_db::snapshot::list(&mut read, id, paging.after()?, limit + 1).await?;
+    paging.page(snapshots, limit, |snapshot| snapshot.number)
 }
 
-async fn packages(State(app): State<App>, Path(id): Path<RepositoryId>) -> ApiResult<Json<Vec<RepositoryPackage>>> {
-    Ok(Json(current_packages(&app, id).await?))
+async fn packages(
+    State(app): State<App>,
+    paging: Paging,
+    Path(id): Path<RepositoryId>,
+) -> ApiResult<Page<RepositoryPackage>> {
+    let key = |one: &RepositoryPackage| (one.nevra.name.clone(), one.nevra.to_string(), one.artifact.to_string());
+    paging.page_of_all(current_packages(&app, id).await?, key)
 }
 
 /// Returns what users see in a repository.

@@ -13,11 +13,12 @@ use serde::Deserialize;
 use crate::{
     app::App,
     auth::Caller,
+    conditional::IfMatch,
     error::{ApiError, ApiResult, Json, Path, Query},
     package_file::blocking,
     route::Route,
 };
-use anima_db::event::NewEvent;
+use anima_db::{Connection, event::NewEvent};
 
 /// A reason at most.
 const MAX_REASON_CHARS: usize = 500;
@@ -41,14 +42,19 @@ pub fn routes() -> Vec<Route> {
 
 async fn settings(State(app): State<App>, Path(id): Path<RepositoryId>) -> ApiResult<Json<RepositorySettings>> {
     let mut read = app.db.read().await?;
-    let compression = anima_db::repository::compression(&mut read, id).await?;
-    Ok(Json(RepositorySettings { compression, keep: anima_db::garbage::rule(&mut read, id).await? }))
+    Ok(Json(kept(&mut read, id).await?))
+}
+
+async fn kept(read: &mut Connection, id: RepositoryId) -> ApiResult<RepositorySettings> {
+    let compression = anima_db::repository::compression(read, id).await?;
+    Ok(RepositorySettings { compression, keep: anima_db::garbage::rule(read, id).await? })
 }
 
 async fn set(
     State(app): State<App>,
     Path(id): Path<RepositoryId>,
     caller: Caller,
+    if_match: IfMatch,
     Json(wanted): Json<RepositorySettings>,
 ) -> ApiResult<Json<RepositorySettings>> {
     if wanted.keep.is_some_and(|rule| rule.newest_count < MIN_SNAPSHOTS) {
@@ -59,6 +65,7 @@ async fn set(
     }
     let mut write = app.db.write(app.now(), &caller).await?;
     let repository = anima_db::repository::get(&mut write, id).await?;
+    if_match.check(&kept(&mut write, id).await?)?;
     anima_db::repository::set_compression(&mut write, id, wanted.compression).await?;
     anima_db::garbage::set_rule(&mut write, id, wanted.keep).await?;
     let rule = wanted.keep.map_or("all snapshots stay".to_string(), |rule| {

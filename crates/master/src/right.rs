@@ -12,6 +12,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -24,9 +25,9 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<GivenRight>>> {
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<GivenRight>> {
     let mut read = app.db.read().await?;
-    Ok(Json(anima_db::right::list(&mut read).await?))
+    paging.page_of_all(anima_db::right::list(&mut read).await?, |given| given.id)
 }
 
 async fn create(

@@ -17,8 +17,9 @@ use axum::{
 use crate::{
     app::App,
     auth::{self, Caller, Known, Unchecked, Via},
+    conditional,
     error::{ApiError, ApiResult},
-    limit, metrics, page, session, target,
+    idempotency, limit, metrics, page, session, target,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
@@ -98,11 +99,15 @@ impl Route {
 /// Returns a service of these routes.
 pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
-    for Route { path, permission, about, is_form, handler, .. } in routes {
+    for Route { method, path, permission, about, is_form, handler } in routes {
         let gate = Gate { permission, about, is_form };
         let check = middleware::from_fn_with_state((app.clone(), gate), admit);
         let count = middleware::from_fn_with_state((app.clone(), path), metrics::count);
-        router = router.route(path, handler.route_layer(check).route_layer(count));
+        let mut handler = handler.route_layer(check);
+        if method == Method::GET && path.starts_with("/api/") {
+            handler = handler.route_layer(middleware::from_fn(conditional::tagged));
+        }
+        router = router.route(path, handler.route_layer(count));
     }
     let visit = middleware::from_fn_with_state(app.clone(), visit_nothing);
     let nothing = Router::new().fallback(nothing).layer(visit);
@@ -159,7 +164,15 @@ async fn admit(
             request.extensions_mut().insert::<Unchecked>(unchecked).map(drop)
         }
     };
-    page::visit(&known, next.run(request)).await
+    let key = match idempotency::is_taken(request.method(), request.uri().path(), gate.permission) {
+        true => idempotency::key(request.headers()),
+        false => Ok(None),
+    };
+    match key {
+        Ok(None) => page::visit(&known, next.run(request)).await,
+        Ok(Some(key)) => idempotency::once(app, &known.caller, &key, request, next).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn check(

@@ -11,7 +11,9 @@ use crate::{
     account::check_title,
     app::App,
     auth::Caller,
+    conditional::IfMatch,
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -27,8 +29,8 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Team>>> {
-    Ok(Json(all(&app).await?))
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Team>> {
+    paging.page_of_all(all(&app).await?, |team| team.name.clone())
 }
 
 /// Returns all teams with all that is said of them.
@@ -72,8 +74,9 @@ async fn create(
     Ok((StatusCode::CREATED, Json(team)))
 }
 
-async fn delete(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> ApiResult<()> {
+async fn delete(State(app): State<App>, Path(name): Path<String>, caller: Caller, if_match: IfMatch) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller).await?;
+    if_match.check(&view(&mut write, &name).await?)?;
     let products = anima_db::team::products(&mut write, std::slice::from_ref(&name)).await?;
     if let Some((_, product)) = products.first() {
         let message = format!("product {product} belongs to team {name}");

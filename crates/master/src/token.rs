@@ -14,6 +14,7 @@ use crate::{
     app::App,
     auth::{self, Caller, Via},
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
     target,
 };
@@ -34,17 +35,18 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>, caller: Caller) -> ApiResult<Json<Vec<Token>>> {
+async fn list(State(app): State<App>, paging: Paging, caller: Caller) -> ApiResult<Page<Token>> {
     let mut read = app.db.read().await?;
-    match caller.account {
+    let tokens = match caller.account {
         Some(account) if !caller.may_everywhere(Permission::ManagePeople) => {
-            Ok(Json(anima_db::token::of_account(&mut read, account).await?))
+            anima_db::token::of_account(&mut read, account).await?
         }
         _ => {
             caller.check(Permission::ManagePeople, &[])?;
-            Ok(Json(anima_db::token::list(&mut read).await?))
+            anima_db::token::list(&mut read).await?
         }
-    }
+    };
+    paging.page_of_all(tokens, |token| token.id)
 }
 
 async fn create(

@@ -9,6 +9,7 @@
 mod browser;
 mod cluster;
 mod command;
+mod contract;
 pub mod corpus;
 mod object_store;
 mod oidc_provider;
@@ -23,6 +24,7 @@ mod unpacked;
 
 pub use browser::Browser;
 pub use cluster::Cluster;
+pub use contract::{Bounds, keeps_its_contract};
 pub use object_store::{Bucket, ObjectStore, again_on_object_store, bucket_of_second_run};
 pub use oidc_provider::OidcProvider;
 pub use postgres::{Postgres, again_on_postgres, database_of_second_run};

@@ -45,10 +45,8 @@ pub struct Account {
     /// Whether it has a password here.
     pub has_password: bool,
     /// When it was made.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When somebody signed in with it last.
-    #[schema(value_type = Option<String>)]
     pub signed_in_at: Option<Timestamp>,
 }
 
@@ -99,10 +97,8 @@ pub struct Session {
     /// With which browser, in its own words.
     pub agent: Option<String>,
     /// When.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When it was used last, to the minute.
-    #[schema(value_type = String)]
     pub seen_at: Timestamp,
 }
 

@@ -9,6 +9,7 @@ use crate::words::words;
 /// What an artifact is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ArtifactKind)]
 pub enum Kind {
     /// A binary package.
     Rpm,
@@ -43,7 +44,6 @@ words!(Kind {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Artifact {
     /// What it is known by.
-    #[schema(value_type = String)]
     pub sha256: Sha256,
     /// What it is.
     pub kind: Kind,
@@ -52,7 +52,6 @@ pub struct Artifact {
     /// Its size.
     pub size_bytes: u64,
     /// For a package: the artifact that holds it with its signature.
-    #[schema(value_type = Option<String>)]
     pub signed: Option<Sha256>,
 }
 

@@ -16,6 +16,7 @@ pub const MAX_PACKAGES: usize = 2_000;
 /// Where a build stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = BuildStatus)]
 pub enum Status {
     /// Source packages are being made; the order is not known yet.
     Sources,
@@ -36,6 +37,7 @@ pub enum Status {
 /// What happens to a build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = BuildEvent)]
 pub enum Event {
     /// All source packages are there.
     SourcesMade,
@@ -148,7 +150,6 @@ pub struct CreateBuild {
     pub platforms: Vec<String>,
     /// The architectures; empty means all that the platform has and a node runs.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
     /// How much it is hurried.
     #[serde(default)]
@@ -208,16 +209,13 @@ pub struct Build {
     /// On which platforms.
     pub platforms: Vec<String>,
     /// For which architectures.
-    #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
     /// How much it is hurried.
     #[serde(default)]
     pub priority: Priority,
     /// When it was asked for.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When it ended.
-    #[schema(value_type = Option<String>)]
     pub ended_at: Option<Timestamp>,
     /// Its state in one sentence, with the reason where it failed or waits.
     pub summary: String,

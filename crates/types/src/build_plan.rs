@@ -65,7 +65,6 @@ pub struct PlannedPackage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedArch {
     /// The architecture.
-    #[schema(value_type = String)]
     pub arch: Arch,
     /// How many tasks run at once.
     pub slots: u32,

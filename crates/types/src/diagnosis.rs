@@ -8,6 +8,7 @@ pub const MAX_FINDINGS: usize = 8;
 
 /// Something in a log that says why a task failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DiagnosisFinding)]
 pub struct Finding {
     /// The class, a stable word of `crates/diagnosis/src/classes.toml`: `missing_header`, `failed_tests`…
     pub class: String,

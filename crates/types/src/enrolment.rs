@@ -28,7 +28,6 @@ pub struct CreatedEnrolment {
     /// What the node says.
     pub code: String,
     /// Until when.
-    #[schema(value_type = String)]
     pub expires_at: Timestamp,
 }
 

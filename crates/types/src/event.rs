@@ -17,7 +17,6 @@ pub struct Event {
     /// Its place in the order; the `id:` of the stream.
     pub id: EventId,
     /// When.
-    #[schema(value_type = String)]
     pub at: Timestamp,
     /// What kind of thing it happened to: `build`, `task`, `release`, `node`, `key`, `product`.
     pub noun: String,

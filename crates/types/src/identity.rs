@@ -23,10 +23,8 @@ pub struct Identity {
     /// What the provider calls the person; never given to another.
     pub subject: String,
     /// When it was linked to the account.
-    #[schema(value_type = String)]
     pub linked_at: Timestamp,
     /// When somebody signed in by it last.
-    #[schema(value_type = Option<String>)]
     pub signed_in_at: Option<Timestamp>,
 }
 
@@ -58,7 +56,6 @@ pub struct Device {
     /// Where.
     pub url: String,
     /// Until when.
-    #[schema(value_type = String)]
     pub expires_at: Timestamp,
 }
 

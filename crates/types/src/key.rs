@@ -23,6 +23,7 @@ words!(Algorithm {
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = KeyStatus)]
 pub enum Status {
     /// The Sign Server has still to make it, or to say that it has it.
     Asked,
@@ -39,6 +40,7 @@ pub enum Status {
 /// What happens to a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = KeyEvent)]
 pub enum Event {
     /// The Sign Server has it.
     Made,
@@ -100,6 +102,7 @@ pub struct CreateKey {
 
 /// What may be said of a key besides.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = KeyOptions)]
 pub struct Options {
     /// For how many seconds it is good; for ever where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,14 +139,11 @@ pub struct Key {
     #[serde(default)]
     pub policy: Policy,
     /// When it was asked for.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When it expires.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
     /// When it was retired, expired or revoked.
-    #[schema(value_type = Option<String>)]
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
     /// Why it was revoked.

@@ -49,11 +49,9 @@ pub struct Claim {
     /// Which tasks it takes.
     pub kinds: Vec<task::Kind>,
     /// The architectures that it runs.
-    #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
     /// The architectures that it emulates: it gets their tasks only where no other node runs them by itself.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub emulated: Vec<Arch>,
     /// How many tasks it takes at once.
     pub slots: u32,
@@ -65,7 +63,6 @@ pub struct Claim {
     pub instance: String,
     /// When the node's program was started, by its own clock: tells a late word of an earlier process from the newest one.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     pub started_at: Option<Timestamp>,
     /// How long to wait, at most [`MAX_WAIT_SECS`].
     pub wait_secs: u64,
@@ -122,7 +119,6 @@ pub struct Lease {
     /// What to send as `Authorization: Bearer …` for this task.
     pub secret: String,
     /// When it ends unless a heartbeat comes.
-    #[schema(value_type = String)]
     pub expires_at: Timestamp,
     /// What to do.
     pub work: Work,
@@ -158,7 +154,6 @@ pub struct LogSize {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Heartbeat {
     /// When the lease ends unless another comes.
-    #[schema(value_type = String)]
     pub expires_at: Timestamp,
 }
 

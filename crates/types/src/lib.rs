@@ -44,6 +44,7 @@ pub mod repository;
 pub mod repository_diff;
 pub mod retention;
 pub mod right;
+mod schema;
 pub mod search;
 pub mod signature;
 pub mod splice;

@@ -17,7 +17,6 @@ pub struct BeginMaintenance {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Maintenance {
     /// Since when.
-    #[schema(value_type = String)]
     pub since: Timestamp,
     /// Who wanted it.
     pub by: String,

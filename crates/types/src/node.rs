@@ -13,18 +13,15 @@ pub struct Node {
     /// Which tasks it takes.
     pub kinds: Vec<task::Kind>,
     /// The architectures that it runs.
-    #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
     /// The architectures that it emulates.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub emulated: Vec<Arch>,
     /// How many tasks it takes at once.
     pub slots: u32,
     /// Its program's version.
     pub version: String,
     /// When it was last heard of.
-    #[schema(value_type = String)]
     pub seen_at: Timestamp,
     /// Whether it waits for work or works.
     pub is_online: bool,
@@ -86,7 +83,6 @@ pub struct DrainNode {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Drain {
     /// Since when.
-    #[schema(value_type = String)]
     pub at: Timestamp,
     /// Who wanted it.
     pub by: String,

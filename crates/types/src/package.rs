@@ -24,7 +24,6 @@ pub struct PackageSummary {
     /// Where users find it, such as `seed-1/BaseOS/x86_64`.
     pub released_to: Vec<String>,
     /// When something last happened to it.
-    #[schema(value_type = Option<String>)]
     pub changed_at: Option<Timestamp>,
 }
 
@@ -50,7 +49,6 @@ pub struct TargetStatistics {
     /// The platform's name.
     pub platform: String,
     /// The architecture.
-    #[schema(value_type = String)]
     pub arch: Arch,
     /// How many of its last builds this is from, at most [`MEASURED_BUILDS`].
     pub build_count: u32,

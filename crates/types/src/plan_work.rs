@@ -89,7 +89,6 @@ impl PlanPackage {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StandsOn {
     /// The architecture.
-    #[schema(value_type = String)]
     pub arch: Arch,
     /// The repositories of its platforms; none where it names no platform.
     pub inputs: Vec<Input>,
@@ -127,7 +126,6 @@ pub struct PlanPackage {
     #[serde(flatten)]
     pub package: RepositoryPackage,
     /// The architecture of the target that it was built for; a source package has none.
-    #[schema(value_type = Option<String>)]
     pub target_arch: Option<Arch>,
     /// Where it is in what it is copied from, or where an import wants it: addresses of repositories within the product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -21,7 +21,6 @@ pub struct Platform {
     /// The branch of the Git Service whose pushes are built for this platform.
     pub branch: String,
     /// Architectures that it has.
-    #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
     /// Whether a build was seen to work with it; if not, why not.
     #[serde(default)]
@@ -162,6 +161,7 @@ impl Bootstrap {
 /// One repository that a platform is built from.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PlatformRepository)]
 pub struct Repository {
     /// A short name, such as `BaseOS`.
     pub name: String,

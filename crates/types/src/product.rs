@@ -21,7 +21,6 @@ pub struct CreateProduct {
     /// Binary repositories, such as `BaseOS`; the first is where new packages go. `debug` and `source` are made beside them.
     pub repositories: Vec<String>,
     /// Architectures.
-    #[schema(value_type = Vec<String>)]
     pub architectures: Vec<Arch>,
     /// Release a green build without asking a person.
     #[serde(default)]
@@ -37,6 +36,7 @@ pub struct CreateProduct {
 
 /// What else a product says of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProductOptions)]
 pub struct Options {
     /// The team that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

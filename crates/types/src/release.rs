@@ -15,6 +15,7 @@ use crate::{
 /// Where a release stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReleaseStatus)]
 pub enum Status {
     /// The release system is making the plan.
     Planning,
@@ -39,6 +40,7 @@ pub enum Status {
 /// What happens to a release.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReleaseEvent)]
 pub enum Event {
     /// The plan is made.
     PlanMade,
@@ -167,17 +169,14 @@ impl Trust {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanEntry {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// The signed package.
-    #[schema(value_type = String)]
     pub artifact: Sha256,
     /// Where it goes.
     pub repository: RepositoryId,
     /// The repository's address within the product, such as `BaseOS/x86_64`.
     pub repository_path: String,
     /// The packages of the same name that it takes the place of.
-    #[schema(value_type = Vec<String>)]
     pub replaces: Vec<Nevra>,
     /// How sure the plan is.
     pub trust: Trust,
@@ -189,7 +188,6 @@ pub struct PlanEntry {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanRemoval {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// Where it is.
     pub repository: RepositoryId,
@@ -203,7 +201,6 @@ pub struct PlanRemoval {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LeftOut {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// Why, in words.
     pub reason: String,
@@ -244,7 +241,6 @@ pub struct PlanAttachment {
     /// What becomes of it.
     pub fate: AttachmentFate,
     /// The file that comes.
-    #[schema(value_type = Option<String>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
 }
@@ -284,7 +280,6 @@ pub struct Release {
     pub approvals_wanted: u32,
     /// When it goes to users, where that was said.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     pub scheduled_at: Option<Timestamp>,
     /// What the gates found in it.
     #[serde(default)]
@@ -299,10 +294,8 @@ pub struct Release {
     #[serde(default)]
     pub reason: Option<String>,
     /// When it was made.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When users first saw it.
-    #[schema(value_type = Option<String>)]
     pub released_at: Option<Timestamp>,
 }
 

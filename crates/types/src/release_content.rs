@@ -26,7 +26,6 @@ pub struct MadeEdit {
     /// Why.
     pub reason: String,
     /// Since when.
-    #[schema(value_type = String)]
     pub at: Timestamp,
 }
 
@@ -50,7 +49,6 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When.
-    #[schema(value_type = String)]
     pub at: Timestamp,
 }
 
@@ -181,7 +179,6 @@ pub struct EditRelease {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleRelease {
     /// When it goes to users.
-    #[schema(value_type = String)]
     pub at: Timestamp,
     /// Why, although a gate asks.
     #[serde(default)]

@@ -12,6 +12,7 @@ use crate::{
 /// What a repository holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RepositoryKind)]
 pub enum Kind {
     /// Packages to install.
     Binary,
@@ -80,12 +81,10 @@ pub struct Attachment {
     /// Where it lies in the repository, such as `repodata/…-updateinfo.xml.gz`.
     pub path: String,
     /// The packed file.
-    #[schema(value_type = String)]
     pub sha256: Sha256,
     /// Its size.
     pub size_bytes: u64,
     /// What it unpacks to.
-    #[schema(value_type = String)]
     pub open_sha256: Sha256,
     /// The size of that.
     pub open_size_bytes: u64,
@@ -104,7 +103,6 @@ pub struct Snapshot {
     /// The release that made it.
     pub release: ReleaseId,
     /// When.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// How many packages it has.
     pub package_count: i64,
@@ -123,16 +121,13 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RepositoryPackage {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// The signed package.
-    #[schema(value_type = String)]
     pub artifact: Sha256,
     /// The name of its source package.
     pub source: String,
     /// The hash of its header, which names all that is in it; the same package with another signature has the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub header_sha256: Option<Sha256>,
 }
 

@@ -67,6 +67,7 @@ pub struct PackageChange {
 /// What happened to a version.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DifferenceKind)]
 pub enum Kind {
     /// It is higher.
     Upgrade,

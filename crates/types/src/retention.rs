@@ -136,7 +136,6 @@ pub struct SnapshotFate {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DroppedArtifact {
     /// The artifact.
-    #[schema(value_type = String)]
     pub sha256: Sha256,
     /// The name that it had, where it had one.
     pub name: String,

@@ -33,7 +33,6 @@ pub struct Right {
     pub role: Role,
     /// For this thing only; everywhere where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub on: Option<Thing>,
 }
 
@@ -54,7 +53,6 @@ pub struct GivenRight {
     /// Who gave it.
     pub given_by: String,
     /// When.
-    #[schema(value_type = String)]
     pub given_at: Timestamp,
 }
 

@@ -14,6 +14,7 @@ use crate::{
 /// What is signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SignatureKind)]
 pub enum Kind {
     /// A package.
     Rpm,
@@ -71,6 +72,7 @@ impl Form {
 
 /// What the master says of an artifact that is to be signed: a key's policy is asked whether that is enough.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SigningAccount)]
 pub struct Account {
     /// What it is.
     pub kind: Kind,
@@ -134,7 +136,6 @@ pub struct Record {
     /// The task.
     pub task: TaskId,
     /// What was signed.
-    #[schema(value_type = String)]
     pub artifact: Sha256,
     /// What it is.
     pub kind: Kind,
@@ -143,10 +144,8 @@ pub struct Record {
     /// The package, or the file's name.
     pub name: String,
     /// The hash of the bytes that the signature covers.
-    #[schema(value_type = String)]
     pub bytes_sha256: Sha256,
     /// When it came.
-    #[schema(value_type = String)]
     pub signed_at: Timestamp,
 }
 

@@ -17,7 +17,6 @@ const MAX_HEAD_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Splice {
     /// The artifact that pieces are taken from.
-    #[schema(value_type = String)]
     pub base: Sha256,
     /// The pieces, one after another.
     pub pieces: Vec<SplicePiece>,

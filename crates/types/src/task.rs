@@ -19,6 +19,7 @@ pub const MAX_ATTEMPTS: u32 = 3;
 /// What a task does, and so which role takes it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TaskKind)]
 pub enum Kind {
     /// A build task that makes the source package of a commit.
     Src,
@@ -39,6 +40,7 @@ pub enum Kind {
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TaskStatus)]
 pub enum Status {
     /// Other tasks have to end first.
     Waiting,
@@ -61,6 +63,7 @@ pub enum Status {
 /// What happens to a task.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TaskEvent)]
 pub enum Event {
     /// All that it waited for has succeeded.
     DependenciesMet,
@@ -169,7 +172,6 @@ pub struct Task {
     /// The platform's name.
     pub platform: Option<String>,
     /// The architecture; `src` tasks have that of the node that may take them.
-    #[schema(value_type = Option<String>)]
     pub arch: Option<crate::Arch>,
     /// Why it stands where it stands, in one sentence.
     pub why: String,
@@ -186,13 +188,10 @@ pub struct Task {
     #[serde(default)]
     pub is_emulated: bool,
     /// When it was made.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When it was last given out.
-    #[schema(value_type = Option<String>)]
     pub started_at: Option<Timestamp>,
     /// When it ended.
-    #[schema(value_type = Option<String>)]
     pub ended_at: Option<Timestamp>,
     /// How long each step took.
     pub phases: Vec<PhaseTime>,

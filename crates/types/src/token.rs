@@ -101,7 +101,6 @@ pub struct CreatedToken {
     pub secret: String,
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -121,15 +120,12 @@ pub struct Token {
     #[serde(default, skip_serializing_if = "Scopes::is_all")]
     pub scopes: Scopes,
     /// When it was made.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub expires_at: Option<Timestamp>,
     /// When it was used last, to the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub used_at: Option<Timestamp>,
 }
 

@@ -52,7 +52,6 @@ pub struct Webhook {
     /// Who made it.
     pub created_by: String,
     /// When it was made.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
 }
 
@@ -113,15 +112,12 @@ pub struct Delivery {
     /// How often it was sent.
     pub attempts: u32,
     /// When it is sent next, where it waits.
-    #[schema(value_type = Option<String>)]
     pub next_at: Option<Timestamp>,
     /// What the receiver answered last, or why there was no answer.
     pub answer: Option<String>,
     /// When the message was made.
-    #[schema(value_type = String)]
     pub created_at: Timestamp,
     /// When it was taken or given up.
-    #[schema(value_type = Option<String>)]
     pub ended_at: Option<Timestamp>,
 }
 

@@ -17,10 +17,8 @@ pub struct Why {
     /// What it rests on, the most telling first.
     pub facts: Vec<Fact>,
     /// When it should begin, as far as what is known allows to say it.
-    #[schema(value_type = Option<String>)]
     pub starts_at: Option<Timestamp>,
     /// When it should end.
-    #[schema(value_type = Option<String>)]
     pub ends_at: Option<Timestamp>,
     /// What a person can do about it.
     pub hint: Option<String>,

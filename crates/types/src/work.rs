@@ -76,7 +76,6 @@ pub struct Input {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FileRef {
     /// What its bytes must hash to.
-    #[schema(value_type = String)]
     pub sha256: Sha256,
     /// Its name.
     pub name: String,
@@ -102,7 +101,6 @@ pub struct SrcWork {
     /// The platform.
     pub platform: Platform,
     /// The architecture of the root that it is made in.
-    #[schema(value_type = String)]
     pub arch: Arch,
     /// What the buildroot is made from.
     pub inputs: Vec<Input>,
@@ -123,7 +121,6 @@ pub struct BuildWork {
     /// The platform.
     pub platform: Platform,
     /// The architecture.
-    #[schema(value_type = String)]
     pub arch: Arch,
     /// What the buildroot is made from: the platform's repositories, and the build's own.
     pub inputs: Vec<Input>,
@@ -137,7 +134,6 @@ pub struct TestWork {
     /// The platform.
     pub platform: Platform,
     /// The architecture.
-    #[schema(value_type = String)]
     pub arch: Arch,
     /// What to test: all binary packages of the build for the target.
     pub packages: Vec<TestPackage>,
@@ -149,7 +145,6 @@ pub struct TestWork {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TestPackage {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// Its file.
     pub file: FileRef,
@@ -188,14 +183,12 @@ pub enum SignWork {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SignItem {
     /// The artifact.
-    #[schema(value_type = String)]
     pub artifact: Sha256,
     /// What kind of signature.
     pub form: Form,
     /// Where the bytes are that are signed: the package's header, or the whole file. Never a package's payload.
     pub url: String,
     /// What the bytes that the signature covers must hash to.
-    #[schema(value_type = String)]
     pub bytes_sha256: Sha256,
     /// What SHA-256 remembers of header and payload, where those are signed together (`anima_rpm_file::DigestState`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,7 +246,6 @@ pub struct RemovedPackage {
     /// Where it lies in the repository.
     pub location: String,
     /// The package.
-    #[schema(value_type = String)]
     pub sha256: Sha256,
 }
 
@@ -281,10 +273,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SrcOutcome {
     /// Name, version and release; the architecture is `src`.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// The uploaded artifact.
-    #[schema(value_type = String)]
     pub srpm: Sha256,
     /// `BuildRequires` as the header has them, with versions: `gcc`, `zlib-devel >= 1.2`.
     pub build_requires: Vec<String>,
@@ -317,7 +307,6 @@ pub struct BuildOutcome {
     /// What was built and uploaded.
     pub packages: Vec<BuiltPackage>,
     /// The locked list of what was in the buildroot.
-    #[schema(value_type = String)]
     pub lock: Sha256,
     /// Whether the buildroot came from layers that were there already.
     pub layers_hit: bool,
@@ -327,10 +316,8 @@ pub struct BuildOutcome {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuiltPackage {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// The uploaded artifact.
-    #[schema(value_type = String)]
     pub artifact: Sha256,
 }
 
@@ -345,7 +332,6 @@ pub struct TestOutcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
     /// The package.
-    #[schema(value_type = String)]
     pub nevra: Nevra,
     /// Whether every check held.
     pub is_green: bool,
@@ -391,7 +377,6 @@ pub enum SignOutcome {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Signature {
     /// What was signed.
-    #[schema(value_type = String)]
     pub artifact: Sha256,
     /// What kind of signature.
     #[serde(default = "default_form")]
@@ -418,13 +403,11 @@ pub struct PublishedRepository {
     /// The repository.
     pub repository: RepositoryId,
     /// `repomd.xml`.
-    #[schema(value_type = String)]
     pub repomd: Sha256,
     /// The files that it names, such as `repodata/…-primary.xml.gz`.
     pub files: Vec<PublishedFile>,
     /// How they are laid out (`anima_repodata::Layout`), so that the next state can be made of this one's pieces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub layout: Option<Sha256>,
 }
 
@@ -434,7 +417,6 @@ pub struct PublishedFile {
     /// Its path under the repository.
     pub path: String,
     /// The uploaded artifact.
-    #[schema(value_type = String)]
     pub sha256: Sha256,
 }
 

@@ -1,6 +1,7 @@
-//! Developer commands: `cargo xtask tidy | check | sim | interop | bench | foreign | unified | self-package | sizing`. Nothing here is part of the product.
+//! Developer commands: `cargo xtask tidy | check | sim | interop | contract | bench | foreign | unified | self-package | sizing`. Nothing here is part of the product.
 
 mod bench;
+mod contract;
 mod foreign;
 mod interop;
 mod self_package;
@@ -28,6 +29,15 @@ enum Task {
     },
     /// Runs the long forms of tests, and those whose peers cannot be installed beside others; takes some minutes.
     Interop,
+    /// Asks a running master all that the API's description says, and more that it does not.
+    Contract {
+        /// For how long, with a token and with none together.
+        #[arg(long, default_value_t = 20)]
+        minutes: u32,
+        /// What it draws from.
+        #[arg(long, default_value_t = 1)]
+        seed: u32,
+    },
     /// Runs the sandbox's tests in a virtual machine that has the unified hierarchy of control groups alone; takes some minutes.
     Unified,
     /// Measures the release build beside its peers; needs root and a machine with nothing else to do.
@@ -95,6 +105,7 @@ fn main() -> Result<()> {
             cargo(&program.into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>())
         }
         Task::Interop => interop::run(),
+        Task::Contract { minutes, seed } => contract::run(minutes, seed),
         Task::Unified => unified::run(),
         Task::Bench { name, cases, json, program } => bench::run(name, &cases, json, program),
         Task::Measured { words } => bench::measured::print(&words),

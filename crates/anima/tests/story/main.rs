@@ -4,6 +4,7 @@
 mod bad_input;
 mod commit_to_install;
 mod confined;
+mod contract;
 mod copr;
 mod elevate;
 mod examples;

@@ -17,6 +17,7 @@ use crate::{
     auth::{Caller, Unchecked},
     error::{ApiError, ApiResult, Json, Path, Query},
     git,
+    paging::{Page, Paging},
     route::Route,
     target,
     task::views,
@@ -40,13 +41,17 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Json<Vec<Build>>> {
-    Ok(Json(newest(&app, query).await?))
+async fn list(State(app): State<App>, paging: Paging, Query(query): Query<ListQuery>) -> ApiResult<Page<Build>> {
+    let limit = paging.limit_of(DEFAULT_LIMIT, MAX_LIMIT);
+    let before = paging.after()?.or(query.before);
+    let builds = newest(&app, ListQuery { before, limit: Some(limit + 1), ..query }).await?;
+    paging.page(builds, limit, |build| build.id)
 }
 
 /// Returns builds, the newest first.
 pub async fn newest(app: &App, query: ListQuery) -> ApiResult<Vec<Build>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    // One more says whether there are more.
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT + 1);
     let ListQuery { before, package, platform, owner, status, .. } = query;
     let filter = anima_db::build::Filter { before, package, platform, owner, status };
     let mut read = app.db.read().await?;

@@ -18,7 +18,9 @@ use super::{ask, check, check_policy, detail, revoke, rotate};
 use crate::{
     app::App,
     auth::Caller,
+    conditional::IfMatch,
     error::{ApiError, ApiResult, Json, Path, Query},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -39,9 +41,9 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Key>>> {
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Key>> {
     let mut read = app.db.read().await?;
-    Ok(Json(anima_db::key::list(&mut read).await?))
+    paging.page_of_all(anima_db::key::list(&mut read).await?, |key| key.id)
 }
 
 async fn show(State(app): State<App>, Path(id): Path<KeyId>) -> ApiResult<Json<KeyDetail>> {
@@ -66,10 +68,12 @@ async fn set_policy(
     State(app): State<App>,
     Path(id): Path<KeyId>,
     caller: Caller,
+    if_match: IfMatch,
     Json(policy): Json<Policy>,
 ) -> ApiResult<Json<Key>> {
     check_policy(&policy)?;
     let mut write = app.db.write(app.now(), &caller).await?;
+    if_match.check(&detail(&mut write, id).await?)?;
     let key = anima_db::key::get(&mut write, id).await?;
     anima_db::key::set_policy(&mut write, &key, &policy).await?;
     let key = anima_db::key::get(&mut write, id).await?;
@@ -97,10 +101,13 @@ async fn signatures(
     State(app): State<App>,
     Path(id): Path<KeyId>,
     Query(query): Query<ListQuery>,
-) -> ApiResult<Json<Vec<Record>>> {
+    paging: Paging,
+) -> ApiResult<Page<Record>> {
     let mut read = app.db.read().await?;
     anima_db::key::get(&mut read, id).await?;
-    Ok(Json(anima_db::signature::list(&mut read, id, query.after, MAX_LISTED).await?))
+    let (limit, after) = (paging.limit_of(MAX_LISTED, MAX_LISTED), paging.after()?.unwrap_or(query.after));
+    let records = anima_db::signature::list(&mut read, id, after, limit + 1).await?;
+    paging.page(records, limit, |record| record.id)
 }
 
 /// What an authority makes a certificate of, for the kernel's keyring.

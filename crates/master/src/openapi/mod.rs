@@ -1,6 +1,7 @@
 //! The API's description by [OpenAPI 3.1](https://spec.openapis.org/oas/v3.1.0), and the same as a page for people
 //! (`docs/API.md`), both from the table of routes.
 
+mod operation;
 mod operations;
 mod people;
 
@@ -9,14 +10,16 @@ use anima_types::{
     maintenance, node, package, permission::Permission, platform, product, push, rebuild, release, repository,
     repository_diff, retention, right, search, signature, splice, task, task_log, token, webhook, why,
 };
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
 use crate::{
     error::{ApiError, ApiResult, Json},
+    idempotency,
     route::Route,
 };
-use operations::Operation;
+use operation::{BYTES, Kind, Operation, Parameter};
 
 /// Everything that the API takes and gives.
 #[derive(utoipa::OpenApi)]
@@ -141,6 +144,32 @@ fn description() -> ApiResult<Value> {
     }
     let mut components = schemas["components"].clone();
     components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    let refusals = REFUSALS.iter().map(|(status, words)| {
+        let mut answer = json!({ "description": words, "content": content("ErrorBody") });
+        if *status == 429 {
+            answer["headers"] =
+                json!({ "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } } });
+        }
+        (status.to_string(), answer)
+    });
+    components["parameters"] = json!({ "Cursor": {
+        "name": "cursor", "in": "query", "required": false,
+        "description": "Where a page begins: from the link to the next page of an answer.",
+        "schema": { "type": "string" },
+    }, "Limit": {
+        "name": "limit", "in": "query", "required": false,
+        "description": "How many things a page has at most.",
+        "schema": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+    }, "IfMatch": {
+        "name": "If-Match", "in": "header", "required": false,
+        "description": "The `ETag` with which it was read: what was changed since then is not changed (412).",
+        "schema": { "type": "string", "pattern": "^(\\*|\"[0-9a-f]{32}\")$" },
+    }, "IdempotencyKey": {
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "description": "Whoever sends a request again with the same key gets the same answer for a day, and it is done once.",
+        "schema": { "type": "string", "pattern": "^[!-~]{8,128}$", "minLength": 8, "maxLength": 128 },
+    } });
+    components["responses"] = refusals.collect::<Map<_, _>>().into();
     Ok(json!({
         "openapi": "3.1.0",
         "info": { "title": "Anima", "version": env!("CARGO_PKG_VERSION") },
@@ -149,27 +178,143 @@ fn description() -> ApiResult<Value> {
     }))
 }
 
+/// Answers of 400 and above that more than one operation has, and what they mean.
+const REFUSALS: [(u16, &str); 14] = [
+    (400, "The request cannot be read."),
+    (401, "Somebody has to sign in, or the token is not known."),
+    (403, "The caller may not."),
+    (404, "There is no such thing."),
+    (409, "It cannot be now: something else is so already."),
+    (412, "It was changed since it was read: `If-Match`."),
+    (413, "It is too long."),
+    (415, "The body is not JSON."),
+    (416, "There is no such part."),
+    (422, "It was understood, and cannot be."),
+    (429, "This was asked too often."),
+    (500, "Something is wrong with the service."),
+    (503, "The database or the store does not answer."),
+    (507, "The disk is full."),
+];
+
+/// Returns the statuses of 400 and above that an operation may answer with.
+fn refusals(operation: &Operation) -> impl Iterator<Item = u16> {
+    let (is_change, takes, media) = (operation.method != "GET", operation.takes, operation.media);
+    let has_query = !operation.query.is_empty();
+    let operation = *operation;
+    REFUSALS.iter().map(|(status, _)| *status).filter(move |status| match status {
+        409 | 507 => is_change,
+        412 => operation.is_conditional,
+        413 => takes.is_some(),
+        415 => takes.is_some_and(|schema| schema != BYTES),
+        416 => media.is_some(),
+        422 => is_change || has_query,
+        _ => true,
+    })
+}
+
 fn described(operation: &Operation) -> Value {
-    let parameters = parameters(operation.path)
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-    let mut described = json!({
-        "summary": operation.summary,
-        "parameters": parameters.collect::<Vec<_>>(),
-        "responses": {
-            "200": { "description": "It is done." },
-            "default": { "description": "Why not.", "content": content("ErrorBody") },
-        },
-    });
-    if let Some(schema) = operation.gives {
-        described["responses"]["200"]["content"] = content(schema);
+    let mut parameters: Vec<Value> = parameters(operation.path).map(in_path).collect();
+    parameters.extend(operation.query.iter().map(in_query));
+    if operation.is_conditional {
+        parameters.push(json!({ "$ref": "#/components/parameters/IfMatch" }));
     }
+    if operation.is_paged {
+        parameters.push(json!({ "$ref": "#/components/parameters/Cursor" }));
+        parameters.push(json!({ "$ref": "#/components/parameters/Limit" }));
+    }
+    if permission(operation).is_some_and(|permission| is_keyed(operation, permission)) {
+        parameters.push(json!({ "$ref": "#/components/parameters/IdempotencyKey" }));
+    }
+    let mut answers = Map::new();
+    let is_tagged = operation.method == "GET" && operation.gives.is_some();
+    let or = operation.or.iter().copied().chain(is_tagged.then_some(304));
+    for status in std::iter::once(operation.status).chain(or) {
+        answers.insert(status.to_string(), answer(operation, status));
+    }
+    for status in refusals(operation) {
+        let reference = format!("#/components/responses/{status}");
+        answers.entry(status.to_string()).or_insert(json!({ "$ref": reference }));
+    }
+    let mut described = json!({
+        "operationId": operation_id(operation),
+        "tags": [operation.path.split('/').nth(3).unwrap_or_default()],
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": answers,
+    });
     if let Some(schema) = operation.takes {
-        described["requestBody"] = json!({ "required": true, "content": content(schema) });
+        let content =
+            if schema == BYTES { json!({ "application/octet-stream": { "schema": {} } }) } else { content(schema) };
+        described["requestBody"] = json!({ "required": !operation.is_body_optional, "content": content });
     }
     if permission(operation) != Some(Permission::Read) {
         described["security"] = json!([{ "token": [] }]);
     }
     described
+}
+
+fn is_keyed(operation: &Operation, permission: Permission) -> bool {
+    let method = Method::from_bytes(operation.method.as_bytes());
+    method.is_ok_and(|method| idempotency::is_taken(&method, operation.path, permission))
+}
+
+fn answer(operation: &Operation, status: u16) -> Value {
+    let words = match status {
+        201 => "It is made.",
+        204 => "There is nothing.",
+        304 => "It is the same still.",
+        206 => "The part that was asked for.",
+        _ => "It is done.",
+    };
+    let mut answer = json!({ "description": words });
+    if matches!(status, 204 | 304) {
+        return answer;
+    }
+    if operation.is_paged {
+        let link = "`<ADDRESS>; rel=\"next\"`: the next page. The last has none.";
+        answer["headers"] = json!({ "Link": { "description": link, "schema": { "type": "string" } } });
+    }
+    if let Some(schema) = operation.gives {
+        answer["content"] = content(schema);
+    } else if let Some(media) = operation.media {
+        answer["content"] = json!({ media: { "schema": {} } });
+    }
+    answer
+}
+
+/// Returns a name for generated clients: `get_builds_by_build`.
+fn operation_id(operation: &Operation) -> String {
+    let mut name = operation.method.to_lowercase();
+    for part in operation.path.trim_start_matches("/api/v1/").split('/') {
+        match part.strip_prefix('{') {
+            Some(variable) => name += &format!("_by_{}", variable.trim_end_matches('}')),
+            None => name += &format!("_{}", part.replace(['-', '.'], "_")),
+        }
+    }
+    name
+}
+
+fn in_path(name: &str) -> Value {
+    let schema = match name {
+        "build" | "task" | "release" | "repository" | "key" | "session" | "right" | "webhook" | "delivery"
+        | "identity" | "token" | "number" => json!({ "type": "integer", "format": "int64" }),
+        "sha256" => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    };
+    json!({ "name": name, "in": "path", "required": true, "schema": schema })
+}
+
+fn in_query(parameter: &Parameter) -> Value {
+    let schema = match parameter.kind {
+        Kind::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        Kind::Number => json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
+        Kind::Offset => json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Words(words) => json!({ "type": "string", "enum": words }),
+        Kind::Moment => json!({ "type": "string", "format": "date-time" }),
+    };
+    json!({ "name": parameter.name, "in": "query", "required": parameter.is_required, "schema": schema })
 }
 
 fn parameters(path: &str) -> impl Iterator<Item = &str> {
@@ -221,6 +366,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_words_that_may_be_asked_for_are_those_that_there_are() {
+        fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
+            all.iter().map(|one| name(*one)).collect()
+        }
+        assert_eq!(names(&task_log::LogName::ALL, task_log::LogName::name), operations::LOG_NAMES);
+        assert_eq!(names(&artifact::Kind::ALL, artifact::Kind::name), operations::ARTIFACT_KINDS);
+        assert_eq!(names(&build::Status::ALL, build::Status::name), operations::BUILD_STATUSES);
+    }
+
+    #[test]
+    fn each_operation_has_a_name_of_its_own() {
+        let names: Vec<String> = operations().map(operation_id).collect();
+        let distinct: BTreeSet<&String> = names.iter().collect();
+
+        assert_eq!(distinct.len(), names.len());
+        assert!(distinct.contains(&"get_builds_by_build".to_string()));
+    }
+
     /// `ANIMA_UPDATE=1 cargo test -p anima-master` writes the page anew.
     #[test]
     fn the_page_for_people_is_fresh() {
@@ -245,7 +409,12 @@ mod tests {
              **Limits.** Who asks too often gets 429 `too_often` with `Retry-After`.\n\n\
              **Errors.** Every answer of 400 and above is `{\"code\": …, \"message\": …, \"hint\": …}`: a stable word, one sentence, and what to do about it where that\n\
              is known.\n\n\
-             **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once.\n\n\
+             **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once. Every other POST that needs a permission takes an\n\
+             `Idempotency-Key` of 8 to 128 signs (a random UUID): sent again with the same key and the same body it is done once, and answered as before, with `Idempotency-Replayed: true`, for\n\
+             24 h. With another body it is 422 `key_reused`; while it is being done 409 `in_progress`; 409 `outcome_unknown` where the master was stopped in the middle. A key is its caller's own.\n\n\
+             **Pages.** Lists that grow take `limit` and `cursor`; where there is more, the answer's `Link: <…>; rel=\"next\"` is the address of the next page.\n\n\
+             **Conditions.** JSON answers have an `ETag`; `If-None-Match` is answered with 304 where nothing changed. Changes of what is configured take `If-Match`, and are 412 `changed_meanwhile` where\n\
+             somebody else was faster.\n\n\
              | route | permission | what it does | takes | gives |\n|---|---|---|---|---|\n",
         );
         for operation in operations() {

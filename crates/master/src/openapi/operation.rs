@@ -11,8 +11,12 @@ pub struct Operation {
     pub summary: &'static str,
     /// What may stand in its query.
     pub query: &'static [Parameter],
+    /// It is a list in pages.
+    pub is_paged: bool,
     /// The schema of its body, or [`BYTES`].
     pub takes: Option<&'static str>,
+    /// It takes `If-Match`.
+    pub is_conditional: bool,
     /// It does without its body.
     pub is_body_optional: bool,
     /// The schema of its answer; a list where it stands in brackets.
@@ -75,6 +79,8 @@ impl Operation {
             path,
             summary,
             query: &[],
+            is_paged: false,
+            is_conditional: false,
             takes: None,
             is_body_optional: false,
             gives: None,
@@ -94,6 +100,18 @@ impl Operation {
     pub const fn status(mut self, status: u16, or: &'static [u16]) -> Operation {
         self.status = status;
         self.or = or;
+        self
+    }
+
+    /// It takes `If-Match`.
+    pub const fn conditional(mut self) -> Operation {
+        self.is_conditional = true;
+        self
+    }
+
+    /// It is a list in pages.
+    pub const fn paged(mut self) -> Operation {
+        self.is_paged = true;
         self
     }
 

@@ -1,6 +1,6 @@
 //! What each route is for that is about people: accounts, sessions, teams, rights, tokens, and what they did.
 
-use super::operations::{Operation, make, operation, read};
+use super::operation::{Kind::*, Operation, make, may, operation, read};
 
 /// They, in the order of the reference.
 pub const OPERATIONS: &[Operation] = &[
@@ -21,8 +21,8 @@ pub const OPERATIONS: &[Operation] = &[
         "Gives a token for the secret of such a sign-in, once its person has said yes; waits `wait_secs`, and is 204 while nothing was said.",
         "RedeemDevice",
         "CreatedToken",
-    ),
-    read("/api/v1/accounts", "Lists accounts.", "[Account]"),
+    ).status(201, &[204]),
+    read("/api/v1/accounts", "Lists accounts.", "[Account]").paged(),
     make("/api/v1/accounts", "Makes an account.", "CreateAccount", "Account"),
     read(
         "/api/v1/accounts/{account}",
@@ -68,12 +68,12 @@ pub const OPERATIONS: &[Operation] = &[
         None,
         None,
     ),
-    read("/api/v1/sessions", "Lists one's own sessions.", "[Session]"),
+    read("/api/v1/sessions", "Lists one's own sessions.", "[Session]").paged(),
     operation("DELETE", "/api/v1/sessions/{session}", "Ends a session of one's own.", None, None),
-    read("/api/v1/teams", "Lists teams with their members, products and rights.", "[Team]"),
+    read("/api/v1/teams", "Lists teams with their members, products and rights.", "[Team]").paged(),
     make("/api/v1/teams", "Makes a team.", "CreateTeam", "Team"),
     read("/api/v1/teams/{team}", "Shows a team.", "Team"),
-    operation("DELETE", "/api/v1/teams/{team}", "Takes a team away that has no product.", None, None),
+    operation("DELETE", "/api/v1/teams/{team}", "Takes a team away that has no product.", None, None).conditional(),
     operation(
         "PUT",
         "/api/v1/teams/{team}/members/{account}",
@@ -82,7 +82,7 @@ pub const OPERATIONS: &[Operation] = &[
         Some("Team"),
     ),
     operation("DELETE", "/api/v1/teams/{team}/members/{account}", "Takes an account out of a team.", None, None),
-    read("/api/v1/rights", "Lists the rights that were given.", "[GivenRight]"),
+    read("/api/v1/rights", "Lists the rights that were given.", "[GivenRight]").paged(),
     make(
         "/api/v1/rights",
         "Gives an account or a team a role, everywhere or `on` a `platform:NAME`, `product:NAME` or `key:ID`.",
@@ -94,7 +94,7 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/tokens",
         "Lists one's own tokens, or all where one manages people, without their secrets.",
         "[Token]",
-    ),
+    ).paged(),
     make(
         "/api/v1/tokens",
         "Makes a token: one's own, narrowed to `scopes`, or with a `role` one of a part of the system; its secret is shown this once.",
@@ -115,5 +115,5 @@ pub const OPERATIONS: &[Operation] = &[
         "/api/v1/audit",
         "Lists who changed what, when, from where and through what, the newest first; `who`, `noun`, `address`, `via`, `since`, `before`, `limit` narrow it.",
         "[Entry]",
-    ),
+    ).paged().query(&[may("who", Text), may("noun", Text), may("address", Text), may("via", Text), may("since", Moment), may("before", Number)]),
 ];

@@ -206,7 +206,7 @@ pub async fn show(
     let after = newest_event(&app).await?;
     let mut read = app.db.read().await?;
     let repository = anima_db::repository::get(&mut read, repository).await?;
-    let snapshots = anima_db::snapshot::list(&mut read, repository.id, MAX_SNAPSHOTS).await?;
+    let snapshots = anima_db::snapshot::list(&mut read, repository.id, None, MAX_SNAPSHOTS).await?;
     drop(read);
     let packages = crate::repository::current_packages(&app, repository.id).await?;
     let search = query.q.trim().to_string();

@@ -24,6 +24,7 @@ use crate::{
     app::App,
     auth::{Caller, Unchecked},
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
     target,
 };
@@ -53,15 +54,21 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Release>>> {
-    Ok(Json(newest(&app).await?))
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Release>> {
+    let limit = paging.limit_of(MAX_LISTED, MAX_LISTED);
+    let releases = before(&app, paging.after()?, limit + 1).await?;
+    paging.page(releases, limit, |release| release.id)
 }
 
 /// Returns releases, the newest first.
 pub async fn newest(app: &App) -> ApiResult<Vec<Release>> {
+    before(app, None, MAX_LISTED).await
+}
+
+async fn before(app: &App, before: Option<ReleaseId>, limit: u32) -> ApiResult<Vec<Release>> {
     let mut read = app.db.read().await?;
     let mut releases = Vec::new();
-    for row in anima_db::release::list(&mut read, None, MAX_LISTED).await? {
+    for row in anima_db::release::list(&mut read, before, limit).await? {
         releases.push(view(&mut read, row).await?);
     }
     Ok(releases)
@@ -303,12 +310,13 @@ async fn plan_again(State(app): State<App>, Path(id): Path<ReleaseId>, caller: C
     replan_as(&app, id, &caller).await
 }
 
-async fn tasks(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Json<Vec<Task>>> {
+async fn tasks(State(app): State<App>, paging: Paging, Path(id): Path<ReleaseId>) -> ApiResult<Page<Task>> {
     let mut read = app.db.read().await?;
     anima_db::release::get(&mut read, id).await?;
     let tasks = anima_db::task::of_release(&mut read, id).await?;
     drop(read);
-    Ok(Json(crate::task::views(&app, tasks, Default::default(), Default::default()).await?))
+    let tasks = crate::task::views(&app, tasks, Default::default(), Default::default()).await?;
+    paging.page_of_all(tasks, |task| task.id)
 }
 
 /// What the Release System asks its gates with: the metadata of what the release carries, with the product's signatures.

@@ -116,7 +116,7 @@ impl Check<'_> {
 
     /// Every snapshot has an index, the index names files that the snapshot has, with the hashes that they have there.
     async fn repository(&mut self, read: &mut Connection, repository: &Repository) -> Result<()> {
-        let snapshots = anima_db::snapshot::list(read, repository.id, MAX_SNAPSHOTS).await?;
+        let snapshots = anima_db::snapshot::list(read, repository.id, None, MAX_SNAPSHOTS).await?;
         let numbers: BTreeSet<i64> = snapshots.iter().map(|snapshot| snapshot.number).collect();
         let address = format!("{}/{}", repository.product, repository.path);
         if repository.current > 0 && !numbers.contains(&repository.current) {

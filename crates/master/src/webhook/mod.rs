@@ -17,6 +17,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path, Query},
+    paging::{Page, Paging},
     route::Route,
 };
 
@@ -45,9 +46,9 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Webhook>>> {
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Webhook>> {
     let mut read = app.db.read().await?;
-    Ok(Json(anima_db::webhook::list(&mut read).await?))
+    paging.page_of_all(anima_db::webhook::list(&mut read).await?, |one| (one.name.clone(), one.id))
 }
 
 async fn show(State(app): State<App>, Path(id): Path<WebhookId>) -> ApiResult<Json<Webhook>> {
@@ -126,18 +127,19 @@ async fn set_stopped(app: &App, id: WebhookId, caller: &Caller, why: Option<&str
 #[derive(Deserialize)]
 struct DeliveryQuery {
     before: Option<DeliveryId>,
-    limit: Option<u32>,
 }
 
 async fn deliveries(
     State(app): State<App>,
+    paging: Paging,
     Path(id): Path<WebhookId>,
     Query(query): Query<DeliveryQuery>,
-) -> ApiResult<Json<Vec<Delivery>>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+) -> ApiResult<Page<Delivery>> {
+    let (limit, before) = (paging.limit_of(DEFAULT_LIMIT, MAX_LIMIT), paging.after()?.or(query.before));
     let mut read = app.db.read().await?;
     anima_db::webhook::get(&mut read, id).await?;
-    Ok(Json(anima_db::webhook::deliveries(&mut read, id, query.before, limit).await?))
+    let deliveries = anima_db::webhook::deliveries(&mut read, id, before, limit + 1).await?;
+    paging.page(deliveries, limit, |delivery| delivery.id)
 }
 
 async fn resend(

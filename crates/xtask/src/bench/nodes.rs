@@ -179,7 +179,7 @@ impl Api {
         // All have asked once when the master knows all their names.
         let until = Instant::now() + START_LIMIT * 6;
         loop {
-            let nodes: Vec<Value> = self.get("api/v1/nodes").await?;
+            let nodes: Vec<Value> = self.get("api/v1/nodes?limit=1000").await?;
             if nodes.len() == NODES {
                 return Ok(receiver);
             }

@@ -1,0 +1,28 @@
+//! The API's contract: a running master answers all that its own description says, and nothing else.
+
+use std::path::Path;
+
+use anima_testkit::{Bounds, System, keeps_its_contract};
+
+/// `ANIMA_CONTRACT_SECS` lets each run take longer and ask more, `ANIMA_CONTRACT_SEED` ask otherwise.
+fn bounds() -> Bounds {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect(name));
+    let secs = number("ANIMA_CONTRACT_SECS").unwrap_or(30);
+    let examples = if secs > 60 { 200 } else { 2 };
+    Bounds { seed: number("ANIMA_CONTRACT_SEED").unwrap_or(1).into(), examples, secs }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_answers_as_its_description_says_an_administrator_and_nobody() {
+    let system = System::start_some(Path::new(env!("CARGO_BIN_EXE_anima")), &["master"]).await.unwrap();
+    let (url, token) = (system.master_url().to_string(), system.token("admin").unwrap());
+
+    let asked = tokio::task::spawn_blocking(move || {
+        keeps_its_contract(&url, Some(&token), bounds())?;
+        keeps_its_contract(&url, None, bounds())
+    });
+
+    if let Err(error) = asked.await.unwrap() {
+        panic!("{error:#}");
+    }
+}

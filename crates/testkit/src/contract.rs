@@ -1,0 +1,93 @@
+//! The API's contract: schemathesis asks a running master all that its own description says it takes, and more that it does
+//! not, and compares the answers with it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{command, seed::target_folder};
+
+/// How a run is bounded.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// What it draws from; the same asks the same.
+    pub seed: u64,
+    /// Questions for each operation that are drawn, besides those that are always asked.
+    pub examples: u32,
+    /// Seconds for all of it.
+    pub secs: u32,
+}
+
+/// Addresses that are not asked, each with its reason.
+const LEFT_OUT: [&str; 3] = [
+    // It has no end.
+    "/api/v1/events",
+    // They would take the token with them that all others are asked with.
+    "/api/v1/tokens/own",
+    "/api/v1/tokens/{token}",
+];
+
+/// Asks a master everything, as who has a token or as nobody. An answer that its description does not have is an error with
+/// the request that got it.
+pub fn keeps_its_contract(master_url: &str, token: Option<&str>, bounds: Bounds) -> Result<()> {
+    let mut command = run(master_url, token, bounds)?;
+    for path in LEFT_OUT {
+        command.arg("--exclude-path").arg(path);
+    }
+    ended(&mut command)
+}
+
+fn run(master_url: &str, token: Option<&str>, bounds: Bounds) -> Result<Command> {
+    let folder = installed()?;
+    let mut command = Command::new(folder.join("bin/schemathesis"));
+    command.arg("--config-file").arg(source().join("schemathesis.toml"));
+    command.arg("run").arg(format!("{master_url}/api/v1/openapi.json"));
+    command.args(["--seed", &bounds.seed.to_string(), "--max-examples", &bounds.examples.to_string()]);
+    command.args(["--max-time", &bounds.secs.to_string(), "--no-color", "--workers", "2"]);
+    if let Some(token) = token {
+        command.args(["--header", &format!("Authorization: Bearer {token}")]);
+    }
+    // What it remembers of earlier failures would make a run another one.
+    let memory = tempfile::tempdir()?.keep();
+    command.current_dir(&memory);
+    Ok(command)
+}
+
+fn ended(command: &mut Command) -> Result<()> {
+    let output = command::output(command)?;
+    let memory = command.get_current_dir().map(Path::to_path_buf);
+    memory.map_or(Ok(()), fs::remove_dir_all)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => bail!("the API does not keep its contract:\n{}", command::said(&output)),
+    }
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("schemathesis")
+}
+
+/// Returns the folder of the virtual environment, which is filled once for each list of versions.
+fn installed() -> Result<PathBuf> {
+    let wanted = fs::read(source().join("requirements.txt")).context("could not read the list of versions")?;
+    let folder = target_folder().join("schemathesis");
+    fs::create_dir_all(&folder)?;
+    let lock = fs::File::create(folder.join("lock"))?;
+    lock.lock()?;
+    let (place, note) = (folder.join("venv"), folder.join("venv/requirements.txt"));
+    if fs::read(&note).ok() != Some(wanted) {
+        if place.exists() {
+            fs::remove_dir_all(&place)?;
+        }
+        command::run(Command::new("python3").args(["-m", "venv"]).arg(&place))?;
+        let requirements = source().join("requirements.txt");
+        let install = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"];
+        command::run(Command::new(place.join("bin/pip")).args(install).arg(&requirements))?;
+        fs::copy(requirements, &note)?;
+    }
+    Ok(place.canonicalize()?)
+}
