@@ -100,6 +100,14 @@ pub async fn list(connection: &mut Connection, before: Option<ReleaseId>, limit:
     rows.iter().map(from_row).collect()
 }
 
+/// Returns how many releases stand so.
+pub async fn count(connection: &mut Connection, status: Status) -> Result<u64> {
+    // Index: release_status.
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM release_plan WHERE status = $1").bind(status.name());
+    let count: i64 = count.fetch_one(connection).await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// Returns the releases of a product that users have seen, the newest first.
 pub async fn list_released(connection: &mut Connection, product: &str, limit: u32) -> Result<Vec<Release>> {
     let query = "SELECT * FROM release_plan WHERE product = $1 AND released_at IS NOT NULL ORDER BY id DESC LIMIT $2";

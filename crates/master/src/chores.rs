@@ -6,7 +6,7 @@ use std::time::Duration;
 use anima_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::lease::expire_once;
+pub use crate::lease::{expire_after, expire_once};
 pub use crate::log::seal_once;
 
 use crate::{
@@ -181,10 +181,13 @@ async fn give(app: &App) {
 }
 
 async fn expire(app: &App) {
+    let mut looked_at = app.now();
     loop {
         tokio::time::sleep(EXPIRY_INTERVAL).await;
-        if let Err(error) = lease::expire_once(app, app.now()).await {
-            tracing::error!("leases could not be looked at: {}", error.body.message);
+        let now = app.now();
+        match lease::expire_after(app, now, looked_at).await {
+            Ok(_) => looked_at = now,
+            Err(error) => tracing::error!("leases could not be looked at: {}", error.body.message),
         }
     }
 }

@@ -39,6 +39,8 @@ use crate::{
 
 /// Leases that are looked at in one pass at most; the next pass comes a second later.
 const MAX_EXPIRED: u32 = 1_000;
+/// Leases are looked at every second. Who did not look for so long had no time to hear nodes, either.
+const STOOD_STILL_SECS: f64 = LEASE_SECS as f64 / 3.0;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -259,6 +261,18 @@ async fn given_back(app: &App, caller: &Caller, id: TaskId, failure: Failure) ->
 fn report_hash(report: &Report) -> ApiResult<String> {
     let bytes = serde_json::to_vec(report).map_err(ApiError::internal)?;
     Ok(auth::hash(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Does what [`expire_once`] does, unless this master stood still since it looked last: its machine slept, was moved or was stopped,
+/// or its clock was set. Then nobody could say that they live, and every lease begins anew, as when a master starts.
+pub async fn expire_after(app: &App, now: Timestamp, looked_at: Timestamp) -> ApiResult<usize> {
+    let still_secs = now.secs_since(looked_at);
+    if still_secs <= STOOD_STILL_SECS {
+        return expire_once(app, now).await;
+    }
+    tracing::warn!("this master stood still for {still_secs:.0} s: every lease begins anew");
+    renew_all(app).await?;
+    Ok(0)
 }
 
 /// Takes tasks back from nodes that were not heard of in time; returns how many.

@@ -306,7 +306,6 @@ fn in_path(name: &str) -> Value {
 
 fn in_query(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
-        Kind::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         Kind::Number => json!({ "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX }),
         Kind::Offset => json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX }),
         Kind::Text => json!({ "type": "string" }),

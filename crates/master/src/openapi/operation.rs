@@ -46,8 +46,6 @@ pub struct Parameter {
 /// What may stand somewhere in a query.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// A whole number from 0 on; a count, below 2^32.
-    Count,
     /// A whole number, such as an id.
     Number,
     /// A place in a file, from 0 on.

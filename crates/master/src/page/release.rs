@@ -19,8 +19,6 @@ use super::{
 };
 use crate::{app::App, auth::Caller, task::views};
 
-/// Releases on a page.
-const MAX_LISTED: usize = 50;
 /// What a gate found, what goes and what is left out on a page: who needs more reads the API's answer.
 const MAX_NAMED: usize = 20;
 
@@ -112,7 +110,7 @@ struct SnapshotRow {
 pub async fn list(Extract(app): Extract<App>) -> PageResult {
     let after = newest_event(&app).await?;
     let releases = crate::release::newest(&app).await?;
-    let waiting = releases.iter().filter(|release| release.status == Status::Planned).count();
+    let waiting = anima_db::release::count(&mut *app.db.read().await?, Status::Planned).await?;
     let answer = match (releases.first(), waiting) {
         (None, _) => "Nothing was released yet. A release is a plan first: of a build that succeeded, of a copy, or of an import."
             .to_string(),
@@ -131,7 +129,7 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
         created: When::new(release.created_at, app.now()),
     };
     let frame = Frame::new("Releases", "releases", "/api/v1/releases").follow(after, "");
-    page(&ReleasesPage { frame, answer, rows: releases.into_iter().take(MAX_LISTED).map(row).collect() })
+    page(&ReleasesPage { frame, answer, rows: releases.into_iter().map(row).collect() })
 }
 
 /// `/releases/{release}`

@@ -29,7 +29,8 @@ use crate::{
     target,
 };
 
-/// Releases in one answer: some weeks of a busy distribution.
+/// Releases in one answer, where nothing is said and at most: each carries its whole plan.
+const DEFAULT_LISTED: u32 = 50;
 const MAX_LISTED: u32 = 500;
 
 /// The routes.
@@ -55,14 +56,14 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Release>> {
-    let limit = paging.limit_of(MAX_LISTED, MAX_LISTED);
+    let limit = paging.limit_of(DEFAULT_LISTED, MAX_LISTED);
     let releases = before(&app, paging.after()?, limit + 1).await?;
     paging.page(releases, limit, |release| release.id)
 }
 
 /// Returns releases, the newest first.
 pub async fn newest(app: &App) -> ApiResult<Vec<Release>> {
-    before(app, None, MAX_LISTED).await
+    before(app, None, DEFAULT_LISTED).await
 }
 
 async fn before(app: &App, before: Option<ReleaseId>, limit: u32) -> ApiResult<Vec<Release>> {

@@ -74,6 +74,26 @@ async fn a_task_that_ends_its_nodes_is_given_up_after_some_tries_with_the_reason
 }
 
 #[tokio::test]
+async fn a_master_that_stood_still_lets_leases_begin_anew_and_one_that_did_not_takes_them_back() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let looked_at = master.app.now();
+    master.pass_secs(10 * LEASE_SECS);
+
+    // Its machine slept: the node could not be heard.
+    let now = master.app.now();
+    assert_eq!(anima_master::chores::expire_after(&master.app, now, looked_at).await.unwrap(), 0);
+    assert_eq!(status(&master, &lease).await["status"], "leased");
+
+    // Now it could have been.
+    master.pass_secs(LEASE_SECS + 1);
+    let now = master.app.now();
+    let looked_at = Timestamp(now.0 - 1_000_000);
+    assert_eq!(anima_master::chores::expire_after(&master.app, now, looked_at).await.unwrap(), 1);
+    assert_eq!(status(&master, &lease).await["status"], "ready");
+}
+
+#[tokio::test]
 async fn what_a_killed_node_worked_on_is_given_out_when_it_is_started_again_and_its_ghost_gets_nothing() {
     let master = Master::open().await;
     let claim = async |instance: &str| master.claim_as("sign-server", &[Kind::Sign], instance).await;
