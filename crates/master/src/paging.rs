@@ -54,9 +54,10 @@ impl Paging {
 
     /// Returns the key after which the page begins.
     pub fn after<K: DeserializeOwned>(&self) -> ApiResult<Option<K>> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
+        // An empty one is none: who builds addresses from forms sends it.
+        let Some(cursor) = self.cursor.as_deref().filter(|cursor| !cursor.is_empty()) else { return Ok(None) };
         let bad = || {
-            ApiError::new(StatusCode::BAD_REQUEST, "bad_cursor", "this cursor is not one of this list")
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_cursor", "this cursor is not one of this list")
                 .hint("Begin without one, and follow the links of the answers.")
         };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
@@ -155,7 +156,7 @@ mod tests {
 
         for wrong in [elsewhere.as_str(), "/l?cursor=nonsense", "/l?cursor="] {
             let refused = paging(wrong).after::<i64>().unwrap_err();
-            assert_eq!((refused.status, refused.body.code.as_str()), (StatusCode::BAD_REQUEST, "bad_cursor"));
+            assert_eq!((refused.status, refused.body.code.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "bad_cursor"));
         }
     }
 }

@@ -207,7 +207,7 @@ fn refusals(operation: &Operation) -> impl Iterator<Item = u16> {
         413 => takes.is_some(),
         415 => takes.is_some_and(|schema| schema != BYTES),
         416 => media.is_some(),
-        422 => is_change || has_query,
+        422 => is_change || has_query || operation.is_paged,
         _ => true,
     })
 }

@@ -75,7 +75,7 @@ async fn a_cursor_is_for_its_own_list() {
 
     for path in [format!("/api/v1/accounts?cursor={cursor}"), "/api/v1/teams?cursor=x".to_string()] {
         let (status, _, refused) = ask(&master, Method::GET, &path, ("accept", "*/*"), Value::Null).await;
-        assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("bad_cursor")), "{path}");
+        assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_cursor")), "{path}");
     }
 }
 
