@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Questions about one package of many. `CROSS JOIN` has SQLite begin with the package, by package_nevra or package_file_name, and
-/// go on by snapshot_package_sha256 ([SQLite's rule](https://sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join));
+/// go on by its hash ([SQLite's rule](https://sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join));
 /// by itself it would look at all that the repository has. To PostgreSQL it is a join like others.
 const OF_NEVRA: &str = "SELECT package.sha256, package.nevra, package.source, package.header_sha256
      FROM package CROSS JOIN snapshot_package
