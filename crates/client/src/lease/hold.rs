@@ -1,6 +1,6 @@
 //! One lease, from the claim to the report.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anima_types::{
     artifact::{Artifact, Kind},
@@ -26,6 +26,8 @@ use crate::{error::Error, http::Client, retry::patiently};
 /// Heartbeats that are answered at once, because the master does not wait or is not there, come this often.
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// So long a report that is on its way may take although the lease is lost or the node stops.
+const REPORT_GRACE: Duration = Duration::from_secs(5);
 
 /// What a handler has at hand for its task.
 #[derive(Clone, Debug)]
@@ -178,10 +180,14 @@ async fn keep(holder: Holder, cancel: Cancel) {
 
 /// Reports; returns whether the master took it.
 async fn report(holder: &Holder, report: &Report, cancel: &Cancel) -> bool {
-    let reported = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || holder.report(report));
+    let mut reported = pin!(patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || holder.report(report)));
     let result = tokio::select! {
-        result = reported => result,
-        () = cancel.cancelled() => return false,
+        result = &mut reported => result,
+        // The waiting heartbeat hears that the task ended, and the lease with it, before the report's own answer is here.
+        () = cancel.cancelled() => match tokio::time::timeout(REPORT_GRACE, reported).await {
+            Ok(result) => result,
+            Err(_) => return false,
+        },
     };
     let is_taken = result.is_ok();
     match result {

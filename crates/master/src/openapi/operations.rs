@@ -164,7 +164,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Decides that a planned release goes to users although a gate blocks it; with a reason.",
         "CommitRelease",
         "Release",
-    ).optional(),
+    ),
     ask(
         "/api/v1/releases/{release}/edit",
         "Lets packages go elsewhere than the plan says, or nowhere; it is planned with that.",
