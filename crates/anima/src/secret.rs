@@ -49,12 +49,12 @@ pub fn credential(folder: Option<OsString>, name: &str) -> Option<PathBuf> {
 }
 
 fn hidden(terminal: &File, question: &str) -> io::Result<Zeroizing<String>> {
-    (&mut &*terminal).write_all(question.as_bytes())?;
     let before = settings(terminal)?;
     let mut silent = before;
     silent.c_lflag &= !libc::ECHO;
+    // Before the question: what is typed as soon as it is seen would be shown, or thrown away with what was typed too early.
     set(terminal, &silent)?;
-    let answer = line(terminal);
+    let answer = (&mut &*terminal).write_all(question.as_bytes()).and_then(|()| line(terminal));
     let restored = set(terminal, &before);
     (&mut &*terminal).write_all(b"\n")?;
     restored.and(answer)
