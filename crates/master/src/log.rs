@@ -152,7 +152,7 @@ fn bytes(reader: LogReader, mut from: u64, to: u64) -> impl Stream<Item = Result
 
 #[derive(Clone, Copy, Deserialize)]
 struct FollowQuery {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "anima_types::natural::deserialize")]
     offset: u64,
     #[serde(default)]
     name: LogName,

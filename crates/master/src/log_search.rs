@@ -32,7 +32,7 @@ pub struct SearchQuery {
     /// Whether `q` is a regular expression, and not a text.
     #[serde(default)]
     regex: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "anima_types::natural::deserialize")]
     from_line: u64,
     #[serde(default)]
     name: LogName,

@@ -128,7 +128,7 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct HeartbeatQuery {
     /// How long to wait, at most [`MAX_HEARTBEAT_WAIT_SECS`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::natural::deserialize")]
     pub wait_secs: u64,
 }
 
@@ -136,6 +136,7 @@ pub struct HeartbeatQuery {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct LogQuery {
     /// Where the piece begins. It may overlap what is there, with equal bytes.
+    #[serde(deserialize_with = "crate::natural::deserialize")]
     pub offset: u64,
     /// Which of the task's logs.
     #[serde(default)]

@@ -28,6 +28,7 @@ pub mod key;
 pub mod key_policy;
 pub mod lease;
 pub mod maintenance;
+pub mod natural;
 pub mod nevra;
 pub mod node;
 pub mod package;

@@ -1,7 +1,8 @@
 //! mock as the peer, where somebody has one: Debian does not package it.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -30,6 +31,8 @@ impl Mock {
         };
         ensure!(runs(&program), "{VARIABLE} names {}, which does not run", program.display());
         let folder = tempfile::tempdir()?;
+        // mock gives up its rights before it reads its configuration.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let config = configuration(folder.path(), master_url, packages);
         fs::write(folder.path().join("seed.cfg"), config)?;
         Ok(Some(Mock { program, folder }))
