@@ -72,7 +72,7 @@ fn configuration(folder: &Path, master_url: &str, packages: &[String]) -> String
          config_opts['basedir'] = '{folder}/roots'\nconfig_opts['cache_topdir'] = '{folder}/cache'\n\
          config_opts['chroot_setup_cmd'] = 'install {packages}'\nconfig_opts['dist'] = 's1'\nconfig_opts['releasever'] = '1'\n\
          config_opts['package_manager'] = 'dnf'\nconfig_opts['use_bootstrap'] = False\n\
-         config_opts['dnf.conf'] = '''\n[main]\nkeepcache=1\nmetadata_expire=-1\ninstall_weak_deps=0\ntsflags=nodocs\n\
+         config_opts['dnf.conf'] = '''\n[main]\nkeepcache=1\nassumeyes=1\nreposdir=/dev/null\nmetadata_expire=-1\ninstall_weak_deps=0\ntsflags=nodocs\n\
          [seed]\nname=seed\nbaseurl={master_url}/mirror/seed/seed-1/{arch}/\ngpgcheck=0\n'''\n",
         folder = folder.display(),
         packages = packages.join(" "),

@@ -2,6 +2,7 @@
 //! of all of them whether the signatures are good.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -69,7 +70,8 @@ fn one(program: &Path, seed: &Path, case: &'static str) -> Result<Figure> {
 
 fn copy_packages(seed: &Path, folder: &Path) -> Result<usize> {
     fs::create_dir_all(folder)?;
-    let mut count = 0;
+    // Packages for all architectures are in the repository of each.
+    let mut names = BTreeSet::new();
     let mut folders = vec![seed.to_path_buf()];
     while let Some(from) = folders.pop() {
         for entry in fs::read_dir(&from)? {
@@ -77,13 +79,14 @@ fn copy_packages(seed: &Path, folder: &Path) -> Result<usize> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rpm") {
-                fs::copy(&path, folder.join(path.file_name().context("a package has no name")?))?;
-                count += 1;
+                let name = path.file_name().context("a package has no name")?;
+                fs::copy(&path, folder.join(name))?;
+                names.insert(name.to_owned());
             }
         }
     }
-    ensure!(count > 0, "Seed Linux has no packages");
-    Ok(count)
+    ensure!(!names.is_empty(), "Seed Linux has no packages");
+    Ok(names.len())
 }
 
 /// rpmsign, with a home of gpg and a keyring of rpm of its own.
@@ -147,7 +150,8 @@ impl Peer {
         let files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         ensure!(files.len() == count, "{} of {count} packages are in {}", files.len(), folder.display());
         let said = run(self.rpm("rpmkeys").arg("-Kv").args(files))?;
-        let id = self.fingerprint[24..].to_lowercase();
+        // rpm 4.18 names a key by the last eight digits, later ones by sixteen or all.
+        let id = self.fingerprint[32..].to_lowercase();
         let good = said.lines().filter(|line| line.contains("Header") && line.contains(&id) && line.ends_with(": OK"));
         let good = good.count();
         ensure!(good == count, "rpmkeys accepts {good} of {count} signatures in {}", folder.display());
