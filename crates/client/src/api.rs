@@ -20,7 +20,7 @@ use anima_types::{
     platform::Platform,
     product::{CreateProduct, Product},
     push::{Push, PushAnswer},
-    release::{CommitRelease, CreateRelease, EditRelease, Release, ScheduleRelease},
+    release::{self, CommitRelease, CreateRelease, EditRelease, ListedRelease, Release, ScheduleRelease},
     repository::{Attachment, Repository, RepositoryPackage, Snapshot},
     repository_diff::{self, RepositoryDiff},
     retention::{Collection, Pin, RepositorySettings},
@@ -309,8 +309,8 @@ impl Client {
     }
 
     /// Returns all releases, newest first.
-    pub async fn releases(&self) -> Result<Vec<Release>, Error> {
-        self.list("api/v1/releases", NONE, None).await
+    pub async fn releases(&self, query: &release::ListQuery, limit: u32) -> Result<Vec<ListedRelease>, Error> {
+        self.list("api/v1/releases", query, Some(limit)).await
     }
 
     /// Returns a release with its plan.

@@ -8,6 +8,7 @@ use anima_types::{
     release::{Approval, Content, Event, LeftOut, MadeEdit, PlanAttachment, PlanEntry, PlanRemoval, Status, next},
     work::{PlanOutcome, PublishOutcome},
 };
+use serde::de::IgnoredAny;
 use sqlx::any::AnyRow;
 
 use crate::{
@@ -61,6 +62,52 @@ pub struct Release {
     pub released_at: Option<Timestamp>,
 }
 
+/// A row of a list: how much it carries, and not what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Where it stands.
+    pub status: Status,
+    /// The product.
+    pub product: String,
+    /// What it carries.
+    pub content: Content,
+    /// The build, where it carries one.
+    pub build: Option<BuildId>,
+    /// Packages of its plan.
+    pub package_count: u64,
+    /// Packages that go without a successor.
+    pub removal_count: u64,
+    /// Packages that go nowhere.
+    pub left_out_count: u64,
+    /// Who said that it is good.
+    pub approvals: Vec<Approval>,
+    /// When it goes to users, where that was said.
+    pub scheduled_at: Option<Timestamp>,
+    /// Its state in one sentence.
+    pub summary: String,
+    /// Who decided.
+    pub committed_by: Option<String>,
+    /// Why, where it was said.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When users first saw it.
+    pub released_at: Option<Timestamp>,
+}
+
+/// Which releases a list has.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Filter {
+    /// Only those made before this one.
+    pub before: Option<ReleaseId>,
+    /// Only those to this product.
+    pub product: Option<String>,
+    /// Only those that stand so.
+    pub status: Option<Status>,
+}
+
 /// Writes a release in its first status.
 pub async fn insert(write: &mut Write, product: &str, content: impl Into<Content>, summary: &str) -> Result<ReleaseId> {
     let content: Content = content.into();
@@ -91,13 +138,23 @@ pub async fn get(connection: &mut Connection, id: ReleaseId) -> Result<Release> 
 }
 
 /// Returns releases, the newest first.
-pub async fn list(connection: &mut Connection, before: Option<ReleaseId>, limit: u32) -> Result<Vec<Release>> {
-    let rows = sqlx::query("SELECT * FROM release_plan WHERE id < $1 ORDER BY id DESC LIMIT $2")
-        .bind(before.map_or(i64::MAX, |id| id.0))
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(from_row).collect()
+pub async fn list(connection: &mut Connection, filter: &Filter, limit: u32) -> Result<Vec<Listed>> {
+    // Index: the primary key backwards.
+    let rows = sqlx::query(
+        "SELECT id, status, product, content, build_id, plan, removals, left_out, approvals, scheduled_at, summary, committed_by,
+                reason, created_at, released_at
+         FROM release_plan
+         WHERE id < $1 AND ($2 = '' OR product = $2) AND ($3 = '' OR status = $3)
+         ORDER BY id DESC
+         LIMIT $4",
+    )
+    .bind(filter.before.map_or(i64::MAX, |id| id.0))
+    .bind(filter.product.as_deref().unwrap_or_default())
+    .bind(filter.status.map_or("", Status::name))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(listed).collect()
 }
 
 /// Returns how many releases stand so.
@@ -137,6 +194,21 @@ pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
         .fetch_all(connection)
         .await?;
     rows.iter().map(from_row).collect()
+}
+
+/// Returns the releases of which something may still go to users, in the order in which they were made: of those that failed,
+/// too, which can be planned again.
+pub async fn list_that_may_go(connection: &mut Connection) -> Result<Vec<Release>> {
+    // Index: release_status.
+    let failed = sqlx::query("SELECT * FROM release_plan WHERE status = $1 ORDER BY id")
+        .bind(Status::Failed.name())
+        .fetch_all(&mut *connection)
+        .await?;
+    let failed: Vec<Release> = failed.iter().map(from_row).collect::<Result<_>>()?;
+    let mut all = list_open(connection).await?;
+    all.extend(failed);
+    all.sort_by_key(|release| release.id);
+    Ok(all)
 }
 
 /// Returns the releases whose time has come, in the order in which they were made.
@@ -322,6 +394,27 @@ async fn record(
         ..NewEvent::default()
     };
     event::record(write, new).await.map(drop)
+}
+
+fn listed(row: &AnyRow) -> Result<Listed> {
+    let count = |column| row.json::<Vec<IgnoredAny>>(column).map(|list| list.len() as u64);
+    Ok(Listed {
+        id: ReleaseId(row.int("id")?),
+        status: row.word("status", Status::from_name)?,
+        product: row.text("product")?,
+        content: row.json("content")?,
+        build: row.maybe_int("build_id")?.map(BuildId),
+        package_count: count("plan")?,
+        removal_count: count("removals")?,
+        left_out_count: count("left_out")?,
+        approvals: row.json("approvals")?,
+        scheduled_at: row.maybe_time("scheduled_at")?,
+        summary: row.text("summary")?,
+        committed_by: row.maybe_text("committed_by")?,
+        reason: row.maybe_text("reason")?,
+        created_at: row.time("created_at")?,
+        released_at: row.maybe_time("released_at")?,
+    })
 }
 
 fn from_row(row: &AnyRow) -> Result<Release> {

@@ -90,9 +90,54 @@ async fn a_release_keeps_its_plan_its_base_and_who_decided() {
     assert_eq!((release.gates, release.reason.as_deref()), (gates.to_vec(), Some("1.7 eats files")));
     assert!(release.published.is_some());
     assert_eq!(of_build(&mut write, release.build.unwrap()).await.unwrap(), [(id, "seed-1".to_string())]);
-    assert_eq!(list(&mut write, None, 9).await.unwrap().len(), 1);
-    assert_eq!(list(&mut write, Some(id), 9).await.unwrap().len(), 0);
     assert_eq!(list_open(&mut write).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_has_the_releases_that_are_asked_for_and_how_much_each_carries() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let first = release(&mut write).await;
+    let removal = Content::Removal { remove: vec!["jq".into()], from: Vec::new() };
+    let second = insert(&mut write, "seed-1", removal.clone(), "Planned.").await.unwrap();
+    let gone = |name: &str| PlanRemoval {
+        nevra: format!("{name}-1-1.x86_64").parse().unwrap(),
+        repository: RepositoryId(1),
+        repository_path: "BaseOS/x86_64".into(),
+        reason: "ann wants it gone".into(),
+    };
+    let outcome = PlanOutcome { removals: vec![gone("jq"), gone("oniguruma")], ..PlanOutcome::default() };
+    set_outcome(&mut write, second, &outcome, &BTreeMap::new()).await.unwrap();
+    let row = get(&mut write, second).await.unwrap();
+    apply(&mut write, &row, Event::PlanMade, "why").await.unwrap();
+    let mut found = async |filter: Filter, limit| {
+        let rows = list(&mut write, &filter, limit).await.unwrap();
+        rows.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+
+    assert_eq!(found(Filter::default(), 9).await, [second, first]);
+    assert_eq!(found(Filter::default(), 1).await, [second]);
+    assert_eq!(found(Filter { before: Some(second), ..Filter::default() }, 9).await, [first]);
+    assert_eq!(found(Filter { status: Some(Status::Planned), ..Filter::default() }, 9).await, [second]);
+    assert_eq!(found(Filter { product: Some("seed-1".into()), ..Filter::default() }, 9).await, [second, first]);
+    assert_eq!(found(Filter { product: Some("seed".into()), ..Filter::default() }, 9).await, []);
+    let listed = &list(&mut write, &Filter::default(), 1).await.unwrap()[0];
+    assert_eq!((listed.package_count, listed.removal_count, listed.left_out_count), (0, 2, 0));
+    assert_eq!((&listed.content, listed.status, listed.build), (&removal, Status::Planned, None));
+}
+
+#[tokio::test]
+async fn what_failed_may_still_go_and_what_is_over_may_not() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let id = release(&mut write).await;
+
+    for status in Status::ALL {
+        sqlx::query("UPDATE release_plan SET status = $1").bind(status.name()).execute(&mut *write).await.unwrap();
+        let may_go = list_that_may_go(&mut write).await.unwrap().iter().any(|row| row.id == id);
+        let is_over = Event::ALL.iter().all(|&event| matches!(next(status, event), None | Some(Status::Reverted)));
+        assert_eq!(may_go, !is_over, "{}", status.name());
+    }
 }
 
 #[tokio::test]

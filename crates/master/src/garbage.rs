@@ -11,7 +11,6 @@ use anima_db::{Write, event::NewEvent};
 use anima_types::{
     Sha256, Timestamp,
     permission::Permission,
-    release::Status,
     repository::Repository,
     retention::{
         Collection, DroppedArtifact, FAILED_BUILD_DAYS, Fate, MAX_NAMED, STRAY_FILE_DAYS, SnapshotFate,
@@ -30,8 +29,6 @@ use crate::{
 const DAY_SECS: i64 = 86_400;
 /// Artifacts that one pass drops at most: others wait for it no longer than some seconds.
 const MAX_ARTIFACTS: u32 = 5_000;
-/// Releases that are looked at for what they still need: more are never open at once.
-const MAX_RELEASES: u32 = 10_000;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -134,10 +131,7 @@ fn named_by_platforms(app: &App, repository: &Repository) -> Vec<(i64, String)> 
 /// Returns what releases name that may still go out.
 async fn wanted_by_releases(write: &mut Write) -> ApiResult<BTreeSet<Sha256>> {
     let mut wanted = BTreeSet::new();
-    for release in anima_db::release::list(write, None, MAX_RELEASES).await? {
-        if matches!(release.status, Status::Released | Status::Reverted | Status::Abandoned) {
-            continue;
-        }
+    for release in anima_db::release::list_that_may_go(write).await? {
         wanted.extend(release.plan.iter().map(|entry| entry.artifact));
         for repository in release.published.iter().flat_map(|published| &published.repositories) {
             wanted.insert(repository.repomd);

@@ -25,7 +25,6 @@ use crate::{
     auth::{Caller, Unchecked},
     build::{self, queue::UNKNOWN_SECS},
     error::{ApiError, ApiResult, Json, Path},
-    release,
     route::Route,
     target,
     task::restart_row,
@@ -42,12 +41,12 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/rebuilds", Permission::Read, list),
         Route::post("/api/v1/rebuilds", Permission::Build, create).about_body(),
         Route::get("/api/v1/rebuilds/{build}", Permission::Read, show),
-        Route::post("/api/v1/rebuilds/{build}/pause", Permission::Build, pause),
-        Route::post("/api/v1/rebuilds/{build}/resume", Permission::Build, resume),
+        on("/api/v1/rebuilds/{build}/pause", || Act::Pause),
+        on("/api/v1/rebuilds/{build}/resume", || Act::Resume),
         Route::put("/api/v1/rebuilds/{build}/limit", Permission::Build, limit),
-        Route::post("/api/v1/rebuilds/{build}/retry", Permission::Build, retry),
-        Route::post("/api/v1/rebuilds/{build}/leave-out", Permission::Build, leave_out),
-        Route::post("/api/v1/rebuilds/{build}/cancel", Permission::Build, cancel),
+        on("/api/v1/rebuilds/{build}/retry", || Act::Retry),
+        Route::post("/api/v1/rebuilds/{build}/leave-out", Permission::Build, without),
+        on("/api/v1/rebuilds/{build}/cancel", || Act::Cancel),
         Route::post("/api/v1/rebuilds/{build}/release", Permission::Release, release_all),
     ]
 }
@@ -178,13 +177,62 @@ fn check_limit(limit: Option<u32>) -> ApiResult<()> {
     }
 }
 
-async fn pause(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
-    hold(&app, id, &caller, "paused", paused(&caller.name), |row| row.is_paused = true).await
+/// What is done with a mass rebuild that is there.
+pub enum Act {
+    /// Nothing more is begun.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// So many tasks are under way at once at most; none takes the bound away.
+    Limit(Option<u32>),
+    /// What failed is tried again.
+    Retry,
+    /// It goes on without packages.
+    LeaveOut(LeaveOut),
+    /// It is stopped.
+    Cancel,
 }
 
-async fn resume(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
-    let message = format!("{} resumed the rebuild.", caller.name);
-    hold(&app, id, &caller, "resumed", message, |row| row.is_paused = false).await
+/// Does it; returns the rebuild as it is then.
+pub async fn act(app: &App, id: BuildId, caller: &Caller, act: Act) -> ApiResult<Rebuild> {
+    let who = &caller.name;
+    match act {
+        Act::Pause => hold(app, id, caller, "paused", paused(who), |row| row.is_paused = true).await?,
+        Act::Resume => {
+            let message = format!("{who} resumed the rebuild.");
+            hold(app, id, caller, "resumed", message, |row| row.is_paused = false).await?;
+        }
+        Act::Limit(limit) => {
+            check_limit(limit)?;
+            hold(app, id, caller, "limited", limited(who, limit), |row| row.limit = limit).await?;
+        }
+        Act::Retry => {
+            let mut write = app.db.write(app.now(), caller).await?;
+            anima_db::rebuild::get(&mut write, id).await?;
+            build::restart_as(&mut write, id, who).await?;
+            write.commit().await?;
+            app.build_is_due(id);
+        }
+        Act::LeaveOut(wanted) => leave_out(app, id, caller, &wanted).await?,
+        Act::Cancel => {
+            let mut write = app.db.write(app.now(), caller).await?;
+            anima_db::rebuild::get(&mut write, id).await?;
+            build::cancel_as(&mut write, id, who).await?;
+            write.commit().await?;
+        }
+    }
+    one(app, id).await
+}
+
+/// Returns a route of the API that does something for which nothing else has to be said.
+fn on(path: &'static str, what: fn() -> Act) -> Route {
+    Route::post(
+        path,
+        Permission::Build,
+        async move |State(app): State<App>, Path(id): Path<BuildId>, caller: Caller| {
+            act(&app, id, &caller, what()).await.map(Json)
+        },
+    )
 }
 
 async fn limit(
@@ -193,8 +241,16 @@ async fn limit(
     caller: Caller,
     Json(wanted): Json<LimitRebuild>,
 ) -> ApiResult<Json<Rebuild>> {
-    check_limit(wanted.limit)?;
-    hold(&app, id, &caller, "limited", limited(&caller.name, wanted.limit), |row| row.limit = wanted.limit).await
+    act(&app, id, &caller, Act::Limit(wanted.limit)).await.map(Json)
+}
+
+async fn without(
+    State(app): State<App>,
+    Path(id): Path<BuildId>,
+    caller: Caller,
+    Json(wanted): Json<LeaveOut>,
+) -> ApiResult<Json<Rebuild>> {
+    act(&app, id, &caller, Act::LeaveOut(wanted)).await.map(Json)
 }
 
 fn paused(who: &str) -> String {
@@ -216,7 +272,7 @@ async fn hold(
     verb: &'static str,
     message: String,
     change: impl FnOnce(&mut Row),
-) -> ApiResult<Json<Rebuild>> {
+) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), caller).await?;
     let before = anima_db::rebuild::get(&mut write, id).await?;
     let mut row = before;
@@ -227,26 +283,12 @@ async fn hold(
         write.commit().await?;
         app.build_is_due(id);
     }
-    Ok(Json(one(app, id).await?))
-}
-
-async fn retry(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
-    let mut write = app.db.write(app.now(), &caller).await?;
-    anima_db::rebuild::get(&mut write, id).await?;
-    build::restart_as(&mut write, id, &caller.name).await?;
-    write.commit().await?;
-    app.build_is_due(id);
-    Ok(Json(one(&app, id).await?))
+    Ok(())
 }
 
 /// Lets a rebuild go on without packages that fail: what needs them is built with what was released.
-async fn leave_out(
-    State(app): State<App>,
-    Path(id): Path<BuildId>,
-    caller: Caller,
-    Json(wanted): Json<LeaveOut>,
-) -> ApiResult<Json<Rebuild>> {
-    let mut write = app.db.write(app.now(), &caller).await?;
+async fn leave_out(app: &App, id: BuildId, caller: &Caller, wanted: &LeaveOut) -> ApiResult<()> {
+    let mut write = app.db.write(app.now(), caller).await?;
     anima_db::rebuild::get(&mut write, id).await?;
     let tasks = anima_db::task::of_build(&mut write, id).await?;
     let tasks: Vec<&Task> = tasks.iter().filter(|task| matches!(task.about.kind, Kind::Src | Kind::Build)).collect();
@@ -271,7 +313,7 @@ async fn leave_out(
     build::restart_blocked(&mut write, id, &caller.name).await?;
     write.commit().await?;
     app.build_is_due(id);
-    Ok(Json(one(&app, id).await?))
+    Ok(())
 }
 
 async fn leave_out_task(write: &mut Write, task: &Task, who: &str, reason: &str) -> ApiResult<()> {
@@ -294,21 +336,9 @@ async fn leave_out_task(write: &mut Write, task: &Task, who: &str, reason: &str)
     Ok(())
 }
 
-async fn cancel(State(app): State<App>, Path(id): Path<BuildId>, caller: Caller) -> ApiResult<Json<Rebuild>> {
-    let mut write = app.db.write(app.now(), &caller).await?;
-    anima_db::rebuild::get(&mut write, id).await?;
-    build::cancel_as(&mut write, id, &caller.name).await?;
-    write.commit().await?;
-    Ok(Json(one(&app, id).await?))
-}
-
 /// Plans one release of all that was rebuilt, for each product that the platform releases to; gates are asked as always.
-async fn release_all(
-    State(app): State<App>,
-    Path(id): Path<BuildId>,
-    caller: Caller,
-) -> ApiResult<(StatusCode, Json<RebuildReleases>)> {
-    let mut write = app.db.write(app.now(), &caller).await?;
+pub async fn release(app: &App, id: BuildId, caller: &Caller) -> ApiResult<RebuildReleases> {
+    let mut write = app.db.write(app.now(), caller).await?;
     anima_db::rebuild::get(&mut write, id).await?;
     let row = anima_db::build::get(&mut write, id).await?;
     if row.status != BuildStatus::Succeeded {
@@ -329,11 +359,19 @@ async fn release_all(
     let mut releases: Vec<_> = earlier.iter().map(|(id, _)| *id).collect();
     let wanted = products.into_iter().filter(|product| !earlier.iter().any(|(_, other)| other == product));
     for product in wanted.collect::<Vec<_>>() {
-        releases.push(release::begin(&mut write, id, &product).await?);
+        releases.push(crate::release::begin(&mut write, id, &product).await?);
     }
     write.commit().await?;
     releases.iter().for_each(|release| app.release_is_due(*release));
-    Ok((StatusCode::CREATED, Json(RebuildReleases { build: id, releases })))
+    Ok(RebuildReleases { build: id, releases })
+}
+
+async fn release_all(
+    State(app): State<App>,
+    Path(id): Path<BuildId>,
+    caller: Caller,
+) -> ApiResult<(StatusCode, Json<RebuildReleases>)> {
+    Ok((StatusCode::CREATED, Json(release(&app, id, &caller).await?)))
 }
 
 async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebuild> {

@@ -32,7 +32,7 @@ pub async fn of_address(app: &App, permission: Permission, params: &[(String, St
         match name.as_str() {
             "product" => targets.push(signing_with(&mut read, permission, value).await?),
             "platform" => targets.push(platform(app, value)),
-            "build" => targets.extend(of_build(app, &mut read, id(name, value)?).await?),
+            "build" | "rebuild" => targets.extend(of_build(app, &mut read, id(name, value)?).await?),
             "release" => {
                 let row = anima_db::release::get(&mut read, id::<ReleaseId>(name, value)?).await?;
                 targets.push(product(&row.product));

@@ -299,6 +299,56 @@ pub struct Release {
     pub released_at: Option<Timestamp>,
 }
 
+/// A release in a list: how much it carries, where `GET /api/v1/releases/{release}` says what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ListedRelease {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Where it stands.
+    pub status: Status,
+    /// The product.
+    pub product: String,
+    /// What it carries.
+    pub content: Content,
+    /// The build, where it carries one.
+    pub build: Option<BuildId>,
+    /// How many packages its plan gives to repositories.
+    pub package_count: u64,
+    /// How many packages users no longer see after it.
+    pub removal_count: u64,
+    /// How many it carries and does not give to users.
+    pub left_out_count: u64,
+    /// Who said that the plan is good.
+    pub approvals: Vec<Approval>,
+    /// How many have to say so before it may go.
+    pub approvals_wanted: u32,
+    /// When it goes to users, where that was said.
+    pub scheduled_at: Option<Timestamp>,
+    /// What was published: repository address with the snapshot's number, such as `BaseOS/x86_64@3`.
+    pub snapshots: Vec<String>,
+    /// Its state in one sentence.
+    pub summary: String,
+    /// Who decided.
+    pub committed_by: Option<String>,
+    /// Why, where a gate asked for it or somebody said so.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When users first saw it.
+    pub released_at: Option<Timestamp>,
+}
+
+/// Query of `GET /api/v1/releases`: the newest first.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ListQuery {
+    /// Only releases to this product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// Only releases that stand so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
 /// `POST /api/v1/releases/{release}/commit` and `…/force`; the former may have no body at all.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CommitRelease {

@@ -5,7 +5,7 @@ use anima_types::{
     id::{BuildId, ReleaseId},
     release::{self, CommitRelease, Content, CreateRelease, Edit, EditRelease, ScheduleRelease},
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::Ask;
 use crate::{
@@ -16,8 +16,7 @@ use crate::{
 /// Plan, commit, abandon and revert releases
 #[derive(Debug, Subcommand)]
 pub enum Release {
-    /// List releases, the newest first
-    List,
+    List(List),
     /// Show a release with its plan
     Show {
         /// The release's id
@@ -154,16 +153,42 @@ pub enum Release {
     },
 }
 
+/// List releases, the newest first
+#[derive(Args, Debug)]
+pub struct List {
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Only releases to this product
+    #[arg(long, value_name = "PRODUCT")]
+    product: Option<String>,
+    /// Only releases that stand so: planning, planned, scheduled, publishing, signing, released, reverted, failed, abandoned
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    status: Option<release::Status>,
+}
+
+impl List {
+    async fn run(self, ask: &Ask) -> Result {
+        let query = release::ListQuery { product: self.product, status: self.status };
+        ask.output.list(
+            &ask.client.releases(&query, self.limit).await?,
+            ["release", "status", "product", "carries", "packages", "made", "summary"],
+            row,
+            "There are no such releases. Plan one: `anima release plan BUILD --product PRODUCT`.",
+        )
+    }
+}
+
+fn parse_status(text: &str) -> std::result::Result<release::Status, String> {
+    let names = || release::Status::ALL.map(release::Status::name).join(", ");
+    release::Status::from_name(text).ok_or_else(|| format!("it has to be one of: {}", names()))
+}
+
 impl Release {
     pub async fn run(self, ask: &Ask) -> Result {
         let client = &ask.client;
         match self {
-            Release::List => ask.output.list(
-                &client.releases().await?,
-                ["release", "status", "product", "carries", "packages", "made", "summary"],
-                row,
-                "There are no releases. Plan one: `anima release plan BUILD --product PRODUCT`.",
-            ),
+            Release::List(list) => list.run(ask).await,
             Release::Show { id } => ask.output.show(&client.release(id).await?, describe),
             Release::Plan { build, product, only } => create(ask, product, Content::Build { build, only }).await,
             Release::Copy { from, product, only, exact } => {
@@ -233,13 +258,13 @@ pub fn said(release: &release::Release) -> String {
     format!("release {} is {}: {}", release.id, release.status.name(), release.summary)
 }
 
-fn row(release: &release::Release) -> [String; 7] {
+fn row(release: &release::ListedRelease) -> [String; 7] {
     [
         release.id.to_string(),
         release.status.name().to_string(),
         release.product.clone(),
         release.content.to_string(),
-        release.plan.len().to_string(),
+        release.package_count.to_string(),
         output::moment(release.created_at),
         release.summary.clone(),
     ]

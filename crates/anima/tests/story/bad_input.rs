@@ -5,6 +5,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use anima_testkit::{SourcePackage, System};
 use anima_types::{
     build::{BuildDetail, Status},
+    release::ListQuery,
     work::Failure,
 };
 
@@ -38,7 +39,10 @@ async fn each_bad_package_fails_with_its_own_reason_and_the_corrected_one_is_rel
     let failure = push_and_fail(&system, &check).await;
     assert_eq!(failure.code, "check_failed", "{failure:#?}");
 
-    assert!(system.client().releases().await.unwrap().is_empty(), "nothing is published of what failed");
+    assert!(
+        system.client().releases(&ListQuery::default(), 1).await.unwrap().is_empty(),
+        "nothing is published of what failed"
+    );
     check.write("bad-check.spec", good.as_bytes()).unwrap();
     let commit = system.push(&check, "s1").unwrap();
     let build = system.build_of("bad-check", &commit).await.unwrap();

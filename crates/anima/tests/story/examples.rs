@@ -8,7 +8,7 @@ use std::{
 };
 
 use anima_testkit::{Root, SourcePackage, System};
-use anima_types::{id::BuildId, task};
+use anima_types::{id::BuildId, release::ListQuery, task};
 
 use crate::system;
 
@@ -33,7 +33,9 @@ async fn the_examples_are_released_once_each_though_build_node_master_and_sign_s
     let detail = system.released(build, SET_LIMIT).await.unwrap();
 
     let mut times_released = BTreeMap::new();
-    for release in system.client().releases().await.unwrap() {
+    for listed in system.client().releases(&ListQuery::default(), u32::MAX).await.unwrap() {
+        let release = system.client().release(listed.id).await.unwrap();
+        assert_eq!(listed.package_count, release.plan.len() as u64);
         for entry in release.plan {
             *times_released.entry(entry.nevra.to_string()).or_insert(0) += 1;
         }

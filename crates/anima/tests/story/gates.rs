@@ -3,7 +3,7 @@
 use std::fs;
 
 use anima_testkit::{Root, SourcePackage};
-use anima_types::release::Status;
+use anima_types::release::{ListQuery, Status};
 
 use crate::{BUILD_LIMIT, said, system};
 
@@ -21,7 +21,7 @@ async fn a_downgrade_waits_for_a_persons_reason_in_a_product_that_releases_by_it
     system.ended(build, BUILD_LIMIT).await.unwrap();
     let client = system.client();
     let look = async || {
-        let releases = client.releases().await.ok()?;
+        let releases = client.releases(&ListQuery::default(), 50).await.ok()?;
         releases.into_iter().find(|release| release.build == Some(build) && release.status == Status::Planned)
     };
 

@@ -145,8 +145,8 @@ async fn what_was_released_is_signed_anew_with_the_new_key_in_one_release_and_ma
     assert!(said.contains("seed-1-key2") && said.contains("is planning"), "{said}");
     let client = system.client();
     let plan = async || {
-        let newest = client.releases().await.ok()?.into_iter().next()?;
-        (newest.status == release::Status::Planned).then_some(newest)
+        let newest = client.releases(&release::ListQuery::default(), 1).await.ok()?.into_iter().next()?;
+        client.release(newest.id).await.ok().filter(|it| it.status == release::Status::Planned)
     };
     let plan = system.wait(BUILD_LIMIT, plan).await.expect("it is planned");
     assert!(plan.gates.iter().all(|answer| !answer.is_shut()), "{:#?}", plan.gates);

@@ -13,6 +13,7 @@ use anima_testkit::{Cluster, Root, SourcePackage, System};
 use anima_types::{
     build::Status,
     id::{BuildId, EventId},
+    release::ListQuery,
     task::{self, MAX_ATTEMPTS},
 };
 use tokio::time::sleep;
@@ -123,7 +124,7 @@ async fn end_well(front: &System, build: BuildId) {
 
 async fn releases_are_one_each(front: &System, builds: &BTreeSet<BuildId>) {
     let mut count = BTreeMap::<BuildId, usize>::new();
-    for release in front.client().releases().await.unwrap() {
+    for release in front.client().releases(&ListQuery::default(), u32::MAX).await.unwrap() {
         if release.released_at.is_some() {
             *count.entry(release.build.expect("all are of builds")).or_default() += 1;
         }

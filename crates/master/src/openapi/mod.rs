@@ -92,6 +92,7 @@ use operation::{BYTES, Kind, Operation, Parameter};
     release::CreateRelease,
     release::EditRelease,
     release::ScheduleRelease,
+    release::ListedRelease,
     release::Release,
     repository::Attachment,
     repository::Repository,
@@ -373,6 +374,7 @@ mod tests {
         assert_eq!(names(&task_log::LogName::ALL, task_log::LogName::name), operations::LOG_NAMES);
         assert_eq!(names(&artifact::Kind::ALL, artifact::Kind::name), operations::ARTIFACT_KINDS);
         assert_eq!(names(&build::Status::ALL, build::Status::name), operations::BUILD_STATUSES);
+        assert_eq!(names(&release::Status::ALL, release::Status::name), operations::RELEASE_STATUSES);
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use super::operation::{Kind::*, Operation, act, ask, make, may, must, operation, read, stream};
 
-/// Words of logs, of artifacts and of builds, as the types have them; a test compares.
+/// Words of logs, of artifacts, of builds and of releases, as the types have them; a test compares.
 pub const LOG_NAMES: &[&str] = &["build", "root", "state"];
 /// See above.
 pub const ARTIFACT_KINDS: &[&str] = &["rpm", "srpm", "log", "lock", "repodata", "signature", "document", "provenance"];
 /// See above.
 pub const BUILD_STATUSES: &[&str] = &["sources", "building", "testing", "signing", "succeeded", "failed", "cancelled"];
+
+/// See above.
+pub const RELEASE_STATUSES: &[&str] =
+    &["planning", "planned", "scheduled", "publishing", "signing", "released", "reverted", "failed", "abandoned"];
 
 /// All operations but those about people, in the order of the reference.
 pub const OPERATIONS: &[Operation] = &[
@@ -145,7 +149,9 @@ pub const OPERATIONS: &[Operation] = &[
         "Push",
         "PushAnswer",
     ),
-    read("/api/v1/releases", "Lists releases, the newest first.", "[Release]").paged(),
+    read("/api/v1/releases", "Lists releases, the newest first: how much each carries, and not what.", "[ListedRelease]")
+        .query(&[may("product", Text), may("status", Words(RELEASE_STATUSES))])
+        .paged(),
     make(
         "/api/v1/releases",
         "Plans a release to a product: of a `build`, a `copy` of snapshots or products, packages to `remove`, or an `import`.",

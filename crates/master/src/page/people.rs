@@ -50,9 +50,9 @@ pub async fn mine(Extract(app): Extract<App>, caller: Caller) -> PageResult {
     let after = newest_event(&app).await?;
     let filter = ListQuery { limit: Some(BUILDS), owner: Some(caller.name.clone()), ..ListQuery::default() };
     let builds = crate::build::newest(&app, filter).await?;
-    let releases = crate::release::newest(&app).await?;
+    let releases = crate::release::newest(&app, Some(release::Status::Planned)).await?;
     let may = |product: &str| caller.check(Permission::Release, &[target::product(product)]).is_ok();
-    let waits = |release: &release::Release| release.status == release::Status::Planned && may(&release.product);
+    let waits = |release: &release::ListedRelease| may(&release.product);
     let decisions: Vec<DecisionRow> =
         releases.into_iter().filter(waits).map(|release| decision(release, &caller, &app)).collect();
     let running = builds.iter().filter(|build| !build.status.is_ended()).count();
@@ -85,7 +85,7 @@ fn plans_wait(number: usize) -> String {
     format!("{} {}", count(number, "release plan"), if number == 1 { "waits" } else { "wait" })
 }
 
-fn decision(release: release::Release, caller: &Caller, app: &App) -> DecisionRow {
+fn decision(release: release::ListedRelease, caller: &Caller, app: &App) -> DecisionRow {
     let has_approved = release.approvals.iter().any(|approval| approval.who == caller.name);
     let approvals = match release.approvals_wanted {
         0 => String::new(),

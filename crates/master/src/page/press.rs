@@ -5,6 +5,7 @@ use anima_types::{
     id::{BuildId, ReleaseId, TaskId},
     node::DrainNode,
     permission::Permission,
+    rebuild::LeaveOut,
     release::{Edit, EditRelease},
 };
 use axum::extract::State as Extract;
@@ -16,7 +17,7 @@ use crate::{
     auth::Caller,
     build,
     error::{ApiError, Form, Json, Path},
-    node,
+    node, rebuild,
     release::{self, Act, Decider},
     route::Route,
     task,
@@ -31,15 +32,37 @@ pub fn routes() -> Vec<Route> {
         Route::form("/tasks/{task}/restart", Permission::Build, restart_task),
         Route::form("/nodes/{node}/drain", Permission::Operate, drain),
         Route::form("/nodes/{node}/undrain", Permission::Operate, undrain),
-        Route::form("/releases/{release}/commit", Permission::Release, commit),
-        Route::form("/releases/{release}/force", Permission::Configure, force),
-        Route::form("/releases/{release}/edit", Permission::Release, edit),
-        Route::form("/releases/{release}/approve", Permission::Release, approve),
-        Route::form("/releases/{release}/schedule", Permission::Release, schedule),
-        Route::form("/releases/{release}/unschedule", Permission::Release, unschedule),
-        Route::form("/releases/{release}/abandon", Permission::Release, abandon),
-        Route::form("/releases/{release}/revert", Permission::Release, revert),
+        on_release("/releases/{release}/commit", Permission::Release, |said, caller| {
+            said.decider(caller, false).map(Act::Commit)
+        }),
+        on_release("/releases/{release}/force", Permission::Configure, |said, caller| {
+            said.decider(caller, true).map(Act::Commit)
+        }),
+        on_release("/releases/{release}/edit", Permission::Release, |said, _| {
+            let edit = Edit { package: said.package.trim().to_string(), to: said.list() };
+            Ok(Act::Edit(EditRelease { edits: vec![edit], undo: Vec::new(), reason: said.reason.clone() }))
+        }),
+        on_release("/releases/{release}/approve", Permission::Release, |said, caller| {
+            said.decider(caller, false).map(Act::Approve)
+        }),
+        on_release("/releases/{release}/schedule", Permission::Release, |said, caller| {
+            Ok(Act::Schedule(said.decider(caller, false)?, said.at()?))
+        }),
+        on_release("/releases/{release}/unschedule", Permission::Release, |_, _| Ok(Act::Unschedule)),
+        on_release("/releases/{release}/abandon", Permission::Release, |_, _| Ok(Act::Abandon)),
+        on_release("/releases/{release}/revert", Permission::Release, |_, _| Ok(Act::Revert)),
         Route::form("/releases/{release}/replan", Permission::Release, replan),
+        on_rebuild("/rebuilds/{build}/pause", |_| Ok(rebuild::Act::Pause)),
+        on_rebuild("/rebuilds/{build}/resume", |_| Ok(rebuild::Act::Resume)),
+        on_rebuild("/rebuilds/{build}/limit", |said| said.limit().map(rebuild::Act::Limit)),
+        on_rebuild("/rebuilds/{build}/retry", |_| Ok(rebuild::Act::Retry)),
+        on_rebuild("/rebuilds/{build}/leave-out", |said| {
+            let reason =
+                said.reason().ok_or_else(|| ApiError::unprocessable("no_reason", "say why they are left out"))?;
+            Ok(rebuild::Act::LeaveOut(LeaveOut { packages: said.list(), reason: reason.to_string() }))
+        }),
+        on_rebuild("/rebuilds/{build}/cancel", |_| Ok(rebuild::Act::Cancel)),
+        Route::form("/rebuilds/{build}/release", Permission::Release, release_rebuild),
     ]
 }
 
@@ -56,9 +79,12 @@ pub struct Said {
     at: String,
     #[serde(default)]
     package: String,
-    /// Paths of repositories, with commas or spaces between them; none is nowhere.
+    /// Paths of repositories or names of packages, with commas or spaces between them; of repositories, none is nowhere.
     #[serde(default)]
     to: String,
+    /// How many tasks; none is no bound.
+    #[serde(default)]
+    limit: String,
 }
 
 impl Said {
@@ -79,93 +105,47 @@ impl Said {
         parsed.ok_or_else(|| ApiError::unprocessable("bad_time", format!("\"{at}\" is no day and time")))
     }
 
-    fn places(&self) -> Vec<String> {
+    fn list(&self) -> Vec<String> {
         self.to.split([',', ' ']).map(str::trim).filter(|path| !path.is_empty()).map(str::to_string).collect()
+    }
+
+    fn limit(&self) -> Result<Option<u32>, ApiError> {
+        let text = self.limit.trim();
+        let number =
+            text.parse().map_err(|_| ApiError::unprocessable("bad_limit", format!("\"{text}\" is no number of tasks")));
+        if text.is_empty() { Ok(None) } else { number.map(Some) }
     }
 }
 
-async fn press(app: &App, caller: &Caller, id: ReleaseId, said: &Said, act: Act) -> PageResult {
-    let seen = Some(said.plan.as_str()).filter(|plan| !plan.is_empty());
-    release::act(app, id, caller, seen, act).await?;
-    Ok(see(&format!("/releases/{id}")))
+/// Returns the route of a form that decides something of a release, on the plan that the reader saw.
+fn on_release(path: &'static str, permission: Permission, act: fn(&Said, &Caller) -> Result<Act, ApiError>) -> Route {
+    let press =
+        async move |Extract(app): Extract<App>, Path(id): Path<ReleaseId>, caller: Caller, Form(said): Form<Said>| {
+            let act = act(&said, &caller)?;
+            let seen = Some(said.plan.as_str()).filter(|plan| !plan.is_empty());
+            release::act(&app, id, &caller, seen, act).await?;
+            PageResult::Ok(see(&format!("/releases/{id}")))
+        };
+    Route::form(path, permission, press)
 }
 
-async fn commit(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    let decider = said.decider(&caller, false)?;
-    press(&app, &caller, id, &said, Act::Commit(decider)).await
+/// Returns the route of a form that does something with a mass rebuild.
+fn on_rebuild(path: &'static str, act: fn(&Said) -> Result<rebuild::Act, ApiError>) -> Route {
+    let press =
+        async move |Extract(app): Extract<App>, Path(id): Path<BuildId>, caller: Caller, Form(said): Form<Said>| {
+            rebuild::act(&app, id, &caller, act(&said)?).await?;
+            PageResult::Ok(see(&format!("/rebuilds/{id}")))
+        };
+    Route::form(path, Permission::Build, press)
 }
 
-async fn force(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    let decider = said.decider(&caller, true)?;
-    press(&app, &caller, id, &said, Act::Commit(decider)).await
-}
-
-async fn edit(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    let edit = Edit { package: said.package.trim().to_string(), to: said.places() };
-    let wanted = EditRelease { edits: vec![edit], undo: Vec::new(), reason: said.reason.clone() };
-    press(&app, &caller, id, &said, Act::Edit(wanted)).await
-}
-
-async fn approve(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    let decider = said.decider(&caller, false)?;
-    press(&app, &caller, id, &said, Act::Approve(decider)).await
-}
-
-async fn schedule(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    let (decider, at) = (said.decider(&caller, false)?, said.at()?);
-    press(&app, &caller, id, &said, Act::Schedule(decider, at)).await
-}
-
-async fn unschedule(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    press(&app, &caller, id, &said, Act::Unschedule).await
-}
-
-async fn abandon(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    press(&app, &caller, id, &said, Act::Abandon).await
-}
-
-async fn revert(
-    Extract(app): Extract<App>,
-    Path(id): Path<ReleaseId>,
-    caller: Caller,
-    Form(said): Form<Said>,
-) -> PageResult {
-    press(&app, &caller, id, &said, Act::Revert).await
+async fn release_rebuild(Extract(app): Extract<App>, Path(id): Path<BuildId>, caller: Caller) -> PageResult {
+    let planned = rebuild::release(&app, id, &caller).await?;
+    // As a rule there is one: the reader sees its plan.
+    Ok(see(&match planned.releases[..] {
+        [release] => format!("/releases/{release}"),
+        _ => format!("/rebuilds/{id}"),
+    }))
 }
 
 async fn replan(Extract(app): Extract<App>, Path(id): Path<ReleaseId>, caller: Caller) -> PageResult {
@@ -231,8 +211,15 @@ mod tests {
 
     #[test]
     fn places_have_commas_or_spaces_between_them_and_none_is_nowhere() {
-        assert_eq!(said("to=a/b,+c").places(), ["a/b", "c"]);
-        assert!(said("to=+").places().is_empty());
+        assert_eq!(said("to=a/b,+c").list(), ["a/b", "c"]);
+        assert!(said("to=+").list().is_empty());
+    }
+
+    #[test]
+    fn a_bound_is_a_number_or_nothing() {
+        assert_eq!(said("limit=+12").limit().unwrap(), Some(12));
+        assert_eq!(said("limit=+").limit().unwrap(), None);
+        assert!(said("limit=many").limit().is_err() && said("limit=-1").limit().is_err());
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use anima_types::{
     build::Status,
     id::{BuildId, ReleaseId},
+    permission::Permission,
     rebuild::{Progress, Rebuild},
 };
 use askama::Template;
 use axum::extract::{Path, State as Extract};
 
 use super::{
+    act::{Act, Acts, Field, offered},
     answer::{Frame, PageResult, id, newest_event, page},
     words::{State, When, count, duration},
 };
-use crate::app::App;
+use crate::{app::App, auth::Caller};
 
 #[derive(Template)]
 #[template(path = "rebuilds.html")]
@@ -45,7 +47,7 @@ struct Page {
     failed: Vec<Failed>,
     unshown: usize,
     releases: Vec<ReleaseId>,
-    commands: Vec<(String, &'static str)>,
+    acts: Acts,
 }
 
 /// Tasks of one kind and architecture.
@@ -76,7 +78,7 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
 }
 
 /// `/rebuilds/{build}`
-pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageResult {
+pub async fn show(Extract(app): Extract<App>, caller: Caller, Path(text): Path<String>) -> PageResult {
     let build: BuildId = id("rebuild", &text)?;
     let after = newest_event(&app).await?;
     let rebuild = crate::rebuild::one(&app, build).await?;
@@ -96,7 +98,7 @@ pub async fn show(Extract(app): Extract<App>, Path(text): Path<String>) -> PageR
         failed: failed.collect(),
         unshown: rebuild.failed_count - rebuild.failed.len(),
         releases: rebuild.releases.clone(),
-        commands: commands(&rebuild),
+        acts: offered(&app, &caller, ("rebuild", &build.to_string()), acts(&rebuild)).await?,
         row: row(&rebuild, &app),
     })
 }
@@ -138,22 +140,31 @@ fn percent(part: usize, whole: usize) -> usize {
     (100 * part).checked_div(whole).unwrap_or_default()
 }
 
-fn commands(rebuild: &Rebuild) -> Vec<(String, &'static str)> {
+fn acts(rebuild: &Rebuild) -> Vec<Act> {
     let id = rebuild.build.id;
-    let line = |verb: &str, what| (format!("anima rebuild {verb}"), what);
+    let act = |word, verb: &str, more: &str, says| {
+        let address = format!("/rebuilds/{id}/{verb}");
+        Act::press(word, address, Permission::Build, format!("anima rebuild {verb} {id}{more}"), says)
+    };
+    let cancel = act("Cancel", "cancel", "", "stop it; it can be retried");
     match rebuild.build.status {
-        Status::Succeeded => vec![line(&format!("release {id}"), "plan one release of all that was rebuilt")],
-        Status::Failed | Status::Cancelled => vec![
-            line(&format!("retry {id}"), "try again what failed; what succeeded stays"),
-            line(&format!("leave-out {id} PACKAGE --reason TEXT"), "go on without packages that fail"),
-        ],
-        _ if rebuild.is_paused => {
-            vec![line(&format!("resume {id}"), "go on"), line(&format!("cancel {id}"), "stop it; it can be retried")]
+        Status::Succeeded => {
+            let (address, command) = (format!("/rebuilds/{id}/release"), format!("anima rebuild release {id}"));
+            let says = "plan one release of all that was rebuilt";
+            vec![Act::press("Plan its release", address, Permission::Release, command, says).main()]
         }
+        Status::Failed | Status::Cancelled => vec![
+            act("Retry", "retry", "", "try again what failed; what succeeded stays").main(),
+            act("Leave out", "leave-out", " PACKAGE --reason TEXT", "go on without packages that fail")
+                .asking(Field::text("to", "Packages (none named: all that failed)"))
+                .asking(Field::text("reason", "Why").required()),
+        ],
+        _ if rebuild.is_paused => vec![act("Resume", "resume", "", "go on").main(), cancel],
         _ => vec![
-            line(&format!("pause {id}"), "begin nothing more; what nodes work on goes on"),
-            line(&format!("limit {id} NUMBER"), "so many tasks under way at once at most"),
-            line(&format!("cancel {id}"), "stop it; it can be retried"),
+            act("Pause", "pause", "", "begin nothing more; what nodes work on goes on").main(),
+            act("Set a bound", "limit", " NUMBER", "so many tasks under way at once at most")
+                .asking(Field::text("limit", "Tasks (nothing: no bound)")),
+            cancel,
         ],
     }
 }

@@ -4,7 +4,7 @@ use anima_types::{
     gate::{self, Decision},
     id::{BuildId, ReleaseId, RepositoryId},
     permission::Permission,
-    release::{Approval, LeftOut, MadeEdit, PlanAttachment, PlanRemoval, Release, Status},
+    release::{Approval, LeftOut, ListedRelease, MadeEdit, PlanAttachment, PlanRemoval, Release, Status},
 };
 use askama::Template;
 use axum::extract::{Path, State as Extract};
@@ -36,7 +36,7 @@ struct Row {
     product: String,
     build: Option<BuildId>,
     content: String,
-    entries: usize,
+    entries: u64,
     summary: String,
     created: When,
 }
@@ -109,7 +109,7 @@ struct SnapshotRow {
 /// `/releases`
 pub async fn list(Extract(app): Extract<App>) -> PageResult {
     let after = newest_event(&app).await?;
-    let releases = crate::release::newest(&app).await?;
+    let releases = crate::release::newest(&app, None).await?;
     let waiting = anima_db::release::count(&mut *app.db.read().await?, Status::Planned).await?;
     let answer = match (releases.first(), waiting) {
         (None, _) => "Nothing was released yet. A release is a plan first: of a build that succeeded, of a copy, or of an import."
@@ -118,13 +118,13 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
         (Some(_), 1) => "1 plan waits for a decision.".to_string(),
         (Some(_), plans) => format!("{plans} plans wait for a decision."),
     };
-    let row = |release: Release| Row {
+    let row = |release: ListedRelease| Row {
         id: release.id,
         state: release.status.into(),
         product: release.product,
         build: release.build,
         content: release.content.to_string(),
-        entries: release.plan.len(),
+        entries: release.package_count,
         summary: release.summary,
         created: When::new(release.created_at, app.now()),
     };

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anima_db::{Write, package::Package};
+use anima_db::{Write, package::Package, release::Filter};
 use anima_repodata::PackageXml;
 use anima_types::{
     Nevra, Sha256, Timestamp, build,
     id::{ReleaseId, RepositoryId},
     permission::Permission,
-    release::{CommitRelease, Content, CreateRelease, EditRelease, Release, ScheduleRelease},
+    release::{
+        CommitRelease, Content, CreateRelease, EditRelease, ListQuery, ListedRelease, Release, ScheduleRelease, Status,
+    },
     repository::Repository,
     task::Task,
 };
@@ -18,18 +20,18 @@ use sha2::Digest as _;
 use super::{
     abandon, begin, beside, carried, change,
     decide::{Decider, commit},
-    packages_after, people, releasable, replan_as, revert, view,
+    packages_after, people, published, releasable, replan_as, revert, view,
 };
 use crate::{
     app::App,
     auth::{Caller, Unchecked},
-    error::{ApiError, ApiResult, Json, Path},
+    error::{ApiError, ApiResult, Json, Path, Query},
     paging::{Page, Paging},
     route::Route,
     target,
 };
 
-/// Releases in one answer, where nothing is said and at most: each carries its whole plan.
+/// Releases in one answer, where nothing is said and at most.
 const DEFAULT_LISTED: u32 = 50;
 const MAX_LISTED: u32 = 500;
 
@@ -55,22 +57,47 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Release>> {
+async fn list(
+    State(app): State<App>,
+    paging: Paging,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Page<ListedRelease>> {
     let limit = paging.limit_of(DEFAULT_LISTED, MAX_LISTED);
-    let releases = before(&app, paging.after()?, limit + 1).await?;
+    let filter = Filter { before: paging.after()?, product: query.product, status: query.status };
+    let releases = listed(&app, &filter, limit + 1).await?;
     paging.page(releases, limit, |release| release.id)
 }
 
-/// Returns releases, the newest first.
-pub async fn newest(app: &App) -> ApiResult<Vec<Release>> {
-    before(app, None, DEFAULT_LISTED).await
+/// Returns the newest releases, of those that stand so.
+pub async fn newest(app: &App, status: Option<Status>) -> ApiResult<Vec<ListedRelease>> {
+    listed(app, &Filter { status, ..Filter::default() }, DEFAULT_LISTED).await
 }
 
-async fn before(app: &App, before: Option<ReleaseId>, limit: u32) -> ApiResult<Vec<Release>> {
+async fn listed(app: &App, filter: &Filter, limit: u32) -> ApiResult<Vec<ListedRelease>> {
     let mut read = app.db.read().await?;
     let mut releases = Vec::new();
-    for row in anima_db::release::list(&mut read, before, limit).await? {
-        releases.push(view(&mut read, row).await?);
+    for row in anima_db::release::list(&mut read, filter, limit).await? {
+        let snapshots = published(&mut read, row.id).await?;
+        let product = anima_db::product::get(&mut read, &row.product).await?;
+        releases.push(ListedRelease {
+            id: row.id,
+            status: row.status,
+            product: row.product,
+            content: row.content,
+            build: row.build,
+            package_count: row.package_count,
+            removal_count: row.removal_count,
+            left_out_count: row.left_out_count,
+            approvals: row.approvals,
+            approvals_wanted: product.product.options.approvals,
+            scheduled_at: row.scheduled_at,
+            snapshots,
+            summary: row.summary,
+            committed_by: row.committed_by,
+            reason: row.reason,
+            created_at: row.created_at,
+            released_at: row.released_at,
+        });
     }
     Ok(releases)
 }

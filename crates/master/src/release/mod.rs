@@ -272,7 +272,7 @@ async fn cancel_tasks(write: &mut Write, id: ReleaseId, why: &str) -> ApiResult<
 
 /// Returns a release as the API shows it.
 pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<release::Release> {
-    let made = anima_db::snapshot::of_release(connection, row.id).await?;
+    let snapshots = published(connection, row.id).await?;
     let product = anima_db::product::get(connection, &row.product).await?;
     Ok(release::Release {
         id: row.id,
@@ -289,11 +289,17 @@ pub async fn view(connection: &mut Connection, row: Release) -> ApiResult<releas
         approvals_wanted: product.product.options.approvals,
         scheduled_at: row.scheduled_at,
         gates: row.gates,
-        snapshots: made.into_iter().map(|snapshot| format!("{}@{}", snapshot.path, snapshot.number)).collect(),
+        snapshots,
         summary: row.summary,
         committed_by: row.committed_by,
         reason: row.reason,
         created_at: row.created_at,
         released_at: row.released_at,
     })
+}
+
+/// Returns the addresses of the snapshots that a release made.
+async fn published(connection: &mut Connection, release: ReleaseId) -> ApiResult<Vec<String>> {
+    let made = anima_db::snapshot::of_release(connection, release).await?;
+    Ok(made.into_iter().map(|snapshot| format!("{}@{}", snapshot.path, snapshot.number)).collect())
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     gates::planned,
     master::Master,
+    rebuild,
     sessions::{Jar, Page, get, post, sign_in},
 };
 
@@ -175,4 +176,43 @@ async fn a_build_is_cancelled_and_tried_again_by_its_buttons() {
     press(&master, &mut jar, &page, &format!("/builds/{build}/restart"), &[]).await;
 
     assert_eq!(status().await, "sources");
+}
+
+#[tokio::test]
+async fn a_mass_rebuild_is_paused_bounded_resumed_cancelled_and_retried_from_its_page() {
+    let master = rebuild::built_before().await;
+    let id = rebuild::create(&master, json!({ "packages": ["alder", "birch", "cedar"] })).await;
+    let address = format!("/rebuilds/{id}");
+    let mut jar = browser_of(&master, "rita", &["contributor on platform:p1"]).await;
+    let shown = async || master.get(&format!("/api/v1/rebuilds/{id}")).await;
+    let page = get(&master, &mut jar, &address).await;
+
+    let paused = press(&master, &mut jar, &page, "/pause", &[]).await;
+    assert_eq!((paused.status, paused.location()), (StatusCode::SEE_OTHER, address.as_str()));
+    assert_eq!(shown().await["is_paused"], true);
+    let refused = press(&master, &mut jar, &page, "/limit", &[("limit", "many")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    press(&master, &mut jar, &page, "/limit", &[("limit", "1")]).await;
+    let page = get(&master, &mut jar, &address).await;
+    assert!(form(&page, "/pause").is_none() && page.body.contains("at most 1 task"), "{}", page.body);
+    press(&master, &mut jar, &page, "/resume", &[]).await;
+    let now = shown().await;
+    assert_eq!((&now["is_paused"], &now["limit"]), (&json!(false), &json!(1)));
+
+    let (task, package) = rebuild::take(&master).await.unwrap();
+    rebuild::end(&master, task, anima_types::task::Event::Failed).await;
+    let page = get(&master, &mut jar, &address).await;
+    press(&master, &mut jar, &page, "/cancel", &[]).await;
+    assert_eq!(shown().await["build"]["status"], "cancelled");
+    let page = get(&master, &mut jar, &address).await;
+    let silent = press(&master, &mut jar, &page, "/leave-out", &[("to", &package), ("reason", " ")]).await;
+    assert_eq!(silent.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let left_out = press(&master, &mut jar, &page, "/leave-out", &[("to", &package), ("reason", "it is broken")]).await;
+    assert_eq!(left_out.status, StatusCode::SEE_OTHER, "{}", left_out.body);
+    let events = master.get("/api/v1/events/list?limit=500").await.to_string();
+    assert!(events.contains("rita left it out: it is broken"), "{events}");
+
+    let mut stranger = browser_of(&master, "ruth", &["observer"]).await;
+    let page = get(&master, &mut stranger, &address).await;
+    assert!(form(&page, "/cancel").is_none() && page.body.contains(&format!("anima rebuild cancel {id}")));
 }

@@ -37,7 +37,7 @@ fn hash(name: &str) -> Sha256 {
 }
 
 /// Ends a task as its node would; whatever it made is not of interest.
-async fn end(master: &Master, id: TaskId, event: Event) {
+pub async fn end(master: &Master, id: TaskId, event: Event) {
     let mut write = master.app.db.write(master.app.now(), "n1").await.unwrap();
     let task = anima_db::task::get(&mut write, id).await.unwrap();
     let package = task.about.package.clone().unwrap_or_default();
@@ -60,14 +60,14 @@ async fn end(master: &Master, id: TaskId, event: Event) {
 }
 
 /// Takes the next task; returns it with its package.
-async fn take(master: &Master) -> Option<(TaskId, String)> {
+pub async fn take(master: &Master) -> Option<(TaskId, String)> {
     let lease = master.claim("build-node", &[Kind::Src, Kind::Build]).await?;
     let work = lease["work"].as_object().unwrap().values().next().unwrap();
     Some((TaskId(lease["task"].as_i64().unwrap()), work["package"].as_str().unwrap().to_string()))
 }
 
 /// A master on whose platform all packages were built before.
-async fn built_before() -> Master {
+pub async fn built_before() -> Master {
     let master = Master::open().await;
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
@@ -98,7 +98,7 @@ async fn built_before() -> Master {
     master
 }
 
-async fn create(master: &Master, more: Value) -> BuildId {
+pub async fn create(master: &Master, more: Value) -> BuildId {
     let mut wanted = json!({ "platform": "p1" });
     wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let (status, answer) = master.post("/api/v1/rebuilds", "admin", wanted).await;
