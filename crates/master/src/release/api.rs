@@ -64,16 +64,16 @@ async fn list(
 ) -> ApiResult<Page<ListedRelease>> {
     let limit = paging.limit_of(DEFAULT_LISTED, MAX_LISTED);
     let filter = Filter { before: paging.after()?, product: query.product, status: query.status };
-    let releases = listed(&app, &filter, limit + 1).await?;
+    let releases = those_that(&app, &filter, limit + 1).await?;
     paging.page(releases, limit, |release| release.id)
 }
 
 /// Returns the newest releases, of those that stand so.
 pub async fn newest(app: &App, status: Option<Status>) -> ApiResult<Vec<ListedRelease>> {
-    listed(app, &Filter { status, ..Filter::default() }, DEFAULT_LISTED).await
+    those_that(app, &Filter { status, ..Filter::default() }, DEFAULT_LISTED).await
 }
 
-async fn listed(app: &App, filter: &Filter, limit: u32) -> ApiResult<Vec<ListedRelease>> {
+async fn those_that(app: &App, filter: &Filter, limit: u32) -> ApiResult<Vec<ListedRelease>> {
     let mut read = app.db.read().await?;
     let mut releases = Vec::new();
     for row in anima_db::release::list(&mut read, filter, limit).await? {
