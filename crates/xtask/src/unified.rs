@@ -37,7 +37,7 @@ pub fn run() -> Result<()> {
     let parts = fetch(&target.join("unified"))?;
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("root");
-    make_root(&root, &programs)?;
+    make_root(&root, &programs, &parts.join("bin/busybox"))?;
     let image = folder.path().join("root.img");
     fs::File::create(&image)?.set_len(DISK_BYTES)?;
     must(Command::new("mkfs.ext4").args(["-q", "-F", "-d"]).arg(&root).arg(&image))?;
@@ -88,7 +88,7 @@ fn programs() -> Result<Programs> {
 }
 
 /// Seed Linux with the programs where they were built, and an init that runs them.
-fn make_root(root: &Path, programs: &Programs) -> Result<()> {
+fn make_root(root: &Path, programs: &Programs, busybox: &Path) -> Result<()> {
     let seed = anima_testkit::seed()?;
     let folder = tempfile::tempdir()?;
     let platform = folder.path().join("unified.toml");
@@ -107,10 +107,38 @@ fn make_root(root: &Path, programs: &Programs) -> Result<()> {
         fs::create_dir_all(to.parent().context("it is in a folder")?)?;
         // Debug information is most of them.
         must(Command::new("strip").arg("-o").arg(&to).arg(path))?;
+        bring_libraries(root, path)?;
+    }
+    // Of this machine: what Seed Linux does not have, or has in packages that need a distribution around them.
+    for name in ["setcap", "getcap"] {
+        let path = output(Command::new("sh").args(["-ec", "command -v \"$0\"", name]))?;
+        fs::copy(path.trim(), root.join("usr/bin").join(name))?;
+        bring_libraries(root, Path::new(path.trim()))?;
+    }
+    // Seed Linux has no program that mounts.
+    fs::copy(busybox, root.join("usr/bin/busybox"))?;
+    for name in ["mount", "umount"] {
+        std::os::unix::fs::symlink("busybox", root.join("usr/bin").join(name))?;
     }
     fs::create_dir_all(root.join("sys"))?;
     fs::write(root.join("init"), init(programs))?;
     must(Command::new("chmod").arg("755").arg(root.join("init")))
+}
+
+/// The program was linked with this machine's libraries; those that Seed Linux does not have in its root come along.
+fn bring_libraries(root: &Path, program: &Path) -> Result<()> {
+    let listed = output(Command::new("ldd").arg(program))?;
+    let paths = listed.lines().filter_map(|line| line.split_once(" => ")?.1.split(' ').next());
+    for path in paths.filter(|path| path.starts_with('/')) {
+        let name = Path::new(path).file_name().context("a library is a file")?;
+        let is_there = ["usr/lib64", "usr/lib", "lib64", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
+            .iter()
+            .any(|folder| root.join(folder).join(name).exists());
+        if !is_there {
+            fs::copy(path, root.join("usr/lib64").join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn init(programs: &Programs) -> String {
@@ -127,7 +155,7 @@ fn init(programs: &Programs) -> String {
         script += &format!("{} --test-threads 1\necho ENDED {name} with $?\n", path.display());
     }
     script += &format!("{} --data /root/data doctor\necho ENDED doctor with $?\n", programs.anima.display());
-    script + "sync\necho o > /proc/sysrq-trigger\nwhile :; do sleep 1; done\n"
+    script + "sync\nbusybox poweroff -f\n"
 }
 
 /// An initramfs that knows the disk and starts what is on it.
