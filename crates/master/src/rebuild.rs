@@ -347,6 +347,7 @@ pub async fn release(app: &App, id: BuildId, caller: &Caller) -> ApiResult<Rebui
         return Err(ApiError::conflict("not_succeeded", message)
             .hint("Retry what failed, or leave it out: `anima rebuild retry`, `anima rebuild leave-out`."));
     }
+    crate::release::to_release(&mut write, &row).await?;
     let products: BTreeSet<String> =
         row.platforms.iter().filter_map(|name| app.platform(name)?.release_to.clone()).collect();
     if products.is_empty() {
