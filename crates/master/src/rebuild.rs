@@ -356,6 +356,10 @@ pub async fn release(app: &App, id: BuildId, caller: &Caller) -> ApiResult<Rebui
             format!("the platform of rebuild {id} releases to no product"),
         ));
     }
+    // The address is about the platform or its product: who has the platform alone builds for it, and gives users nothing.
+    for product in &products {
+        caller.check(Permission::Release, &[target::product(product)])?;
+    }
     let earlier = anima_db::release::of_build(&mut write, id).await?;
     let mut releases: Vec<_> = earlier.iter().map(|(id, _)| *id).collect();
     let wanted = products.into_iter().filter(|product| !earlier.iter().any(|(_, other)| other == product));

@@ -271,7 +271,11 @@ async fn a_rebuild_is_released_as_one_when_all_of_it_is_done_and_only_if_somebod
     assert_eq!((&shown["build"]["status"], &shown["releases"]), (&json!("succeeded"), &json!([])));
     make_package(&master, id).await;
 
-    let (status, made) = master.post(&release, "admin", json!({})).await;
+    let of_platform = master.person("pat", &["admin on platform:p1"]).await;
+    let (status, _) = master.json(Method::POST, &release, Some(&of_platform), json!({})).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "users have the product, not the platform");
+    let of_product = master.person("rae", &["release-manager on product:p1"]).await;
+    let (status, made) = master.json(Method::POST, &release, Some(&of_product), json!({})).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let (_, again) = master.post(&release, "admin", json!({})).await;
     assert_eq!((made["releases"].as_array().unwrap().len(), &again["releases"]), (1, &made["releases"]));
