@@ -323,12 +323,16 @@ async fn a_scheduled_release_goes_at_its_time_and_not_before() {
     let early = give().await;
     master.post(&path("unschedule"), "admin", json!({})).await;
     let waiting = status(&master, release).await;
+    // It was due when it was looked for, and its time was taken back, or is another one, before the writer came to it.
+    let late_look = anima_master::chores::give_if_due(&master.app, release, at.plus_secs(1)).await.unwrap();
     master.post(&path("schedule"), "admin", json!({ "at": at, "reason": "at night" })).await;
+    let too_soon = anima_master::chores::give_if_due(&master.app, release, at.plus_secs(-1)).await.unwrap();
     master.pass_secs(3_601);
     let late = give().await;
 
     assert_eq!((past.1.as_str(), scheduled, &shown["status"]), ("bad_time", StatusCode::OK, &json!("scheduled")));
     assert_eq!((early, waiting.as_str(), late), (0, Status::Planned.name(), 1));
+    assert_eq!((late_look, too_soon), (false, false));
     let shown = master.get(path("").trim_end_matches('/')).await;
     assert_eq!((&shown["status"], &shown["committed_by"]), (&json!("publishing"), &json!("admin")));
     assert_eq!(shown["reason"], "at night");
