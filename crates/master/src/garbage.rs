@@ -11,6 +11,7 @@ use anima_db::{Write, event::NewEvent};
 use anima_types::{
     Sha256, Timestamp,
     permission::Permission,
+    release::Status,
     repository::Repository,
     retention::{
         Collection, DroppedArtifact, FAILED_BUILD_DAYS, Fate, MAX_NAMED, STRAY_FILE_DAYS, SnapshotFate,
@@ -23,6 +24,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiResult, Json},
+    release::carried,
     route::Route,
 };
 
@@ -86,14 +88,17 @@ pub async fn collect_once(
 }
 
 async fn drop_snapshots(app: &App, write: &mut Write, collection: &mut Collection) -> ApiResult<()> {
-    let open = anima_db::release::list_open(write).await?;
+    let releases = anima_db::release::list_that_may_go(write).await?;
     for repository in anima_db::repository::list(write, None).await? {
         let rule = anima_db::garbage::rule(write, repository.id).await?;
         let snapshots = anima_db::garbage::snapshots(write, repository.id).await?;
         let mut in_use = named_by_platforms(app, &repository);
-        for release in &open {
-            let base = release.base.get(&repository.id);
+        for release in &releases {
+            // One that failed is planned upon what users see then, and copies from where it did.
+            let base = release.base.get(&repository.id).filter(|_| release.status != Status::Failed);
             in_use.extend(base.map(|number| (*number, format!("release {} is planned upon it", release.id))));
+            let copied = carried::copied_from(&release.content, &repository);
+            in_use.extend(copied.map(|number| (number, format!("release {} copies from it", release.id))));
         }
         for (number, fate) in decide(&snapshots, rule, repository.current, &in_use, write.now) {
             let address = format!("{}/{}@{number}", repository.product, repository.path);

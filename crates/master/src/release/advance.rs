@@ -62,6 +62,9 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
             return fail_with(write, row, task).await;
         }
     }
+    if let Some(missing) = carried::missing_source(write, &row.content).await? {
+        return fail(write, row, &format!("Failed: {missing}.")).await;
+    }
     let signed = match row.build {
         Some(build) => signing::packages(write, build, &row.product, Some(row.id), tasks).await?,
         None => signing::carried(write, row, tasks).await?,

@@ -7,6 +7,7 @@ use anima_types::{
     Nevra, Sha256,
     id::{ReleaseId, RepositoryId},
     release::Status,
+    retention::SnapshotRule,
     task::Kind,
 };
 use axum::http::{Method, StatusCode};
@@ -188,6 +189,39 @@ async fn a_copy_is_pinned_and_carries_what_was_there_with_the_other_products_sig
     assert_eq!(urls, ["http://master.example/mirror/base/x86_64/", "http://master.example/repos/p1/BaseOS/x86_64@2/"]);
     let carried = master.get(&format!("/api/v1/releases/{release}/packages")).await;
     assert_eq!(carried[0]["sha256"], json!(Sha256([201; 32])));
+}
+
+#[tokio::test]
+async fn what_a_copy_is_made_from_stays_while_it_may_go_and_a_copy_of_nothing_fails_with_a_sentence() {
+    let master = Master::open().await;
+    let jq = package(&master, "jq-1.7-1.x86_64", 1).await;
+    let source = show(&master, "p1", "BaseOS/x86_64", &[jq]).await;
+    stable(&master, json!({})).await;
+    let release = create(&master, json!({ "product": "stable", "copy": ["p1"] })).await;
+    for _ in 0..3 {
+        show(&master, "p1", "BaseOS/x86_64", &[]).await;
+    }
+    let rule = SnapshotRule { newest_count: 1, days: 0 };
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    anima_db::garbage::set_rule(&mut write, source, Some(rule)).await.unwrap();
+    write.commit().await.unwrap();
+    master.pass_secs(10 * 86_400);
+
+    let done = anima_master::garbage::collect_once(&master.app, master.app.now(), "ann", false).await.unwrap();
+
+    let gone: Vec<&str> = done.snapshots.iter().map(|fate| fate.address.as_str()).collect();
+    assert_eq!(gone, ["p1/BaseOS/x86_64@2"], "{done:?}");
+    let why = format!("release {release} copies from it");
+    assert!(done.kept_snapshots.iter().any(|fate| fate.address.ends_with("@1") && fate.reason == why), "{done:?}");
+
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    anima_db::garbage::drop_snapshot(&mut write, source, 1).await.unwrap();
+    write.commit().await.unwrap();
+    advance(&master, release).await;
+
+    let shown = master.get(&format!("/api/v1/releases/{release}")).await;
+    let summary = "Failed: there is no snapshot \"p1/BaseOS/x86_64@1\".";
+    assert_eq!((&shown["status"], &shown["summary"]), (&json!("failed"), &json!(summary)));
 }
 
 #[tokio::test]
