@@ -195,6 +195,7 @@ impl Address {
             one(47, "task lease", include_str!("../migrations/0047_task_lease.sql")),
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
+            one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
         ])
     }
 
