@@ -462,6 +462,52 @@ async fn a_product_is_changed_without_taking_anything_from_its_users() {
     assert_eq!(refused(&master, "/api/v1/products", "admin", unknown).await.1, "unknown_platform");
 }
 
+/// Begins a release of a build without packages, and plans it: its product releases by itself.
+async fn planned_build(master: &Master) -> ReleaseId {
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    let new = anima_db::build::NewBuild {
+        owner: "ann".into(),
+        reason: "a test".into(),
+        platforms: vec!["p1".into()],
+        architectures: vec![anima_types::Arch::X86_64],
+        priority: Default::default(),
+        summary: String::new(),
+        gather: None,
+    };
+    let build = anima_db::build::insert(&mut write, &new).await.unwrap();
+    let release = anima_master::release::begin(&mut write, build, "p1").await.unwrap();
+    write.commit().await.unwrap();
+    plan(master, release, RepositoryId(1), "BaseOS/x86_64", json!([])).await;
+    release
+}
+
+#[tokio::test]
+async fn what_goes_by_rule_goes_one_after_the_other_and_nobody_works_on_what_cannot_go() {
+    let master = Master::open().await;
+    let (first, second, third) =
+        (planned_build(&master).await, planned_build(&master).await, planned_build(&master).await);
+    let all = async || [status(&master, first).await, status(&master, second).await, status(&master, third).await];
+    assert_eq!(all().await, ["publishing", "planned", "planned"]);
+    let summary = format!("Planned: it goes by the product's rule after release {first}.");
+    assert_eq!(master.get(&format!("/api/v1/releases/{second}")).await["summary"], summary);
+
+    let lease = master.claim("release-system", &[Kind::Publish]).await.unwrap();
+    let failure = json!({ "code": "publish", "message": "the disk is full" });
+    master.report(&lease, json!({ "failed": failure })).await;
+    while anima_master::chores::advance_once(&master.app).await.unwrap() {}
+    assert_eq!(all().await, ["failed", "publishing", "planned"], "the end of one makes the next one due");
+
+    let jq = package(&master, "jq-1.7-1.x86_64", 1).await;
+    show(&master, "p1", "BaseOS/x86_64", &[jq]).await;
+    advance(&master, second).await;
+    assert_eq!(all().await, ["failed", "planning", "planned"], "users see something else by now");
+    assert!(master.claim("release-system", &[Kind::Publish]).await.is_none(), "its metadata is of no use");
+    while anima_master::chores::advance_once(&master.app).await.unwrap() {}
+    assert_eq!(all().await, ["failed", "planning", "planned"], "one is planned anew, not all that wait");
+    plan(&master, second, RepositoryId(1), "BaseOS/x86_64", json!([])).await;
+    assert_eq!(all().await, ["failed", "publishing", "planned"]);
+}
+
 #[tokio::test]
 async fn only_packages_of_a_build_that_it_has_are_released() {
     let master = Master::open().await;
