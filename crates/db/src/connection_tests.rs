@@ -72,3 +72,29 @@ async fn a_reader_sees_one_moment_while_a_writer_goes_on() {
     assert_eq!(event::newest(&mut read).await.unwrap(), EventId(0));
     assert_eq!(event::newest(&mut scratch.db.read().await.unwrap()).await.unwrap(), EventId(1));
 }
+
+#[tokio::test]
+async fn a_writer_that_does_nothing_in_its_turn_loses_it_to_the_others() {
+    let scratch = Scratch::new().await;
+    let Address::Postgres(url) = &scratch.address else { return };
+    let mut write = scratch.write().await;
+    for (setting, wanted) in [("idle_in_transaction_session_timeout", "3min"), ("lock_timeout", "1min")] {
+        let sql = sqlx::AssertSqlSafe(format!("SHOW {setting}"));
+        let value: String = sqlx::query_scalar(sql).fetch_one(&mut *write).await.unwrap();
+        assert_eq!(value, wanted, "{setting}");
+    }
+    drop(write);
+    let short = format!("{url}?options[idle_in_transaction_session_timeout]=300ms");
+    let frozen = Db::connect(Address::Postgres(short)).await.unwrap();
+    let mut held = frozen.write(Timestamp(1), "frozen").await.unwrap();
+    event::record(&mut held, new_event("too late")).await.unwrap();
+
+    let mut write = scratch.write().await;
+    event::record(&mut write, new_event("in time")).await.unwrap();
+    write.commit().await.unwrap();
+
+    assert!(held.commit().await.is_err(), "it lost its turn, and with it what it wrote");
+    let events = event::list(&mut scratch.db.read().await.unwrap(), EventId(0), None, 10).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), ["in time"]);
+    frozen.write(Timestamp(1), "thawed").await.expect("it connects anew");
+}

@@ -24,6 +24,16 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 const CACHE_KIB: u32 = 8_192;
 /// How long a caller waits for its turn to write: a queue that is longer is an overload, better told than hidden.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
+/// A writer that says nothing to PostgreSQL for so long in its turn loses it, as its machine is frozen or gone, and nobody else
+/// writes meanwhile. What a master does between two statements is at most a request to the object store with its retries: two
+/// minutes.
+const IDLE_WRITER_SECS: u32 = 180;
+/// A connection to PostgreSQL of which nothing is heard is asked for a sign of life after this, ...
+const ALIVE_AFTER_SECS: u32 = 30;
+/// ... so often and so many times, and is closed then: after a minute in all, as where what was sent is not taken.
+const ALIVE_EVERY_SECS: u32 = 10;
+const ALIVE_TRIES: u32 = 3;
+const ALIVE_WITHIN_SECS: u32 = 60;
 /// The name under which writers of all masters wait for their turn: "anima" in ASCII.
 const WRITER_LOCK: i64 = 0x61_6e69_6d61;
 
@@ -34,6 +44,17 @@ pub enum Address {
     File(PathBuf),
     /// A database of PostgreSQL, by its address (`postgres://user@host/name`).
     Postgres(String),
+}
+
+/// What connections are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pool {
+    /// Whoever reads.
+    Readers,
+    /// The one that writes.
+    Writer,
+    /// All that one command does, beside masters or without them.
+    Single,
 }
 
 impl Address {
@@ -59,13 +80,37 @@ impl Address {
     /// release is out) which forgets its own copy then; a power cut must not undo it. That costs one fsync for each
     /// transaction. PostgreSQL does both by default. The cache of pages is larger than SQLite's own 2 MiB, which a
     /// repository of some thousand packages goes through with each question.
-    fn settings(&self) -> String {
+    ///
+    /// PostgreSQL itself lets a session that holds the turn and does nothing hold it for ever, and hears of a machine that is
+    /// gone after two hours. What its operator says of that, in the address, for the role or for the server, holds; where
+    /// nobody said anything, our bounds do.
+    fn settings(&self, pool: Pool) -> String {
         match self {
             Address::File(_) => format!(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; \
                  PRAGMA foreign_keys = ON; PRAGMA cache_size = -{CACHE_KIB};"
             ),
-            Address::Postgres(_) => "SET client_min_messages = warning; SET application_name = 'anima';".to_string(),
+            Address::Postgres(_) => {
+                let mut bounds = vec![
+                    ("tcp_keepalives_idle", format!("{ALIVE_AFTER_SECS}s")),
+                    ("tcp_keepalives_interval", format!("{ALIVE_EVERY_SECS}s")),
+                    ("tcp_keepalives_count", ALIVE_TRIES.to_string()),
+                    ("tcp_user_timeout", format!("{ALIVE_WITHIN_SECS}s")),
+                ];
+                if pool == Pool::Writer {
+                    bounds.push(("idle_in_transaction_session_timeout", format!("{IDLE_WRITER_SECS}s")));
+                    bounds.push(("lock_timeout", format!("{}s", TURN_TIMEOUT.as_secs())));
+                }
+                let bounds: Vec<String> =
+                    bounds.into_iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+                format!(
+                    "SET client_min_messages = warning; SET application_name = 'anima';
+                     SELECT set_config(bound.name, bound.value, false) FROM pg_settings
+                     JOIN (VALUES {}) AS bound (name, value) ON bound.name = pg_settings.name
+                     WHERE pg_settings.source = 'default'",
+                    bounds.join(", ")
+                )
+            }
         }
     }
 
@@ -102,9 +147,9 @@ impl Address {
         install_drivers();
         let url = self.url();
         let failed = |source| Error::Open { path: self.to_string(), source };
-        let writer = self.pool(1).connect(&url).await.map_err(failed)?;
+        let writer = self.pool(Pool::Writer).connect(&url).await.map_err(failed)?;
         self.migrations().run(&writer).await?;
-        let readers = self.pool(READERS).connect(&url).await.map_err(failed)?;
+        let readers = self.pool(Pool::Readers).connect(&url).await.map_err(failed)?;
         Ok((readers, writer))
     }
 
@@ -116,7 +161,7 @@ impl Address {
             let source = sqlx::Error::Io(std::io::ErrorKind::NotFound.into());
             return Err(Error::Open { path: self.to_string(), source });
         }
-        let (readers, writer) = (self.lazy(), self.lazy());
+        let (readers, writer) = (self.lazy(), self.lazy_of(Pool::Writer));
         let failed = |source| Error::Open { path: self.to_string(), source };
         let mut connection = readers.acquire().await.map_err(failed)?;
         let found = crate::archive::migrations(&mut connection).await?;
@@ -130,8 +175,12 @@ impl Address {
 
     /// Returns a connection that is opened when it is first used.
     pub(crate) fn lazy(&self) -> AnyPool {
+        self.lazy_of(Pool::Single)
+    }
+
+    fn lazy_of(&self, pool: Pool) -> AnyPool {
         install_drivers();
-        self.pool(1).connect_lazy(&self.url()).expect("an address of ours can be read")
+        self.pool(pool).connect_lazy(&self.url()).expect("an address of ours can be read")
     }
 
     /// Makes the tables as they are with these migrations and no others.
@@ -147,10 +196,10 @@ impl Address {
         Ok(pool)
     }
 
-    fn pool(&self, connections: u32) -> AnyPoolOptions {
-        let settings = self.settings();
+    fn pool(&self, pool: Pool) -> AnyPoolOptions {
+        let settings = self.settings(pool);
         AnyPoolOptions::new()
-            .max_connections(connections)
+            .max_connections(if pool == Pool::Readers { READERS } else { 1 })
             .acquire_timeout(TURN_TIMEOUT)
             // A file does not go away as a server's connection does: it need not be asked each time.
             .test_before_acquire(matches!(self, Address::Postgres(_)))
@@ -195,6 +244,7 @@ impl Address {
             one(47, "task lease", include_str!("../migrations/0047_task_lease.sql")),
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
+            one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
         ])
     }
 

@@ -160,44 +160,71 @@ async fn unlink(write: &mut Write, task: i64, sha256: Sha256, why: String) -> Re
     Ok((sha256, why))
 }
 
-/// Drops the rows of artifacts that nothing names: no task, no snapshot, no repository, and no package that is itself
-/// named. At most `limit` of them, made before a moment and not in `wanted`. Returns what they were.
-pub async fn drop_unnamed(
-    write: &mut Write,
+/// The artifacts made before a moment that nothing names: no task, no snapshot, no repository, and no package that is itself
+/// named.
+///
+/// A signed package stays with the unsigned one that is still some build's: it is released later. And the other way round: what
+/// users have keeps what it was made from, which is signed anew when the key changes. Indexes: `task_artifact_sha256`,
+/// `snapshot_file_sha256`, `snapshot_layout`, `snapshot_package_sha256`, `repository_attachment_sha256`, `signed_package_signed`.
+const UNNAMED: &str = "
+    SELECT artifact.sha256, artifact.size_bytes, COALESCE(package.file_name, '') AS name FROM artifact
+    LEFT JOIN package ON package.sha256 = artifact.sha256
+    WHERE artifact.created_at < $1
+      AND NOT EXISTS (SELECT 1 FROM task_artifact WHERE task_artifact.sha256 = artifact.sha256)
+      AND NOT EXISTS (SELECT 1 FROM snapshot_file WHERE snapshot_file.sha256 = artifact.sha256)
+      AND NOT EXISTS (SELECT 1 FROM snapshot WHERE snapshot.layout = artifact.sha256)
+      AND NOT EXISTS (SELECT 1 FROM snapshot_package WHERE snapshot_package.sha256 = artifact.sha256)
+      AND NOT EXISTS (SELECT 1 FROM repository_attachment WHERE repository_attachment.sha256 = artifact.sha256)
+      AND NOT EXISTS (
+          SELECT 1 FROM signed_package
+          JOIN task_artifact ON task_artifact.sha256 = signed_package.sha256
+          WHERE signed_package.signed = artifact.sha256)
+      AND NOT EXISTS (
+          SELECT 1 FROM signed_package
+          JOIN snapshot_package ON snapshot_package.sha256 = signed_package.signed
+          WHERE signed_package.sha256 = artifact.sha256)";
+
+/// Finds artifacts that nothing names, the largest first: at most `limit`, made before a moment and not in `wanted`.
+pub async fn find_unnamed(
+    connection: &mut Connection,
     before: Timestamp,
     wanted: &BTreeSet<Sha256>,
     limit: u32,
 ) -> Result<Vec<DroppedArtifact>> {
-    // A signed package stays with the unsigned one that is still some build's: it is released later. And the other way
-    // round: what users have keeps what it was made from, which is signed anew when the key changes.
-    let rows = sqlx::query(
-        "SELECT artifact.sha256, artifact.size_bytes, COALESCE(package.file_name, '') AS name FROM artifact
-         LEFT JOIN package ON package.sha256 = artifact.sha256
-         WHERE artifact.created_at < $1
-           AND NOT EXISTS (SELECT 1 FROM task_artifact WHERE task_artifact.sha256 = artifact.sha256)
-           AND NOT EXISTS (SELECT 1 FROM snapshot_file WHERE snapshot_file.sha256 = artifact.sha256)
-           AND NOT EXISTS (SELECT 1 FROM snapshot WHERE snapshot.layout = artifact.sha256)
-           AND NOT EXISTS (SELECT 1 FROM snapshot_package WHERE snapshot_package.sha256 = artifact.sha256)
-           AND NOT EXISTS (SELECT 1 FROM repository_attachment WHERE repository_attachment.sha256 = artifact.sha256)
-           AND NOT EXISTS (
-               SELECT 1 FROM signed_package
-               JOIN task_artifact ON task_artifact.sha256 = signed_package.sha256
-               WHERE signed_package.signed = artifact.sha256)
-           AND NOT EXISTS (
-               SELECT 1 FROM signed_package
-               JOIN snapshot_package ON snapshot_package.sha256 = signed_package.signed
-               WHERE signed_package.sha256 = artifact.sha256)
-         ORDER BY artifact.size_bytes DESC
-         LIMIT $2",
-    )
-    .bind(before.0)
-    .bind(i64::from(limit))
-    .fetch_all(&mut **write)
-    .await?;
-    let mut dropped = Vec::new();
+    // What is wanted takes nobody's place.
+    let asked = i64::from(limit) + i64::try_from(wanted.len()).unwrap_or(0);
+    let sql = format!("{UNNAMED} ORDER BY artifact.size_bytes DESC LIMIT $2");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(before.0).bind(asked).fetch_all(connection).await?;
+    let mut found = Vec::new();
     for row in &rows {
         let sha256: Sha256 = row.parsed("sha256")?;
-        if wanted.contains(&sha256) {
+        if wanted.contains(&sha256) || found.len() >= limit as usize {
+            continue;
+        }
+        found.push(DroppedArtifact {
+            sha256,
+            name: row.text("name")?,
+            size_bytes: row.int("size_bytes")?.unsigned_abs(),
+            reason: "nothing names it any more".to_string(),
+        });
+    }
+    Ok(found)
+}
+
+/// Drops the rows of artifacts that were found unnamed before, of those that still are and that nobody wants by now. Returns
+/// which they were.
+pub async fn drop_unnamed(
+    write: &mut Write,
+    before: Timestamp,
+    wanted: &BTreeSet<Sha256>,
+    found: Vec<DroppedArtifact>,
+) -> Result<Vec<DroppedArtifact>> {
+    let sql = format!("{UNNAMED} AND artifact.sha256 = $2");
+    let mut dropped = Vec::new();
+    for artifact in found {
+        let sha256 = artifact.sha256;
+        let still = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).bind(before.0).bind(sha256.to_string());
+        if wanted.contains(&sha256) || still.fetch_optional(&mut **write).await?.is_none() {
             continue;
         }
         for sql in [
@@ -211,12 +238,7 @@ pub async fn drop_unnamed(
         ] {
             sqlx::query(sql).bind(sha256.to_string()).execute(&mut **write).await?;
         }
-        dropped.push(DroppedArtifact {
-            sha256,
-            name: row.text("name")?,
-            size_bytes: row.int("size_bytes")?.unsigned_abs(),
-            reason: "nothing names it any more".to_string(),
-        });
+        dropped.push(artifact);
     }
     Ok(dropped)
 }
@@ -232,4 +254,47 @@ pub async fn known(connection: &mut Connection, wanted: &[Sha256]) -> Result<BTr
         known.extend(found.map(|_| *sha256));
     }
     Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{artifact, testing::Scratch};
+
+    #[tokio::test]
+    async fn what_nothing_names_is_looked_for_without_a_look_at_all_of_another_table() {
+        let scratch = Scratch::new().await;
+        if scratch.db.is_shared() {
+            // PostgreSQL decides by what it knows of the tables: of empty ones it says nothing.
+            return;
+        }
+        let mut read = scratch.db.read().await.unwrap();
+
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNNAMED}")));
+        let plan = plan.bind(1_i64).fetch_all(&mut *read).await.unwrap();
+
+        let steps: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
+        let scans: Vec<&String> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
+        assert_eq!(scans, ["SCAN artifact"], "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wanted_takes_no_place_of_what_may_go_and_what_is_wanted_since_stays() {
+        let scratch = Scratch::new().await;
+        let mut write = scratch.write().await;
+        let all: Vec<Sha256> = (1..=4).map(|byte| Sha256([byte; 32])).collect();
+        for (sha256, size_bytes) in all.iter().zip([40, 30, 20, 10]) {
+            artifact::insert(&mut write, *sha256, size_bytes).await.unwrap();
+        }
+        let before = Timestamp(0).plus_secs(2);
+        let hashes = |found: &[DroppedArtifact]| found.iter().map(|artifact| artifact.sha256).collect::<Vec<_>>();
+
+        let found = find_unnamed(&mut write, before, &[all[0], all[1]].into(), 1).await.unwrap();
+        assert_eq!(hashes(&found), [all[2]], "the largest that nobody wants");
+        let found = find_unnamed(&mut write, before, &BTreeSet::new(), 9).await.unwrap();
+        let dropped = drop_unnamed(&mut write, before, &[all[3]].into(), found).await.unwrap();
+
+        assert_eq!(hashes(&dropped), all[..3]);
+        assert_eq!(known(&mut write, &all).await.unwrap(), [all[3]].into());
+    }
 }

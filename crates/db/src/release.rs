@@ -196,6 +196,41 @@ pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
     rows.iter().map(from_row).collect()
 }
 
+/// Returns a release of the same product that goes before another: one that is on its way to users, or an earlier one whose plan
+/// is being made just now.
+pub async fn find_ahead(connection: &mut Connection, release: &Release) -> Result<Option<ReleaseId>> {
+    // Indexes: release_status, task_release.
+    let ahead: Option<i64> = sqlx::query_scalar(
+        "SELECT MIN(id) FROM release_plan
+         WHERE product = $1 AND id <> $2
+           AND (status IN ('publishing', 'signing')
+                OR status = 'planning' AND id < $2 AND EXISTS (
+                    SELECT 1 FROM task
+                    WHERE task.release_id = release_plan.id AND task.kind = 'plan'
+                      AND task.status IN ('ready', 'leased')))",
+    )
+    .bind(release.product.as_str())
+    .bind(release.id.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(ahead.map(ReleaseId))
+}
+
+/// Returns the other releases of the same product that wait for a decision or are on their way.
+pub async fn list_beside(connection: &mut Connection, release: &Release) -> Result<Vec<ReleaseId>> {
+    // Index: release_status.
+    let rows = sqlx::query(
+        "SELECT id FROM release_plan
+         WHERE product = $1 AND id <> $2 AND status IN ('planned', 'publishing', 'signing')
+         ORDER BY id",
+    )
+    .bind(release.product.as_str())
+    .bind(release.id.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.int("id").map(ReleaseId)).collect()
+}
+
 /// Returns the releases of which something may still go to users, in the order in which they were made: of those that failed,
 /// too, which can be planned again.
 pub async fn list_that_may_go(connection: &mut Connection) -> Result<Vec<Release>> {

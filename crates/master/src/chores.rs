@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use anima_types::Timestamp;
+use anima_types::{
+    Timestamp,
+    id::ReleaseId,
+    release::{Event, Status},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::lease::{expire_after, expire_once};
@@ -69,24 +73,38 @@ pub async fn give_scheduled_once(app: &App, now: Timestamp) -> ApiResult<usize> 
     let mut read = app.db.read().await?;
     let due = anima_db::release::list_due(&mut read, now).await?;
     drop(read);
+    let mut given_count = 0;
     for row in &due {
-        let mut write = app.db.write(now, "anima").await?;
-        let row = anima_db::release::get(&mut write, row.id).await?;
-        let name = row.committed_by.clone().unwrap_or_else(|| "anima".to_string());
-        let decider = release::decide::Decider { name, reason: row.reason.clone(), forces: false };
-        match release::decide::commit(&mut write, &row, &decider).await {
-            Ok(()) => {}
-            // What was well when it was decided may not be by now: a person has to look again.
+        match give_if_due(app, row.id, now).await {
+            Ok(is_given) => given_count += usize::from(is_given),
             Err(error) => {
-                let why = format!("It could not go at its time: {}.", error.body.message);
-                anima_db::release::apply(&mut write, &row, anima_types::release::Event::Unscheduled, &why).await?;
-                anima_db::release::set_scheduled_at(&mut write, row.id, None).await?;
+                let why = &error.body.message;
+                tracing::error!(release = row.id.0, "release {} could not go at its time: {why}", row.id);
             }
         }
-        write.commit().await?;
-        app.release_is_due(row.id);
     }
-    Ok(due.len())
+    Ok(given_count)
+}
+
+/// Gives a release to users if it is still to go by now; returns whether. While the writer was waited for, somebody may have
+/// taken the time back, or another master may have been first.
+pub async fn give_if_due(app: &App, id: ReleaseId, now: Timestamp) -> ApiResult<bool> {
+    let mut write = app.db.write(now, "anima").await?;
+    let row = anima_db::release::get(&mut write, id).await?;
+    if row.status != Status::Scheduled || row.scheduled_at.is_none_or(|at| at > now) {
+        return Ok(false);
+    }
+    let name = row.committed_by.clone().unwrap_or_else(|| "anima".to_string());
+    let decider = release::decide::Decider { name, reason: row.reason.clone(), forces: false };
+    // What was well when it was decided may not be by now: a person has to look again.
+    if let Err(error) = release::decide::commit(&mut write, &row, &decider).await {
+        let why = format!("It could not go at its time: {}.", error.body.message);
+        anima_db::release::apply(&mut write, &row, Event::Unscheduled, &why).await?;
+        anima_db::release::set_scheduled_at(&mut write, id, None).await?;
+    }
+    write.commit().await?;
+    app.release_is_due(id);
+    Ok(true)
 }
 
 /// Closes builds that pushes may no longer join; returns when the next one is due.

@@ -1,16 +1,19 @@
 //! Retention: which snapshots and artifacts go, and why. Nothing goes that something names: a snapshot that stays, a build
 //! or release that may go on, a repository, a platform's file. A dry run does the same and takes it back.
+//!
+//! Snapshots go in one transaction. What nothing names then is looked for while others write, and looked at again when its
+//! rows are dropped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
-use anima_db::Origin;
-use anima_db::{Write, event::NewEvent};
+use anima_db::{Connection, Origin, Write, event::NewEvent};
 use anima_types::{
     Sha256, Timestamp,
     permission::Permission,
+    release::Status,
     repository::Repository,
     retention::{
         Collection, DroppedArtifact, FAILED_BUILD_DAYS, Fate, MAX_NAMED, STRAY_FILE_DAYS, SnapshotFate,
@@ -23,6 +26,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiResult, Json},
+    release::carried,
     route::Route,
 };
 
@@ -53,7 +57,8 @@ pub async fn collect_once(
     who: impl Into<Origin>,
     is_dry_run: bool,
 ) -> ApiResult<Collection> {
-    let mut write = app.db.write(now, who).await?;
+    let who: Origin = who.into();
+    let mut write = app.db.write(now, who.clone()).await?;
     let mut collection = Collection { is_dry_run, ..Collection::default() };
     drop_snapshots(app, &mut write, &mut collection).await?;
     let days_ago = |days: i64| now.plus_secs(-days * DAY_SECS);
@@ -61,20 +66,20 @@ pub async fn collect_once(
     reasons.extend(anima_db::garbage::unlink_failed_builds(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
     reasons.extend(anima_db::garbage::unlink_ended_releases(&mut write, days_ago(UNUSED_METADATA_DAYS)).await?);
     reasons.extend(anima_db::garbage::unlink_given_up_imports(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
-    let wanted = wanted_by_releases(&mut write).await?;
     let before = days_ago(STRAY_FILE_DAYS);
-    let mut dropped = anima_db::garbage::drop_unnamed(&mut write, before, &wanted, MAX_ARTIFACTS).await?;
+    let mut dropped = if is_dry_run {
+        let found = find_unnamed(&mut write, before).await?;
+        drop(write);
+        found
+    } else {
+        record_snapshots(&mut write, &collection).await?;
+        write.commit().await?;
+        drop_unnamed(app, now, who, before).await?
+    };
     for artifact in &mut dropped {
         if let Some(reason) = reasons.remove(&artifact.sha256) {
             artifact.reason = reason;
         }
-    }
-    if is_dry_run {
-        drop(write);
-    } else {
-        record(&mut write, &collection, &dropped).await?;
-        write.commit().await?;
-        remove_files(app, &dropped).await?;
     }
     dropped.extend(strays(app, is_dry_run).await?);
     collection.artifact_count = dropped.len();
@@ -86,14 +91,17 @@ pub async fn collect_once(
 }
 
 async fn drop_snapshots(app: &App, write: &mut Write, collection: &mut Collection) -> ApiResult<()> {
-    let open = anima_db::release::list_open(write).await?;
+    let releases = anima_db::release::list_that_may_go(write).await?;
     for repository in anima_db::repository::list(write, None).await? {
         let rule = anima_db::garbage::rule(write, repository.id).await?;
         let snapshots = anima_db::garbage::snapshots(write, repository.id).await?;
         let mut in_use = named_by_platforms(app, &repository);
-        for release in &open {
-            let base = release.base.get(&repository.id);
+        for release in &releases {
+            // One that failed is planned upon what users see then, and copies from where it did.
+            let base = release.base.get(&repository.id).filter(|_| release.status != Status::Failed);
             in_use.extend(base.map(|number| (*number, format!("release {} is planned upon it", release.id))));
+            let copied = carried::copied_from(&release.content, &repository);
+            in_use.extend(copied.map(|number| (number, format!("release {} copies from it", release.id))));
         }
         for (number, fate) in decide(&snapshots, rule, repository.current, &in_use, write.now) {
             let address = format!("{}/{}@{number}", repository.product, repository.path);
@@ -107,6 +115,28 @@ async fn drop_snapshots(app: &App, write: &mut Write, collection: &mut Collectio
         }
     }
     Ok(())
+}
+
+async fn find_unnamed(connection: &mut Connection, before: Timestamp) -> ApiResult<Vec<DroppedArtifact>> {
+    let wanted = wanted_by_releases(connection).await?;
+    Ok(anima_db::garbage::find_unnamed(connection, before, &wanted, MAX_ARTIFACTS).await?)
+}
+
+/// Looks through all artifacts while others write, then drops those that nothing names by then either, and their files.
+async fn drop_unnamed(app: &App, now: Timestamp, who: Origin, before: Timestamp) -> ApiResult<Vec<DroppedArtifact>> {
+    let mut read = app.db.read().await?;
+    let found = find_unnamed(&mut read, before).await?;
+    drop(read);
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let mut write = app.db.write(now, who).await?;
+    let wanted = wanted_by_releases(&mut write).await?;
+    let dropped = anima_db::garbage::drop_unnamed(&mut write, before, &wanted, found).await?;
+    record_artifacts(&mut write, &dropped).await?;
+    write.commit().await?;
+    remove_files(app, &dropped).await?;
+    Ok(dropped)
 }
 
 /// Returns the snapshots of a repository that platforms' files build upon: `{master}/repos/PRODUCT/PATH@N/`.
@@ -129,9 +159,9 @@ fn named_by_platforms(app: &App, repository: &Repository) -> Vec<(i64, String)> 
 }
 
 /// Returns what releases name that may still go out.
-async fn wanted_by_releases(write: &mut Write) -> ApiResult<BTreeSet<Sha256>> {
+async fn wanted_by_releases(connection: &mut Connection) -> ApiResult<BTreeSet<Sha256>> {
     let mut wanted = BTreeSet::new();
-    for release in anima_db::release::list_that_may_go(write).await? {
+    for release in anima_db::release::list_that_may_go(connection).await? {
         wanted.extend(release.plan.iter().map(|entry| entry.artifact));
         for repository in release.published.iter().flat_map(|published| &published.repositories) {
             wanted.insert(repository.repomd);
@@ -142,12 +172,16 @@ async fn wanted_by_releases(write: &mut Write) -> ApiResult<BTreeSet<Sha256>> {
     Ok(wanted)
 }
 
-async fn record(write: &mut Write, collection: &Collection, dropped: &[DroppedArtifact]) -> ApiResult<()> {
+async fn record_snapshots(write: &mut Write, collection: &Collection) -> ApiResult<()> {
     for snapshot in &collection.snapshots {
         let message = format!("Snapshot {} was dropped: {}.", snapshot.address, snapshot.reason);
         let event = NewEvent { noun: "snapshot", verb: "dropped", message, ..NewEvent::default() };
         anima_db::event::record(write, event).await?;
     }
+    Ok(())
+}
+
+async fn record_artifacts(write: &mut Write, dropped: &[DroppedArtifact]) -> ApiResult<()> {
     if !dropped.is_empty() {
         let size_bytes: u64 = dropped.iter().map(|artifact| artifact.size_bytes).sum();
         let message = format!("{} artifacts with {size_bytes} bytes were dropped: nothing names them.", dropped.len());

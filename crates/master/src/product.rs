@@ -83,7 +83,8 @@ async fn change(
     }
     let bounds = |product: &CreateProduct| {
         let options = &product.options;
-        (options.team.clone(), options.quota, options.approvals, product.gates.clone())
+        // A reference has the Release System read an address, or a folder of its machine, as an import has.
+        (options.team.clone(), options.quota, options.approvals, options.references.clone(), product.gates.clone())
     };
     // Whoever minds a product does not widen what they are held to.
     if bounds(&old) != bounds(&wanted) {

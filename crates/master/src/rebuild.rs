@@ -347,6 +347,7 @@ pub async fn release(app: &App, id: BuildId, caller: &Caller) -> ApiResult<Rebui
         return Err(ApiError::conflict("not_succeeded", message)
             .hint("Retry what failed, or leave it out: `anima rebuild retry`, `anima rebuild leave-out`."));
     }
+    crate::release::to_release(&mut write, &row).await?;
     let products: BTreeSet<String> =
         row.platforms.iter().filter_map(|name| app.platform(name)?.release_to.clone()).collect();
     if products.is_empty() {
@@ -354,6 +355,10 @@ pub async fn release(app: &App, id: BuildId, caller: &Caller) -> ApiResult<Rebui
             "no_product",
             format!("the platform of rebuild {id} releases to no product"),
         ));
+    }
+    // The address is about the platform or its product: who has the platform alone builds for it, and gives users nothing.
+    for product in &products {
+        caller.check(Permission::Release, &[target::product(product)])?;
     }
     let earlier = anima_db::release::of_build(&mut write, id).await?;
     let mut releases: Vec<_> = earlier.iter().map(|(id, _)| *id).collect();

@@ -35,6 +35,7 @@ const MAX_STEPS: usize = 16;
 /// Moves a release on as far as it goes.
 pub async fn advance_once(app: &App, id: ReleaseId) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), "anima").await?;
+    let mut has_moved = false;
     for _ in 0..MAX_STEPS {
         let row = anima_db::release::get(&mut write, id).await?;
         let tasks = anima_db::task::of_release(&mut write, id).await?;
@@ -50,8 +51,25 @@ pub async fn advance_once(app: &App, id: ReleaseId) -> ApiResult<()> {
         if !moved {
             break;
         }
+        has_moved = true;
     }
-    Ok(write.commit().await?)
+    let row = anima_db::release::get(&mut write, id).await?;
+    let others = match is_out_of_the_way(row.status, has_moved) {
+        true => anima_db::release::list_beside(&mut write, &row).await?,
+        false => Vec::new(),
+    };
+    write.commit().await?;
+    others.into_iter().for_each(|other| app.release_is_due(other));
+    Ok(())
+}
+
+/// Returns whether others of the product may go on by what became of a release: it ended, or is no more on its way by now.
+const fn is_out_of_the_way(status: Status, has_moved: bool) -> bool {
+    match status {
+        Status::Released | Status::Reverted | Status::Failed | Status::Abandoned => true,
+        Status::Planning | Status::Planned | Status::Scheduled => has_moved,
+        Status::Publishing | Status::Signing => false,
+    }
 }
 
 /// The packages get their signatures, then the plan is made.
@@ -61,6 +79,9 @@ async fn planning(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
         if task.status != task::Status::Succeeded {
             return fail_with(write, row, task).await;
         }
+    }
+    if let Some(missing) = carried::missing_source(write, &row.content).await? {
+        return fail(write, row, &format!("Failed: {missing}.")).await;
     }
     let signed = match row.build {
         Some(build) => signing::packages(write, build, &row.product, Some(row.id), tasks).await?,
@@ -113,6 +134,9 @@ fn in_numbers(made: &PlanOutcome, attachment_count: usize) -> String {
 
 /// A product may decide by itself, where neither a gate nor the product wants a person. What takes packages away, or brings
 /// them from elsewhere, is always a person's to decide.
+///
+/// What goes by rule goes one after the other. Each release is made over what users see: of many that end together, all but one
+/// would be made for nothing, be planned anew, and made for nothing again.
 async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
     if let (Content::Resign { .. }, Some(name)) = (&row.content, &row.committed_by) {
         return decided_before(write, row, name).await;
@@ -121,6 +145,13 @@ async fn planned(write: &mut Write, row: &Release) -> ApiResult<bool> {
     let is_of_build = row.build.is_some() && row.edits.is_empty();
     if !product.automatic || !is_of_build || product.options.approvals > 0 || gate::decide(&row.gates) != Decision::Open
     {
+        return Ok(false);
+    }
+    if let Some(ahead) = anima_db::release::find_ahead(write, row).await? {
+        let summary = format!("Planned: it goes by the product's rule after release {ahead}.");
+        if row.summary != summary {
+            anima_db::release::set_summary(write, row.id, &summary).await?;
+        }
         return Ok(false);
     }
     commit(write, row, &Decider::by_rule()).await?;
@@ -144,6 +175,9 @@ async fn decided_before(write: &mut Write, row: &Release, name: &str) -> ApiResu
 
 /// The metadata is made.
 async fn publishing(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
+    if is_late(write, row).await? {
+        return Ok(true);
+    }
     let Some(task) = newest(tasks, Kind::Publish) else { return Ok(false) };
     match (task.status, &task.result) {
         (task::Status::Succeeded, Some(Outcome::Publish(made))) => {
@@ -158,6 +192,9 @@ async fn publishing(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResu
 
 /// The metadata is signed; then users see it.
 async fn metadata(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
+    if is_late(write, row).await? {
+        return Ok(true);
+    }
     let product = anima_db::product::get(write, &row.product).await?;
     let key = product.key.ok_or_else(|| ApiError::internal(format!("product {} has no key", row.product)))?;
     // A signature of metadata that was made for an earlier plan is not for this.
@@ -171,12 +208,18 @@ async fn metadata(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult
     }
 }
 
+/// Plans a release anew whose metadata is for something that users no longer see; returns whether it was. Another release was
+/// first: its end makes this one due, so that nobody makes or signs what cannot go.
+async fn is_late(write: &mut Write, row: &Release) -> ApiResult<bool> {
+    let is_late = !is_current(write, row).await?;
+    if is_late {
+        replan_as_it_is_now(write, row).await?;
+    }
+    Ok(is_late)
+}
+
 /// Shows the release to users.
 async fn switch(write: &mut Write, row: &Release, tasks: &[Task]) -> ApiResult<bool> {
-    if !is_current(write, row).await? {
-        replan_as_it_is_now(write, row).await?;
-        return Ok(true);
-    }
     let published =
         row.published.as_ref().ok_or_else(|| ApiError::internal(format!("release {} has no metadata", row.id)))?;
     let signer = tasks.iter().rev().find(|task| task.about.subject == Some(Subject::Metadata));

@@ -20,7 +20,7 @@ use sha2::Digest as _;
 use super::{
     abandon, begin, beside, carried, change,
     decide::{Decider, commit},
-    packages_after, people, published, releasable, replan_as, revert, view,
+    packages_after, people, published, replan_as, revert, to_release, view,
 };
 use crate::{
     app::App,
@@ -136,8 +136,7 @@ async fn checked(write: &mut Write, caller: &Caller, product: &str, content: Con
                     format!("build {} is {}: only what was built and tested is released", row.id, row.status.name());
                 return Err(ApiError::conflict("not_succeeded", message));
             }
-            let tasks = anima_db::task::of_build(write, build).await?;
-            let packages = releasable(write, &tasks, build).await?;
+            let packages = to_release(write, &row).await?;
             if let Some(missing) =
                 missing(&only, packages.iter().map(|(_, package)| (&package.nevra, package.source.as_str())))
             {

@@ -11,6 +11,7 @@ use anima_types::{
     task::{self, Kind},
     work::Outcome,
 };
+use axum::http::StatusCode;
 
 use super::releasable;
 use crate::error::{ApiError, ApiResult};
@@ -170,6 +171,29 @@ pub async fn pin(connection: &mut Connection, from: &[String]) -> ApiResult<Vec<
         true => Err(ApiError::unprocessable("nothing", "there is nothing to copy: nothing was released there yet")),
         false => Ok(pinned),
     }
+}
+
+/// Returns the snapshots of a repository that a copy is pinned to.
+pub fn copied_from<'a>(content: &'a Content, repository: &'a Repository) -> impl Iterator<Item = i64> + 'a {
+    let places: &[String] = if let Content::Copy { copy, .. } = content { copy } else { &[] };
+    places.iter().filter_map(|place| {
+        let (address, number) = place.rsplit_once('@')?;
+        let (product, path) = address.split_once('/')?;
+        (product == repository.product && path == repository.path).then(|| number.parse().ok())?
+    })
+}
+
+/// Returns what is wrong with a copy whose source is not there any more.
+pub async fn missing_source(connection: &mut Connection, content: &Content) -> ApiResult<Option<String>> {
+    let Content::Copy { copy, .. } = content else { return Ok(None) };
+    for place in copy {
+        match find(connection, place).await {
+            Ok(_) => {}
+            Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(Some(error.body.message)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 async fn find(connection: &mut Connection, text: &str) -> ApiResult<(Repository, i64)> {

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{
     Connection, Write,
+    build::Build,
     package::Package,
     release::Release,
     task::{About, Task},
@@ -150,6 +151,21 @@ pub async fn releasable(
     let packages = anima_db::package::of_build(connection, build).await?;
     let made_by = |id| tasks.iter().find(|task| task.id == id && task.status == task::Status::Succeeded);
     Ok(packages.into_iter().filter_map(|(id, package)| Some((made_by(id)?.clone(), package))).collect())
+}
+
+/// Returns the packages of a build that somebody wants to release; refuses one of which nothing is there.
+pub async fn to_release(connection: &mut Connection, row: &Build) -> ApiResult<Vec<(Task, Package)>> {
+    let id = row.id;
+    if row.deleted_at.is_some() {
+        return Err(ApiError::conflict("deleted", format!("what build {id} made was deleted"))
+            .hint("Make a new build of the same packages."));
+    }
+    let tasks = anima_db::task::of_build(connection, id).await?;
+    let packages = releasable(connection, &tasks, id).await?;
+    if packages.is_empty() {
+        return Err(ApiError::unprocessable("nothing", format!("build {id} made no packages")));
+    }
+    Ok(packages)
 }
 
 /// Returns the repositories whose metadata a release makes: those that get something, and those that users have never

@@ -25,8 +25,6 @@ use super::{Installation, Tell, copy};
 
 /// An index of a repository at most.
 const MAX_INDEX_BYTES: u64 = 4 << 20;
-/// Snapshots of a repository that are looked at: all that a rule keeps.
-const MAX_SNAPSHOTS: u32 = 100_000;
 /// What nobody names is told when it is older: before, it may be an upload that has not ended.
 const STRAY_AGE: Duration = Duration::from_secs(24 * 3_600);
 const INDEX: &str = "repodata/repomd.xml";
@@ -116,7 +114,7 @@ impl Check<'_> {
 
     /// Every snapshot has an index, the index names files that the snapshot has, with the hashes that they have there.
     async fn repository(&mut self, read: &mut Connection, repository: &Repository) -> Result<()> {
-        let snapshots = anima_db::snapshot::list(read, repository.id, None, MAX_SNAPSHOTS).await?;
+        let snapshots = anima_db::garbage::snapshots(read, repository.id).await?;
         let numbers: BTreeSet<i64> = snapshots.iter().map(|snapshot| snapshot.number).collect();
         let address = format!("{}/{}", repository.product, repository.path);
         if repository.current > 0 && !numbers.contains(&repository.current) {

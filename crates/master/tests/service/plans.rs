@@ -7,6 +7,7 @@ use anima_types::{
     Nevra, Sha256,
     id::{ReleaseId, RepositoryId},
     release::Status,
+    retention::SnapshotRule,
     task::Kind,
 };
 use axum::http::{Method, StatusCode};
@@ -191,6 +192,39 @@ async fn a_copy_is_pinned_and_carries_what_was_there_with_the_other_products_sig
 }
 
 #[tokio::test]
+async fn what_a_copy_is_made_from_stays_while_it_may_go_and_a_copy_of_nothing_fails_with_a_sentence() {
+    let master = Master::open().await;
+    let jq = package(&master, "jq-1.7-1.x86_64", 1).await;
+    let source = show(&master, "p1", "BaseOS/x86_64", &[jq]).await;
+    stable(&master, json!({})).await;
+    let release = create(&master, json!({ "product": "stable", "copy": ["p1"] })).await;
+    for _ in 0..3 {
+        show(&master, "p1", "BaseOS/x86_64", &[]).await;
+    }
+    let rule = SnapshotRule { newest_count: 1, days: 0 };
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    anima_db::garbage::set_rule(&mut write, source, Some(rule)).await.unwrap();
+    write.commit().await.unwrap();
+    master.pass_secs(10 * 86_400);
+
+    let done = anima_master::garbage::collect_once(&master.app, master.app.now(), "ann", false).await.unwrap();
+
+    let gone: Vec<&str> = done.snapshots.iter().map(|fate| fate.address.as_str()).collect();
+    assert_eq!(gone, ["p1/BaseOS/x86_64@2"], "{done:?}");
+    let why = format!("release {release} copies from it");
+    assert!(done.kept_snapshots.iter().any(|fate| fate.address.ends_with("@1") && fate.reason == why), "{done:?}");
+
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    anima_db::garbage::drop_snapshot(&mut write, source, 1).await.unwrap();
+    write.commit().await.unwrap();
+    advance(&master, release).await;
+
+    let shown = master.get(&format!("/api/v1/releases/{release}")).await;
+    let summary = "Failed: there is no snapshot \"p1/BaseOS/x86_64@1\".";
+    assert_eq!((&shown["status"], &shown["summary"]), (&json!("failed"), &json!(summary)));
+}
+
+#[tokio::test]
 async fn an_exact_copy_lets_go_what_is_not_there() {
     let master = Master::open().await;
     let (jq, xz) = (package(&master, "jq-1.7-1.x86_64", 1).await, package(&master, "xz-5-1.x86_64", 2).await);
@@ -323,12 +357,16 @@ async fn a_scheduled_release_goes_at_its_time_and_not_before() {
     let early = give().await;
     master.post(&path("unschedule"), "admin", json!({})).await;
     let waiting = status(&master, release).await;
+    // It was due when it was looked for, and its time was taken back, or is another one, before the writer came to it.
+    let late_look = anima_master::chores::give_if_due(&master.app, release, at.plus_secs(1)).await.unwrap();
     master.post(&path("schedule"), "admin", json!({ "at": at, "reason": "at night" })).await;
+    let too_soon = anima_master::chores::give_if_due(&master.app, release, at.plus_secs(-1)).await.unwrap();
     master.pass_secs(3_601);
     let late = give().await;
 
     assert_eq!((past.1.as_str(), scheduled, &shown["status"]), ("bad_time", StatusCode::OK, &json!("scheduled")));
     assert_eq!((early, waiting.as_str(), late), (0, Status::Planned.name(), 1));
+    assert_eq!((late_look, too_soon), (false, false));
     let shown = master.get(path("").trim_end_matches('/')).await;
     assert_eq!((&shown["status"], &shown["committed_by"]), (&json!("publishing"), &json!("admin")));
     assert_eq!(shown["reason"], "at night");
@@ -422,6 +460,52 @@ async fn a_product_is_changed_without_taking_anything_from_its_users() {
         "name": "x", "title": "X", "repositories": ["a"], "architectures": ["x86_64"], "platforms": ["none"]
     });
     assert_eq!(refused(&master, "/api/v1/products", "admin", unknown).await.1, "unknown_platform");
+}
+
+/// Begins a release of a build without packages, and plans it: its product releases by itself.
+async fn planned_build(master: &Master) -> ReleaseId {
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    let new = anima_db::build::NewBuild {
+        owner: "ann".into(),
+        reason: "a test".into(),
+        platforms: vec!["p1".into()],
+        architectures: vec![anima_types::Arch::X86_64],
+        priority: Default::default(),
+        summary: String::new(),
+        gather: None,
+    };
+    let build = anima_db::build::insert(&mut write, &new).await.unwrap();
+    let release = anima_master::release::begin(&mut write, build, "p1").await.unwrap();
+    write.commit().await.unwrap();
+    plan(master, release, RepositoryId(1), "BaseOS/x86_64", json!([])).await;
+    release
+}
+
+#[tokio::test]
+async fn what_goes_by_rule_goes_one_after_the_other_and_nobody_works_on_what_cannot_go() {
+    let master = Master::open().await;
+    let (first, second, third) =
+        (planned_build(&master).await, planned_build(&master).await, planned_build(&master).await);
+    let all = async || [status(&master, first).await, status(&master, second).await, status(&master, third).await];
+    assert_eq!(all().await, ["publishing", "planned", "planned"]);
+    let summary = format!("Planned: it goes by the product's rule after release {first}.");
+    assert_eq!(master.get(&format!("/api/v1/releases/{second}")).await["summary"], summary);
+
+    let lease = master.claim("release-system", &[Kind::Publish]).await.unwrap();
+    let failure = json!({ "code": "publish", "message": "the disk is full" });
+    master.report(&lease, json!({ "failed": failure })).await;
+    while anima_master::chores::advance_once(&master.app).await.unwrap() {}
+    assert_eq!(all().await, ["failed", "publishing", "planned"], "the end of one makes the next one due");
+
+    let jq = package(&master, "jq-1.7-1.x86_64", 1).await;
+    show(&master, "p1", "BaseOS/x86_64", &[jq]).await;
+    advance(&master, second).await;
+    assert_eq!(all().await, ["failed", "planning", "planned"], "users see something else by now");
+    assert!(master.claim("release-system", &[Kind::Publish]).await.is_none(), "its metadata is of no use");
+    while anima_master::chores::advance_once(&master.app).await.unwrap() {}
+    assert_eq!(all().await, ["failed", "planning", "planned"], "one is planned anew, not all that wait");
+    plan(&master, second, RepositoryId(1), "BaseOS/x86_64", json!([])).await;
+    assert_eq!(all().await, ["failed", "publishing", "planned"]);
 }
 
 #[tokio::test]

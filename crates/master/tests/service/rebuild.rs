@@ -208,6 +208,56 @@ async fn what_fails_is_retried_or_left_out_and_what_needs_it_goes_on() {
     assert_eq!(out.why, "admin left it out: it needs a newer compiler");
 }
 
+/// Ends all tasks of a build, which has no packages to be signed, and the build.
+async fn succeed(master: &Master, id: BuildId) {
+    while let Some((task, _)) = take(master).await {
+        end(master, task, Event::Succeeded).await;
+    }
+    let mut write = master.app.db.write(master.app.now(), "anima").await.unwrap();
+    for event in [build::Event::SourcesMade, build::Event::Built, build::Event::Tested] {
+        let row = anima_db::build::get(&mut write, id).await.unwrap();
+        if build::next(row.status, event).is_some() {
+            anima_db::build::apply(&mut write, &row, event, "For the test.").await.unwrap();
+        }
+    }
+    write.commit().await.unwrap();
+    anima_master::build::advance::advance_once(&master.app, id).await.unwrap();
+}
+
+/// Says that one of a build's tasks made a package.
+async fn make_package(master: &Master, id: BuildId) {
+    crate::plans::package(master, "fir-1-1.x86_64", 1).await;
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    let tasks = anima_db::task::of_build(&mut write, id).await.unwrap();
+    let task = tasks.iter().find(|task| task.about.kind == Kind::Build && task.status == Status::Succeeded).unwrap();
+    let kind = anima_types::artifact::Kind::Rpm;
+    anima_db::artifact::link(&mut write, task.id, Sha256([1; 32]), kind, "fir-1-1.x86_64.rpm").await.unwrap();
+    write.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_made_nothing_and_what_was_deleted_is_not_released() {
+    let master = built_before().await;
+    let id = create(&master, json!({ "packages": ["fir"] })).await;
+    succeed(&master, id).await;
+    let refusals = async || {
+        let (first, as_rebuild) = master.post(&format!("/api/v1/rebuilds/{id}/release"), "admin", json!({})).await;
+        let (second, as_build) =
+            master.post("/api/v1/releases", "admin", json!({ "product": "p1", "build": id })).await;
+        let code = |answer: &Value| answer["code"].as_str().unwrap_or_default().to_string();
+        [(first, code(&as_rebuild)), (second, code(&as_build))]
+    };
+    let nothing = (StatusCode::UNPROCESSABLE_ENTITY, "nothing".to_string());
+    assert_eq!(refusals().await, [nothing.clone(), nothing]);
+    make_package(&master, id).await;
+    let path = format!("/api/v1/builds/{id}");
+    let (status, answer) = master.json(Method::DELETE, &path, Some(&master.token("admin")), Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+
+    let deleted = (StatusCode::CONFLICT, "deleted".to_string());
+    assert_eq!(refusals().await, [deleted.clone(), deleted]);
+}
+
 #[tokio::test]
 async fn a_rebuild_is_released_as_one_when_all_of_it_is_done_and_only_if_somebody_wants_it() {
     let master = built_before().await;
@@ -216,18 +266,16 @@ async fn a_rebuild_is_released_as_one_when_all_of_it_is_done_and_only_if_somebod
     let (status, answer) = master.post(&release, "admin", json!({})).await;
     assert_eq!((status, answer["code"].as_str()), (StatusCode::CONFLICT, Some("not_succeeded")));
 
-    let mut write = master.app.db.write(master.app.now(), "anima").await.unwrap();
-    for event in [build::Event::SourcesMade, build::Event::Built, build::Event::Tested] {
-        let row = anima_db::build::get(&mut write, id).await.unwrap();
-        anima_db::build::apply(&mut write, &row, event, "For the test.").await.unwrap();
-    }
-    write.commit().await.unwrap();
-    // It has no packages to be signed.
-    anima_master::build::advance::advance_once(&master.app, id).await.unwrap();
+    succeed(&master, id).await;
     let shown = master.get(&format!("/api/v1/rebuilds/{id}")).await;
     assert_eq!((&shown["build"]["status"], &shown["releases"]), (&json!("succeeded"), &json!([])));
+    make_package(&master, id).await;
 
-    let (status, made) = master.post(&release, "admin", json!({})).await;
+    let of_platform = master.person("pat", &["admin on platform:p1"]).await;
+    let (status, _) = master.json(Method::POST, &release, Some(&of_platform), json!({})).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "users have the product, not the platform");
+    let of_product = master.person("rae", &["release-manager on product:p1"]).await;
+    let (status, made) = master.json(Method::POST, &release, Some(&of_product), json!({})).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let (_, again) = master.post(&release, "admin", json!({})).await;
     assert_eq!((made["releases"].as_array().unwrap().len(), &again["releases"]), (1, &made["releases"]));

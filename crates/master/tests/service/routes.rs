@@ -128,6 +128,7 @@ async fn who_may_everything_with_one_product_may_nothing_with_others_nor_with_th
         ("team", json!("x")),
         ("gates", json!({ "closure": "tell" })),
         ("approvals", json!(1)),
+        ("references", json!([{ "repository": "Main", "url": "file:///srv" }])),
     ] {
         let mut wanted = own.clone();
         wanted[name] = wider;

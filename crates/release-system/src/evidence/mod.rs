@@ -120,7 +120,7 @@ impl Gatherer {
             return (Asked::Not(why.clone()), Asked::Not(why));
         }
         let began = Instant::now();
-        let (mut closure, mut pairs) = (Closure::default(), Vec::new());
+        let (mut closure, mut pairs) = (Closure::default(), conflict::Pairs::default());
         for stands in &work.stands_on {
             let failed = |why: String| (Asked::Failed(why.clone()), Asked::Failed(why));
             let world = match self.world(work, plan, packages, stands, cancel).await {
@@ -142,7 +142,7 @@ impl Gatherer {
             match asked.await {
                 Ok((asked, found)) => {
                     closure.add(asked, arch.name());
-                    pairs.extend(found);
+                    pairs.add(found);
                 }
                 Err(error) => return failed(error.to_string()),
             }
