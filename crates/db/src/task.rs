@@ -196,13 +196,16 @@ pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64)
     list(query.bind(node).bind(limit), connection).await
 }
 
-/// Returns all tasks of some kinds, however old, with what they are and how they stand.
-pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status)>> {
+/// Returns all tasks of some kinds, however old, with what they are, how they stand, and the number of the
+/// last lease.
+pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status, i64)>> {
     let mut tasks = Vec::new();
     for kind in kinds {
-        let query = sqlx::query("SELECT id, status FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
+        let query =
+            sqlx::query("SELECT id, status, lease_number FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
         for row in query.fetch_all(&mut *connection).await? {
-            tasks.push((TaskId(row.int("id")?), *kind, row.word("status", Status::from_name)?));
+            let status = row.word("status", Status::from_name)?;
+            tasks.push((TaskId(row.int("id")?), *kind, status, row.int("lease_number")?));
         }
     }
     Ok(tasks)
