@@ -171,6 +171,21 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
     list(sqlx::query("SELECT * FROM task WHERE build_id = $1 ORDER BY id").bind(build.0), connection).await
 }
 
+/// Returns a build's tasks of one kind for a package on a platform, in the order in which they were made.
+pub async fn of_package(
+    connection: &mut Connection,
+    build: BuildId,
+    kind: Kind,
+    package: &str,
+    platform: &str,
+) -> Result<Vec<Task>> {
+    // Index: task_package.
+    let query = sqlx::query(
+        "SELECT * FROM task WHERE build_id = $1 AND kind = $2 AND package = $3 AND platform = $4 ORDER BY id",
+    );
+    list(query.bind(build.0).bind(kind.name()).bind(package).bind(platform), connection).await
+}
+
 /// Returns a release's tasks in the order in which they were made.
 pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Result<Vec<Task>> {
     list(sqlx::query("SELECT * FROM task WHERE release_id = $1 ORDER BY id").bind(release.0), connection).await

@@ -32,7 +32,9 @@ use crate::{
     build::hold,
     dispatch,
     error::{ApiError, ApiResult, Json, Path, Query},
-    key, log, noarch, node, report,
+    key, log,
+    noarch::{self, Verdict},
+    node, report,
     route::Route,
     task::is_due,
 };
@@ -203,14 +205,25 @@ async fn end(
         End::Failed(failure) => report::Accepted::failed(failure),
     };
     app.logs.sync(id, report.number).await?;
-    let mut write = app.db.write(app.now(), &caller).await?;
-    let task = held(&mut write, &caller, id).await?;
-    let accepted = match &accepted.result {
-        Some(outcome) => match noarch::conflict(&app, &mut write, &task, outcome).await? {
-            Some(failure) => report::Accepted::failed(failure),
-            None => accepted,
-        },
-        None => accepted,
+    let mut differences = noarch::Differences::default();
+    let (mut write, task, verdict) = loop {
+        if let Some(outcome) = &accepted.result {
+            differences.read(&app, &task, outcome).await?;
+        }
+        let mut write = app.db.write(app.now(), &caller).await?;
+        let task = held(&mut write, &caller, id).await?;
+        let verdict = match &accepted.result {
+            Some(outcome) => differences.decide(&mut write, &task, outcome).await?,
+            None => Verdict::Same,
+        };
+        // As often as another architecture's build ends meanwhile.
+        if !matches!(verdict, Verdict::Unread) {
+            break (write, task, verdict);
+        }
+    };
+    let accepted = match verdict {
+        Verdict::Differs(failure) => report::Accepted::failed(failure),
+        Verdict::Same | Verdict::Unread => accepted,
     };
     app.metrics.took(task.about.kind, &report.phases);
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
