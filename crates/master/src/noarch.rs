@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anima_db::{Connection, Write, package::Package, task::Task};
+use anima_db::{Connection, Write, package::Built, task::Task};
 use anima_rpm_file::{PackageHead, PackageInfo, differences};
 use anima_types::{
     Arch, Nevra, Sha256,
@@ -148,15 +148,16 @@ fn failure(package: &str, other: Arch, own: Arch, differ: &[String]) -> Failure 
 }
 
 /// Leaves one of each package that is for all architectures: that of the first architecture, which users get, too.
-pub fn taken_once(mut packages: Vec<(Task, Package)>) -> Vec<(Task, Package)> {
-    let is_first = |packages: &[(Task, Package)], (task, package): &(Task, Package)| {
-        let rank = |task: &Task, package: &Package| (task.about.arch, package.sha256);
-        package.nevra.arch != "noarch"
-            || !packages
-                .iter()
-                .any(|(other, same)| same.nevra == package.nevra && rank(other, same) < rank(task, package))
+pub fn taken_once(packages: Vec<Built>) -> Vec<Built> {
+    let mut first: BTreeMap<Nevra, (Option<Arch>, Sha256)> = BTreeMap::new();
+    for Built { arch, package } in packages.iter().filter(|built| built.package.nevra.arch == "noarch") {
+        let rank = (*arch, package.artifact);
+        let known = first.entry(package.nevra.clone()).or_insert(rank);
+        *known = rank.min(*known);
+    }
+    let is_first = |built: &Built| {
+        let first = first.get(&built.package.nevra);
+        first.is_none_or(|first| *first == (built.arch, built.package.artifact))
     };
-    let all = packages.clone();
-    packages.retain(|each| is_first(&all, each));
-    packages
+    packages.into_iter().filter(is_first).collect()
 }
