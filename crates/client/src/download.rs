@@ -17,8 +17,6 @@ use crate::{
 };
 
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// A piece of a file comes at least so often.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Client {
     /// Fetches a file of a lease to `path`, verifies it, and repeats over a restart of the master. It is there whole,
@@ -38,7 +36,7 @@ impl Client {
         let (mut temporary, mut hasher, mut size_bytes) = (tokio::fs::File::from_std(temporary), Hasher::new(), 0);
         let call = self.foreign_call(&file.url);
         let what = call.what.clone();
-        let mut response = self.send(call).await?;
+        let mut response = self.send_for_file(call).await?;
         while let Some(piece) = self.next_piece(&what, &mut response).await? {
             size_bytes += piece.len() as u64;
             if size_bytes > file.size_bytes {
@@ -57,16 +55,18 @@ impl Client {
 
     /// Fetches any address into memory, if it is not longer than allowed.
     pub async fn fetch_bytes(&self, url: &str, max_bytes: u64, cancel: &Cancel) -> Result<Bytes, Error> {
-        let fetched = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || async {
-            let call = self.foreign_call(url);
-            let what = call.what.clone();
-            let response = self.send(call).await?;
-            self.read(&what, response, max_bytes).await
-        });
+        let fetched = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || self.bytes_once(url, max_bytes));
         tokio::select! {
             result = fetched => result,
             () = cancel.cancelled() => Err(Error::LeaseLost { what: format!("fetch {url}") }),
         }
+    }
+
+    async fn bytes_once(&self, url: &str, max_bytes: u64) -> Result<Bytes, Error> {
+        let call = self.foreign_call(url);
+        let what = call.what.clone();
+        let response = self.send_for_file(call).await?;
+        self.read(&what, response, max_bytes).await
     }
 
     /// Fetches bytes of any address into memory: exactly those of the range.
@@ -74,21 +74,23 @@ impl Client {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let length = range.end - range.start;
-        let fetched = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || async {
-            let call = self.foreign_call(url);
-            let what = call.what.clone();
-            let response = self.send(call.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1))).await?;
-            let is_part = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
-            let bytes = if is_part { self.read(&what, response, length).await? } else { Bytes::new() };
-            match is_part && bytes.len() as u64 == length {
-                true => Ok(bytes),
-                false => Err(Error::Answer { what, reason: "it is not the part that was asked for".to_string() }),
-            }
-        });
+        let fetched = patiently(PATIENCE, LONGEST_WAIT, Error::is_temporary, || self.range_once(url, &range));
         tokio::select! {
             result = fetched => result,
             () = cancel.cancelled() => Err(Error::LeaseLost { what: format!("fetch {url}") }),
+        }
+    }
+
+    async fn range_once(&self, url: &str, range: &Range<u64>) -> Result<Bytes, Error> {
+        let length = range.end - range.start;
+        let call = self.foreign_call(url).header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+        let what = call.what.clone();
+        let response = self.send_for_file(call).await?;
+        let is_part = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
+        let bytes = if is_part { self.read(&what, response, length).await? } else { Bytes::new() };
+        match is_part && bytes.len() as u64 == length {
+            true => Ok(bytes),
+            false => Err(Error::Answer { what, reason: "it is not the part that was asked for".to_string() }),
         }
     }
 
@@ -98,7 +100,7 @@ impl Client {
         let Call { what, .. } = &call;
         let what = what.clone();
         let last = offset.saturating_add(max_bytes.max(1) - 1);
-        let response = match self.send(call.header(RANGE, format!("bytes={offset}-{last}"))).await {
+        let response = match self.send_for_file(call.header(RANGE, format!("bytes={offset}-{last}"))).await {
             // There is nothing yet at that place.
             Err(Error::Api { status: 416, .. }) => return Ok(Bytes::new()),
             other => other?,
@@ -107,15 +109,48 @@ impl Client {
         let bytes = self.read(&what, response, skipped.saturating_add(max_bytes)).await?;
         Ok(bytes.slice((skipped as usize).min(bytes.len())..))
     }
+}
 
-    async fn next_piece(&self, what: &str, response: &mut reqwest::Response) -> Result<Option<Bytes>, Error> {
-        match tokio::time::timeout(IDLE_TIMEOUT, response.chunk()).await {
-            Ok(piece) => piece.map_err(|error| self.broken(what, error)),
-            Err(_) => Err(Error::Unreachable {
-                server: response.url().origin().ascii_serialization(),
-                what: what.to_string(),
-                reason: format!("nothing came for {} seconds", IDLE_TIMEOUT.as_secs()),
-            }),
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    /// A server that accepts, says this, and then nothing more.
+    async fn silent_after(said: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(said.as_bytes()).await.unwrap();
+                held.push(stream);
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut client = Client::new("http://localhost", None).unwrap();
+        client.idle_timeout = Duration::from_millis(50);
+        for said in ["", "HTTP/1.1 206 Partial Content\r\ncontent-length: 10\r\n\r\n12345"] {
+            let url = silent_after(said).await;
+            let file = FileRef { sha256: Sha256([0; 32]), name: "file".into(), url: url.clone(), size_bytes: 10 };
+
+            let answers = [
+                client.fetch_once(&file, &folder.path().join("file")).await.unwrap_err(),
+                client.bytes_once(&url, 10).await.unwrap_err(),
+                client.range_once(&url, &(0..10)).await.unwrap_err(),
+            ];
+
+            let server = url.trim_end_matches("/file");
+            let expected = format!("could not reach {server} (GET {url}): nothing came for 0.05 seconds");
+            for error in answers {
+                assert!(error.is_temporary() && error.to_string() == expected, "{error}");
+            }
         }
     }
 }

@@ -25,6 +25,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A call that is safe to repeat is repeated for so long: over a hiccup, but a person at a terminal does not wait longer.
 const CALL_PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Of a file something comes at least so often: the head of the answer, and then its pieces. A server that accepts and says
+/// nothing is away, however alive its machine is.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// JSON of one answer at most: the largest are plans of whole repositories.
 const MAX_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 /// The body of an error at most.
@@ -41,6 +44,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+    pub(crate) idle_timeout: Duration,
 }
 
 impl fmt::Debug for Client {
@@ -76,7 +80,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|error| wrong(error.to_string()))?;
-        Ok(Client { http, base, token })
+        Ok(Client { http, base, token, idle_timeout: IDLE_TIMEOUT })
     }
 
     /// Returns the same client with another token.
@@ -119,6 +123,30 @@ impl Client {
             return Err(self.refusal(what, response).await);
         }
         Ok(response)
+    }
+
+    /// As [`Client::send`], of a call without a limit as a whole: its answer begins in time, and [`Client::read`] sees to the rest.
+    pub(crate) async fn send_for_file(&self, call: Call) -> Result<Response, Error> {
+        let what = call.what.clone();
+        match tokio::time::timeout(self.idle_timeout, self.send(call)).await {
+            Ok(response) => response,
+            Err(_) => Err(self.silent(what)),
+        }
+    }
+
+    /// Returns the next piece of an answer; nothing at its end.
+    pub(crate) async fn next_piece(&self, what: &str, response: &mut Response) -> Result<Option<Bytes>, Error> {
+        match tokio::time::timeout(self.idle_timeout, response.chunk()).await {
+            Ok(piece) => piece.map_err(|error| self.broken(what, error)),
+            Err(_) => Err(self.silent(what.to_string())),
+        }
+    }
+
+    fn silent(&self, what: String) -> Error {
+        let url = what.split_once(' ').and_then(|(_, address)| Url::parse(address).ok());
+        let server = url.map_or_else(|| self.base.to_string(), |url| url.origin().ascii_serialization());
+        let reason = format!("nothing came for {} seconds", self.idle_timeout.as_secs_f64());
+        Error::Unreachable { server, what, reason }
     }
 
     /// Sends a call that is safe to repeat, and reads its answer.
@@ -226,7 +254,7 @@ impl Client {
     /// Reads the whole answer, if it is not longer than allowed.
     pub(crate) async fn read(&self, what: &str, mut response: Response, max_bytes: u64) -> Result<Bytes, Error> {
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(what, error))? {
+        while let Some(piece) = self.next_piece(what, &mut response).await? {
             if bytes.len() as u64 + piece.len() as u64 > max_bytes {
                 return Err(Error::TooLong { what: what.to_string(), max_bytes });
             }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anima_types::{
-    Nevra, Sha256,
+    Arch, Nevra, Sha256,
     id::{BuildId, KeyId, TaskId},
     repository::RepositoryPackage,
 };
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use crate::{Connection, Error, Result, Write, row::Columns};
+use crate::{Connection, Error, Result, Write, row::Columns, snapshot::listed_row};
 
 /// A row.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,9 +68,9 @@ pub async fn get(connection: &mut Connection, sha256: Sha256) -> Result<Package>
 }
 
 /// Returns the packages that the tasks of a build made, with their tasks.
-pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<(TaskId, Package)>> {
+pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<(TaskId, RepositoryPackage)>> {
     let rows = sqlx::query(
-        "SELECT task.id AS task_id, package.*
+        "SELECT task.id AS task_id, package.sha256, package.nevra, package.source, package.header_sha256
          FROM task
          JOIN task_artifact ON task_artifact.task_id = task.id
          JOIN package ON package.sha256 = task_artifact.sha256
@@ -80,7 +80,96 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
     .bind(build.0)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| Ok((TaskId(row.int("task_id")?), from_row(row)?))).collect()
+    rows.iter().map(|row| Ok((TaskId(row.int("task_id")?), listed_row(row)?))).collect()
+}
+
+/// A package that a build task made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Built {
+    /// The task's architecture.
+    pub arch: Option<Arch>,
+    /// The package.
+    pub package: RepositoryPackage,
+}
+
+/// What build tasks that succeeded made for a platform. A question about one name begins with that, see `snapshot`'s.
+const BUILT: &str =
+    "SELECT DISTINCT task.id, task.arch, package.file_name, package.sha256, package.nevra, package.source,
+         package.header_sha256
+     FROM task
+     JOIN task_artifact ON task_artifact.task_id = task.id
+     JOIN package ON package.sha256 = task_artifact.sha256
+     WHERE task.build_id = $1 AND task.platform = $2 AND task.kind = 'build' AND task.status = 'succeeded'
+     ORDER BY task.id, package.file_name";
+const BUILT_AS: &str =
+    "SELECT DISTINCT task.id, task.arch, package.file_name, package.sha256, package.nevra, package.source,
+         package.header_sha256
+     FROM package
+     CROSS JOIN task_artifact
+     CROSS JOIN task
+     WHERE package.file_name = $3 AND task_artifact.sha256 = package.sha256 AND task.id = task_artifact.task_id
+       AND task.build_id = $1 AND task.platform = $2 AND task.kind = 'build' AND task.status = 'succeeded'
+     ORDER BY task.id";
+
+/// Returns what the build tasks of a build made for a platform.
+pub async fn built(connection: &mut Connection, build: BuildId, platform: &str) -> Result<Vec<Built>> {
+    // Index: task_build.
+    let query = sqlx::query(BUILT).bind(build.0).bind(platform);
+    query.fetch_all(connection).await?.iter().map(built_from_row).collect()
+}
+
+/// Returns what of [`built`] has a file name: it may be there for several architectures.
+pub async fn built_as(
+    connection: &mut Connection,
+    build: BuildId,
+    platform: &str,
+    file_name: &str,
+) -> Result<Vec<Built>> {
+    // Indices: package_file_name, task_artifact_sha256.
+    let query = sqlx::query(BUILT_AS).bind(build.0).bind(platform).bind(file_name);
+    query.fetch_all(connection).await?.iter().map(built_from_row).collect()
+}
+
+fn built_from_row(row: &AnyRow) -> Result<Built> {
+    Ok(Built { arch: row.maybe_parsed("arch")?, package: listed_row(row)? })
+}
+
+/// Returns the packages of a build that have no signature by a key, in the order of their hashes, at most `limit`.
+pub async fn unsigned_of_build(
+    connection: &mut Connection,
+    build: BuildId,
+    key: KeyId,
+    limit: u32,
+) -> Result<Vec<RepositoryPackage>> {
+    // Indices: task_build, the primary keys of task_artifact, package and signed_package.
+    let rows = sqlx::query(
+        "SELECT DISTINCT package.sha256, package.nevra, package.source, package.header_sha256
+         FROM task
+         JOIN task_artifact ON task_artifact.task_id = task.id
+         JOIN package ON package.sha256 = task_artifact.sha256
+         WHERE task.build_id = $1 AND NOT EXISTS (
+             SELECT 1 FROM signed_package WHERE signed_package.sha256 = package.sha256 AND signed_package.key_id = $2)
+         ORDER BY package.sha256
+         LIMIT $3",
+    )
+    .bind(build.0)
+    .bind(key.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(listed_row).collect()
+}
+
+/// Returns the parts of repository metadata of packages, as JSON.
+pub async fn xml_of(connection: &mut Connection, wanted: &BTreeSet<Sha256>) -> Result<BTreeMap<Sha256, String>> {
+    let mut xml = BTreeMap::new();
+    for some in chunks(wanted) {
+        let sql = format!("SELECT sha256, xml FROM package WHERE sha256 IN ({some})");
+        for row in &sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+            xml.insert(row.parsed("sha256")?, row.text("xml")?);
+        }
+    }
+    Ok(xml)
 }
 
 /// Returns the names of all binary packages that were ever built from a source package.
@@ -202,26 +291,6 @@ pub async fn insert_signed(write: &mut Write, sha256: Sha256, key: KeyId, signed
     .execute(&mut **write)
     .await?;
     Ok(())
-}
-
-/// Returns which artifact is which package of a build with a key's signature.
-pub async fn signed_of_build(
-    connection: &mut Connection,
-    build: BuildId,
-    key: KeyId,
-) -> Result<BTreeMap<Sha256, Sha256>> {
-    let rows = sqlx::query(
-        "SELECT DISTINCT signed_package.sha256, signed_package.signed
-         FROM task
-         JOIN task_artifact ON task_artifact.task_id = task.id
-         JOIN signed_package ON signed_package.sha256 = task_artifact.sha256
-         WHERE task.build_id = $1 AND signed_package.key_id = $2",
-    )
-    .bind(build.0)
-    .bind(key.0)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((row.parsed("sha256")?, row.parsed("signed")?))).collect()
 }
 
 pub(crate) fn from_row(row: &AnyRow) -> Result<Package> {

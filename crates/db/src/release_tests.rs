@@ -246,14 +246,17 @@ async fn an_artifact_is_listed_with_its_signed_form() {
     }
 
     artifact::link(&mut write, task, plain, Kind::Rpm, "jq-libs-1.7-1.x86_64.rpm").await.unwrap();
+    let unsigned = package::unsigned_of_build(&mut write, build, key, 10).await.unwrap();
+    assert_eq!(unsigned.iter().map(|package| package.artifact).collect::<Vec<_>>(), [plain]);
     package::insert_signed(&mut write, plain, key, signed).await.unwrap();
 
     let made = artifact::of_task(&mut write, task).await.unwrap();
     assert_eq!(made.len(), 1);
     assert_eq!((made[0].size_bytes, made[0].signed), (7, Some(signed)));
     assert_eq!(artifact::of_build(&mut write, build).await.unwrap()[&task], made);
-    assert_eq!(package::signed_of_build(&mut write, build, key).await.unwrap(), [(plain, signed)].into());
-    assert_eq!(package::of_build(&mut write, build).await.unwrap()[0].1.sha256, plain);
+    assert_eq!(package::unsigned_of_build(&mut write, build, key, 10).await.unwrap(), []);
+    assert_eq!(package::xml_of(&mut write, &[plain, signed].into()).await.unwrap().len(), 2);
+    assert_eq!(package::of_build(&mut write, build).await.unwrap()[0].1.artifact, plain);
     assert_eq!(package::names_of_source(&mut write, "jq").await.unwrap(), ["jq-libs"]);
     assert_eq!(artifact::size(&mut write, signed).await.unwrap(), Some(7));
     assert_eq!(artifact::find(&mut write, plain).await.unwrap().unwrap().kind, Kind::Rpm);

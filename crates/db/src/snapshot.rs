@@ -182,7 +182,7 @@ pub async fn of_nevra(
     rows.iter().map(listed_row).collect()
 }
 
-fn listed_row(row: &AnyRow) -> Result<RepositoryPackage> {
+pub(crate) fn listed_row(row: &AnyRow) -> Result<RepositoryPackage> {
     Ok(RepositoryPackage {
         nevra: row.parsed("nevra")?,
         artifact: row.parsed("sha256")?,
@@ -242,21 +242,6 @@ pub async fn metadata(connection: &mut Connection, repository: RepositoryId, num
     let Some(layout) = layout.flatten() else { return Ok(None) };
     let files = files(connection, repository, number).await?;
     Ok(Some(Metadata { layout: crate::row::parse("layout", &layout)?, files }))
-}
-
-/// Returns all packages of a snapshot; 0 has none.
-pub async fn packages(connection: &mut Connection, repository: RepositoryId, number: i64) -> Result<Vec<Package>> {
-    let rows = sqlx::query(
-        "SELECT package.* FROM snapshot_package
-         JOIN package ON package.sha256 = snapshot_package.sha256
-         WHERE repository_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)
-         ORDER BY package.name, package.nevra",
-    )
-    .bind(repository.0)
-    .bind(number)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(package::from_row).collect()
 }
 
 /// Returns the package of that file name in a snapshot.

@@ -64,7 +64,7 @@ async fn snapshot(write: &mut Write, world: &World, base: i64, packages: &[Sha25
 }
 
 async fn names(write: &mut Write, world: &World, number: i64) -> Vec<String> {
-    let packages = packages(write, world.repository, number).await.unwrap();
+    let packages = listed(write, world.repository, number).await.unwrap();
     packages.into_iter().map(|package| package.nevra.to_string()).collect()
 }
 

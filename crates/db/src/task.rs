@@ -11,6 +11,7 @@ use sqlx::any::AnyRow;
 use crate::{
     Connection, Error, Result, Write,
     event::{self, NewEvent},
+    many,
     row::{Columns, to_json},
     task_lease::{self, Claimed},
 };
@@ -171,6 +172,57 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
     list(sqlx::query("SELECT * FROM task WHERE build_id = $1 ORDER BY id").bind(build.0), connection).await
 }
 
+/// Returns a build's tasks of one kind for a package on a platform, in the order in which they were made.
+pub async fn of_package(
+    connection: &mut Connection,
+    build: BuildId,
+    kind: Kind,
+    package: &str,
+    platform: &str,
+) -> Result<Vec<Task>> {
+    // Index: task_package.
+    let query = sqlx::query(
+        "SELECT * FROM task WHERE build_id = $1 AND kind = $2 AND package = $3 AND platform = $4 ORDER BY id",
+    );
+    list(query.bind(build.0).bind(kind.name()).bind(package).bind(platform), connection).await
+}
+
+/// What the succeeded build tasks of a build for a platform came to: whatever they made is the same while this is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct BuiltState {
+    /// How many there are.
+    pub count: i64,
+    /// How often they were given out, all together.
+    pub lease_count: i64,
+    /// When the newest ended.
+    pub ended_at: Timestamp,
+}
+
+/// Returns what the build tasks of a build came to.
+pub async fn built_state(connection: &mut Connection, build: BuildId, platform: &str) -> Result<BuiltState> {
+    // Index: task_build. PostgreSQL adds BIGINTs up to a NUMERIC.
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(lease_number), 0) AS BIGINT) AS lease_count,
+             COALESCE(MAX(ended_at), 0) AS ended_at
+         FROM task WHERE build_id = $1 AND kind = $2 AND status = $3 AND platform = $4",
+    )
+    .bind(build.0)
+    .bind(Kind::Build.name())
+    .bind(Status::Succeeded.name())
+    .bind(platform)
+    .fetch_one(connection)
+    .await?;
+    Ok(BuiltState { count: row.int("count")?, lease_count: row.int("lease_count")?, ended_at: row.time("ended_at")? })
+}
+
+/// Returns whether a build task of a build succeeded.
+pub async fn has_built(connection: &mut Connection, build: BuildId) -> Result<bool> {
+    // Index: task_build.
+    let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status = $3 LIMIT 1");
+    let query = query.bind(build.0).bind(Kind::Build.name()).bind(Status::Succeeded.name());
+    Ok(query.fetch_optional(connection).await?.is_some())
+}
+
 /// Returns a release's tasks in the order in which they were made.
 pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Result<Vec<Task>> {
     list(sqlx::query("SELECT * FROM task WHERE release_id = $1 ORDER BY id").bind(release.0), connection).await
@@ -196,13 +248,16 @@ pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64)
     list(query.bind(node).bind(limit), connection).await
 }
 
-/// Returns all tasks of some kinds, however old, with what they are and how they stand.
-pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status)>> {
+/// Returns all tasks of some kinds, however old, with what they are, how they stand, and the number of the
+/// last lease.
+pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status, i64)>> {
     let mut tasks = Vec::new();
     for kind in kinds {
-        let query = sqlx::query("SELECT id, status FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
+        let query =
+            sqlx::query("SELECT id, status, lease_number FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
         for row in query.fetch_all(&mut *connection).await? {
-            tasks.push((TaskId(row.int("id")?), *kind, row.word("status", Status::from_name)?));
+            let status = row.word("status", Status::from_name)?;
+            tasks.push((TaskId(row.int("id")?), *kind, status, row.int("lease_number")?));
         }
     }
     Ok(tasks)
@@ -293,14 +348,23 @@ pub async fn packages_of_platform(connection: &mut Connection, platform: &str) -
     rows.iter().map(|row| row.text("package")).collect()
 }
 
-/// Writes how long a task is expected to take, and how long with what waits for it, in seconds.
-pub async fn set_estimate(write: &mut Write, id: TaskId, secs: Option<i64>, chain_secs: i64) -> Result<()> {
-    sqlx::query("UPDATE task SET estimate_secs = $2, chain_secs = $3 WHERE id = $1")
-        .bind(id.0)
-        .bind(secs)
-        .bind(chain_secs)
-        .execute(&mut **write)
-        .await?;
+/// Writes how long tasks are expected to take, where that is known, and how long with what waits for them, in seconds.
+pub async fn set_estimates(write: &mut Write, estimates: &[(TaskId, Option<i64>, i64)]) -> Result<()> {
+    // No task is expected to take less than nothing; of an empty value PostgreSQL does not know that it would be a number.
+    const UNKNOWN: i64 = -1;
+    for piece in many::pieces(estimates) {
+        let sql = format!(
+            "UPDATE task SET estimate_secs = NULLIF(given.column2, -1), chain_secs = given.column3
+             FROM (VALUES {}) AS given
+             WHERE task.id = given.column1",
+            many::rows(piece.len(), 3, 0)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (id, secs, chain_secs) in piece {
+            query = query.bind(id.0).bind(secs.unwrap_or(UNKNOWN)).bind(*chain_secs);
+        }
+        query.execute(&mut **write).await?;
+    }
     Ok(())
 }
 

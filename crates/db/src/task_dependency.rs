@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anima_types::id::{BuildId, ReleaseId, TaskId};
 use sqlx::any::AnyRow;
 
-use crate::{Connection, Result, Write, row::Columns};
+use crate::{Connection, Result, Write, many, row::Columns};
 
 /// Writes what a task waits for, in place of what it waited for before.
 pub async fn replace(write: &mut Write, task: TaskId, needs: &[TaskId]) -> Result<()> {
@@ -16,6 +16,20 @@ pub async fn replace(write: &mut Write, task: TaskId, needs: &[TaskId]) -> Resul
             .bind(needed.0)
             .execute(&mut **write)
             .await?;
+    }
+    Ok(())
+}
+
+/// Writes what tasks that were just made wait for: the first of each pair for the second.
+pub async fn insert_all(write: &mut Write, needs: &[(TaskId, TaskId)]) -> Result<()> {
+    for piece in many::pieces(needs) {
+        let rows = many::rows(piece.len(), 2, 0);
+        let sql = format!("INSERT INTO task_dependency (task_id, needs_id) VALUES {rows}");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (task, needed) in piece {
+            query = query.bind(task.0).bind(needed.0);
+        }
+        query.execute(&mut **write).await?;
     }
     Ok(())
 }

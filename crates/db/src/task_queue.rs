@@ -33,20 +33,20 @@ pub async fn first(connection: &mut Connection, kind: Kind, arch: Option<Arch>, 
 }
 
 /// Writes tasks in the order of the ids that they get: those with a place in the queue wait for nothing but a node, the others
-/// for more than that. Says why they were asked for, and why they stand where they stand.
+/// for more than that. Says why they were asked for, and why they stand where they stand; returns their ids.
 ///
 /// One that is ready is made so in one step; both are events.
 pub async fn insert_all(
     write: &mut Write,
     tasks: &[(About, Option<Timestamp>)],
     (asked, ready): (&str, &str),
-) -> Result<()> {
+) -> Result<Vec<TaskId>> {
     const COLUMNS: usize = 13;
     let status = |place: &Option<Timestamp>| match place {
         Some(_) => next(Status::Waiting, Event::DependenciesMet).expect("what waits for nothing is ready"),
         None => Status::Waiting,
     };
-    let mut events = Vec::with_capacity(2 * tasks.len());
+    let (mut made, mut events) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(2 * tasks.len()));
     for piece in many::pieces(tasks) {
         let sql = format!(
             "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for, status_since)
@@ -73,6 +73,7 @@ pub async fn insert_all(
         let mut ids: Vec<i64> = query.fetch_all(&mut **write).await?;
         // Ids are counted in the order of the rows; that they come back so is promised by nobody.
         ids.sort_unstable();
+        made.extend(ids.iter().copied().map(TaskId));
         for (id, (about, place)) in ids.into_iter().zip(piece) {
             let event = |verb, status: Status, message: &str| NewEvent {
                 noun: "task",
@@ -90,7 +91,8 @@ pub async fn insert_all(
             }
         }
     }
-    event::record_all(write, events).await
+    event::record_all(write, events).await?;
+    Ok(made)
 }
 
 /// Returns how many ready tasks of the same kind and architecture are given out before a task.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    lease, task_dependency,
+    lease, task_dependency, task_queue,
     testing::{Scratch, build, build_task},
 };
 use anima_types::{id::EventId, work::SrcOutcome};
@@ -141,6 +141,33 @@ async fn a_restart_forgets_what_the_last_try_gave() {
     assert_eq!((task.status, task.attempts, task.ended_at), (Status::Waiting, 0, None));
     assert_eq!((task.failure, task.result, task.report_hash, task.phases.len()), (None, None, None, 0));
     assert_eq!(task.lease_number, 1, "the count of claims goes on");
+}
+
+#[tokio::test]
+async fn many_tasks_get_what_they_wait_for_and_how_long_they_take_together() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let build = build(&mut write).await;
+    let about = |number: usize| {
+        let package = Some(format!("package-{number}"));
+        (About { build: Some(build), package, arch: Some(Arch::X86_64), ..About::new(Kind::Build) }, None)
+    };
+    let tasks: Vec<_> = (0..300).map(about).collect();
+
+    let ids = task_queue::insert_all(&mut write, &tasks, ("Waits.", "Waits.")).await.unwrap();
+    let needs: Vec<_> = ids.windows(2).map(|pair| (pair[1], pair[0])).collect();
+    task_dependency::insert_all(&mut write, &needs).await.unwrap();
+    let estimates: Vec<_> = ids.iter().map(|id| (*id, (id.0 % 2 == 0).then_some(id.0), 2 * id.0)).collect();
+    set_estimates(&mut write, &estimates).await.unwrap();
+
+    let made = of_build(&mut write, build).await.unwrap();
+    assert!(made.iter().zip(&ids).zip(&tasks).all(|((task, id), about)| task.id == *id && task.about == about.0));
+    let said = made.iter().map(|task| (task.id, task.estimate_secs, task.chain_secs));
+    assert_eq!(said.collect::<Vec<_>>(), estimates);
+    let waits = task_dependency::of_build(&mut write, build).await.unwrap();
+    assert_eq!((waits.len(), &waits[&ids[299]]), (299, &vec![ids[298]]));
+    assert!(!has_built(&mut write, build).await.unwrap());
+    assert_eq!(built_state(&mut write, build, "p1").await.unwrap(), BuiltState::default());
 }
 
 #[tokio::test]

@@ -120,15 +120,34 @@ pub struct Due {
     pub event: Event,
 }
 
-/// Takes messages whose time has come, so that nobody else sends them until `until`.
-pub async fn take_due(write: &mut Write, until: Timestamp, limit: u32) -> Result<Vec<Due>> {
-    // Index: webhook_delivery_due.
+/// Returns the webhooks that are told of things and have messages whose time has come.
+pub async fn with_due(connection: &mut Connection, now: Timestamp) -> Result<Vec<WebhookId>> {
+    // Index: webhook_delivery_turn.
+    let rows = sqlx::query(
+        "SELECT id FROM webhook
+         WHERE why IS NULL AND EXISTS (
+             SELECT 1 FROM webhook_delivery
+             WHERE webhook_id = webhook.id AND status = $1 AND next_at <= $2)
+         ORDER BY id",
+    )
+    .bind(DeliveryStatus::Waiting.name())
+    .bind(now.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.int("id").map(WebhookId)).collect()
+}
+
+/// Takes messages of a webhook whose time has come, so that nobody else sends them until `until`.
+pub async fn take_due(write: &mut Write, hook: WebhookId, until: Timestamp, limit: u32) -> Result<Vec<Due>> {
+    // Index: webhook_delivery_turn.
     let rows = sqlx::query(
         "SELECT webhook_delivery.* FROM webhook_delivery JOIN webhook ON webhook.id = webhook_delivery.webhook_id
-         WHERE webhook_delivery.status = $1 AND webhook_delivery.next_at <= $2 AND webhook.why IS NULL
+         WHERE webhook_delivery.webhook_id = $1 AND webhook_delivery.status = $2 AND webhook_delivery.next_at <= $3
+           AND webhook.why IS NULL
          ORDER BY webhook_delivery.next_at, webhook_delivery.id
-         LIMIT $3",
+         LIMIT $4",
     )
+    .bind(hook.0)
     .bind(DeliveryStatus::Waiting.name())
     .bind(write.now.0)
     .bind(i64::from(limit))

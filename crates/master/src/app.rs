@@ -22,6 +22,7 @@ use crate::{
     limit::Limits,
     metrics::Metrics,
     oidc::{Oidc, Provider},
+    repo_files::Indices,
     room::Room,
     waiting::Waiting,
 };
@@ -83,6 +84,8 @@ pub struct Inner {
     pub service_tokens: ServiceTokens,
     /// Claims and heartbeats that are answered together.
     pub desk: Desk,
+    /// What the repositories of builds said last.
+    pub(crate) build_indices: Indices,
     /// What `/readyz` found last.
     pub(crate) looked: crate::health::Looked,
     /// How often somebody may ask.
@@ -123,6 +126,7 @@ impl App {
             room: Room::default(),
             service_tokens: ServiceTokens::default(),
             desk: Desk::default(),
+            build_indices: Indices::default(),
             looked: crate::health::Looked::default(),
             limits: Limits::new(clock.clone()),
             provider: Provider::default(),

@@ -20,7 +20,7 @@ use crate::{
 
 pub use crate::key::expire_once as expire_keys_once;
 pub use crate::node::forget_once as forget_nodes_once;
-pub use crate::webhook::{deliver_once, forget_once};
+pub use crate::webhook::{deliver_once, forget_once, run as deliver};
 
 /// Leases end at most this late.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);

@@ -36,7 +36,7 @@ use crate::{
     app::App,
     auth,
     error::{ApiError, ApiResult},
-    lease,
+    lease, log,
     node::{self, Standing},
     signing,
     task::is_due,
@@ -213,6 +213,7 @@ async fn answer(app: &App, whats: &[What]) -> ApiResult<Vec<ApiResult<Answer>>> 
         };
         write.commit().await?;
         lost.iter().for_each(|task| is_due(app, task));
+        log::put_aside_soon(app, given.iter().flatten().filter_map(|given| given.lease.as_ref()));
         let gives = given.iter().flatten().any(|given| given.lease.is_some());
         if !claims.is_empty() {
             app.desk.gives.store(gives, Ordering::Relaxed);
@@ -383,10 +384,6 @@ async fn give(
         anima_db::lease::insert_all(write, &leases).await?;
     }
     for Claimed { task, node, .. } in &claimed {
-        // What an earlier try said would stand before what this one says.
-        if task.lease_number > 0 {
-            app.logs.put_aside(task.id, task.lease_number).await?;
-        }
         tracing::info!(task = task.id.0, node, "task {} is given to {node}", task.id);
     }
     let mut given = chosen.into_iter().map(|choice| {

@@ -32,7 +32,9 @@ use crate::{
     build::hold,
     dispatch,
     error::{ApiError, ApiResult, Json, Path, Query},
-    key, log, noarch, node, report,
+    key, log,
+    noarch::{self, Verdict},
+    node, report,
     route::Route,
     task::is_due,
 };
@@ -198,33 +200,44 @@ async fn end(
         return Err(stale(&task));
     }
     let accepted = match report.end {
-        End::GivenBack(failure) => return given_back(&app, &caller, id, failure).await,
+        End::GivenBack(failure) => return given_back(&app, &caller, (id, report.number), failure).await,
         End::Succeeded(outcome) => report::accept(&app, &task, outcome).await?,
         End::Failed(failure) => report::Accepted::failed(failure),
     };
-    app.logs.sync(id).await?;
-    let mut write = app.db.write(app.now(), &caller).await?;
-    let task = held(&mut write, &caller, id).await?;
-    let accepted = match &accepted.result {
-        Some(outcome) => match noarch::conflict(&app, &mut write, &task, outcome).await? {
-            Some(failure) => report::Accepted::failed(failure),
-            None => accepted,
-        },
-        None => accepted,
+    app.logs.sync(id, report.number).await?;
+    let mut differences = noarch::Differences::default();
+    let (mut write, task, verdict) = loop {
+        if let Some(outcome) = &accepted.result {
+            differences.read(&app, &task, outcome).await?;
+        }
+        let mut write = app.db.write(app.now(), &caller).await?;
+        let task = held(&mut write, &caller, id).await?;
+        let verdict = match &accepted.result {
+            Some(outcome) => differences.decide(&mut write, &task, outcome).await?,
+            None => Verdict::Same,
+        };
+        // As often as another architecture's build ends meanwhile.
+        if !matches!(verdict, Verdict::Unread) {
+            break (write, task, verdict);
+        }
+    };
+    let accepted = match verdict {
+        Verdict::Differs(failure) => report::Accepted::failed(failure),
+        Verdict::Same | Verdict::Unread => accepted,
     };
     app.metrics.took(task.about.kind, &report.phases);
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
     write.commit().await?;
     app.log_grew.send(id).ok();
-    log::seal_soon(&app, id);
+    log::seal_soon(&app, id, task.lease_number);
     is_due(&app, &task);
     key::tell(&app, &task);
     Ok(())
 }
 
 /// Takes a task from a node that cannot do it for a reason of its own, and gives it out again.
-async fn given_back(app: &App, caller: &Caller, id: TaskId, failure: Failure) -> ApiResult<()> {
-    app.logs.sync(id).await?;
+async fn given_back(app: &App, caller: &Caller, (id, number): (TaskId, i64), failure: Failure) -> ApiResult<()> {
+    app.logs.sync(id, number).await?;
     let mut write = app.db.write(app.now(), &caller.name).await?;
     let task = held(&mut write, caller, id).await?;
     tracing::warn!(task = id.0, node = caller.name, "task {id} is given back by {}: {}", caller.name, failure.message);

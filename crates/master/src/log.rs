@@ -6,7 +6,7 @@ use anima_db::task::Task;
 use anima_store::{LOG_READ_BYTES, LogReader};
 use anima_types::{
     id::TaskId,
-    lease::{LogQuery, LogSize, MAX_LOG_PIECE_BYTES},
+    lease::{Lease, LogQuery, LogSize, MAX_LOG_PIECE_BYTES},
     permission::Permission,
     task_log::{LogId, LogName},
 };
@@ -66,12 +66,23 @@ impl WhichLog {
         WhichLog { name, attempt }
     }
 
-    /// Returns the log of a task that is meant.
-    pub fn of(self, task: &Task) -> LogId {
-        match self.attempt {
-            Some(attempt) if attempt != task.lease_number => LogId::earlier(task.id, self.name, attempt),
-            _ => LogId::new(task.id, self.name),
+    /// Opens the log of a task that is meant, for reading.
+    pub async fn open(self, app: &App, task: &Task) -> ApiResult<LogReader> {
+        let attempt = self.attempt.unwrap_or(task.lease_number);
+        let reader = app.logs.reader(LogId::of_attempt(task.id, self.name, attempt)).await?;
+        if attempt == task.lease_number && reader.size().await? == 0 {
+            // The last attempt before logs had numbers has its log without one, until there is another attempt.
+            return Ok(app.logs.reader(LogId::new(task.id, self.name)).await?);
         }
+        Ok(reader)
+    }
+
+    /// Returns the size of the log of a task that is meant, in bytes.
+    pub async fn size(self, app: &App, task: &Task) -> ApiResult<u64> {
+        if task.lease_number == 0 {
+            return Ok(0);
+        }
+        Ok(self.open(app, task).await?.size().await?)
     }
 }
 
@@ -89,14 +100,14 @@ async fn append(
     request: Request,
 ) -> ApiResult<Json<LogSize>> {
     let mut read = app.db.read().await?;
-    lease::held(&mut read, &caller, task).await?;
+    let number = lease::held(&mut read, &caller, task).await?.lease_number;
     drop(read);
     let piece = Bytes::from_request(request, &()).await?;
     if piece.len() > MAX_LOG_PIECE_BYTES {
         let message = format!("a piece of a log has at most {MAX_LOG_PIECE_BYTES} bytes");
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message));
     }
-    let size_bytes = app.logs.append(LogId::new(task, query.name), query.offset, piece).await?;
+    let size_bytes = app.logs.append(LogId::of_attempt(task, query.name, number), query.offset, piece).await?;
     // Nobody reads it: that is no failure.
     let _ = app.log_grew.send(task);
     Ok(Json(LogSize { size_bytes }))
@@ -111,7 +122,7 @@ async fn read(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let task = task_row(&app, task).await?;
-    let reader = app.logs.reader(which.of(&task)).await?;
+    let reader = which.open(&app, &task).await?;
     let size = reader.size().await?;
     let (status, from, to) = match file::asked(&headers, size) {
         Asked::Whole => (StatusCode::OK, 0, size),
@@ -188,8 +199,8 @@ fn pieces(app: App, task: TaskId, query: FollowQuery) -> impl Stream<Item = Resu
             }
             let is_earlier = attempt.is_some_and(|attempt| attempt != row.lease_number);
             let is_ended = row.status.is_ended() || is_earlier;
-            let log = WhichLog { name, attempt }.of(&row);
-            while let Some((event, end)) = next_piece(&app, log, offset, is_ended).await {
+            let Ok(log) = WhichLog { name, attempt }.open(&app, &row).await else { break };
+            while let Some((event, end)) = next_piece(&log, offset, is_ended).await {
                 offset = end;
                 yield Ok(event);
             }
@@ -219,8 +230,8 @@ async fn is_about<T: Clone>(news: &mut tokio::sync::broadcast::Receiver<T>, want
 }
 
 /// Returns the next piece that ends with a whole character, unless nothing more will come.
-async fn next_piece(app: &App, log: LogId, offset: u64, is_ended: bool) -> Option<(Event, u64)> {
-    let piece = app.logs.read_range(log, offset, READ_BYTES).await.ok()?;
+async fn next_piece(log: &LogReader, offset: u64, is_ended: bool) -> Option<(Event, u64)> {
+    let piece = log.read(offset, READ_BYTES).await.ok()?;
     let whole = if is_ended && piece.len() < READ_BYTES { piece.len() } else { whole_characters(&piece) };
     if whole == 0 {
         return None;
@@ -247,10 +258,7 @@ fn whole_characters(bytes: &[u8]) -> usize {
 pub async fn seal_once(app: &App) -> ApiResult<usize> {
     let mut count = 0;
     for log in app.logs.unsealed().await? {
-        let is_over = match log.attempt {
-            Some(_) => true,
-            None => task_row(app, log.task).await.is_ok_and(|task| task.status.is_ended()),
-        };
+        let is_over = task_row(app, log.task).await.is_ok_and(|task| is_over(&task, log));
         // One that cannot be compressed stays readable, and does not keep the others.
         if is_over {
             match app.logs.seal(log).await {
@@ -262,16 +270,34 @@ pub async fn seal_once(app: &App) -> ApiResult<usize> {
     Ok(count)
 }
 
-/// Compresses the logs of a task that has ended, beside what goes on.
-pub fn seal_soon(app: &App, task: TaskId) {
+/// Returns whether nothing more comes to a task's log.
+pub fn is_over(task: &Task, log: LogId) -> bool {
+    task.status.is_ended() || log.attempt.is_some_and(|attempt| attempt < task.lease_number)
+}
+
+/// Drops, beside what goes on, the logs that are too much now that tasks were given out another time.
+pub fn put_aside_soon<'a>(app: &App, given: impl Iterator<Item = &'a Lease>) {
+    let ended: Vec<(TaskId, i64)> =
+        given.map(|lease| (lease.task, lease.number - 1)).filter(|ended| ended.1 > 0).collect();
+    if ended.is_empty() {
+        return;
+    }
+    let app = app.clone();
+    tokio::spawn(async move {
+        for (task, attempt) in ended {
+            if let Err(error) = app.logs.put_aside(task, attempt).await {
+                tracing::warn!(task = task.0, %error, "an old log of task {task} may stay: {error}");
+            }
+        }
+    });
+}
+
+/// Compresses the logs of an attempt that has ended, beside what goes on.
+pub fn seal_soon(app: &App, task: TaskId, attempt: i64) {
     let app = app.clone();
     tokio::spawn(async move {
         for name in LogName::ALL {
-            // Somebody may have restarted it, and what is there now is the log of the next attempt.
-            if !task_row(&app, task).await.is_ok_and(|task| task.status.is_ended()) {
-                return;
-            }
-            if let Err(error) = app.logs.seal(LogId::new(task, name)).await {
+            if let Err(error) = app.logs.seal(LogId::of_attempt(task, name, attempt)).await {
                 tracing::warn!(%error, "a log of task {task} is compressed later: {error}");
             }
         }

@@ -1,9 +1,9 @@
 //! Looking for a text in a whole log, however long it is, within bounds: so many lines an answer, so many searches at once.
 
-use anima_store::LOG_READ_BYTES;
+use anima_store::{LOG_READ_BYTES, LogReader};
 use anima_types::{
     id::TaskId,
-    task_log::{LogFound, LogId, LogMatch, LogName, MAX_MATCHES, MAX_SEARCH_CHARS},
+    task_log::{LogFound, LogMatch, LogName, MAX_MATCHES, MAX_SEARCH_CHARS},
 };
 use axum::extract::State;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ pub async fn search(
     let task = task_row(&app, task).await?;
     let which: WhichLog = WhichLog::new(query.name, query.attempt);
     let wanted = wanted(&query.q, query.regex)?;
-    Ok(Json(find(&app, which.of(&task), wanted, query.from_line).await?))
+    Ok(Json(find(which.open(&app, &task).await?, wanted, query.from_line).await?))
 }
 
 /// Returns what is looked for; capitals are like small letters.
@@ -64,9 +64,8 @@ pub fn wanted(text: &str, is_regex: bool) -> ApiResult<Regex> {
 }
 
 /// Returns the lines of a log from `from_line` on that have it.
-pub async fn find(app: &App, log: LogId, wanted: Regex, from_line: u64) -> ApiResult<LogFound> {
+pub async fn find(reader: LogReader, wanted: Regex, from_line: u64) -> ApiResult<LogFound> {
     let _place = PLACES.acquire().await;
-    let reader = app.logs.reader(log).await?;
     let mut scan = Scan::new(wanted, from_line);
     let mut at = 0;
     loop {

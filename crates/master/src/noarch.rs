@@ -1,9 +1,11 @@
 //! Packages that are for all architectures, built on several: they have to be the same, and one of them is taken.
 
-use anima_db::{Write, package::Package, task::Task};
+use std::collections::BTreeMap;
+
+use anima_db::{Connection, Write, package::Built, task::Task};
 use anima_rpm_file::{PackageHead, PackageInfo, differences};
 use anima_types::{
-    Arch, Sha256,
+    Arch, Nevra, Sha256,
     diagnosis::{Finding, MAX_FINDINGS},
     task::{Kind, Status},
     work::{Failure, Outcome},
@@ -24,36 +26,90 @@ const CURE: &str = "Let the spec make the same on every architecture (sort what 
 /// Most packages have all that they say of themselves in so many bytes.
 const HEAD_BYTES: u64 = 256 * 1024;
 
-/// Returns why a build cannot stand beside those of the same package for other architectures, if it cannot.
+/// A package that was built on two architectures, and is not the same file.
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+struct Pair {
+    nevra: Nevra,
+    /// What was built before.
+    other: (Arch, Sha256),
+    own: (Arch, Sha256),
+}
+
+/// What is different in packages that are for all architectures and were built on several.
 ///
-/// It is called in the transaction that ends the task, so that of two that end at once the second sees the first.
-pub async fn conflict(app: &App, write: &mut Write, task: &Task, outcome: &Outcome) -> ApiResult<Option<Failure>> {
-    let (Outcome::Build(made), Some(build), Some(arch)) = (outcome, task.about.build, task.about.arch) else {
-        return Ok(None);
+/// Packages are read before there is a transaction; in the one that ends the task only what was found is looked up, so that of
+/// two builds that end at once the second sees the first, and nobody waits for the store.
+#[derive(Debug, Default)]
+pub struct Differences(BTreeMap<Pair, Vec<String>>);
+
+/// Whether a build can stand beside those of the same package for other architectures.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It can.
+    Same,
+    /// It cannot.
+    Differs(Failure),
+    /// Another one ended since packages were read: they have to be read again.
+    Unread,
+}
+
+impl Differences {
+    /// Reads and compares what was not yet.
+    pub async fn read(&mut self, app: &App, task: &Task, outcome: &Outcome) -> ApiResult<()> {
+        let mut read = app.db.read().await?;
+        let pairs = pairs(&mut read, task, outcome).await?;
+        drop(read);
+        for pair in pairs {
+            if !self.0.contains_key(&pair) {
+                let found = compare(app, pair.other, pair.own).await?;
+                self.0.insert(pair, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides, in the transaction that ends the task.
+    pub async fn decide(&self, write: &mut Write, task: &Task, outcome: &Outcome) -> ApiResult<Verdict> {
+        for pair in pairs(write, task, outcome).await? {
+            match self.0.get(&pair) {
+                None => return Ok(Verdict::Unread),
+                Some(differ) if differ.is_empty() => {}
+                Some(differ) => {
+                    let package = pair.nevra.to_string();
+                    return Ok(Verdict::Differs(failure(&package, pair.other.0, pair.own.0, differ)));
+                }
+            }
+        }
+        Ok(Verdict::Same)
+    }
+}
+
+/// Returns what has to be compared as things are now.
+async fn pairs(connection: &mut Connection, task: &Task, outcome: &Outcome) -> ApiResult<Vec<Pair>> {
+    let about = &task.about;
+    let (Outcome::Build(made), Some(build), Some(arch)) = (outcome, about.build, about.arch) else {
+        return Ok(Vec::new());
     };
+    let (Some(name), Some(platform)) = (&about.package, &about.platform) else { return Ok(Vec::new()) };
     let own: Vec<_> = made.packages.iter().filter(|package| package.nevra.arch == "noarch").collect();
     if own.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let is_sibling = |other: &&Task| {
-        other.about.kind == Kind::Build
-            && other.status == Status::Succeeded
-            && other.id != task.id
-            && (&other.about.package, &other.about.platform) == (&task.about.package, &task.about.platform)
-    };
-    let tasks = anima_db::task::of_build(write, build).await?;
-    for sibling in tasks.iter().filter(is_sibling) {
+    let mut pairs = Vec::new();
+    for sibling in anima_db::task::of_package(connection, build, Kind::Build, name, platform).await? {
+        if sibling.status != Status::Succeeded || sibling.id == task.id {
+            continue;
+        }
         let (Some(Outcome::Build(theirs)), Some(other_arch)) = (&sibling.result, sibling.about.arch) else { continue };
         for package in &own {
             let same = theirs.packages.iter().find(|other| other.nevra == package.nevra);
-            let Some(same) = same.filter(|other| other.artifact != package.artifact) else { continue };
-            let differ = compare(app, (other_arch, same.artifact), (arch, package.artifact)).await?;
-            if !differ.is_empty() {
-                return Ok(Some(failure(&package.nevra.to_string(), other_arch, arch, &differ)));
+            if let Some(same) = same.filter(|other| other.artifact != package.artifact) {
+                let (other, own) = ((other_arch, same.artifact), (arch, package.artifact));
+                pairs.push(Pair { nevra: package.nevra.clone(), other, own });
             }
         }
     }
-    Ok(None)
+    Ok(pairs)
 }
 
 async fn compare(app: &App, one: (Arch, Sha256), other: (Arch, Sha256)) -> ApiResult<Vec<String>> {
@@ -61,7 +117,7 @@ async fn compare(app: &App, one: (Arch, Sha256), other: (Arch, Sha256)) -> ApiRe
     Ok(differences((one.0.name(), &infos.0), (other.0.name(), &infos.1)))
 }
 
-/// Reads what a package says of itself, without the rest of it: others wait for this transaction.
+/// Reads what a package says of itself, without the rest of it.
 async fn info(app: &App, sha256: Sha256) -> ApiResult<PackageInfo> {
     let mut length = HEAD_BYTES;
     loop {
@@ -92,15 +148,16 @@ fn failure(package: &str, other: Arch, own: Arch, differ: &[String]) -> Failure 
 }
 
 /// Leaves one of each package that is for all architectures: that of the first architecture, which users get, too.
-pub fn taken_once(mut packages: Vec<(Task, Package)>) -> Vec<(Task, Package)> {
-    let is_first = |packages: &[(Task, Package)], (task, package): &(Task, Package)| {
-        let rank = |task: &Task, package: &Package| (task.about.arch, package.sha256);
-        package.nevra.arch != "noarch"
-            || !packages
-                .iter()
-                .any(|(other, same)| same.nevra == package.nevra && rank(other, same) < rank(task, package))
+pub fn taken_once(packages: Vec<Built>) -> Vec<Built> {
+    let mut first: BTreeMap<Nevra, (Option<Arch>, Sha256)> = BTreeMap::new();
+    for Built { arch, package } in packages.iter().filter(|built| built.package.nevra.arch == "noarch") {
+        let rank = (*arch, package.artifact);
+        let known = first.entry(package.nevra.clone()).or_insert(rank);
+        *known = rank.min(*known);
+    }
+    let is_first = |built: &Built| {
+        let first = first.get(&built.package.nevra);
+        first.is_none_or(|first| *first == (built.arch, built.package.artifact))
     };
-    let all = packages.clone();
-    packages.retain(|each| is_first(&all, each));
-    packages
+    packages.into_iter().filter(is_first).collect()
 }

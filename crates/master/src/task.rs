@@ -54,7 +54,7 @@ async fn logs(app: &App, task: &anima_db::task::Task) -> ApiResult<Vec<TaskLog>>
     let mut logs = Vec::new();
     for attempt in (1..=task.lease_number).rev().take(KEPT_ATTEMPTS as usize + 1) {
         for name in LogName::ALL {
-            let size_bytes = app.logs.size(WhichLog::new(name, Some(attempt)).of(task)).await?;
+            let size_bytes = WhichLog::new(name, Some(attempt)).size(app, task).await?;
             if size_bytes > 0 {
                 logs.push(TaskLog { name, attempt, size_bytes });
             }
@@ -85,7 +85,7 @@ async fn view(
     waits_for: Vec<TaskId>,
     artifacts: Vec<Artifact>,
 ) -> ApiResult<Task> {
-    let log_size_bytes = app.logs.size(task.id).await?;
+    let log_size_bytes = WhichLog::default().size(app, &task).await?;
     let about = task.about;
     Ok(Task {
         id: task.id,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anima_db::{Write, package::Package, task::Task};
+use anima_db::{Write, package::Built, task::Task};
 use anima_repodata::Part;
 use anima_types::{
     Arch, Sha256,
@@ -12,7 +12,7 @@ use anima_types::{
     product::{Product, Reference},
     release::Content,
     repository::{self, RepositoryPackage},
-    task::{Kind, Status},
+    task::Kind,
     work::{
         BuildWork, FileRef, Holding, ImportWork, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange,
         PublishRepository, PublishWork, ReferenceInput, RemovedPackage, SrcOutcome, SrcWork, StandsOn, TestPackage,
@@ -72,12 +72,12 @@ async fn build(app: &App, write: &mut Write, task: &Task) -> ApiResult<BuildWork
     let source = anima_db::source::find(write, build, &package).await?;
     let (commit, options) = source.map(|(source, options)| (source.commit, options)).unwrap_or_default();
     let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
-    let tasks = anima_db::task::of_build(write, build).await?;
-    let made = source_package(&tasks, &package, &platform.name)
+    let sources = anima_db::task::of_package(write, build, Kind::Src, &package, &platform.name).await?;
+    let made = source_package(&sources, &package, &platform.name)
         .ok_or_else(|| ApiError::internal(format!("{package} of build {build} has no source package")))?;
     let srpm = file(app, write, made.srpm).await?;
     let linked = &options.linked;
-    let inputs = inputs_with_build(app, write, &tasks, (build, linked), &platform, arch).await?;
+    let inputs = inputs_with_build(app, write, (build, linked), &platform, arch).await?;
     Ok(BuildWork { build, package, srpm, commit, inputs, platform, arch })
 }
 
@@ -85,12 +85,11 @@ async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> 
     let build = build_of(task)?;
     let options = anima_db::build::get(write, build).await?.options;
     let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
-    let tasks = anima_db::task::of_build(write, build).await?;
     let mut packages = Vec::new();
-    for (_, package) in built(write, &tasks, build, &platform.name, arch).await? {
-        packages.push(TestPackage { nevra: package.nevra.clone(), file: file(app, write, package.sha256).await? });
+    for package in built(write, build, &platform.name, arch).await? {
+        packages.push(TestPackage { file: file(app, write, package.artifact).await?, nevra: package.nevra });
     }
-    let inputs = inputs_with_build(app, write, &tasks, (build, &options.linked), &platform, arch).await?;
+    let inputs = inputs_with_build(app, write, (build, &options.linked), &platform, arch).await?;
     Ok(TestWork { build, packages, inputs, platform, arch })
 }
 
@@ -236,29 +235,20 @@ async fn publish_change(
     Ok(Some(PublishChange { layout: file(app, write, metadata.layout).await?, files, added_url, removed }))
 }
 
-/// Returns the packages that succeeded tasks of a target made, with their tasks; what is noarch is for every target.
+/// Returns the packages that succeeded tasks of a target made; what is noarch is for every target.
 pub async fn built(
-    write: &mut anima_db::Connection,
-    tasks: &[Task],
+    connection: &mut anima_db::Connection,
     build: BuildId,
     platform: &str,
     arch: Arch,
-) -> ApiResult<Vec<(Task, Package)>> {
-    let packages = anima_db::package::of_build(write, build).await?;
-    let made_by = |id| {
-        tasks.iter().find(|task: &&Task| {
-            task.id == id
-                && task.about.kind == Kind::Build
-                && task.status == Status::Succeeded
-                && task.about.platform.as_deref() == Some(platform)
-        })
-    };
-    let of_target = packages.into_iter().filter_map(|(id, package)| {
-        let task = made_by(id)?;
-        let is_for = task.about.arch == Some(arch) || package.nevra.arch == "noarch";
-        is_for.then(|| (task.clone(), package))
-    });
-    Ok(noarch::taken_once(of_target.collect()))
+) -> ApiResult<Vec<RepositoryPackage>> {
+    Ok(of_target(anima_db::package::built(connection, build, platform).await?, arch))
+}
+
+/// Leaves what is for an architecture of all that was built.
+pub fn of_target(mut built: Vec<Built>, arch: Arch) -> Vec<RepositoryPackage> {
+    built.retain(|one| one.arch == Some(arch) || one.package.nevra.arch == "noarch");
+    noarch::taken_once(built).into_iter().map(|one| one.package).collect()
 }
 
 /// Returns what the `src` task of a package said, if it succeeded.
@@ -277,21 +267,18 @@ pub fn source_package<'a>(tasks: &'a [Task], package: &str, platform: &str) -> O
 async fn inputs_with_build(
     app: &App,
     write: &mut Write,
-    tasks: &[Task],
     (build, linked): (BuildId, &[BuildId]),
     platform: &Platform,
     arch: Arch,
 ) -> ApiResult<Vec<Input>> {
     let mut inputs = platform_inputs(app, write, platform, arch).await?;
-    let is_there = |task: &Task| task.about.kind == Kind::Build && task.status == Status::Succeeded;
-    if tasks.iter().any(is_there) {
+    if anima_db::task::has_built(write, build).await? {
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
         let name = format!("build-{build}");
         inputs.push(Input { name, url, priority: BUILD_PRIORITY, module_hotfixes: true, ..Input::default() });
     }
     for &linked in linked {
-        let tasks = anima_db::task::of_build(write, linked).await?;
-        if tasks.iter().any(is_there) {
+        if anima_db::task::has_built(write, linked).await? {
             let url = app.url(&format!("builds/{linked}/repo/{}/{}/", platform.name, arch.name()));
             let name = format!("build-{linked}");
             inputs.push(Input { name, url, priority: LINKED_PRIORITY, module_hotfixes: true, ..Input::default() });

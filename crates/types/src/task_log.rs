@@ -58,18 +58,20 @@ pub struct LogId {
     pub task: TaskId,
     /// Which of its logs.
     pub name: LogName,
-    /// The lease's number of an earlier attempt; none is the newest.
+    /// The number of the attempt's lease; none is the newest where somebody asks, and a log from before they had numbers where
+    /// they are kept.
     pub attempt: Option<i64>,
 }
 
 impl LogId {
-    /// Returns a log of the newest attempt.
+    /// Returns a log of no attempt that is named.
     pub const fn new(task: TaskId, name: LogName) -> LogId {
         LogId { task, name, attempt: None }
     }
 
-    /// Returns a log of an earlier attempt.
-    pub const fn earlier(task: TaskId, name: LogName, attempt: i64) -> LogId {
+    /// Returns a log of an attempt. It is named by it from its first byte to its last, so that what is done with an ended
+    /// attempt's log, late or by another master, never meets the next one's.
+    pub const fn of_attempt(task: TaskId, name: LogName, attempt: i64) -> LogId {
         LogId { task, name, attempt: Some(attempt) }
     }
 
@@ -137,7 +139,7 @@ mod tests {
                 assert_eq!(LogId::parse(&id.to_string()), Some(id));
             }
         }
-        assert_eq!(LogId::earlier(TaskId(17), LogName::Root, 2).to_string(), "17@2.root");
+        assert_eq!(LogId::of_attempt(TaskId(17), LogName::Root, 2).to_string(), "17@2.root");
         assert!(["x", "17.zst", "17@x", ".tmp1"].iter().all(|text| LogId::parse(text).is_none()));
     }
 }

@@ -14,14 +14,14 @@ use anima_types::{
     id::{BuildId, ReleaseId, TaskId},
     platform::Platform,
     task::{self, Kind},
-    work::SrcOutcome,
+    work::{Outcome, SrcOutcome},
 };
 
 use super::{
     hold::{self, Hold},
     queue::{self, Queue},
 };
-use crate::{app::App, error::ApiResult, release, signing, work::source_package};
+use crate::{app::App, error::ApiResult, release, signing};
 use anima_schedule::Graph;
 
 /// Steps of one build at once at most: it has four statuses to go through, and each may make tasks.
@@ -114,11 +114,13 @@ struct Ordered<'a> {
 
 fn ordered<'a>(app: &'a App, tasks: &'a [Task], name: &str) -> Result<Ordered<'a>, String> {
     let platform = app.platform(name).ok_or_else(|| format!("Failed: platform {name} is not configured any more."))?;
-    let packages =
+    let sources =
         tasks.iter().filter(|task| task.about.kind == Kind::Src && task.about.platform.as_deref() == Some(name));
-    let packages = packages.filter_map(|task| task.about.package.as_deref());
-    let made: BTreeMap<&str, &SrcOutcome> =
-        packages.filter_map(|package| Some((package, source_package(tasks, package, name)?))).collect();
+    let made = sources.filter_map(|task| match (&task.about.package, &task.result) {
+        (Some(package), Some(Outcome::Src(made))) => Some((package.as_str(), made)),
+        _ => None,
+    });
+    let made: BTreeMap<&str, &SrcOutcome> = made.collect();
     let sources = made.iter().map(|(package, made)| queue::source(package, made, 0.0)).collect::<Vec<_>>();
     let graph = Graph::new(&sources);
     if let Err(circle) = graph.order() {
@@ -138,24 +140,33 @@ async fn make_targets(
     let waits = graph.waits();
     let archs: Vec<Arch> =
         platform.architectures.iter().copied().filter(|arch| build.architectures.contains(arch)).collect();
-    let mut ids: BTreeMap<(&str, Arch), TaskId> = BTreeMap::new();
+    let targets: Vec<(&str, Arch)> =
+        made.keys().flat_map(|&package| archs.iter().map(move |&arch| (package, arch))).collect();
+    let about = |&(package, arch): &(&str, Arch)| {
+        let about = About {
+            build: Some(build.id),
+            package: Some(package.to_string()),
+            platform: Some(platform.name.clone()),
+            arch: Some(arch),
+            ..About::new(Kind::Build)
+        };
+        (about, None)
+    };
+    let tasks: Vec<_> = targets.iter().map(about).collect();
+    let waiting = "It waits until its order is known.";
+    let made_ids = anima_db::task_queue::insert_all(write, &tasks, (waiting, waiting)).await?;
+    let ids: BTreeMap<(&str, Arch), TaskId> = targets.into_iter().zip(made_ids).collect();
     for (&package, made) in made {
         let first = archs.iter().copied().find(|&arch| made.excluded(arch).is_none());
         for &arch in &archs {
-            let mut about = About::new(Kind::Build);
-            about.build = Some(build.id);
-            about.package = Some(package.to_string());
-            about.platform = Some(platform.name.clone());
-            about.arch = Some(arch);
-            let id = anima_db::task::insert(write, &about, "It waits until its order is known.").await?;
-            ids.insert((package, arch), id);
             let why = made.excluded(arch).or_else(|| noarch_elsewhere(made, arch, first));
             if let Some(why) = why {
-                let task = anima_db::task::get(write, id).await?;
+                let task = anima_db::task::get(write, ids[&(package, arch)]).await?;
                 anima_db::task::apply(write, &task, task::Event::Excluded, &why).await?;
             }
         }
     }
+    let mut all_needs = Vec::new();
     for (&(package, arch), &id) in &ids {
         // What is noarch was made on one architecture, for all.
         let needs = waits.get(package).into_iter().flatten();
@@ -165,15 +176,14 @@ async fn make_targets(
                 is_for.then(|| ids.get(&(need.as_str(), other)).copied()).flatten()
             })
         });
-        let needs: Vec<TaskId> = needs.collect::<BTreeSet<_>>().into_iter().collect();
-        anima_db::task_dependency::replace(write, id, &needs).await?;
+        all_needs.extend(needs.collect::<BTreeSet<_>>().into_iter().map(|need| (id, need)));
     }
+    anima_db::task_dependency::insert_all(write, &all_needs).await?;
     for &arch in &archs {
-        let estimates = queue::estimate(write, &platform.name, arch, made).await?;
-        for (package, estimate) in estimates {
-            let id = ids[&(package.as_str(), arch)];
-            anima_db::task::set_estimate(write, id, estimate.measured_secs, estimate.chain_secs).await?;
-        }
+        let estimates = queue::estimate(write, &platform.name, arch, made).await?.into_iter();
+        let estimates = estimates
+            .map(|(package, estimate)| (ids[&(package.as_str(), arch)], estimate.measured_secs, estimate.chain_secs));
+        anima_db::task::set_estimates(write, &estimates.collect::<Vec<_>>()).await?;
     }
     Ok(())
 }

@@ -49,7 +49,8 @@ pub async fn add_held_sources(
 ) -> ApiResult<()> {
     let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
     let tasks: Vec<_> = tasks.into_iter().map(|about| (about, None)).collect();
-    Ok(anima_db::task_queue::insert_all(write, &tasks, (queue::ASKED, queue::ASKED)).await?)
+    anima_db::task_queue::insert_all(write, &tasks, (queue::ASKED, queue::ASKED)).await?;
+    Ok(())
 }
 
 /// Writes sources, and returns the `src` tasks that they want.

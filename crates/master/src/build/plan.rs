@@ -13,6 +13,7 @@ use anima_types::{
     work::{Outcome, SrcOutcome},
 };
 use axum::extract::State;
+use tokio::sync::Semaphore;
 
 use super::{platforms, queue};
 use crate::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// Packages that are named as unknown at most; how many there are is said.
 const MAX_UNKNOWN: usize = 1_000;
+/// A plan of a distribution has all that its source packages say in memory, and takes a core for seconds: more at once would be
+/// felt by everybody else.
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -33,6 +37,7 @@ pub fn routes() -> Vec<Route> {
 
 async fn create(State(app): State<App>, Json(wanted): Json<CreateBuildPlan>) -> ApiResult<Json<BuildPlan>> {
     let platform = platforms(&app, std::slice::from_ref(&wanted.platform))?[0];
+    let _place = PLACES.acquire().await;
     let known = known(&mut app.db.read().await?, &platform.name).await?;
     let mut unknown: Vec<String> = wanted.packages.iter().filter(|name| !known.contains_key(*name)).cloned().collect();
     unknown.truncate(MAX_UNKNOWN);

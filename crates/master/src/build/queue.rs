@@ -67,7 +67,8 @@ impl Queue {
             placed.push((about, Some(write.now.plus_secs(delay_secs(self.priority, self.owned, 0)))));
             self.owned += 1;
         }
-        Ok(anima_db::task_queue::insert_all(write, &placed, (ASKED, WAITS)).await?)
+        anima_db::task_queue::insert_all(write, &placed, (ASKED, WAITS)).await?;
+        Ok(())
     }
 
     /// Lets a task wait for a node, at its place.

@@ -1,9 +1,8 @@
 //! A part of a log as lines: its end, or what is around a line. Colours of terminals become classes; other escapes go.
 
 use anima_store::LogReader;
-use anima_types::task_log::LogId;
 
-use crate::{app::App, error::ApiResult};
+use crate::error::ApiResult;
 
 /// A page shows so much of a log at most; the rest is a click away.
 const PART_BYTES: u64 = 256 * 1024;
@@ -65,12 +64,11 @@ pub struct Span {
 
 /// Returns the end of a log, or what is around line `around`. `is_over` says that nothing more comes; `errors` are the
 /// lines that say why the task failed.
-pub async fn part(app: &App, log: LogId, is_over: bool, around: Option<u64>, errors: &[u64]) -> ApiResult<Part> {
-    let reader = app.logs.reader(log).await?;
+pub async fn part(reader: &LogReader, is_over: bool, around: Option<u64>, errors: &[u64]) -> ApiResult<Part> {
     let size = reader.size().await?;
     let (begin, number) = match around {
-        Some(line) => find(&reader, Until::Line(line.saturating_sub(LEAD_LINES).max(1)), size).await?,
-        None => find(&reader, Until::Offset(size.saturating_sub(PART_BYTES)), size).await?,
+        Some(line) => find(reader, Until::Line(line.saturating_sub(LEAD_LINES).max(1)), size).await?,
+        None => find(reader, Until::Offset(size.saturating_sub(PART_BYTES)), size).await?,
     };
     let end = size.min(begin + PART_BYTES);
     let mut bytes = Vec::new();

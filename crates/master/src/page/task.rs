@@ -4,7 +4,7 @@ use anima_types::{
     id::{BuildId, ReleaseId, TaskId},
     permission::Permission,
     task::{Kind, Status, Task, TaskLog},
-    task_log::{LogFound, LogId, LogMatch, LogName},
+    task_log::{LogFound, LogMatch, LogName},
     work::Failure,
 };
 use askama::Template;
@@ -24,7 +24,13 @@ use super::{
     strip::{Scale, Strip, strip},
     words::{State, StepRow, When, address_part, size, step_row, task_name},
 };
-use crate::{app::App, auth::Caller, error::ApiError, log_search};
+use crate::{
+    app::App,
+    auth::Caller,
+    error::ApiError,
+    log::{WhichLog, task_row},
+    log_search,
+};
 
 /// Which part of the log is shown.
 #[derive(Debug, Default, Deserialize)]
@@ -129,10 +135,7 @@ pub async fn show(
 /// Reads the log that is asked for, and looks in it for what is searched for.
 async fn log_view(app: &App, task: &Task, query: &LogQuery) -> Result<LogView, ApiError> {
     let attempt = query.attempt.filter(|&attempt| attempt != task.attempt);
-    let log = match attempt {
-        Some(attempt) => LogId::earlier(task.id, query.name, attempt),
-        None => LogId::new(task.id, query.name),
-    };
+    let log = WhichLog::new(query.name, attempt).open(app, &task_row(app, task.id).await?).await?;
     let is_findings = query.name == LogName::Build && attempt.is_none();
     let errors: Vec<u64> = match &task.failure {
         Some(failure) if is_findings => {
@@ -141,10 +144,10 @@ async fn log_view(app: &App, task: &Task, query: &LogQuery) -> Result<LogView, A
         _ => Vec::new(),
     };
     let is_over = task.status.is_ended() || attempt.is_some();
-    let part = part(app, log, is_over, query.line, &errors).await?;
+    let part = part(&log, is_over, query.line, &errors).await?;
     let found = match query.q.trim() {
         "" => None,
-        text => Some(log_search::find(app, log, log_search::wanted(text, false)?, 0).await?),
+        text => Some(log_search::find(log, log_search::wanted(text, false)?, 0).await?),
     };
     let number = attempt.unwrap_or(task.attempt);
     let size_bytes = task.logs.iter().find(|one| one.name == query.name && one.attempt == number);

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anima_db::{Write, package::Package, release::Filter};
-use anima_repodata::PackageXml;
+use anima_db::{Write, release::Filter};
 use anima_types::{
     Nevra, Sha256, Timestamp, build,
     id::{ReleaseId, RepositoryId},
@@ -14,7 +13,13 @@ use anima_types::{
     repository::Repository,
     task::Task,
 };
-use axum::{body::Bytes, extract::State, http::StatusCode};
+use async_stream::stream;
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
 use sha2::Digest as _;
 
 use super::{
@@ -34,6 +39,9 @@ use crate::{
 /// Releases in one answer, where nothing is said and at most.
 const DEFAULT_LISTED: u32 = 50;
 const MAX_LISTED: u32 = 500;
+
+/// Packages whose metadata is in memory at once for one answer: some megabytes.
+const SENT_AT_ONCE: usize = 64;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -347,7 +355,7 @@ async fn tasks(State(app): State<App>, paging: Paging, Path(id): Path<ReleaseId>
 }
 
 /// What the Release System asks its gates with: the metadata of what the release carries, with the product's signatures.
-async fn carried_packages(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Json<Vec<PackageXml>>> {
+async fn carried_packages(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Response> {
     let mut read = app.db.read().await?;
     let row = anima_db::release::get(&mut read, id).await?;
     let product = anima_db::product::get(&mut read, &row.product).await?;
@@ -356,32 +364,58 @@ async fn carried_packages(State(app): State<App>, Path(id): Path<ReleaseId>) -> 
         Some(key) => carried::signed(&mut read, &all, key).await?,
         None => BTreeMap::new(),
     };
+    drop(read);
     let signed: BTreeSet<Sha256> = signed.into_values().collect();
-    listed(super::packages(&mut read, signed).await?)
+    Ok(listed(&app, signed.into_iter().collect()))
 }
 
 /// What the Release System makes a repository's metadata from.
 async fn packages(
     State(app): State<App>,
     Path((id, repository)): Path<(ReleaseId, RepositoryId)>,
-) -> ApiResult<Json<Vec<PackageXml>>> {
+) -> ApiResult<Response> {
     let mut read = app.db.read().await?;
     let row = anima_db::release::get(&mut read, id).await?;
-    listed(packages_after(&mut read, &row, repository).await?)
+    let packages = packages_after(&mut read, &row, repository).await?;
+    drop(read);
+    Ok(listed(&app, packages))
 }
 
 /// What comes to the last state: all that the Release System needs where that state's metadata can be built upon.
-async fn added(
-    State(app): State<App>,
-    Path((id, repository)): Path<(ReleaseId, RepositoryId)>,
-) -> ApiResult<Json<Vec<PackageXml>>> {
+async fn added(State(app): State<App>, Path((id, repository)): Path<(ReleaseId, RepositoryId)>) -> ApiResult<Response> {
     let mut read = app.db.read().await?;
     let row = anima_db::release::get(&mut read, id).await?;
     let change = change(&mut read, &row, repository).await?;
-    listed(super::packages(&mut read, change.added).await?)
+    drop(read);
+    Ok(listed(&app, change.added.into_iter().collect()))
 }
 
-fn listed(packages: Vec<Package>) -> ApiResult<Json<Vec<PackageXml>>> {
-    let xml = packages.iter().map(|package| serde_json::from_str(&package.xml).map_err(ApiError::internal));
-    Ok(Json(xml.collect::<ApiResult<_>>()?))
+/// Answers with the metadata of packages, in this order: read and sent some at a time, for those of a distribution have
+/// gigabytes. What cannot be read breaks the connection.
+fn listed(app: &App, packages: Vec<Sha256>) -> Response {
+    let app = app.clone();
+    let pieces = stream! {
+        yield Ok("[".to_string());
+        for (number, some) in packages.chunks(SENT_AT_ONCE).enumerate() {
+            let text = match texts(&app, some).await {
+                Ok(texts) => texts.join(","),
+                Err(error) => {
+                    yield Err(error.body.message);
+                    return;
+                }
+            };
+            yield Ok(if number > 0 { format!(",{text}") } else { text });
+        }
+        yield Ok("]".to_string());
+    };
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(pieces)).into_response()
+}
+
+/// Returns what is kept of packages: a [`anima_repodata::PackageXml`] each, as JSON.
+async fn texts(app: &App, packages: &[Sha256]) -> ApiResult<Vec<String>> {
+    let mut read = app.db.read().await?;
+    let mut texts = anima_db::package::xml_of(&mut read, &packages.iter().copied().collect()).await?;
+    let text =
+        |sha256| texts.remove(sha256).ok_or_else(|| ApiError::internal(format!("package {sha256} is not known")));
+    packages.iter().map(text).collect()
 }

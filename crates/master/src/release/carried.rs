@@ -53,10 +53,9 @@ pub async fn all(connection: &mut Connection, row: &Release) -> ApiResult<Vec<Ca
 async fn of_build(connection: &mut Connection, build: BuildId, only: &[String]) -> ApiResult<Vec<Carried>> {
     let tasks = anima_db::task::of_build(connection, build).await?;
     let packages = releasable(connection, &tasks, build).await?;
-    let packages = packages.into_iter().map(|(task, package)| (task, package.listed()));
-    let wanted = packages.filter(|(_, package)| is_named(only, &package.nevra, &package.source));
-    let carried = wanted.map(|(task, original)| Carried {
-        target_arch: if original.is_source() { None } else { task.about.arch },
+    let wanted = packages.into_iter().filter(|(_, package)| is_named(only, &package.nevra, &package.source));
+    let carried = wanted.map(|(arch, original)| Carried {
+        target_arch: if original.is_source() { None } else { arch },
         original,
         places: Vec::new(),
     });

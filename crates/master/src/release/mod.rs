@@ -13,13 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anima_db::{
     Connection, Write,
     build::Build,
-    package::Package,
     release::Release,
     task::{About, Task},
 };
 use anima_types::{
-    Nevra, Sha256,
-    id::{BuildId, ReleaseId, RepositoryId},
+    Arch, Nevra, Sha256,
+    id::{BuildId, ReleaseId, RepositoryId, TaskId},
     release::{self, Content, Event, Status},
     repository::{Repository, RepositoryPackage},
     task::{self, Kind},
@@ -141,20 +140,24 @@ pub async fn replan_as(app: &App, id: ReleaseId, caller: &Caller) -> ApiResult<(
     Ok(())
 }
 
-/// Returns the packages of a build that go out, each with the task that made it. Of the source packages that several
+/// Returns the packages of a build that go out, each with the architecture of the task that made it. Of the source packages that several
 /// platforms made, each goes out.
 pub async fn releasable(
     connection: &mut Connection,
     tasks: &[Task],
     build: BuildId,
-) -> ApiResult<Vec<(Task, Package)>> {
+) -> ApiResult<Vec<(Option<Arch>, RepositoryPackage)>> {
     let packages = anima_db::package::of_build(connection, build).await?;
-    let made_by = |id| tasks.iter().find(|task| task.id == id && task.status == task::Status::Succeeded);
-    Ok(packages.into_iter().filter_map(|(id, package)| Some((made_by(id)?.clone(), package))).collect())
+    let succeeded = tasks.iter().filter(|task| task.status == task::Status::Succeeded);
+    let archs: BTreeMap<TaskId, Option<Arch>> = succeeded.map(|task| (task.id, task.about.arch)).collect();
+    Ok(packages.into_iter().filter_map(|(id, package)| Some((*archs.get(&id)?, package))).collect())
 }
 
 /// Returns the packages of a build that somebody wants to release; refuses one of which nothing is there.
-pub async fn to_release(connection: &mut Connection, row: &Build) -> ApiResult<Vec<(Task, Package)>> {
+pub async fn to_release(
+    connection: &mut Connection,
+    row: &Build,
+) -> ApiResult<Vec<(Option<Arch>, RepositoryPackage)>> {
     let id = row.id;
     if row.deleted_at.is_some() {
         return Err(ApiError::conflict("deleted", format!("what build {id} made was deleted"))
@@ -220,26 +223,13 @@ pub async fn packages_after(
     connection: &mut Connection,
     row: &Release,
     repository: RepositoryId,
-) -> ApiResult<Vec<Package>> {
+) -> ApiResult<Vec<Sha256>> {
     let base = row.base.get(&repository).copied().unwrap_or(0);
     let change = change(connection, row, repository).await?;
     let removed: BTreeSet<Sha256> = change.removed.iter().map(|package| package.artifact).collect();
-    let mut after = anima_db::snapshot::packages(connection, repository, base).await?;
-    after.retain(|package| !removed.contains(&package.sha256));
-    after.extend(packages(connection, change.added).await?);
-    Ok(after)
-}
-
-/// Returns packages by their hashes.
-pub async fn packages(
-    connection: &mut Connection,
-    wanted: impl IntoIterator<Item = Sha256>,
-) -> ApiResult<Vec<Package>> {
-    let mut packages = Vec::new();
-    for sha256 in wanted {
-        packages.push(anima_db::package::get(connection, sha256).await?);
-    }
-    Ok(packages)
+    let before = anima_db::snapshot::listed(connection, repository, base).await?.into_iter();
+    let stay = before.map(|package| package.artifact).filter(|artifact| !removed.contains(artifact));
+    Ok(stay.chain(change.added).collect())
 }
 
 /// Returns whether users still see what the plan was made from, and repositories still have beside their packages what it

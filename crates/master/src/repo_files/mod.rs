@@ -5,6 +5,8 @@ mod copr;
 mod metalink;
 mod product_repository;
 
+pub use build_repository::Indices;
+
 use crate::route::Route;
 
 /// The routes.

@@ -18,6 +18,7 @@ use anima_types::{
 };
 use axum::extract::State;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use crate::{
     app::App,
@@ -35,6 +36,10 @@ const MAX_TEXT_CHARS: usize = 500;
 
 /// Fewer bytes say nothing of where they may be.
 const MIN_INDEXED_BYTES: usize = 3;
+
+/// A search for paths has what all packages of a repository are searched by in memory: more at once would be felt by everybody
+/// else.
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -65,6 +70,10 @@ pub async fn search(app: &App, repository: &Repository, kind: SearchKind, text: 
         let message = format!("a search is for 1 to {MAX_TEXT_CHARS} characters");
         return Err(ApiError::unprocessable("bad_search", message));
     }
+    let _place = match kind {
+        SearchKind::Files => Some(PLACES.acquire().await),
+        SearchKind::Packages | SearchKind::Provides => None,
+    };
     match kind {
         SearchKind::Packages => in_texts(app, repository, Column::Words, &text.to_lowercase()).await,
         SearchKind::Provides => in_texts(app, repository, Column::Provides, text).await,

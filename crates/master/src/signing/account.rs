@@ -38,6 +38,10 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
     let tasks: BTreeMap<TaskId, Task> =
         anima_db::task::of_build(connection, build).await?.into_iter().map(|task| (task.id, task)).collect();
     let approved_by = anima_db::signature::approvals(connection, task.id).await?;
+    // Once for each platform: a mass rebuild has as many packages as it has tasks, and more.
+    let platforms: BTreeSet<&str> = tasks.values().filter_map(|task| task.about.platform.as_deref()).collect();
+    let green: BTreeSet<&str> =
+        platforms.into_iter().filter(|platform| is_green(tasks.values(), Some(platform))).collect();
     let mut accounts = BTreeMap::new();
     for (made_by, package) in anima_db::package::of_build(connection, build).await? {
         let made_by = tasks.get(&made_by).filter(|task| task.status == Status::Succeeded);
@@ -46,7 +50,7 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
             kind: Signed::Rpm,
             name: package.nevra.to_string(),
             product: product.clone(),
-            is_green: is_green(tasks.values(), platform.as_deref()),
+            is_green: platform.as_deref().is_some_and(|platform| green.contains(platform)),
             imported: None,
             made_by: made_by.and_then(lease_of),
             platform,
@@ -55,7 +59,7 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
             asked_by: Some(row.owner.clone()),
             approved_by: approved_by.clone(),
         };
-        accounts.insert(package.sha256, account);
+        accounts.insert(package.artifact, account);
     }
     Ok(accounts)
 }

@@ -53,14 +53,14 @@ pub async fn key_of(connection: &mut Connection, task: &Task) -> ApiResult<Key> 
 
 /// Packages that one task signs at most: a task that is cut off loses no more than some seconds, and the headers of so many
 /// fit into memory. Another task signs the next.
-pub const MAX_PACKAGES: usize = 1_000;
+pub const MAX_PACKAGES: u32 = 1_000;
 
 /// Returns the signatures that a task has to make next.
 pub async fn items(app: &App, connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<SignItem>> {
     match task.about.subject {
         Some(Subject::Packages) => {
-            let packages = unsigned(connection, task, key).await?;
-            package_items(app, connection, task, key, packages.into_iter().take(MAX_PACKAGES)).await
+            let packages = unsigned(connection, task, key, MAX_PACKAGES).await?;
+            package_items(app, connection, task, key, packages).await
         }
         Some(Subject::Metadata) => metadata_items(app, connection, task).await,
         Some(Subject::File) => file_item(app, connection, task).await,
@@ -80,7 +80,7 @@ pub async fn reported(
     if task.about.subject != Some(Subject::Packages) {
         return items(app, connection, task, key).await;
     }
-    let missing = unsigned(connection, task, key).await?;
+    let missing = unsigned(connection, task, key, u32::MAX).await?;
     let (meant, others): (Vec<_>, Vec<_>) =
         missing.into_iter().partition(|package| spoken_of.contains(&package.artifact));
     let first = others.into_iter().take(usize::from(meant.is_empty()));
@@ -98,7 +98,7 @@ pub async fn prepare(app: &App, task: &Task) -> ApiResult<()> {
         return Ok(());
     }
     let mut missing = Vec::new();
-    for package in unsigned(&mut read, task, &key).await?.into_iter().take(MAX_PACKAGES) {
+    for package in unsigned(&mut read, task, &key, MAX_PACKAGES).await? {
         if anima_db::signature::state(&mut read, package.artifact).await?.is_none() {
             missing.push(package.artifact);
         }
@@ -123,14 +123,22 @@ fn revocation(key: Key) -> ApiResult<SignWork> {
     Ok(SignWork::Revoke { fingerprint, why, reason: reason.to_string() })
 }
 
-/// Returns the packages of the task's build, or of its release, that have no signature by this key yet, ordered by hash.
-async fn unsigned(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<RepositoryPackage>> {
-    let Some(build) = task.about.build else { return unsigned_of_release(connection, task, key).await };
-    let signed = anima_db::package::signed_of_build(connection, build, key.id).await?;
-    let packages = anima_db::package::of_build(connection, build).await?;
-    let unsigned = packages.into_iter().filter(|(_, package)| !signed.contains_key(&package.sha256));
-    let unsigned: BTreeMap<_, _> = unsigned.map(|(_, package)| (package.sha256, package.listed())).collect();
-    Ok(unsigned.into_values().collect())
+/// Returns the packages of the task's build, or of its release, that have no signature by this key yet, ordered by hash, at most
+/// `limit`.
+async fn unsigned(
+    connection: &mut Connection,
+    task: &Task,
+    key: &Key,
+    limit: u32,
+) -> ApiResult<Vec<RepositoryPackage>> {
+    match task.about.build {
+        Some(build) => Ok(anima_db::package::unsigned_of_build(connection, build, key.id, limit).await?),
+        None => {
+            let mut unsigned = unsigned_of_release(connection, task, key).await?;
+            unsigned.truncate(limit as usize);
+            Ok(unsigned)
+        }
+    }
 }
 
 async fn unsigned_of_release(connection: &mut Connection, task: &Task, key: &Key) -> ApiResult<Vec<RepositoryPackage>> {

@@ -22,6 +22,7 @@ use anima_types::{
 use anyhow::Result;
 
 use super::{Installation, Tell, copy};
+use crate::log;
 
 /// An index of a repository at most.
 const MAX_INDEX_BYTES: u64 = 4 << 20;
@@ -171,15 +172,16 @@ impl Check<'_> {
         let entries = self.of.logs.list().await?;
         let there: BTreeSet<LogId> = entries.iter().map(|entry| entry.log).collect();
         self.report.log_count = there.len() as u64;
-        for (task, kind, status) in anima_db::task::all_of_kinds(read, &[Kind::Src, Kind::Build]).await? {
-            if status == Status::Succeeded && !there.contains(&LogId::new(task, LogName::Build)) {
+        for (task, kind, status, attempt) in anima_db::task::all_of_kinds(read, &[Kind::Src, Kind::Build]).await? {
+            let names = [LogId::of_attempt(task, LogName::Build, attempt), LogId::new(task, LogName::Build)];
+            if status == Status::Succeeded && !names.iter().any(|log| there.contains(log)) {
                 let message = format!("the {} task succeeded, and its log is not there", kind.name());
                 self.add(FaultKind::MissingLog, format!("task {task}"), message);
             }
         }
         for entry in entries.iter().filter(|entry| entry.sealed.is_none()) {
             let is_over = match anima_db::task::get(read, entry.log.task).await {
-                Ok(task) => task.status.is_ended() || entry.log.attempt.is_some(),
+                Ok(task) => log::is_over(&task, entry.log),
                 Err(anima_db::Error::Missing { .. }) => true,
                 Err(error) => return Err(error.into()),
             };

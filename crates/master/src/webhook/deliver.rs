@@ -1,16 +1,21 @@
-//! Sending: one pass makes the messages of new events, another sends those whose time has come.
+//! Sending: one pass makes the messages of new events, others send those whose time has come, one for each webhook: a receiver
+//! that hangs holds up its own messages, and nobody else's.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use anima_db::webhook::Due;
-use anima_types::{Timestamp, event::Event, webhook::DeliveryStatus};
+use anima_types::{Timestamp, event::Event, id::WebhookId, webhook::DeliveryStatus};
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use reqwest::redirect;
 use serde_json::json;
+use tokio::task::{Id, JoinSet};
 
-use crate::{app::App, error::ApiResult};
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+};
 
 /// What secrets of this form begin with.
 pub const SECRET_PREFIX: &str = "whsec_";
@@ -23,8 +28,9 @@ const WAITS_SECS: [i64; 9] = [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_6
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Nobody else sends a message for so long after somebody took it: more than [`PATIENCE`].
 const HOLD_SECS: i64 = 60;
-/// Messages sent at once, and events looked at in one pass.
-const AT_ONCE: u32 = 16;
+/// Messages sent to one receiver at once: enough for one that is far away, and few for one that is slow.
+const AT_ONCE: u32 = 8;
+/// Events looked at in one pass.
 const BATCH: u32 = 500;
 /// Characters of an answer that are kept, for who looks for the fault.
 const MAX_ANSWER_CHARS: usize = 500;
@@ -47,11 +53,18 @@ static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
 
 /// Makes the messages of what happened, and sends those whose time has come; returns how many were sent.
 pub async fn deliver_once(app: &App) -> ApiResult<usize> {
+    let due = make_once(app).await?;
+    let counts = try_join_all(due.into_iter().map(|hook| deliver_to(app, hook))).await?;
+    Ok(counts.into_iter().sum())
+}
+
+/// Makes the messages of what happened; returns the webhooks that have messages whose time has come.
+async fn make_once(app: &App) -> ApiResult<Vec<WebhookId>> {
     let mut read = app.db.read().await?;
     let hooks = anima_db::webhook::list(&mut read).await?;
     drop(read);
     if hooks.iter().all(|hook| !hook.is_active) {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     loop {
         let mut write = app.db.write(app.now(), "anima").await?;
@@ -61,10 +74,16 @@ pub async fn deliver_once(app: &App) -> ApiResult<usize> {
             break;
         }
     }
+    let mut read = app.db.read().await?;
+    Ok(anima_db::webhook::with_due(&mut read, app.now()).await?)
+}
+
+/// Sends the messages to one webhook whose time has come; returns how many.
+async fn deliver_to(app: &App, hook: WebhookId) -> ApiResult<usize> {
     let mut count = 0;
     loop {
         let mut write = app.db.write(app.now(), "anima").await?;
-        let due = anima_db::webhook::take_due(&mut write, app.now().plus_secs(HOLD_SECS), AT_ONCE).await?;
+        let due = anima_db::webhook::take_due(&mut write, hook, app.now().plus_secs(HOLD_SECS), AT_ONCE).await?;
         write.commit().await?;
         if due.is_empty() {
             return Ok(count);
@@ -187,19 +206,50 @@ pub async fn forget_once(app: &App, now: Timestamp) -> ApiResult<u64> {
 /// Sends what there is to send, until it is dropped.
 pub async fn run(app: &App) {
     let mut events = app.db.subscribe();
+    let (mut sending, mut busy) = (JoinSet::new(), BTreeMap::new());
     loop {
-        if let Err(error) = deliver_once(app).await {
-            tracing::error!("webhooks could not be told: {}", error.body.message);
+        while let Some(ended) = sending.try_join_next_with_id() {
+            note_end(&mut busy, ended);
+        }
+        match make_once(app).await {
+            Ok(due) => {
+                for hook in due {
+                    if busy.values().any(|other| *other == hook) {
+                        continue;
+                    }
+                    let app = app.clone();
+                    let task = sending.spawn(async move { deliver_to(&app, hook).await });
+                    busy.insert(task.id(), hook);
+                }
+            }
+            Err(error) => tell(&error),
         }
         while events.try_recv().is_ok() {}
-        let news = async {
-            tokio::select! {
-                _ = events.recv() => {}
-                () = app.webhooks_changed.notified() => {}
-            }
-        };
-        let _ = tokio::time::timeout(LOOK_EVERY, news).await;
+        tokio::select! {
+            _ = events.recv() => {}
+            () = app.webhooks_changed.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
+}
+
+fn note_end(busy: &mut BTreeMap<Id, WebhookId>, ended: Result<(Id, ApiResult<usize>), tokio::task::JoinError>) {
+    match ended {
+        Ok((id, result)) => {
+            busy.remove(&id);
+            if let Err(error) = result {
+                tell(&error);
+            }
+        }
+        Err(error) => {
+            busy.remove(&error.id());
+            tell(&ApiError::internal(error));
+        }
+    }
+}
+
+fn tell(error: &ApiError) {
+    tracing::error!("webhooks could not be told: {}", error.body.message);
 }
 
 #[cfg(test)]

@@ -149,10 +149,24 @@ async fn what_is_the_same_is_taken_from_the_first_architecture() {
     let (one, other) = (package("one", "a.example"), package("one", "b.example"));
     assert_ne!(hash(&one), hash(&other), "the build host is in the file");
 
-    for (arch, package) in [(Arch::Aarch64, &other), (Arch::X86_64, &one)] {
-        assert_eq!(build(&master, arch, package).await["status"], "succeeded");
-    }
+    assert_eq!(build(&master, Arch::Aarch64, &other).await["status"], "succeeded");
+    let path = format!("/builds/{id}/repo/p1/x86_64/repodata/repomd.xml");
+    let before = master.send(Method::GET, &path, None, Body::empty()).await.1;
+    assert_eq!(build(&master, Arch::X86_64, &one).await["status"], "succeeded");
+    assert_ne!(master.send(Method::GET, &path, None, Body::empty()).await.1, before, "it is made anew");
 
+    let index = async || {
+        let path = format!("/builds/{id}/repo/p1/x86_64/repodata/repomd.xml");
+        let (status, repomd) = master.send(Method::GET, &path, None, Body::empty()).await;
+        assert_eq!(status, StatusCode::OK);
+        String::from_utf8(repomd).unwrap()
+    };
+    let repomd = index().await;
+    assert_eq!(index().await, repomd);
+    let primary = repomd.split('"').find(|part| part.ends_with("-primary.xml.gz")).unwrap();
+    let (status, _) =
+        master.send(Method::GET, &format!("/builds/{id}/repo/p1/x86_64/{primary}"), None, Body::empty()).await;
+    assert_eq!(status, StatusCode::OK, "{repomd}");
     for arch in ["x86_64", "aarch64"] {
         let path = format!("/builds/{id}/repo/p1/{arch}/Packages/w/words-1-1.noarch.rpm");
         let taken = master.send(Method::GET, &path, None, Body::empty()).await.1;

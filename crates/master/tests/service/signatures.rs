@@ -158,8 +158,7 @@ async fn a_package_gets_all_signatures_that_its_key_makes_and_each_is_verified()
     assert_eq!(status, StatusCode::OK, "{done}");
 
     let mut read = master.app.db.read().await.unwrap();
-    let signed =
-        anima_db::package::signed_of_build(&mut read, build, anima_types::id::KeyId(2)).await.unwrap()[&package];
+    let signed = anima_db::package::signed(&mut read, package, anima_types::id::KeyId(2)).await.unwrap().unwrap();
     let path = master.app.store.local(signed).await.unwrap();
     assert!(verify(&path, &key.public_key()).unwrap().has_payload_signature);
     verify_files(&path, &files.public_key()).unwrap();

@@ -56,10 +56,11 @@ async fn lived_in() -> (Master, Product, TaskId) {
     anima_db::task::end(&mut write, &row, Event::Succeeded, "Done.", &ended).await.unwrap();
     write.commit().await.unwrap();
     let logs = &master.app.logs;
-    logs.append(task, 0, "make\n").await.unwrap();
-    logs.append(LogId::earlier(task, LogName::Root, 1), 0, "an earlier root\n").await.unwrap();
-    logs.seal(task.into()).await.unwrap();
-    logs.seal(LogId::earlier(task, LogName::Root, 1)).await.unwrap();
+    let newest = LogId::of_attempt(task, LogName::Build, 1);
+    logs.append(newest, 0, "make\n").await.unwrap();
+    logs.append(LogId::of_attempt(task, LogName::Root, 1), 0, "an earlier root\n").await.unwrap();
+    logs.seal(newest).await.unwrap();
+    logs.seal(LogId::of_attempt(task, LogName::Root, 1)).await.unwrap();
     (master, product, task)
 }
 
@@ -101,7 +102,7 @@ async fn a_whole_installation_is_whole_and_each_damage_is_told_as_what_it_is() {
     let stray = master.app.store.put_bytes("stray").await.unwrap().sha256;
     let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
     fs::File::open(master.stored(stray)).unwrap().set_modified(long_ago).unwrap();
-    master.app.logs.append(LogId::new(task, LogName::State), 0, "state\n").await.unwrap();
+    master.app.logs.append(LogId::of_attempt(task, LogName::State, 1), 0, "state\n").await.unwrap();
     let report = check(&master, false, false).await;
     assert!(report.is_whole);
     assert_eq!(kinds(&report), [FaultKind::OpenLog, FaultKind::StrayArtifact]);
@@ -141,7 +142,7 @@ async fn a_whole_installation_is_whole_and_each_damage_is_told_as_what_it_is() {
 
     // A task without its log.
     let folder = master.stored(stray).parent().unwrap().parent().unwrap().to_path_buf();
-    fs::remove_file(folder.join(format!("logs/{task}.zst"))).unwrap();
+    fs::remove_file(folder.join(format!("logs/{task}@1.zst"))).unwrap();
     let report = check(&master, false, false).await;
     assert!(report.faults.iter().any(|fault| fault.kind == FaultKind::MissingLog), "{report:?}");
 }
@@ -212,7 +213,7 @@ async fn a_backup_restores_everything_and_the_second_adds_only_what_is_new() {
     let nothing_new = backup::make(&from, &files, target.path(), at(60), &quiet).await.unwrap();
     assert_eq!(nothing_new.new_bytes, 0, "nothing happened meanwhile");
     publish(&master, &product, 3, 4).await;
-    master.app.logs.append(LogId::new(task, LogName::State), 0, "it grows\n").await.unwrap();
+    master.app.logs.append(LogId::of_attempt(task, LogName::State, 1), 0, "it grows\n").await.unwrap();
     let second = backup::make(&from, &files, target.path(), at(120), &quiet).await.unwrap();
     assert!(second.new_bytes > 0 && second.new_bytes < first.new_bytes, "{} of {}", second.new_bytes, first.new_bytes);
     assert_eq!(backup::list(target.path()).unwrap().len(), 3);

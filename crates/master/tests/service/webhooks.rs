@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use anima_master::chores::{deliver_once, forget_once};
+use anima_master::chores::{deliver, deliver_once, forget_once};
 use axum::{
     Router,
     extract::State,
@@ -19,17 +19,19 @@ use crate::master::Master;
 struct Receiver {
     answer: Arc<Mutex<u16>>,
     came: Arc<Mutex<Vec<(HeaderMap, String)>>>,
+    heard: Arc<tokio::sync::Notify>,
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
     receiver.came.lock().unwrap().push((headers, body));
+    receiver.heard.notify_one();
     let status = StatusCode::from_u16(*receiver.answer.lock().unwrap()).unwrap();
     (status, [("location", "http://127.0.0.1:1/elsewhere")], "so it is").into_response()
 }
 
 impl Receiver {
     async fn start() -> (Receiver, String) {
-        let receiver = Receiver { answer: Arc::new(Mutex::new(200)), came: Arc::default() };
+        let receiver = Receiver { answer: Arc::new(Mutex::new(200)), came: Arc::default(), heard: Arc::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/hook", post(receive)).with_state(receiver.clone());
@@ -47,7 +49,11 @@ impl Receiver {
 }
 
 async fn create(master: &Master, url: &str, events: &[&str]) -> (String, String) {
-    let wanted = json!({ "name": "chat", "url": url, "events": events });
+    create_named(master, "chat", url, events).await
+}
+
+async fn create_named(master: &Master, name: &str, url: &str, events: &[&str]) -> (String, String) {
+    let wanted = json!({ "name": name, "url": url, "events": events });
     let (status, made) = master.post("/api/v1/webhooks", "admin", wanted).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     (made["id"].to_string(), made["secret"].as_str().unwrap().to_string())
@@ -146,6 +152,27 @@ async fn a_receiver_that_was_away_is_told_later_and_one_that_is_gone_is_told_no_
     assert!(forget_once(&master.app, master.app.now()).await.unwrap() >= 2);
     admin(&master, Method::DELETE, &format!("/api/v1/webhooks/{id}")).await;
     assert_eq!(admin(&master, Method::GET, "/api/v1/webhooks").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_receiver_that_accepts_and_stays_silent_holds_up_nobody_else() {
+    let (master, (receiver, url)) = (Master::open().await, Receiver::start().await);
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    create_named(&master, "silent", &format!("http://{}/", silent.local_addr().unwrap()), &["build.created"]).await;
+    create(&master, &url, &["build.created"]).await;
+    let app = master.app.clone();
+    let delivering = tokio::spawn(async move { deliver(&app).await });
+
+    push(&master, "1").await;
+    let _held = silent.accept().await.unwrap();
+    receiver.heard.notified().await;
+    master.pass_secs(10);
+    push(&master, "2").await;
+
+    // Less than the silent one has to answer.
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(12), receiver.heard.notified()).await;
+    delivering.abort();
+    assert!(heard.is_ok() && receiver.take().len() == 2);
 }
 
 #[tokio::test]

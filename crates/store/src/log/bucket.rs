@@ -1,8 +1,8 @@
 //! Logs in a bucket, where nothing can be appended to: a growing log is a row of objects, each a piece of it.
 //!
 //! ```text
-//! PREFIX/growing/17/000000000000-000000001234    bytes 0 to 1234 of the log of task 17
-//! PREFIX/logs/17.zst                             the log of task 17, compressed
+//! PREFIX/growing/17@2/000000000000-000000001234    bytes 0 to 1234 of the log of the second attempt at task 17
+//! PREFIX/logs/17@2.zst                             that log, compressed
 //! ```
 //!
 //! Pieces may overlap (a node sends again what it was not answered for, maybe to another master); where they do they are
@@ -200,14 +200,13 @@ impl Bucket {
         frames.await.map(Some)
     }
 
-    /// All at once: whoever claims a task waits for it.
     pub(super) async fn put_aside(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
         let all = LogName::ALL.map(|name| self.put_one_aside(LogId::new(task, name), attempt));
         futures_util::future::try_join_all(all).await.map(drop)
     }
 
     async fn put_one_aside(&self, log: LogId, attempt: i64) -> Result<(), Error> {
-        let earlier = LogId::earlier(log.task, log.name, attempt);
+        let earlier = LogId::of_attempt(log.task, log.name, attempt);
         let away = |error| Error::away(format!("put log {log} aside"), error);
         let end = self.end(log);
         let mut end = end.lock().await;
@@ -218,11 +217,12 @@ impl Bucket {
             let pieces = self.pieces(log).await?;
             if !pieces.is_empty() {
                 self.compress(log, &pieces, &self.sealed_key(earlier)).await?;
+                self.drop_pieces(log, &pieces).await?;
             }
         }
-        self.drop_pieces(log).await?;
         *end = End::default();
-        let oldest = LogId::earlier(log.task, log.name, attempt - KEPT_ATTEMPTS);
+        let oldest = LogId::of_attempt(log.task, log.name, attempt - KEPT_ATTEMPTS);
+        self.drop_pieces(oldest, &self.pieces(oldest).await?).await?;
         absent_is_fine(self.client.delete(&self.sealed_key(oldest)).await).map_err(away)
     }
 
@@ -234,8 +234,8 @@ impl Bucket {
         if is_new {
             self.compress(log, &pieces, &self.sealed_key(log)).await?;
         }
-        // Another master may have been as fast, or was killed here.
-        self.drop_pieces(log).await?;
+        // Another master may have been as fast, or was killed here. Only what was read goes: nothing that came meanwhile.
+        self.drop_pieces(log, &pieces).await?;
         *end = End::default();
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&log);
         Ok(is_new)
@@ -289,9 +289,9 @@ impl Bucket {
         upload.finish().await.map(drop).map_err(away)
     }
 
-    async fn drop_pieces(&self, log: LogId) -> Result<(), Error> {
-        for piece in self.pieces(log).await? {
-            let gone = absent_is_fine(self.client.delete(&self.piece_key(log, &piece)).await);
+    async fn drop_pieces(&self, log: LogId, pieces: &[Piece]) -> Result<(), Error> {
+        for piece in pieces {
+            let gone = absent_is_fine(self.client.delete(&self.piece_key(log, piece)).await);
             gone.map_err(|error| Error::away(format!("remove pieces of log {log}"), error))?;
         }
         Ok(())
@@ -357,7 +357,7 @@ impl Content {
         };
         let end = size(pieces).min(offset.saturating_add(max_bytes as u64));
         match bucket.read(*log, pieces, offset..end.max(offset)).await {
-            // Its pieces are gone: it was compressed, or put aside for another attempt, which is not this log.
+            // Its pieces are gone: it was compressed.
             Err(Error::Away { source, what }) if matches!(*source, object_store::Error::NotFound { .. }) => {
                 match bucket.frames(*log).await? {
                     Some(frames) if frames.size() >= size(pieces) => {

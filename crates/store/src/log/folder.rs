@@ -114,8 +114,8 @@ impl Folder {
         let what = |error| Error::io(format!("put the log of task {task} aside"), error);
         let _lock = self.lock(task);
         for name in LogName::ALL {
-            let (log, earlier) = (LogId::new(task, name), LogId::earlier(task, name, attempt));
-            let oldest = LogId::earlier(task, name, attempt - KEPT_ATTEMPTS);
+            let (log, earlier) = (LogId::new(task, name), LogId::of_attempt(task, name, attempt));
+            let oldest = LogId::of_attempt(task, name, attempt - KEPT_ATTEMPTS);
             for (from, to) in [(self.path(log), self.path(earlier)), (self.sealed_path(log), self.sealed_path(earlier))]
             {
                 absent_is_fine(fs::rename(from, to)).map_err(what)?;
@@ -127,10 +127,10 @@ impl Folder {
         Ok(())
     }
 
-    pub(super) fn sync(&self, task: TaskId) -> Result<(), Error> {
+    pub(super) fn sync(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
         let sync = || {
             for name in LogName::ALL {
-                if let Some(file) = existing(self.path(LogId::new(task, name)))? {
+                if let Some(file) = existing(self.path(LogId::of_attempt(task, name, attempt)))? {
                     file.sync_all()?;
                 }
             }

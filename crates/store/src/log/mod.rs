@@ -42,7 +42,7 @@ pub struct LogEntry {
     pub sealed: Option<(SystemTime, u64)>,
 }
 
-/// A log that is being read: it stays the same log, also when another attempt begins another.
+/// A log that is being read.
 #[derive(Clone, Debug)]
 pub struct LogReader {
     log: LogId,
@@ -106,8 +106,9 @@ impl LogStore {
         self.reader(log).await?.size().await
     }
 
-    /// Puts a task's logs aside as those of an earlier attempt, so that the next begins with empty ones. Of earlier
-    /// attempts the newest [`anima_types::task_log::KEPT_ATTEMPTS`] are kept.
+    /// Drops what is too much when an attempt is over and another begins: of earlier attempts the newest
+    /// [`anima_types::task_log::KEPT_ATTEMPTS`] are kept. Logs that have no attempt in their names, from before they had, become
+    /// those of the one that is over. It may take long, and be done late or twice.
     pub async fn put_aside(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
         match &self.place {
             Place::Folder(folder) => in_folder(folder, move |folder| folder.put_aside(task, attempt)).await,
@@ -115,10 +116,10 @@ impl LogStore {
         }
     }
 
-    /// Makes sure that the logs outlive a power cut: for the end of a task.
-    pub async fn sync(&self, task: TaskId) -> Result<(), Error> {
+    /// Makes sure that an attempt's logs outlive a power cut: for its end.
+    pub async fn sync(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
         match &self.place {
-            Place::Folder(folder) => in_folder(folder, move |folder| folder.sync(task)).await,
+            Place::Folder(folder) => in_folder(folder, move |folder| folder.sync(task, attempt)).await,
             // What the object store has answered for is its to keep.
             Place::Bucket(_) => Ok(()),
         }

@@ -77,7 +77,7 @@ async fn a_log_has_a_bound() {
 async fn a_log_is_there_after_a_restart() {
     let (place, logs) = logs(100).await;
     logs.append(TASK, 0, "make\n").await.unwrap();
-    logs.sync(TASK).await.unwrap();
+    logs.sync(TASK, 1).await.unwrap();
     drop(logs);
 
     let logs = LogStore::open(&place.address).await.unwrap();
@@ -86,24 +86,56 @@ async fn a_log_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn another_attempt_begins_an_empty_log_and_the_newest_earlier_ones_are_kept() {
+async fn each_attempt_has_its_own_log_and_the_newest_earlier_ones_are_kept() {
     let (_place, logs) = logs(100).await;
-    let earlier = |attempt| LogId::earlier(TASK, LogName::Build, attempt);
+    let build = |attempt| LogId::of_attempt(TASK, LogName::Build, attempt);
+    let root = |attempt| LogId::of_attempt(TASK, LogName::Root, attempt);
 
     for attempt in 1..=5 {
-        logs.append(TASK, 0, format!("try {attempt}")).await.unwrap();
-        logs.append(LogId::new(TASK, LogName::Root), 0, "root").await.unwrap();
-        logs.seal(LogId::new(TASK, LogName::Root)).await.unwrap();
+        logs.append(build(attempt), 0, format!("try {attempt}")).await.unwrap();
+        logs.append(root(attempt), 0, "root").await.unwrap();
+        logs.seal(root(attempt)).await.unwrap();
         logs.put_aside(TASK, attempt).await.unwrap();
-        assert_eq!(logs.size(TASK).await.unwrap(), 0);
     }
 
-    assert_eq!(logs.read_range(earlier(5), 0, 100).await.unwrap(), "try 5");
-    assert_eq!(logs.read_range(LogId::earlier(TASK, LogName::Root, 3), 0, 100).await.unwrap(), "root");
-    assert_eq!(logs.size(earlier(3)).await.unwrap(), 5);
-    assert_eq!(logs.size(earlier(2)).await.unwrap(), 0);
+    assert_eq!(logs.read_range(build(5), 0, 100).await.unwrap(), "try 5");
+    assert_eq!(logs.read_range(root(3), 0, 100).await.unwrap(), "root");
+    assert_eq!(logs.size(build(3)).await.unwrap(), 5);
+    assert_eq!((logs.size(build(2)).await.unwrap(), logs.size(root(2)).await.unwrap()), (0, 0));
     logs.put_aside(TaskId(99), 1).await.unwrap();
-    logs.sync(TaskId(99)).await.unwrap();
+    logs.sync(TaskId(99), 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_master_that_compresses_a_log_late_does_not_touch_the_next_attempts() {
+    let (place, slow) = logs(100).await;
+    let fast = LogStore::open_bounded(&place.address, 100).await.unwrap();
+    let (first, second) = (LogId::of_attempt(TASK, LogName::Build, 1), LogId::of_attempt(TASK, LogName::Build, 2));
+    slow.append(first, 0, "the first try").await.unwrap();
+
+    fast.put_aside(TASK, 1).await.unwrap();
+    fast.append(second, 0, "the second").await.unwrap();
+    assert!(slow.seal(first).await.unwrap());
+
+    assert_eq!(fast.append(second, 10, " try").await.unwrap(), 14);
+    assert_eq!(slow.read_range(second, 0, 100).await.unwrap(), "the second try");
+    assert_eq!(fast.read_range(first, 0, 100).await.unwrap(), "the first try");
+    assert_eq!(fast.unsealed().await.unwrap(), [second]);
+}
+
+#[tokio::test]
+async fn a_log_without_a_number_becomes_that_of_the_attempt_which_is_over() {
+    let (_place, logs) = logs(100).await;
+    logs.append(TASK, 0, "make").await.unwrap();
+    logs.append(LogId::new(TASK, LogName::Root), 0, "root").await.unwrap();
+    logs.seal(LogId::new(TASK, LogName::Root)).await.unwrap();
+
+    logs.put_aside(TASK, 7).await.unwrap();
+
+    assert_eq!(logs.size(TASK).await.unwrap(), 0);
+    for (name, text) in [(LogName::Build, "make"), (LogName::Root, "root")] {
+        assert_eq!(logs.read_range(LogId::of_attempt(TASK, name, 7), 0, 100).await.unwrap(), text);
+    }
 }
 
 #[tokio::test]
