@@ -109,7 +109,7 @@ impl Engine {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let clamped = |count: u64| u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let room = Room { memory_mib: clamped(memory_mib), cores: clamped(cores as u64) };
-        let (admission, folder_count) = (Admission::new(room), AtomicU64::new(0));
+        let (admission, folder_count) = (Admission::new(room, slots), AtomicU64::new(0));
         Ok(Engine { environments, helper, work, slots, limits, folder_count, admission })
     }
 
@@ -212,7 +212,7 @@ impl Engine {
 
     async fn job<'a>(&'a self, around: Around<'a>, target: &Target<'_>) -> Result<(Job<'a>, Held), Trouble> {
         let limits = self.limits_of(target)?;
-        let admitted = self.admission.enter(&limits, self.slots, around.journal, around.cancel).await?;
+        let admitted = self.admission.enter(&limits, around.journal, around.cancel).await?;
         let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = self.work.join(format!("{}-{number}", around.name));
         std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
