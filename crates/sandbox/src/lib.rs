@@ -23,6 +23,7 @@ mod outcome;
 mod running;
 mod spec;
 mod terminal;
+mod unlinked;
 mod wire;
 
 pub use emulator::{Emulator, Endian};
