@@ -29,16 +29,25 @@ fn problem(free_disk_bytes: u64) -> Option<String> {
     })
 }
 
+/// Returns the memory that this machine has for the node and its tasks: the host's, or what the node's own control group may
+/// have of it, as in a container.
+pub fn memory_bytes() -> u64 {
+    let memory = rustix::system::sysinfo();
+    let hosts = memory.totalram as u64 * u64::from(memory.mem_unit);
+    anima_sandbox::memory_limit_bytes().map_or(hosts, |limit| limit.min(hosts))
+}
+
 fn machine(free_disk_bytes: u64) -> Machine {
     let memory = rustix::system::sysinfo();
     let unit = u64::from(memory.mem_unit);
+    let memory_mib = memory_bytes() / MIB;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // The kernel counts load in parts of 65,536.
     let load_percent = memory.loads[0] as u64 * 100 / 65_536;
     Machine {
         cores: cores.try_into().unwrap_or(u32::MAX),
-        memory_mib: memory.totalram as u64 * unit / MIB,
-        free_memory_mib: free_memory_mib().unwrap_or(memory.freeram as u64 * unit / MIB),
+        memory_mib,
+        free_memory_mib: free_memory_mib().unwrap_or(memory.freeram as u64 * unit / MIB).min(memory_mib),
         free_disk_mib: free_disk_bytes / MIB,
         load_percent: load_percent.try_into().unwrap_or(u32::MAX),
     }

@@ -26,6 +26,7 @@ mod terminal;
 mod unlinked;
 mod wire;
 
+pub use cgroup::memory_limit_bytes;
 pub use emulator::{Emulator, Endian};
 pub use error::Error;
 pub use init::init_main;
