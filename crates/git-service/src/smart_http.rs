@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, ChildStdout},
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -93,7 +93,8 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
     }
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let pusher = pusher.map(|pusher| Pusher { address, ..pusher });
-    let slot = tokio::time::timeout(SLOT_TIMEOUT, app.processes.clone().acquire_owned()).await;
+    let slots = if want == Want::Fetch { &app.reads } else { &app.pushes };
+    let slot = tokio::time::timeout(SLOT_TIMEOUT, slots.clone().acquire_owned()).await;
     let slot = slot.ok().and_then(|permit| permit.ok()).ok_or_else(busy)?;
     let mut backend = backend(&app, name, path, &query, &request, pusher.as_ref().map(|pusher| pusher.name.as_str()))?;
     let (stdin, stdout) =
@@ -113,9 +114,10 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
     let feeding = Beside(tokio::spawn(feed(stdin, request.into_body())));
     let (status, headers) = read_header(&mut stdout).await?;
     let (sender, receiver) = mpsc::channel(PIECES);
+    let reader = Reader { sender, patience: app.config.patience.body };
     tokio::spawn(async move {
-        let (_slot, _lock) = (slot, lock);
-        hand_on(backend, stdout, push, feeding, sender).await;
+        let _lock = lock;
+        hand_on(backend, stdout, push, feeding, slot, reader).await;
     });
     Ok((status, headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
@@ -239,6 +241,20 @@ struct Push {
     pusher: Pusher,
 }
 
+/// Who reads an answer.
+struct Reader {
+    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    /// One who takes nothing for so long is gone, or stops others: a program of git waits for them.
+    patience: Duration,
+}
+
+impl Reader {
+    /// Returns whether it was taken.
+    async fn take(&self, bytes: Bytes) -> bool {
+        matches!(tokio::time::timeout(self.patience, self.sender.send(Ok(bytes))).await, Ok(Ok(())))
+    }
+}
+
 /// Hands the program's answer on. The end of a push's answer is held back until what moved is written down and the
 /// master was told; what it says goes before that end.
 async fn hand_on(
@@ -246,7 +262,8 @@ async fn hand_on(
     mut stdout: BufReader<ChildStdout>,
     push: Option<Push>,
     mut feeding: Beside,
-    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    slot: OwnedSemaphorePermit,
+    reader: Reader,
 ) {
     let (mut held, mut is_sideband, mut is_first, mut is_too_large) = (BytesMut::new(), false, true, false);
     let mut is_read = true;
@@ -264,7 +281,7 @@ async fn hand_on(
         let keep = if push.is_some() { FLUSH.len() } else { 0 };
         let free = held.len().saturating_sub(keep);
         // A reader who went away does not stop a push: its branches are moved already, perhaps.
-        is_read = is_read && (free == 0 || sender.send(Ok(held.split_to(free).freeze())).await.is_ok());
+        is_read = is_read && (free == 0 || reader.take(held.split_to(free).freeze()).await);
         if !is_read {
             if push.is_none() {
                 return;
@@ -273,6 +290,7 @@ async fn hand_on(
         }
     }
     let _ = backend.wait().await;
+    drop(slot);
     if let Some(push) = push {
         // The connection ends with the answer: a client that is still sending would not see it.
         let _ = (&mut feeding.0).await;
@@ -284,7 +302,7 @@ async fn hand_on(
         }
     }
     if is_read && !held.is_empty() {
-        let _ = sender.send(Ok(held.freeze())).await;
+        reader.take(held.freeze()).await;
     }
 }
 
@@ -328,6 +346,10 @@ fn message(line: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -336,6 +358,24 @@ mod tests {
 
         assert_eq!(packet, b"000d\x02build 7\n");
         assert_eq!(packet.len(), 0xd);
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_takes_nothing_is_given_up_with_the_program_that_waits_for_them() {
+        let mut endless = tokio::process::Command::new("cat");
+        let mut endless = endless.arg("/dev/zero").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let stdout = BufReader::new(endless.stdout.take().unwrap());
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = slots.clone().acquire_owned().await.unwrap();
+        let (sender, mut unread) = mpsc::channel(PIECES);
+        let reader = Reader { sender, patience: Duration::from_millis(10) };
+
+        let handing = hand_on(endless, stdout, None, Beside(tokio::spawn(async {})), slot, reader);
+        tokio::time::timeout(IDLE_TIMEOUT, handing).await.expect("it waits for ever");
+
+        assert_eq!(slots.available_permits(), 1);
+        unread.close();
+        assert_eq!(unread.len(), PIECES);
     }
 
     #[test]
