@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::Path as FilePath, process::Stdio, time::Duration};
 
+use anima_types::token::Pushes;
 use axum::{
     body::{Body, BodyDataStream},
     extract::{ConnectInfo, Path, Request, State},
@@ -21,7 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::{
     app::App,
     auth::{self, Pusher},
-    commands::{self, MAX_COMMANDS_BYTES},
+    commands::{self, Commands, MAX_COMMANDS_BYTES},
     error::{Error, Result},
     pushes,
 };
@@ -122,7 +123,7 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
     Ok((status, headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
 
-/// Looks at what a push is about to do, and answers it if one of its branches is not its pusher's to move. What was read of
+/// Looks at what a push is about to do, and answers it if one of its references is not its pusher's to move. What was read of
 /// the body is put back.
 async fn refused(pusher: &Pusher, request: &mut Request) -> Result<Option<Response>> {
     // Git never packs a push; whoever does hides what it does.
@@ -142,19 +143,32 @@ async fn refused(pusher: &Pusher, request: &mut Request) -> Result<Option<Respon
             _ => return Err(Error::new(StatusCode::BAD_REQUEST, "bad_push", "the push ended before it began")),
         }
     };
-    let Some(branch) = commands.refused_branch(|branch| pusher.pushes.allow(branch)) else {
+    let Some((message, hint)) = refusal(pusher, &commands) else {
         let begun = futures_util::stream::once(async { Ok(begun.freeze()) });
         *request.body_mut() = Body::from_stream(begun.chain(body));
         return Ok(None);
     };
-    let message =
-        format!("{} may not push to branch {branch}: it is built for a platform that is not theirs", pusher.name);
-    let hint = "an administrator gives the right: `anima right give contributor --to NAME --on platform:NAME`";
     // A client that is still sending would not see the answer.
     drain(body).await;
     let refusal = commands.refusal("not yours to push to", &[message.clone(), hint.to_string()]);
     let refusal = refusal.ok_or_else(|| Error::new(StatusCode::FORBIDDEN, "forbidden", message).hint(hint))?;
     Ok(Some(([(header::CONTENT_TYPE, "application/x-git-receive-pack-result")], refusal).into_response()))
+}
+
+/// Returns why a push is refused, and what helps.
+fn refusal(pusher: &Pusher, commands: &Commands) -> Option<(String, &'static str)> {
+    if let Some(branch) = commands.refused_branch(|branch| pusher.pushes.allow(branch)) {
+        let message =
+            format!("{} may not push to branch {branch}: it is built for a platform that is not theirs", pusher.name);
+        let hint = "an administrator gives the right: `anima right give contributor --to NAME --on platform:NAME`";
+        return Some((message, hint));
+    }
+    // Whoever may push to one branch could otherwise move or delete what all platforms' releases are named by.
+    let reference = commands.other_reference().filter(|_| pusher.pushes != Pushes::All)?;
+    let message =
+        format!("{} may not push {reference}: only who may push to all branches moves what is none", pusher.name);
+    let hint = "push branches alone; an administrator gives the right: `anima right give contributor --to NAME`";
+    Some((message, hint))
 }
 
 /// Starts the CGI program with what the request says.

@@ -246,6 +246,29 @@ async fn nobody_moves_a_branch_that_is_built_for_a_platform_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tags_are_moved_and_deleted_by_who_may_push_to_all_branches() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    let (all, some) = (service.address("packager", "a"), service.address("of-c10", "a"));
+    let made = service.git("a", &["push", &all, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+    assert!(made.status.success(), "{}", said(&made));
+    service.commit("a", "b.spec", b"Name: b\n").await;
+
+    let moved = service.git("a", &["push", "--force", &some, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+    let deleted = service.git("a", &["push", &some, ":refs/tags/v1"]).await;
+    let other = service.git("a", &["push", &some, "HEAD:refs/changes/1"]).await;
+
+    for (refused, reference) in [(moved, "refs/tags/v1"), (deleted, "refs/tags/v1"), (other, "refs/changes/1")] {
+        let said = said(&refused);
+        assert!(!refused.status.success() && said.contains(&format!("bob may not push {reference}")), "{said}");
+    }
+    let own = service.git("a", &["push", &some, "HEAD:c10"]).await;
+    assert!(own.status.success(), "{}", said(&own));
+    let gone = service.git("a", &["push", &all, ":refs/tags/v1"]).await;
+    assert!(gone.status.success(), "{}", said(&gone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_while_the_master_is_away_is_told_when_it_is_back_also_by_the_next_process() {
     let service = service().await;
     service.commit("a", "a.spec", b"Name: a\n").await;
