@@ -74,8 +74,7 @@ fn install(rpm: &HostRpm, input: &LockInput, root: &Path, log: &Path) -> Result<
 
 /// Asks rpm what is installed.
 fn list(rpm: &HostRpm, input: &LockInput, root: &Path) -> Result<Vec<String>, Error> {
-    let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", QUERY].map(str::to_owned).into();
-    let call = Call { arguments, macros: input.macros.clone(), ..Call::default() };
+    let call = list_call(input);
     let mut output = Vec::new();
     let outcome = rpm.run(root, &call, &mut output)?;
     let output = String::from_utf8_lossy(&output).into_owned();
@@ -87,6 +86,12 @@ fn list(rpm: &HostRpm, input: &LockInput, root: &Path) -> Result<Vec<String>, Er
     let is_package = |line: &&str| !line.contains(' ') && !line.starts_with("gpg-pubkey-") && !line.is_empty();
     let lines: BTreeSet<String> = output.lines().filter(is_package).map(str::to_owned).collect();
     Ok(lines.into_iter().collect())
+}
+
+/// A root's own rpm is a program of the root's architecture, also when it only lists.
+fn list_call(input: &LockInput) -> Call<'static> {
+    let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", QUERY].map(str::to_owned).into();
+    Call { arguments, macros: input.macros.clone(), emulators: input.emulators.clone(), ..Call::default() }
 }
 
 /// A script that fails before its package is unpacked makes rpm leave the package out.
@@ -116,5 +121,20 @@ fn in_words(exit: Exit) -> String {
         Exit::DiskFull => "rpm and its scripts wrote too much".to_owned(),
         Exit::TooManyProcesses => "rpm and its scripts started too many processes".to_owned(),
         Exit::Canceled => "rpm was stopped".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anima_sandbox::{Emulator, Endian};
+
+    use super::*;
+
+    #[test]
+    fn what_installs_a_foreign_root_lists_it_too() {
+        let emulators = vec![Emulator::of_elf64("qemu", 183, Endian::Little, "/qemu".into())];
+        let input = LockInput { emulators: emulators.clone(), ..LockInput::default() };
+
+        assert_eq!(list_call(&input).emulators, emulators);
     }
 }
