@@ -70,6 +70,11 @@ impl Layers {
         &self.rpm
     }
 
+    /// Returns the rpm of a layer in place of the host's. The layer has to be kept as long as it works.
+    pub fn rpm_of(&self, layer: &Layer) -> Result<HostRpm, Error> {
+        self.rpm.of(&self.dirs.layer(layer.name()).join(TREE))
+    }
+
     /// Returns the layer of this list on top of `parent`, if it is there. Looks at no package, and waits for nobody.
     pub fn find(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Option<Layer>, Error> {
         let name = input.layer_name(parent.map(Layer::name))?;

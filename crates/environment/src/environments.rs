@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anima_buildroot::{Layer, LayerPackage, Layers, LockInput, Root};
+use anima_buildroot::{HostRpm, Layer, LayerPackage, Layers, LockInput, Root};
 use anima_sandbox::Emulator;
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
@@ -80,6 +80,21 @@ pub struct Environment {
     pub summary: String,
     /// How much of it was there already.
     usage: Usage,
+}
+
+/// The rpm that installs into the roots of some wishes.
+#[derive(Debug)]
+pub struct Installer {
+    rpm: HostRpm,
+    /// The root that it is of; it must not be swept before.
+    _maker: Option<Layer>,
+}
+
+impl Installer {
+    /// Returns the rpm.
+    pub fn rpm(&self) -> &HostRpm {
+        &self.rpm
+    }
 }
 
 /// What a sweep removed.
@@ -163,6 +178,23 @@ impl Environments {
         environment.summary = format!("buildroot: {count} packages, {hit}, {secs:.2} s{emulated}");
         journal.say(&environment.summary);
         Ok(environment)
+    }
+
+    /// Returns the rpm for further work on a root of these wishes: the same that made it, so that it finds the list of packages
+    /// where, and in the format in which, that is.
+    pub async fn installer(
+        &self,
+        wishes: Wishes<'_>,
+        journal: &Journal,
+        cancel: &CancellationToken,
+    ) -> Result<Installer> {
+        if wishes.bootstrap == Bootstrap::Host {
+            return Ok(Installer { rpm: self.layers.rpm().clone(), _maker: None });
+        }
+        let solved = self.solutions.solve(wishes.into(), &self.downloads, cancel).await?;
+        let (input, sources) = self.bootstrap_input(&wishes, &solved.base.packages, &self.emulators(wishes.arch)?)?;
+        let (maker, ..) = self.layer(input, sources, None, journal, cancel).await?;
+        Ok(Installer { rpm: self.layers.rpm_of(&maker)?, _maker: Some(maker) })
     }
 
     /// Solves and makes nothing: returns what an environment of these wishes would have.

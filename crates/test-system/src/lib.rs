@@ -25,7 +25,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anima_buildroot::HostRpm;
 use anima_client::Client;
 pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
@@ -78,7 +77,6 @@ async fn with_runner<T>(
     let node = Arc::new(node::Node {
         environments: Environments::open(&config.data.join("environments"), &config.helper)?
             .with_emulators(config.emulators.clone()),
-        rpm: HostRpm::new(config.data.join("test-system/stage"), &config.helper)?,
         helper: config.helper,
     });
     let claim = Claim {

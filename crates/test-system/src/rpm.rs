@@ -1,4 +1,4 @@
-//! The host's rpm at work on the environment's root.
+//! The rpm at work on the environment's root that made it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anima_buildroot::Call;
 use anima_environment::{capture, exit_in_words, run};
-use anima_sandbox::{Exit, Outcome};
+use anima_sandbox::{Exit, Outcome, Spec};
 
+use crate::environment::Ground;
 use crate::test_task::Job;
 use crate::trouble::{Trouble, failed};
 
@@ -19,7 +20,7 @@ const NEVRAS: &str = "%{NAME}-%|EPOCH?{%{EPOCH}}:{0}|:%{VERSION}-%{RELEASE}.%{AR
 /// Runs rpm with its output in the log; returns how it ended and what it said.
 pub(crate) async fn said(
     job: &Job<'_>,
-    root: &Path,
+    ground: &Ground,
     arguments: &[&str],
     packages: &[&Path],
 ) -> Result<(Exit, Vec<String>), Trouble> {
@@ -33,7 +34,7 @@ pub(crate) async fn said(
             lines.push(line.to_owned());
         }
     });
-    let spec = job.node.rpm.spec(root, &call(job, arguments, packages));
+    let spec = spec(job, ground, arguments, packages);
     let outcome: Result<Outcome, _> = run(spec, &job.node.helper, &job.journal, &job.cancel).await;
     job.journal.watch(|_, _| {});
     let exit = outcome?.exit;
@@ -42,36 +43,37 @@ pub(crate) async fn said(
 }
 
 /// Runs rpm beside the log; returns how it ended and its output.
-pub(crate) async fn captured(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
-    let spec = job.node.rpm.spec(root, &call(job, arguments, &[]));
+pub(crate) async fn captured(job: &Job<'_>, ground: &Ground, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
+    let spec = spec(job, ground, arguments, &[]);
     let (outcome, output) = capture(spec, &job.node.helper, &job.cancel).await?;
     Ok((outcome.exit, output))
 }
 
 /// Returns what is installed, each as `name-epoch:version-release.arch`.
-pub(crate) async fn installed(job: &Job<'_>, root: &Path) -> Result<BTreeSet<String>, Trouble> {
-    listed(job, root, &["-qa", "--nosignature", "--nodigest", "--qf", NEVRAS]).await
+pub(crate) async fn installed(job: &Job<'_>, ground: &Ground) -> Result<BTreeSet<String>, Trouble> {
+    listed(job, ground, &["-qa", "--nosignature", "--nodigest", "--qf", NEVRAS]).await
 }
 
 /// Returns every path that an installed package owns.
-pub(crate) async fn owned_paths(job: &Job<'_>, root: &Path) -> Result<BTreeSet<String>, Trouble> {
-    listed(job, root, &["-qa", "--nosignature", "--nodigest", "--qf", "[%{FILENAMES}\\n]"]).await
+pub(crate) async fn owned_paths(job: &Job<'_>, ground: &Ground) -> Result<BTreeSet<String>, Trouble> {
+    listed(job, ground, &["-qa", "--nosignature", "--nodigest", "--qf", "[%{FILENAMES}\\n]"]).await
 }
 
-async fn listed(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<BTreeSet<String>, Trouble> {
-    let (exit, output) = captured(job, root, arguments).await?;
+async fn listed(job: &Job<'_>, ground: &Ground, arguments: &[&str]) -> Result<BTreeSet<String>, Trouble> {
+    let (exit, output) = captured(job, ground, arguments).await?;
     match exit.is_success() {
         true => Ok(output.lines().map(str::to_owned).collect()),
         false => Err(failed("internal", format!("rpm could not list what is installed: {}", exit_in_words(exit)))),
     }
 }
 
-fn call<'a>(job: &Job<'_>, arguments: &[&str], packages: &[&'a Path]) -> Call<'a> {
+fn spec(job: &Job<'_>, ground: &Ground, arguments: &[&str], packages: &[&Path]) -> Spec {
     let numbered = packages.iter().enumerate().map(|(index, path)| (format!("{index}.rpm"), *path));
-    Call {
+    let call = Call {
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
         packages: numbered.collect(),
         emulators: job.emulators.clone(),
         ..Call::default()
-    }
+    };
+    ground.installer.rpm().spec(ground.root(), &call)
 }
