@@ -1,6 +1,6 @@
 //! The environment before the packages come: the platform's test packages, from the platform's own repositories.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anima_environment::{Environment, Installer, Phases, Wishes};
 use anima_types::work::TestWork;
@@ -21,6 +21,11 @@ impl Ground {
     /// Returns where the root is mounted.
     pub fn root(&self) -> &Path {
         self.environment.root()
+    }
+
+    /// Returns the folder of the host that everything goes to that is written in the root.
+    pub fn written(&self) -> PathBuf {
+        self.environment.written()
     }
 }
 
