@@ -10,10 +10,23 @@ const MIB: u64 = 1024 * 1024;
 pub const KEEP_FREE_BYTES: u64 = 1024 * MIB;
 /// What the smallest build or test writes, with the layers that it may need first; on less, tasks would only fail.
 const SMALLEST_TASK_BYTES: u64 = 1024 * MIB;
+/// Where less is free, caches give back what they keep elsewhere: twice what is the least for a task, so that it is done before the
+/// node can take nothing.
+const ROOMY_BYTES: u64 = 2 * (KEEP_FREE_BYTES + SMALLEST_TASK_BYTES);
+
+/// Returns whether the disk of a folder has so little room that caches have to give some back. A folder that cannot be looked at
+/// has room: its fault is told by [`look`].
+pub(crate) fn is_short_of_room(data: &Path) -> bool {
+    free_disk_bytes(data).is_ok_and(|free_bytes| free_bytes < ROOMY_BYTES)
+}
+
+fn free_disk_bytes(data: &Path) -> rustix::io::Result<u64> {
+    rustix::fs::statvfs(data).map(|disk| disk.f_bavail * disk.f_frsize)
+}
 
 /// Looks at this machine; `data` is where tasks write.
 pub fn look(data: &Path) -> Condition {
-    let free_disk_bytes = rustix::fs::statvfs(data).map(|disk| disk.f_bavail * disk.f_frsize);
+    let free_disk_bytes = free_disk_bytes(data);
     let machine = machine(*free_disk_bytes.as_ref().unwrap_or(&0));
     let problem = match free_disk_bytes {
         Ok(free_bytes) => problem(free_bytes),

@@ -201,12 +201,21 @@ impl Downloads {
 
     /// Removes what was least recently used until the rest has at most so many bytes; returns how many bytes went.
     pub fn sweep(&self, now: SystemTime, keep_bytes: u64) -> Result<u64> {
+        self.remove(now, keep_bytes, SPARED)
+    }
+
+    /// Removes all that was not used for so long, for a disk that is short of room; returns how many bytes went.
+    pub fn sweep_unused(&self, now: SystemTime, unused_for: Duration) -> Result<u64> {
+        self.remove(now, 0, unused_for)
+    }
+
+    fn remove(&self, now: SystemTime, keep_bytes: u64, spared: Duration) -> Result<u64> {
         let mut files = Vec::new();
         collect(&self.dir, &mut files)?;
         files.sort_by_key(|file| std::cmp::Reverse(file.used_at));
         let (mut kept, mut removed) = (0, 0);
         for file in files {
-            let is_spared = now.duration_since(file.used_at).is_ok_and(|age| age < SPARED) || file.used_at > now;
+            let is_spared = now.duration_since(file.used_at).is_ok_and(|age| age < spared) || file.used_at > now;
             if is_spared || kept + file.size_bytes <= keep_bytes {
                 kept += file.size_bytes;
             } else {

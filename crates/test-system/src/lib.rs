@@ -34,9 +34,6 @@ use anima_types::{Arch, task};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-/// The caches are looked at this often.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
-
 /// What a node has to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -112,6 +109,6 @@ async fn sweep_from_time_to_time(node: Arc<node::Node>) {
             Ok(swept) => tracing::info!(?swept, "the caches were swept"),
             Err(error) => tracing::warn!("the caches were not swept: could not {error}"),
         }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        node.environments.until_next_sweep().await;
     }
 }
