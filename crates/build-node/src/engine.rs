@@ -45,6 +45,8 @@ pub struct Engine {
     pub folder_count: AtomicU64,
     /// What of the machine is taken.
     pub admission: Admission,
+    /// Whether tasks are held to the memory that they may use.
+    pub limits_memory: bool,
 }
 
 /// Where artifacts go.
@@ -110,7 +112,8 @@ impl Engine {
         let clamped = |count: u64| u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let room = Room { memory_mib: clamped(memory_mib), cores: clamped(cores as u64) };
         let (admission, folder_count) = (Admission::new(room, slots), AtomicU64::new(0));
-        Ok(Engine { environments, helper, work, slots, limits, folder_count, admission })
+        let limits_memory = anima_environment::limits_memory(&helper, &work);
+        Ok(Engine { environments, helper, work, slots, limits, folder_count, admission, limits_memory })
     }
 
     /// Makes the source package of a package.
@@ -222,6 +225,7 @@ impl Engine {
             master_url: around.master_url,
             replay: around.replay,
             limits,
+            limits_memory: self.limits_memory,
             began_at: OnceLock::new(),
             artifacts: around.artifacts,
             aftermath: around.aftermath,

@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use anima_client::Client;
 pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
-use anima_environment::{Emulators, Environments, Swept, blocking, condition};
+use anima_environment::{Emulators, Environments, Swept, blocking, condition, limits_memory};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::Context;
@@ -74,8 +74,9 @@ async fn with_runner<T>(
     let node = Arc::new(node::Node {
         environments: Environments::open(&config.data.join("environments"), &config.helper)?
             .with_emulators(config.emulators.clone()),
-        helper: config.helper,
+        helper: config.helper.clone(),
     });
+    limits_memory(&config.helper, &config.data);
     let claim = Claim {
         node: config.name,
         kinds: vec![task::Kind::Test],
