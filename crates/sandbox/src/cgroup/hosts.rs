@@ -192,7 +192,9 @@ mod tests {
         ] {
             let folder = top.path().join(folder);
             fs::write(folder.join("cgroup.procs"), "").expect("write");
-            limit.map(|limit| fs::write(folder.join("memory.max"), format!("{limit}\n")).expect("write"));
+            if let Some(limit) = limit {
+                fs::write(folder.join("memory.max"), format!("{limit}\n")).expect("write");
+            }
         }
 
         assert_eq!(lowest_limit(&group, "memory.max"), Some(8 << 30));
