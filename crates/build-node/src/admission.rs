@@ -1,5 +1,8 @@
 //! Several tasks at once, within what the machine has: each takes the memory and the processors that it may use, or waits
 //! until others have given theirs back. Who came first is first, so that a large task is not passed by small ones for ever.
+//!
+//! Processors are counted in shares, each the part of one core that is one slot's: so as many ordinary tasks run at once as
+//! there are slots, also where these are more than cores.
 
 use std::sync::Arc;
 
@@ -14,9 +17,11 @@ use crate::trouble::Trouble;
 #[derive(Debug)]
 pub struct Admission {
     memory_mib: Arc<Semaphore>,
-    cores: Arc<Semaphore>,
+    /// In shares: each core has as many as there are slots.
+    core_shares: Arc<Semaphore>,
     /// All of it.
     whole: Room,
+    slots: u32,
 }
 
 /// How much.
@@ -28,6 +33,13 @@ pub struct Room {
     pub cores: u32,
 }
 
+/// What one task takes, or what is free.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Part {
+    memory_mib: u32,
+    core_shares: u32,
+}
+
 /// What one task has taken; dropped, it is given back.
 #[derive(Debug)]
 pub struct Admitted {
@@ -36,10 +48,12 @@ pub struct Admitted {
 }
 
 impl Admission {
-    /// Returns a machine of which nothing is taken.
-    pub fn new(whole: Room) -> Admission {
+    /// Returns a machine of which nothing is taken, and which that many ordinary tasks share.
+    pub fn new(whole: Room, slots: u32) -> Admission {
         let semaphore = |count: u32| Arc::new(Semaphore::new(count as usize));
-        Admission { memory_mib: semaphore(whole.memory_mib), cores: semaphore(whole.cores), whole }
+        let slots = slots.max(1);
+        let core_shares = semaphore(whole.cores.saturating_mul(slots));
+        Admission { memory_mib: semaphore(whole.memory_mib), core_shares, whole, slots }
     }
 
     /// Takes what a task may use, as soon as it is there. A task that says nothing of processors takes its share, and may use
@@ -47,23 +61,25 @@ impl Admission {
     pub async fn enter(
         &self,
         limits: &Limits,
-        slots: u32,
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<Admitted, Trouble> {
-        let room = self.asked(limits, slots);
+        let part = self.asked(limits);
         let free = self.free();
-        if free.memory_mib < room.memory_mib || free.cores < room.cores {
+        if free.memory_mib < part.memory_mib || free.core_shares < part.core_shares {
             journal.say(format!(
                 "waiting for room: it may use {} MiB of memory and takes {} cores, and {} MiB and {} cores are free here",
-                room.memory_mib, room.cores, free.memory_mib, free.cores
+                part.memory_mib,
+                self.in_cores(part.core_shares),
+                free.memory_mib,
+                self.in_cores(free.core_shares)
             ));
         }
         let take = |from: &Arc<Semaphore>, count| Arc::clone(from).acquire_many_owned(count);
         // In this order for all, so that no two have what the other waits for.
         let all = async {
-            let memory = take(&self.memory_mib, room.memory_mib).await.expect("it is never closed");
-            let cores = take(&self.cores, room.cores).await.expect("it is never closed");
+            let memory = take(&self.memory_mib, part.memory_mib).await.expect("it is never closed");
+            let cores = take(&self.core_shares, part.core_shares).await.expect("it is never closed");
             Admitted { _memory: memory, _cores: cores }
         };
         tokio::select! {
@@ -72,18 +88,24 @@ impl Admission {
         }
     }
 
-    fn asked(&self, limits: &Limits, slots: u32) -> Room {
-        let share = (self.whole.cores / slots.max(1)).max(1);
+    fn asked(&self, limits: &Limits) -> Part {
         let memory_mib = u32::try_from(limits.memory_bytes / MIB).unwrap_or(u32::MAX);
-        Room {
-            memory_mib: memory_mib.min(self.whole.memory_mib),
-            cores: limits.cores.unwrap_or(share).min(self.whole.cores),
-        }
+        // All shares of one slot are as many as there are cores.
+        let ordinary = self.whole.cores;
+        let core_shares = limits.cores.map_or(ordinary, |cores| cores.min(self.whole.cores).saturating_mul(self.slots));
+        Part { memory_mib: memory_mib.min(self.whole.memory_mib), core_shares }
     }
 
-    fn free(&self) -> Room {
+    fn free(&self) -> Part {
         let count = |semaphore: &Semaphore| semaphore.available_permits().try_into().unwrap_or(u32::MAX);
-        Room { memory_mib: count(&self.memory_mib), cores: count(&self.cores) }
+        Part { memory_mib: count(&self.memory_mib), core_shares: count(&self.core_shares) }
+    }
+
+    fn in_cores(&self, shares: u32) -> String {
+        match shares % self.slots {
+            0 => (shares / self.slots).to_string(),
+            _ => format!("{:.1}", f64::from(shares) / f64::from(self.slots)),
+        }
     }
 }
 
@@ -108,12 +130,12 @@ mod tests {
 
     fn enter(admission: &Admission, limits: Limits) -> Option<Admitted> {
         let (journal, cancel) = (Journal::nowhere(), CancellationToken::new());
-        admission.enter(&limits, 2, &journal, &cancel).now_or_never().map(|entered| entered.unwrap())
+        admission.enter(&limits, &journal, &cancel).now_or_never().map(|entered| entered.unwrap())
     }
 
     #[tokio::test]
     async fn ordinary_tasks_share_the_machine_and_a_large_one_waits_for_them() {
-        let admission = Admission::new(WHOLE);
+        let admission = Admission::new(WHOLE, 2);
 
         let first = enter(&admission, limits(None, None)).unwrap();
         let second = enter(&admission, limits(None, None)).unwrap();
@@ -130,12 +152,35 @@ mod tests {
 
     #[tokio::test]
     async fn who_wants_all_processors_gets_them_alone_and_who_wants_more_gets_all() {
-        let admission = Admission::new(WHOLE);
+        let admission = Admission::new(WHOLE, 2);
 
         let small = enter(&admission, limits(Some(100), Some(1))).unwrap();
         assert!(enter(&admission, limits(Some(100), Some(400))).is_none());
 
         drop(small);
         assert!(enter(&admission, limits(Some(u64::MAX), Some(400))).is_some());
+    }
+
+    #[tokio::test]
+    async fn as_many_ordinary_tasks_run_at_once_as_there_are_slots_also_on_fewer_cores() {
+        let admission = Admission::new(Room { memory_mib: 9 * 1024, cores: 2 }, 4);
+        let ordinary = || limits(Some(100), None);
+
+        let all: Vec<_> = (0..4).map(|_| enter(&admission, ordinary()).unwrap()).collect();
+        assert!(enter(&admission, ordinary()).is_none());
+        drop(all);
+
+        let one_core = enter(&admission, limits(Some(100), Some(1))).unwrap();
+        let (_third, _fourth) = (enter(&admission, ordinary()).unwrap(), enter(&admission, ordinary()).unwrap());
+        assert!(enter(&admission, ordinary()).is_none());
+        drop(one_core);
+        assert!(enter(&admission, limits(Some(100), Some(1))).is_some());
+    }
+
+    #[test]
+    fn shares_are_told_in_cores() {
+        let admission = Admission::new(Room { memory_mib: 1, cores: 2 }, 4);
+
+        assert_eq!([2, 4, 6, 8].map(|shares| admission.in_cores(shares)), ["0.5", "1", "1.5", "2"]);
     }
 }

@@ -45,6 +45,8 @@ pub struct Engine {
     pub folder_count: AtomicU64,
     /// What of the machine is taken.
     pub admission: Admission,
+    /// Whether tasks are held to the memory that they may use.
+    pub limits_memory: bool,
 }
 
 /// Where artifacts go.
@@ -109,8 +111,9 @@ impl Engine {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let clamped = |count: u64| u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let room = Room { memory_mib: clamped(memory_mib), cores: clamped(cores as u64) };
-        let (admission, folder_count) = (Admission::new(room), AtomicU64::new(0));
-        Ok(Engine { environments, helper, work, slots, limits, folder_count, admission })
+        let (admission, folder_count) = (Admission::new(room, slots), AtomicU64::new(0));
+        let limits_memory = anima_environment::limits_memory(&helper, &work);
+        Ok(Engine { environments, helper, work, slots, limits, folder_count, admission, limits_memory })
     }
 
     /// Makes the source package of a package.
@@ -212,7 +215,7 @@ impl Engine {
 
     async fn job<'a>(&'a self, around: Around<'a>, target: &Target<'_>) -> Result<(Job<'a>, Held), Trouble> {
         let limits = self.limits_of(target)?;
-        let admitted = self.admission.enter(&limits, self.slots, around.journal, around.cancel).await?;
+        let admitted = self.admission.enter(&limits, around.journal, around.cancel).await?;
         let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = self.work.join(format!("{}-{number}", around.name));
         std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
@@ -222,6 +225,7 @@ impl Engine {
             master_url: around.master_url,
             replay: around.replay,
             limits,
+            limits_memory: self.limits_memory,
             began_at: OnceLock::new(),
             artifacts: around.artifacts,
             aftermath: around.aftermath,

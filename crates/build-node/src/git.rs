@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anima_environment::blocking;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +25,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// A package's repository has at most so many files; the largest known have a few thousand.
 const MAX_FILES: usize = 20_000;
+/// What git answers is held in memory. The largest answers, 20,000 files with their paths and a thousand messages, have a few MB; a
+/// few KB of trees that name each other ten times at each level list files without end.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// A server that restarts is asked again so often, after waits of one second, two seconds, …: for half a minute.
 const MAX_ATTEMPTS: u32 = 6;
 /// Of what git says so much is shown.
 const MAX_SAID_BYTES: usize = 2000;
+/// How much is read of it at once.
+const READ_BYTES: usize = 8 * 1024;
 
 /// The files of one commit.
 #[derive(Debug)]
@@ -63,9 +69,7 @@ impl Commit {
         let brought = sources.commit(&git).await?;
         let shown = git.run(&["show", "--no-patch", "--format=%ct", &brought.id]).await?.succeeded("show")?;
         let time_secs = String::from_utf8_lossy(&shown).trim().parse().unwrap_or(0);
-        let listed =
-            git.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", &brought.id]).await?.succeeded("ls-tree")?;
-        let files = parse_tree(&listed).map_err(|reason| failed("bad_source", reason, None))?;
+        let files = git.files_of(&brought.id).await?;
         let (objects, contents) = (folder.join("objects"), folder.join("contents"));
         let list: String = files.iter().map(|file| format!("{}\n", file.object)).collect();
         std::fs::write(&objects, list).map_err(anima_environment::Error::file("write", &objects))?;
@@ -206,6 +210,11 @@ impl<'a> Git<'a> {
         Ok(self.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).await?.is_success)
     }
 
+    async fn files_of(&self, commit: &str) -> Result<Vec<CommitFile>, Trouble> {
+        let listed = self.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", commit]).await?.succeeded("ls-tree")?;
+        parse_tree(&listed).map_err(|reason| failed("bad_source", reason, None))
+    }
+
     async fn read_objects(&self, objects: &Path, contents: &Path) -> Result<(), Trouble> {
         self.batch("--batch", objects, contents).await
     }
@@ -249,7 +258,7 @@ impl<'a> Git<'a> {
     async fn finish(&self, mut command: Command) -> Result<Said, Trouble> {
         let internal =
             |what: &str, error: std::io::Error| failed("internal", format!("could not {what} git: {error}"), None);
-        let child = command.spawn().map_err(|error| internal("start", error))?;
+        let mut child = command.spawn().map_err(|error| internal("start", error))?;
         let group = child.id().and_then(|id| Pid::from_raw(id as i32));
         let guard = group.map(KillGroup);
         if let Some(pid) = group {
@@ -257,19 +266,59 @@ impl<'a> Git<'a> {
             let limit = Rlimit { current: Some(MAX_FILE_BYTES), maximum: Some(MAX_FILE_BYTES) };
             let _ = prlimit(Some(pid), Resource::Fsize, limit);
         }
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // An answer that is too long is an error at once, and its process ends with the guard.
+        let following = async {
+            let ended = async { child.wait().await.map_err(|error| internal("follow", error)) };
+            tokio::try_join!(
+                async { read_answer(stdout).await.map_err(|error| internal("follow", error))?.ok_or_else(too_much) },
+                async { read_said(stderr).await.map_err(|error| internal("follow", error)) },
+                ended
+            )
+        };
         let output = tokio::select! {
-            output = tokio::time::timeout(TIME_LIMIT, child.wait_with_output()) => output,
+            output = tokio::time::timeout(TIME_LIMIT, following) => output,
             () = self.cancel.cancelled() => return Err(Trouble::Stopped),
         };
         let Ok(output) = output else {
             return Err(failed("timed_out", format!("git was not done after {} s", TIME_LIMIT.as_secs()), None));
         };
-        let output = output.map_err(|error| internal("follow", error))?;
+        let (stdout, said, status) = output?;
         // It has ended by itself, and its number may be another's soon.
         std::mem::forget(guard);
-        let said = output.stderr.len().saturating_sub(MAX_SAID_BYTES);
-        let stderr = String::from_utf8_lossy(&output.stderr[said..]).trim().replace('\n', "; ");
-        Ok(Said { is_success: output.status.success(), stdout: output.stdout, stderr })
+        let stderr = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
+        Ok(Said { is_success: status.success(), stdout, stderr })
+    }
+}
+
+/// Reads what git answers; nothing where that is more than is held in memory.
+async fn read_answer(stdout: Option<impl AsyncRead + Unpin>) -> std::io::Result<Option<Vec<u8>>> {
+    let mut answer = Vec::new();
+    if let Some(stdout) = stdout {
+        stdout.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut answer).await?;
+    }
+    Ok(Some(answer).filter(|answer| answer.len() as u64 <= MAX_ANSWER_BYTES))
+}
+
+fn too_much() -> Trouble {
+    let message = format!(
+        "git's list of the repository's files or changes is longer than {} MiB; those of packages are far shorter",
+        MAX_ANSWER_BYTES / 1024 / 1024
+    );
+    failed("bad_source", message, None)
+}
+
+/// Reads all that git says beside its answer, and keeps the end of it.
+async fn read_said(stderr: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let (mut said, Some(mut stderr)) = (Vec::new(), stderr) else { return Ok(Vec::new()) };
+    let mut piece = [0; READ_BYTES];
+    loop {
+        let count = stderr.read(&mut piece).await?;
+        if count == 0 {
+            return Ok(said);
+        }
+        said.extend_from_slice(&piece[..count]);
+        said.drain(..said.len().saturating_sub(MAX_SAID_BYTES));
     }
 }
 
@@ -374,6 +423,39 @@ mod tests {
             let listed = format!("100644 blob {} 1\t{path}\0", "a".repeat(40));
             assert!(parse_tree(listed.as_bytes()).is_err(), "{path:?}");
         }
+    }
+
+    /// Makes trees in a repository: a file, and above it so many levels, each with ten names for the one below.
+    async fn nested_tree(git: &Git<'_>, levels: usize) -> String {
+        git.run(&["init", "--quiet", "--bare", "."]).await.unwrap().succeeded("init").unwrap();
+        let empty = git.run(&["hash-object", "-w", "/dev/null"]).await.unwrap().succeeded("hash-object").unwrap();
+        let mut below = ("100644 blob", String::from_utf8(empty).unwrap().trim().to_owned());
+        for _ in 0..levels {
+            let lines: String = (0..10).map(|name| format!("{} {}\t{name}\n", below.0, below.1)).collect();
+            let input = git.folder().join("lines");
+            std::fs::write(&input, lines).unwrap();
+            let mut command = git.command(&["mktree"]);
+            command.stdin(File::open(&input).unwrap());
+            let tree = git.finish(command).await.unwrap().succeeded("mktree").unwrap();
+            below = ("040000 tree", String::from_utf8(tree).unwrap().trim().to_owned());
+        }
+        below.1
+    }
+
+    #[tokio::test]
+    async fn a_few_trees_that_list_files_without_end_are_refused_before_they_fill_the_memory() {
+        let (folder, cancel) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+        let git = Git::of_task(folder.path(), &cancel);
+        std::fs::create_dir(git.folder()).unwrap();
+
+        let bomb = nested_tree(&git, 10).await;
+        let small = git.run(&["rev-parse", &format!("{bomb}:0/0/0/0/0/0/0/0")]).await.unwrap();
+        let small = String::from_utf8(small.succeeded("rev-parse").unwrap()).unwrap();
+
+        assert_eq!(git.files_of(small.trim()).await.unwrap().len(), 100);
+        let Err(Trouble::Failed(failure)) = git.files_of(&bomb).await else { panic!("it was listed") };
+        assert_eq!(failure.code, "bad_source");
+        assert!(failure.message.contains("longer than 16 MiB"), "{failure:?}");
     }
 
     #[test]

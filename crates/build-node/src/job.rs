@@ -67,6 +67,8 @@ pub struct Job<'a> {
     pub replay: Option<&'a Replay>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it is held to the memory of them.
+    pub limits_memory: bool,
     /// When its first root was there: how long packages take to come is not a build's fault.
     pub began_at: OnceLock<Instant>,
     /// Where what it makes goes.
@@ -116,7 +118,8 @@ impl Job<'_> {
             }
             self.journal.say(&environment.summary);
         }
-        self.journal.say(format!("limits: {}", self.limits.in_words()));
+        let unlimited = if self.limits_memory { "" } else { "; nothing on this machine holds it to the memory" };
+        self.journal.say(format!("limits: {}{unlimited}", self.limits.in_words()));
         let began_at = *self.began_at.get_or_init(Instant::now);
         Workroot::new(environment, target, (self.limits, began_at), Arc::clone(&self.record))
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anima_environment::condition::KEEP_FREE_BYTES;
+use anima_environment::condition::{KEEP_FREE_BYTES, memory_bytes};
 use anima_sandbox::{Exit, Outcome};
 use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
@@ -44,13 +44,8 @@ pub struct Machine {
 impl Machine {
     /// Looks at this machine; `data` is where builds write.
     pub fn look(data: &Path, slots: u32) -> std::io::Result<Machine> {
-        let memory = rustix::system::sysinfo();
         let disk = rustix::fs::statvfs(data)?;
-        Ok(Machine {
-            memory_bytes: memory.totalram as u64 * u64::from(memory.mem_unit),
-            free_disk_bytes: disk.f_bavail * disk.f_frsize,
-            slots,
-        })
+        Ok(Machine { memory_bytes: memory_bytes(), free_disk_bytes: disk.f_bavail * disk.f_frsize, slots })
     }
 }
 

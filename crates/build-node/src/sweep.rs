@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anima_environment::{Environments, blocking};
 use anyhow::Context;
@@ -11,9 +11,6 @@ use crate::kept;
 use crate::node::Node;
 
 pub use anima_environment::Swept;
-
-/// The caches are looked at this often.
-const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Empties the folder of tasks. Nobody else works in it while the node's lock is held.
 pub(crate) fn remove_leftovers(work: &Path) -> anyhow::Result<()> {
@@ -55,7 +52,7 @@ pub(crate) async fn from_time_to_time(node: Arc<Node>) {
             Ok(swept) => tracing::info!(?swept, "the caches were swept"),
             Err(error) => tracing::warn!("{error:#}"),
         }
-        tokio::time::sleep(INTERVAL).await;
+        node.engine.environments.until_next_sweep().await;
     }
 }
 

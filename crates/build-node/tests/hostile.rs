@@ -87,7 +87,10 @@ async fn whoever_fills_the_disk_is_ended_and_told() {
     // No name leads to it any more, and none is below the root that could be counted by name.
     let deep = "%build\nperl -e 'while ($i++ < 700) { mkdir \"d\"; chdir \"d\" } while (1) { open F, \">\", $i++; print F \"x\" x (1 << 22); close F }'";
 
-    for (name, sections) in [("many", many), ("one", one), ("deep", deep)] {
+    // No name leads to them, and they are there as long as somebody has them open.
+    let unnamed = "%build\nperl -e 'while ($i++ < 100) { open $f[$i], \">\", \"h\"; unlink \"h\"; syswrite $f[$i], \"x\" x (1 << 22) } sleep 1000'";
+
+    for (name, sections) in [("many", many), ("one", one), ("deep", deep), ("unnamed", unnamed)] {
         let failure = attack.fails(name, sections, "out_of_disk").await;
         assert_eq!(failure.message, "%build failed: it took more room on the disk than it may have");
         assert!(failure.hint.unwrap().starts_with("It may use 48 MiB on the disk here."));

@@ -12,7 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anima_sandbox::{Access, Emulator, Identity, Mount, Outcome, Sandbox, Spec};
+use anima_sandbox::{Access, Disk, Emulator, Identity, Mount, Outcome, Sandbox, Spec};
 
 use crate::Error;
 use crate::error::At;
@@ -58,6 +58,8 @@ pub struct Call<'a> {
     pub macros: BTreeMap<String, String>,
     /// What runs the root's programs, where it is of another architecture than the machine.
     pub emulators: Vec<Emulator>,
+    /// What it and its scripts may write: see [`crate::room`]. Without it nothing is counted.
+    pub disk: Option<Disk>,
 }
 
 impl HostRpm {
@@ -108,6 +110,7 @@ impl HostRpm {
         spec.limits.log_bytes = LOG_BYTES;
         spec.limits.memory_bytes = Some(MEMORY_BYTES);
         spec.emulators.clone_from(&call.emulators);
+        spec.disk.clone_from(&call.disk);
         let bind = |source: &Path, target: PathBuf, access| Mount::Bind { source: source.to_owned(), target, access };
         spec.mounts = vec![
             bind(&self.programs.as_deref().unwrap_or(Path::new("/")).join("usr"), "/usr".into(), Access::ReadOnly),
@@ -160,7 +163,7 @@ mod tests {
             arguments: vec!["-U".to_owned()],
             packages: vec![("a-1-1.noarch".to_owned(), &path)],
             macros: [("_excludedocs".to_owned(), "1".to_owned())].into(),
-            emulators: Vec::new(),
+            ..Call::default()
         };
 
         let hosts = command(&call, true).join(" ");

@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::At;
 use crate::hold::Hold;
 use crate::marker::{self, Marker, TREE};
-use crate::{Error, HostRpm, LockInput, Root, make, tree};
+use crate::{Error, HostRpm, LockInput, MAX_RPM_BYTES, Root, make, tree};
 
 /// A folder of layers. Cheap to share; all methods take `&self`.
 #[derive(Debug)]
 pub struct Layers {
     pub(crate) dirs: Dirs,
     rpm: HostRpm,
+    /// What one layer may take.
+    most_bytes: u64,
     /// Layers whose files were looked at since the process began.
     checked: Mutex<BTreeSet<String>>,
 }
@@ -62,12 +64,22 @@ impl Layers {
         // What is in roots belongs to the same ids as on the host, programs that switch users among it.
         fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).at("close to others", &dir)?;
         let rpm = HostRpm::new(dir.join("stage"), helper)?;
-        Ok(Layers { dirs, rpm, checked: Mutex::default() })
+        Ok(Layers { dirs, rpm, most_bytes: MAX_RPM_BYTES, checked: Mutex::default() })
+    }
+
+    /// Lets a layer take less than [`MAX_RPM_BYTES`].
+    pub fn with_most_bytes(self, most_bytes: u64) -> Layers {
+        Layers { most_bytes, ..self }
     }
 
     /// Returns the rpm that fills layers, for other work on roots.
     pub fn rpm(&self) -> &HostRpm {
         &self.rpm
+    }
+
+    /// Returns the rpm of a layer in place of the host's. The layer has to be kept as long as it works.
+    pub fn rpm_of(&self, layer: &Layer) -> Result<HostRpm, Error> {
+        self.rpm.of(&self.dirs.layer(layer.name()).join(TREE))
     }
 
     /// Returns the layer of this list on top of `parent`, if it is there. Looks at no package, and waits for nobody.
@@ -91,13 +103,17 @@ impl Layers {
             if self.whole(&name).is_some() {
                 continue;
             }
-            let made = self.maker(input).and_then(|(rpm, _hold)| make::layer(&self.dirs, &rpm, &name, input, parent));
+            let made = self.maker(input).and_then(|(rpm, _hold)| self.make(&rpm, &name, input, parent));
             if let Err(error) = made {
                 hold.remove()?;
                 return Err(error);
             }
             self.checked().insert(name.clone());
         }
+    }
+
+    fn make(&self, rpm: &HostRpm, name: &str, input: &LockInput, parent: Option<&Layer>) -> Result<(), Error> {
+        make::layer(&self.dirs, rpm, name, make::Plan { input, parent, most_bytes: self.most_bytes })
     }
 
     /// Returns the rpm that makes a layer, and what keeps it in its place meanwhile.

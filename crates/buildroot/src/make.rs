@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
-use anima_sandbox::Exit;
+use anima_sandbox::{Disk, Exit};
 
 use crate::Error;
 use crate::error::At;
@@ -12,6 +13,7 @@ use crate::host_rpm::{Call, HostRpm};
 use crate::layers::{Dirs, Layer};
 use crate::lock::{LockInput, with_epoch};
 use crate::marker::{LOG, Marker, TREE};
+use crate::room::room;
 use crate::work::Work;
 
 /// An error shows so much of the end of rpm's output.
@@ -20,20 +22,24 @@ const LOG_TAIL_BYTES: usize = 4 * 1024;
 /// How rpm lists what is installed.
 const QUERY: &str = "%{NAME}-%|EPOCH?{%{EPOCH}}:{0}|:%{VERSION}-%{RELEASE}.%{ARCH}\\n";
 
+/// What a layer is made from, and what it may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan<'a> {
+    pub input: &'a LockInput,
+    pub parent: Option<&'a Layer>,
+    pub most_bytes: u64,
+}
+
 /// Makes the layer `name`, whose lock is held.
-pub(crate) fn layer(
-    dirs: &Dirs,
-    rpm: &HostRpm,
-    name: &str,
-    input: &LockInput,
-    parent: Option<&Layer>,
-) -> Result<(), Error> {
+pub(crate) fn layer(dirs: &Dirs, rpm: &HostRpm, name: &str, plan: Plan<'_>) -> Result<(), Error> {
+    let Plan { input, parent, most_bytes } = plan;
     input.verify_files()?;
     let lowers = parent.map(Layer::trees).unwrap_or_default();
     let mut work = Work::mount(&dirs.works, &lowers)?;
     let log = work.dir().join(LOG);
-    install(rpm, input, &work.root(), &log)?;
-    let installed = list(rpm, input, &work.root())?;
+    let disk = room(&work.upper(), most_bytes)?;
+    install(rpm, &plan, &work.root(), &log, &disk)?;
+    let installed = list(rpm, input, &work.root(), &disk)?;
     require_all(input, &installed, &log)?;
     work.unmount()?;
 
@@ -50,7 +56,8 @@ pub(crate) fn layer(
     work.remove()
 }
 
-fn install(rpm: &HostRpm, input: &LockInput, root: &Path, log: &Path) -> Result<(), Error> {
+fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk) -> Result<(), Error> {
+    let input = plan.input;
     // The file's hash was compared with the list, and the list is the solver's: rpm would only think it over again.
     let trusting = [
         "-U",
@@ -67,15 +74,22 @@ fn install(rpm: &HostRpm, input: &LockInput, root: &Path, log: &Path) -> Result<
         packages: input.packages.iter().map(|it| (it.nevra.clone(), it.path.as_path())).collect(),
         macros: input.macros.clone(),
         emulators: input.emulators.clone(),
+        disk: Some(disk.clone()),
     };
     let outcome = rpm.run(root, &call, &mut File::create(log).at("write", log)?)?;
-    if outcome.exit.is_success() { Ok(()) } else { Err(refused(input, log, in_words(outcome.exit))) }
+    match outcome.exit {
+        exit if exit.is_success() => Ok(()),
+        // A machine that has less room is no fault of the packages.
+        Exit::DiskFull if disk.bytes < plan.most_bytes => {
+            Err(io::Error::from(io::ErrorKind::StorageFull)).at("install packages into", root)
+        }
+        exit => Err(refused(input, log, in_words(exit))),
+    }
 }
 
 /// Asks rpm what is installed.
-fn list(rpm: &HostRpm, input: &LockInput, root: &Path) -> Result<Vec<String>, Error> {
-    let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", QUERY].map(str::to_owned).into();
-    let call = Call { arguments, macros: input.macros.clone(), ..Call::default() };
+fn list(rpm: &HostRpm, input: &LockInput, root: &Path, disk: &Disk) -> Result<Vec<String>, Error> {
+    let call = Call { disk: Some(disk.clone()), ..list_call(input) };
     let mut output = Vec::new();
     let outcome = rpm.run(root, &call, &mut output)?;
     let output = String::from_utf8_lossy(&output).into_owned();
@@ -87,6 +101,12 @@ fn list(rpm: &HostRpm, input: &LockInput, root: &Path) -> Result<Vec<String>, Er
     let is_package = |line: &&str| !line.contains(' ') && !line.starts_with("gpg-pubkey-") && !line.is_empty();
     let lines: BTreeSet<String> = output.lines().filter(is_package).map(str::to_owned).collect();
     Ok(lines.into_iter().collect())
+}
+
+/// A root's own rpm is a program of the root's architecture, also when it only lists.
+fn list_call(input: &LockInput) -> Call<'static> {
+    let arguments = ["-qa", "--nosignature", "--nodigest", "--qf", QUERY].map(str::to_owned).into();
+    Call { arguments, macros: input.macros.clone(), emulators: input.emulators.clone(), ..Call::default() }
 }
 
 /// A script that fails before its package is unpacked makes rpm leave the package out.
@@ -116,5 +136,20 @@ fn in_words(exit: Exit) -> String {
         Exit::DiskFull => "rpm and its scripts wrote too much".to_owned(),
         Exit::TooManyProcesses => "rpm and its scripts started too many processes".to_owned(),
         Exit::Canceled => "rpm was stopped".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anima_sandbox::{Emulator, Endian};
+
+    use super::*;
+
+    #[test]
+    fn what_installs_a_foreign_root_lists_it_too() {
+        let emulators = vec![Emulator::of_elf64("qemu", 183, Endian::Little, "/qemu".into())];
+        let input = LockInput { emulators: emulators.clone(), ..LockInput::default() };
+
+        assert_eq!(list_call(&input).emulators, emulators);
     }
 }

@@ -41,6 +41,15 @@ impl Layers {
     /// Removes what processes left that are gone, layers that are not whole, and then the layers that were used longest
     /// ago until the rest takes no more than `keep_bytes`. What is in use stays. Sees to it that the rest outlives a loss of power.
     pub fn sweep(&self, now: SystemTime, keep_bytes: u64) -> Result<Swept, Error> {
+        self.remove(now, keep_bytes, JUST_USED)
+    }
+
+    /// The same for a disk that is short of room: removes all layers that were not used for so long.
+    pub fn sweep_unused(&self, now: SystemTime, unused_for: Duration) -> Result<Swept, Error> {
+        self.remove(now, 0, unused_for.max(JUST_USED))
+    }
+
+    fn remove(&self, now: SystemTime, keep_bytes: u64, spared: Duration) -> Result<Swept, Error> {
         let mut swept = Swept { leftover_count: work::sweep(&self.dirs.works)?, ..Swept::default() };
         let kept = kept::layers(&self.dirs)?;
         let mut layers = look(&self.dirs, &mut swept)?;
@@ -48,7 +57,7 @@ impl Layers {
         layers.sort_by_key(|layer| layer.used_at);
         let mut total_bytes: u64 = layers.iter().map(|layer| layer.size_bytes).sum();
         for layer in &layers {
-            let is_recent = now.duration_since(layer.used_at).is_ok_and(|age| age < JUST_USED);
+            let is_recent = now.duration_since(layer.used_at).is_ok_and(|age| age < spared);
             if total_bytes <= keep_bytes || is_recent {
                 break;
             }

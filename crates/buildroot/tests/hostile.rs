@@ -61,6 +61,19 @@ fn a_script_that_leaves_the_root_finds_neither_the_hosts_files_nor_a_network() {
 }
 
 #[test]
+fn a_script_that_fills_the_disk_is_ended_and_nothing_of_it_stays() {
+    let world = World::new();
+    let layers = world.open().with_most_bytes(48 << 20);
+    let script = "%post -p /bin/sh\nwhile :; do cat /bin/sh /bin/cat; done >/filler\n";
+
+    let error = layers.layer(&list(&[&world.shell(), &world.package("filler", script)]), None).unwrap_err();
+
+    assert!(error.to_string().contains("rpm and its scripts wrote too much"), "{error}");
+    let left = fs::read_dir(world.layers_dir().join("work")).unwrap().count();
+    assert_eq!((left, fs::read_dir(world.layers_dir().join("layers")).unwrap().count()), (0, 0));
+}
+
+#[test]
 fn even_outside_of_its_root_rpm_sees_no_more_than_programs() {
     let world = World::new();
     let layers = world.open();

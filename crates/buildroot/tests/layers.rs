@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anima_buildroot::{Call, Error, Layer, Layers, LockInput, Swept};
+use anima_buildroot::{Call, Error, HostRpm, Layer, Layers, LockInput, Swept};
 use common::{World, list};
 use sha2::Digest;
 
@@ -379,6 +379,13 @@ fn a_roots_own_rpm_installs_it_with_its_own_macros_where_that_is_wanted() {
     assert!(root.path().join("usr/lib/sysimage/rpm/rpmdb.sqlite").exists(), "where its own macros say");
     assert!(!root.path().join("var/lib/rpm").exists() && root.path().join("made").is_dir());
     assert_eq!(top.installed().len(), 3);
+    let lists = |rpm: &HostRpm| {
+        let (call, mut said) = (Call { arguments: vec!["-qa".to_owned()], ..Call::default() }, Vec::new());
+        assert!(rpm.run(root.path(), &call, &mut said).unwrap().exit.is_success());
+        String::from_utf8(said).unwrap().lines().filter(|line| line.ends_with("-1-1.noarch")).count()
+    };
+    assert_eq!(lists(&layers.rpm_of(&maker).unwrap()), 3);
+    assert_eq!(lists(layers.rpm()), 0, "the host's looks elsewhere");
 }
 
 #[test]

@@ -10,10 +10,23 @@ const MIB: u64 = 1024 * 1024;
 pub const KEEP_FREE_BYTES: u64 = 1024 * MIB;
 /// What the smallest build or test writes, with the layers that it may need first; on less, tasks would only fail.
 const SMALLEST_TASK_BYTES: u64 = 1024 * MIB;
+/// Where less is free, caches give back what they keep elsewhere: twice what is the least for a task, so that it is done before the
+/// node can take nothing.
+const ROOMY_BYTES: u64 = 2 * (KEEP_FREE_BYTES + SMALLEST_TASK_BYTES);
+
+/// Returns whether the disk of a folder has so little room that caches have to give some back. A folder that cannot be looked at
+/// has room: its fault is told by [`look`].
+pub(crate) fn is_short_of_room(data: &Path) -> bool {
+    free_disk_bytes(data).is_ok_and(|free_bytes| free_bytes < ROOMY_BYTES)
+}
+
+fn free_disk_bytes(data: &Path) -> rustix::io::Result<u64> {
+    rustix::fs::statvfs(data).map(|disk| disk.f_bavail * disk.f_frsize)
+}
 
 /// Looks at this machine; `data` is where tasks write.
 pub fn look(data: &Path) -> Condition {
-    let free_disk_bytes = rustix::fs::statvfs(data).map(|disk| disk.f_bavail * disk.f_frsize);
+    let free_disk_bytes = free_disk_bytes(data);
     let machine = machine(*free_disk_bytes.as_ref().unwrap_or(&0));
     let problem = match free_disk_bytes {
         Ok(free_bytes) => problem(free_bytes),
@@ -29,16 +42,25 @@ fn problem(free_disk_bytes: u64) -> Option<String> {
     })
 }
 
+/// Returns the memory that this machine has for the node and its tasks: the host's, or what the node's own control group may
+/// have of it, as in a container.
+pub fn memory_bytes() -> u64 {
+    let memory = rustix::system::sysinfo();
+    let hosts = memory.totalram as u64 * u64::from(memory.mem_unit);
+    anima_sandbox::memory_limit_bytes().map_or(hosts, |limit| limit.min(hosts))
+}
+
 fn machine(free_disk_bytes: u64) -> Machine {
     let memory = rustix::system::sysinfo();
     let unit = u64::from(memory.mem_unit);
+    let memory_mib = memory_bytes() / MIB;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // The kernel counts load in parts of 65,536.
     let load_percent = memory.loads[0] as u64 * 100 / 65_536;
     Machine {
         cores: cores.try_into().unwrap_or(u32::MAX),
-        memory_mib: memory.totalram as u64 * unit / MIB,
-        free_memory_mib: free_memory_mib().unwrap_or(memory.freeram as u64 * unit / MIB),
+        memory_mib,
+        free_memory_mib: free_memory_mib().unwrap_or(memory.freeram as u64 * unit / MIB).min(memory_mib),
         free_disk_mib: free_disk_bytes / MIB,
         load_percent: load_percent.try_into().unwrap_or(u32::MAX),
     }

@@ -201,17 +201,26 @@ impl Downloads {
 
     /// Removes what was least recently used until the rest has at most so many bytes; returns how many bytes went.
     pub fn sweep(&self, now: SystemTime, keep_bytes: u64) -> Result<u64> {
+        self.remove(now, keep_bytes, SPARED)
+    }
+
+    /// Removes all that was not used for so long, for a disk that is short of room; returns how many bytes went.
+    pub fn sweep_unused(&self, now: SystemTime, unused_for: Duration) -> Result<u64> {
+        self.remove(now, 0, unused_for)
+    }
+
+    fn remove(&self, now: SystemTime, keep_bytes: u64, spared: Duration) -> Result<u64> {
         let mut files = Vec::new();
         collect(&self.dir, &mut files)?;
         files.sort_by_key(|file| std::cmp::Reverse(file.used_at));
         let (mut kept, mut removed) = (0, 0);
         for file in files {
-            let is_spared = now.duration_since(file.used_at).is_ok_and(|age| age < SPARED) || file.used_at > now;
+            let is_spared = now.duration_since(file.used_at).is_ok_and(|age| age < spared) || file.used_at > now;
             if is_spared || kept + file.size_bytes <= keep_bytes {
                 kept += file.size_bytes;
             } else {
-                std::fs::remove_file(&file.path).map_err(Error::file("remove", &file.path))?;
-                removed += file.size_bytes;
+                let went = there(std::fs::remove_file(&file.path)).map_err(Error::file("remove", &file.path))?;
+                removed += went.map_or(0, |()| file.size_bytes);
             }
         }
         Ok(removed)
@@ -252,7 +261,7 @@ impl Downloads {
             match is_whole {
                 // The sweeper goes by it; a file system that refuses only makes it sweep in another order.
                 true => drop(file.set_modified(SystemTime::now())),
-                false => std::fs::remove_file(&path).map_err(Error::file("remove", &path))?,
+                false => there(std::fs::remove_file(&path)).map_err(Error::file("remove", &path)).map(drop)?,
             }
             Ok(is_whole)
         })
@@ -476,16 +485,51 @@ struct Kept {
     used_at: SystemTime,
 }
 
+/// Other processes of the machine fetch and sweep in the same folder: what is gone meanwhile is nothing to be told.
+fn there<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn collect(dir: &Path, files: &mut Vec<Kept>) -> Result<()> {
-    for entry in std::fs::read_dir(dir).map_err(Error::file("read", dir))? {
-        let entry = entry.map_err(Error::file("read", dir))?;
-        let (path, metadata) = (entry.path(), entry.metadata().map_err(Error::file("read", dir))?);
-        if metadata.is_dir() {
-            collect(&path, files)?;
-        } else {
-            let used_at = metadata.modified().map_err(Error::file("read", &path))?;
-            files.push(Kept { path, size_bytes: metadata.len(), used_at });
-        }
+    let Some(entries) = there(std::fs::read_dir(dir)).map_err(Error::file("read", dir))? else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(Error::file("read", dir))?.path();
+        collect_one(path, files)?;
     }
     Ok(())
+}
+
+fn collect_one(path: PathBuf, files: &mut Vec<Kept>) -> Result<()> {
+    let metadata = there(std::fs::symlink_metadata(&path)).map_err(Error::file("read", &path))?;
+    let Some(metadata) = metadata else { return Ok(()) };
+    if metadata.is_dir() {
+        return collect(&path, files);
+    }
+    let used_at = metadata.modified().map_err(Error::file("read", &path))?;
+    files.push(Kept { path, size_bytes: metadata.len(), used_at });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_sweeper_removed_meanwhile_is_no_reason_to_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("there"), "1").unwrap();
+        let mut files = Vec::new();
+
+        for name in ["gone", "there"] {
+            collect_one(dir.path().join(name), &mut files).unwrap();
+        }
+        collect(&dir.path().join("gone"), &mut files).unwrap();
+
+        assert_eq!(files.len(), 1);
+        assert!(there(std::fs::remove_file(dir.path().join("gone"))).unwrap().is_none());
+    }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use anima_buildroot::{Layer, LayerPackage, Layers, LockInput, Root};
+use anima_buildroot::{HostRpm, Layer, LayerPackage, Layers, LockInput, Root};
 use anima_sandbox::Emulator;
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
@@ -16,6 +16,7 @@ use anima_types::platform::Bootstrap;
 use anima_types::work::{Input, Usage};
 use tokio_util::sync::CancellationToken;
 
+use crate::condition;
 use crate::metadata::below;
 use crate::run::blocking;
 use crate::solve::{self, Solutions, Solved};
@@ -27,6 +28,19 @@ use crate::{Downloads, Emulators, Error, FileHash, Journal, Phases, Result, Want
 const KEEP_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 /// Layers that are kept for later tasks: some hundred of different BuildRequires.
 const KEEP_LAYER_BYTES: u64 = 40 * 1024 * 1024 * 1024;
+/// On a disk that is short of room, what was not used for so long goes first, then what was not used for the next. What was used
+/// later may be in the hands of a task that is just making its root.
+const SPARED_WHEN_SHORT: [Duration; 4] = [
+    Duration::from_secs(7 * DAY_SECS),
+    Duration::from_secs(DAY_SECS),
+    Duration::from_secs(DAY_SECS / 4),
+    Duration::from_secs(DAY_SECS / 24),
+];
+const DAY_SECS: u64 = 24 * 60 * 60;
+/// The caches are swept this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// The room on the disk is looked at this often: it costs nothing, and a large build may take it in a few minutes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Tells the root whose rpm makes the others from one of the same packages that is built in.
 pub(crate) const BOOTSTRAP: &str = " bootstrap";
 /// A solution that was not used for so long is solved again.
@@ -35,6 +49,7 @@ const KEEP_SOLUTIONS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Makes environments, and keeps what the next ones may need.
 #[derive(Debug)]
 pub struct Environments {
+    dir: PathBuf,
     downloads: Downloads,
     solutions: Solutions,
     layers: Arc<Layers>,
@@ -82,6 +97,21 @@ pub struct Environment {
     usage: Usage,
 }
 
+/// The rpm that installs into the roots of some wishes.
+#[derive(Debug)]
+pub struct Installer {
+    rpm: HostRpm,
+    /// The root that it is of; it must not be swept before.
+    _maker: Option<Layer>,
+}
+
+impl Installer {
+    /// Returns the rpm.
+    pub fn rpm(&self) -> &HostRpm {
+        &self.rpm
+    }
+}
+
 /// What a sweep removed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Swept {
@@ -108,6 +138,7 @@ impl Environments {
     /// Opens the folder, and makes it when it is missing. Many processes may share it.
     pub fn open(dir: &Path, helper: &Path) -> Result<Environments> {
         Ok(Environments {
+            dir: dir.to_owned(),
             downloads: Downloads::open(&dir.join("downloads"))?,
             solutions: Solutions::open(&dir.join("solutions"))?,
             layers: Arc::new(Layers::open(dir.join("roots"), helper)?),
@@ -165,6 +196,23 @@ impl Environments {
         Ok(environment)
     }
 
+    /// Returns the rpm for further work on a root of these wishes: the same that made it, so that it finds the list of packages
+    /// where, and in the format in which, that is.
+    pub async fn installer(
+        &self,
+        wishes: Wishes<'_>,
+        journal: &Journal,
+        cancel: &CancellationToken,
+    ) -> Result<Installer> {
+        if wishes.bootstrap == Bootstrap::Host {
+            return Ok(Installer { rpm: self.layers.rpm().clone(), _maker: None });
+        }
+        let solved = self.solutions.solve(wishes.into(), &self.downloads, cancel).await?;
+        let (input, sources) = self.bootstrap_input(&wishes, &solved.base.packages, &self.emulators(wishes.arch)?)?;
+        let (maker, ..) = self.layer(input, sources, None, journal, cancel).await?;
+        Ok(Installer { rpm: self.layers.rpm_of(&maker)?, _maker: Some(maker) })
+    }
+
     /// Solves and makes nothing: returns what an environment of these wishes would have.
     pub async fn solve(&self, wishes: Wishes<'_>, cancel: &CancellationToken) -> Result<Lock> {
         Ok(self.solutions.solve(wishes.into(), &self.downloads, cancel).await?.whole)
@@ -196,16 +244,43 @@ impl Environments {
         Ok(paths)
     }
 
-    /// Removes what was least recently used, and what processes left that are gone.
+    /// Removes what was least recently used, and what processes left that are gone. Where the disk is short of room, less is kept:
+    /// a node that is unfit because of what it may need some day does nothing.
     pub fn sweep_once(&self, now: SystemTime) -> Result<Swept> {
         let layers = self.layers.sweep(now, KEEP_LAYER_BYTES)?;
-        Ok(Swept {
+        let swept = Swept {
             download_bytes: self.downloads.sweep(now, KEEP_DOWNLOAD_BYTES)?,
             solution_count: self.solutions.sweep(now - KEEP_SOLUTIONS)?,
             layer_bytes: layers.layer_bytes,
             layer_count: layers.layer_count,
             leftover_count: layers.leftover_count,
-        })
+        };
+        self.give_back(now, swept, &|| condition::is_short_of_room(&self.dir))
+    }
+
+    /// Removes what was not used for long, and then for less and less long, as long as there is too little room.
+    fn give_back(&self, now: SystemTime, mut swept: Swept, is_short: &dyn Fn() -> bool) -> Result<Swept> {
+        for unused_for in SPARED_WHEN_SHORT {
+            if !is_short() {
+                break;
+            }
+            let layers = self.layers.sweep_unused(now, unused_for)?;
+            swept.layer_bytes += layers.layer_bytes;
+            swept.layer_count += layers.layer_count;
+            swept.download_bytes += self.downloads.sweep_unused(now, unused_for)?;
+        }
+        Ok(swept)
+    }
+
+    /// Waits until the caches are to be swept again: an hour, or until the disk is short of room.
+    pub async fn until_next_sweep(&self) {
+        let began = Instant::now();
+        while began.elapsed() < SWEEP_INTERVAL {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if condition::is_short_of_room(&self.dir) {
+                return;
+            }
+        }
     }
 
     async fn make(
@@ -458,6 +533,27 @@ mod tests {
     fn names(base: &[(&str, &str)], whole: &[(&str, &str)]) -> Vec<Vec<String>> {
         let lists = layers_of(&Solved { base: lock(base), whole: lock(whole) });
         lists.iter().map(|list| list.iter().map(LockedPackage::nevra).collect()).collect()
+    }
+
+    #[test]
+    fn on_a_full_disk_what_was_used_longest_ago_goes_until_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let environments = Environments::open(dir.path(), Path::new("/nonexistent")).unwrap();
+        let now = SystemTime::now();
+        let path = |name: &str| dir.path().join("downloads").join(name);
+        for (name, hours) in [("ancient", 24 * 30), ("old", 30), ("earlier", 3), ("now", 0)] {
+            let file = std::fs::File::create(path(name)).unwrap();
+            file.set_len(10).unwrap();
+            file.set_modified(now - Duration::from_secs(hours * 3600)).unwrap();
+        }
+        let sweep = |is_short: &dyn Fn() -> bool| environments.give_back(now, Swept::default(), is_short).unwrap();
+        let left = || ["ancient", "old", "earlier", "now"].map(|name| path(name).exists());
+
+        assert_eq!(sweep(&|| false), Swept::default());
+        assert_eq!(sweep(&|| path("old").exists()).download_bytes, 20);
+        assert_eq!(left(), [false, false, true, true]);
+        assert_eq!(sweep(&|| true).download_bytes, 10);
+        assert_eq!(left(), [false, false, false, true], "it may be in use");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod condition;
 mod download;
 mod emulation;
+mod enforcement;
 mod environments;
 mod error;
 mod failure;
@@ -23,7 +24,8 @@ pub use anima_buildroot::{Kept, Layers};
 pub use anima_solver::Lock;
 pub use download::{Beginning, Downloads, Wanted};
 pub use emulation::{Emulators, native_architectures};
-pub use environments::{Environment, Environments, Swept, Wishes};
+pub use enforcement::limits_memory;
+pub use environments::{Environment, Environments, Installer, Swept, Wishes};
 pub use error::{Error, is_disk_full};
 pub use hash::{FileHash, hash_file, sha256_of};
 pub use inside::{Inside, Kind, MAX_FOUND};

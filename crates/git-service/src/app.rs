@@ -17,8 +17,10 @@ use crate::{auth::Known, lookaside::Lookaside, outbox::Outbox, repository::Repos
 pub const DEFAULT_MAX_PUSH_BYTES: u64 = 64 << 20;
 /// A source archive has at most so many bytes: those of browsers and compilers are below it.
 pub const DEFAULT_MAX_LOOKASIDE_BYTES: u64 = 8 << 30;
-/// Processes of git at once: each may take some hundred megabytes.
-const MAX_PROCESSES: usize = 32;
+/// Processes of git that answer readers at once: each may take some hundred megabytes.
+const MAX_READS: usize = 32;
+/// The same for who pushes: readers, who are anybody, never stand in their way.
+const MAX_PUSHES: usize = 16;
 
 /// What the Git Service is started with.
 #[derive(Clone)]
@@ -62,7 +64,8 @@ pub(crate) struct Inner {
     pub master: Client,
     /// Who has shown a token lately.
     pub known: Mutex<Known>,
-    pub processes: Arc<Semaphore>,
+    pub reads: Arc<Semaphore>,
+    pub pushes: Arc<Semaphore>,
     /// Something was put into the outbox.
     pub outbox_filled: Notify,
     locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -81,7 +84,8 @@ impl App {
             outbox,
             master,
             known: Mutex::default(),
-            processes: Arc::new(Semaphore::new(MAX_PROCESSES)),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
             outbox_filled: Notify::new(),
             locks: Mutex::default(),
         })))

@@ -38,6 +38,11 @@ impl Commands {
         branches.into_iter().find(|branch| !is_allowed(branch))
     }
 
+    /// Returns the first reference of them that is no branch: a tag, which belongs to no platform.
+    pub fn other_reference(&self) -> Option<&str> {
+        self.references.iter().map(String::as_str).find(|reference| !reference.starts_with(HEADS))
+    }
+
     /// Returns an answer that refuses all of them, or none where the client understands no such answer.
     pub fn refusal(&self, reason: &str, lines: &[String]) -> Option<Bytes> {
         let has = |name: &str| self.capabilities.iter().any(|one| one == name);
@@ -173,6 +178,7 @@ mod tests {
 
         assert_eq!(commands.refused_branch(|branch| branch != "c9"), Some("c9"));
         assert_eq!(commands.refused_branch(|_| true), None);
+        assert_eq!(commands.other_reference(), Some("refs/tags/v1"));
         assert_eq!(commands.refusal("no", &[]), None, "it would not be understood");
     }
 }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// The form of the files.
 const VERSION: u32 = 1;
+/// Where pushes are that the master refuses for good.
+const REFUSED: &str = "refused";
 
 /// The folder; names of files count up, so that their order is that of the pushes.
 pub(crate) struct Outbox {
@@ -37,12 +39,15 @@ struct Seen {
 
 impl Outbox {
     pub fn open(folder: &Path) -> anyhow::Result<Outbox> {
-        for path in [folder.to_path_buf(), folder.join("seen")] {
+        for path in [folder.to_path_buf(), folder.join("seen"), folder.join(REFUSED)] {
             fs::create_dir_all(&path).with_context(|| format!("could not create {}", path.display()))?;
         }
         let outbox = Outbox { folder: folder.to_path_buf(), next: AtomicU64::new(1) };
-        let last = outbox.waiting()?.last().map_or(0, |(number, _)| *number);
-        outbox.next.store(last + 1, Ordering::Relaxed);
+        let last = [folder.to_path_buf(), folder.join(REFUSED)]
+            .iter()
+            .map(|path| numbers(path))
+            .collect::<io::Result<Vec<_>>>()?;
+        outbox.next.store(last.concat().into_iter().max().unwrap_or(0) + 1, Ordering::Relaxed);
         Ok(outbox)
     }
 
@@ -56,15 +61,11 @@ impl Outbox {
     /// Returns what the master has still to be told, the oldest first. What cannot be read is told in the log.
     pub fn waiting(&self) -> io::Result<Vec<(u64, Push)>> {
         let mut waiting = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let Some(number) = name.strip_suffix(".json").and_then(|number| number.parse::<u64>().ok()) else {
-                continue;
-            };
+        for number in numbers(&self.folder)? {
             match read::<Letter>(&self.path(number)) {
                 Ok(letter) => waiting.push((number, letter.push)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tracing::error!("could not read {name} of the outbox: {error}"),
+                Err(error) => tracing::error!("could not read push {number} of the outbox: {error}"),
             }
         }
         waiting.sort_by_key(|(number, _)| *number);
@@ -79,6 +80,12 @@ impl Outbox {
         }
     }
 
+    /// Puts aside what the master will never take, so that it does not stop what comes after it. It is kept for whoever looks why.
+    pub fn set_aside(&self, number: u64) -> io::Result<()> {
+        let name = file_name(number);
+        fs::rename(self.folder.join(&name), self.folder.join(REFUSED).join(&name))
+    }
+
     /// Returns what a repository's branches were when pushes were last written down.
     pub fn seen(&self, repository: &str) -> BTreeMap<String, String> {
         read::<Seen>(&self.seen_path(repository)).unwrap_or_default().branches
@@ -90,12 +97,26 @@ impl Outbox {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:016}.json"))
+        self.folder.join(file_name(number))
     }
 
     fn seen_path(&self, repository: &str) -> PathBuf {
         self.folder.join("seen").join(format!("{repository}.json"))
     }
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:016}.json")
+}
+
+/// Returns the numbers of the pushes in a folder.
+fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        numbers.extend(name.strip_suffix(".json").and_then(|number| number.parse::<u64>().ok()));
+    }
+    Ok(numbers)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {
@@ -142,6 +163,21 @@ mod tests {
 
         let waiting = outbox.waiting().unwrap().into_iter().map(|(_, push)| push.commit).collect::<Vec<_>>();
         assert_eq!(waiting, ["2", "3"]);
+    }
+
+    #[test]
+    fn a_push_that_is_put_aside_waits_no_more_and_its_number_is_not_given_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(folder.path()).unwrap();
+        let first = outbox.put(&push("1")).unwrap();
+
+        outbox.set_aside(first).unwrap();
+
+        let outbox = Outbox::open(folder.path()).unwrap();
+        assert!(outbox.waiting().unwrap().is_empty());
+        assert_eq!(outbox.put(&push("2")).unwrap(), first + 1);
+        let kept: Letter = read(&folder.path().join(REFUSED).join(file_name(first))).unwrap();
+        assert_eq!(kept.push.commit, "1");
     }
 
     #[test]

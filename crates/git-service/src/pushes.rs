@@ -14,6 +14,9 @@ use crate::{
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A pusher waits so long to be told what their push began.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Answers of the master that stay the same however often it is told: it does not understand the push, or it is too large for it.
+/// Others pass when somebody mends an address or a token.
+const REFUSALS: [u16; 5] = [400, 409, 413, 415, 422];
 
 /// Writes down the pushes of branches that moved since last time. The caller holds the repository's lock.
 pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &Pusher) -> Result<Vec<(u64, Push)>> {
@@ -45,6 +48,7 @@ pub(crate) async fn tell_now(app: &App, noted: Vec<(u64, Push)>) -> Vec<String> 
     for (number, push) in noted {
         let line = match tokio::time::timeout(ANSWER_TIMEOUT, deliver(app, number, &push)).await {
             Ok(Ok(answer)) => answer.message,
+            Ok(Err(error)) if is_refusal(&error) => format!("the push is in git, but the master refuses it: {error}"),
             Ok(Err(error)) => later(app, &error.to_string()),
             Err(_) => later(app, "it does not answer"),
         };
@@ -59,12 +63,36 @@ fn later(app: &App, reason: &str) -> String {
 }
 
 async fn deliver(app: &App, number: u64, push: &Push) -> std::result::Result<PushAnswer, anima_client::Error> {
-    let answer = app.master.report_push(push).await?;
+    let answer = match app.master.report_push(push).await {
+        Err(error) if is_refusal(&error) => {
+            put_aside(app, number, push, &error);
+            return Err(error);
+        }
+        answer => answer?,
+    };
     if let Err(error) = app.outbox.delivered(number) {
         // It is told again later, which does no harm.
         tracing::error!("could not take a push out of the outbox: {error}");
     }
     Ok(answer)
+}
+
+fn is_refusal(error: &anima_client::Error) -> bool {
+    error.status().is_some_and(|status| REFUSALS.contains(&status))
+}
+
+fn put_aside(app: &App, number: u64, push: &Push, refusal: &anima_client::Error) {
+    let Push { package, branch, commit, .. } = push;
+    tracing::error!(
+        package,
+        branch,
+        commit,
+        number,
+        "the push of {commit} to {package}, branch {branch}, is put aside as number {number}: the master refuses it: {refusal}"
+    );
+    if let Err(error) = app.outbox.set_aside(number) {
+        tracing::error!("could not put push {number} of the outbox aside: {error}");
+    }
 }
 
 /// Writes down the pushes that a killed service had not, in every repository.
@@ -92,6 +120,7 @@ pub(crate) async fn keep_telling(app: App) {
         for (number, push) in waiting {
             match deliver(&app, number, &push).await {
                 Ok(answer) => tracing::info!(package = push.package, branch = push.branch, "{}", answer.message),
+                Err(error) if is_refusal(&error) => {}
                 Err(error) => {
                     tracing::warn!("the master could not be told of a push to {}: {error}", push.package);
                     is_away = true;

@@ -4,13 +4,18 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anima_types::dist_git::is_package_name;
 use anyhow::Context as _;
 use serde::Serialize;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    process::Command,
+    sync::Semaphore,
+};
 
 use crate::error::{Error, Result};
 
@@ -19,9 +24,17 @@ const MIN_HASH_DIGITS: usize = 7;
 /// Bytes of a reference at most.
 const MAX_REFERENCE_BYTES: usize = 255;
 
+/// Questions that git is asked at once; others wait their turn. One takes some milliseconds.
+const MAX_QUESTIONS: usize = 16;
+/// One that is not answered after this never will be.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// An answer has at most so many bytes: the names of some hundred thousand branches.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+
 /// All repositories: `repositories/NAME.git`.
 pub(crate) struct Repositories {
     folder: PathBuf,
+    questions: Semaphore,
     /// The only configuration that git reads beside the repository's own.
     config: PathBuf,
 }
@@ -57,7 +70,7 @@ impl Repositories {
              [http]\n\treceivepack = true\n[gc]\n\tautoDetach = false\n\tpruneExpire = never\n"
         );
         fs::write(&config, text).with_context(|| format!("could not write {}", config.display()))?;
-        Ok(Repositories { folder, config })
+        Ok(Repositories { folder, questions: Semaphore::new(MAX_QUESTIONS), config })
     }
 
     /// Returns where the repositories are.
@@ -130,13 +143,13 @@ impl Repositories {
         check_reference(branch)?;
         let count = format!("--max-count={limit}");
         let reference = format!("refs/heads/{branch}");
-        let arguments = ["log", &count, "--format=%H%x00%an%x00%cI%x00%s", &reference, "--"];
+        let arguments = ["log", &count, "--format=%H%x00%<(200,trunc)%an%x00%cI%x00%<(400,trunc)%s", &reference, "--"];
         let text = self
             .run(Some(path), &arguments)
             .await
             .map_err(|_| Error::not_found(format!("there is no branch \"{branch}\"")))?;
         let commit = |line: &str| {
-            let mut parts = line.split('\0').map(str::to_string);
+            let mut parts = line.split('\0').map(|part| part.trim().to_string());
             Some(Commit { commit: parts.next()?, author: parts.next()?, at: parts.next()?, subject: parts.next()? })
         };
         Ok(text.lines().filter_map(commit).collect())
@@ -159,9 +172,9 @@ impl Repositories {
         Err(Error::not_found(format!("there is no branch, tag or commit \"{reference}\"")))
     }
 
-    /// Returns the first line of a commit's message.
+    /// Returns the first line of a commit's message, or its beginning: git takes a first paragraph of any length for a line.
     pub async fn subject(&self, path: &Path, commit: &str) -> String {
-        let subject = self.run(Some(path), &["log", "--max-count=1", "--format=%s", commit, "--"]).await;
+        let subject = self.run(Some(path), &["log", "--max-count=1", "--format=%<(400,trunc)%s", commit, "--"]).await;
         subject.map(|text| text.trim().to_string()).unwrap_or_default()
     }
 
@@ -179,13 +192,38 @@ impl Repositories {
         if let Some(path) = repository {
             command.arg("--git-dir").arg(path);
         }
-        let output = command.args(arguments).stdin(Stdio::null()).output().await.map_err(no_git)?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        // Held by nobody for longer than the time limit, so that the next one's turn comes.
+        let _turn = self.questions.acquire().await.map_err(Error::internal)?;
+        let name = arguments.first().unwrap_or(&"");
+        let answering = answer(command.args(arguments));
+        let Ok(answered) = tokio::time::timeout(QUESTION_TIMEOUT, answering).await else {
+            return Err(Error::internal(format!("git {name} was not done after {} s", QUESTION_TIMEOUT.as_secs())));
+        };
+        let (status, stdout, stderr) = answered.map_err(no_git)?;
+        if stdout.len() as u64 > MAX_ANSWER_BYTES {
+            return Err(Error::internal(format!("git {name} answered more than {} MiB", MAX_ANSWER_BYTES >> 20)));
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(Error::internal(format!("git {} failed: {}", arguments.first().unwrap_or(&""), said.trim())))
+        if status.success() {
+            return Ok(String::from_utf8_lossy(&stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&stderr);
+        Err(Error::internal(format!("git {name} failed: {}", said.trim())))
     }
+}
+
+/// Runs a command; of what it says, a byte more than an answer may have is read, and then it is let go.
+async fn answer(command: &mut Command) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    async fn read(from: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Some(from) = from {
+            from.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut bytes).await?;
+        }
+        Ok(bytes)
+    }
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr, status) = tokio::try_join!(read(stdout), read(stderr), child.wait())?;
+    Ok((status, stdout, stderr))
 }
 
 /// Refuses what is no name of a branch, tag or commit, or what git could take for an option.

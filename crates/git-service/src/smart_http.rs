@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::Path as FilePath, process::Stdio, time::Duration};
 
+use anima_types::token::Pushes;
 use axum::{
     body::{Body, BodyDataStream},
     extract::{ConnectInfo, Path, Request, State},
@@ -14,14 +15,14 @@ use futures_util::StreamExt as _;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, ChildStdout},
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     app::App,
     auth::{self, Pusher},
-    commands::{self, MAX_COMMANDS_BYTES},
+    commands::{self, Commands, MAX_COMMANDS_BYTES},
     error::{Error, Result},
     pushes,
 };
@@ -93,7 +94,8 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
     }
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let pusher = pusher.map(|pusher| Pusher { address, ..pusher });
-    let slot = tokio::time::timeout(SLOT_TIMEOUT, app.processes.clone().acquire_owned()).await;
+    let slots = if want == Want::Fetch { &app.reads } else { &app.pushes };
+    let slot = tokio::time::timeout(SLOT_TIMEOUT, slots.clone().acquire_owned()).await;
     let slot = slot.ok().and_then(|permit| permit.ok()).ok_or_else(busy)?;
     let mut backend = backend(&app, name, path, &query, &request, pusher.as_ref().map(|pusher| pusher.name.as_str()))?;
     let (stdin, stdout) =
@@ -113,14 +115,15 @@ async fn answer(app: App, name: &str, path: &str, request: Request) -> Result<Re
     let feeding = Beside(tokio::spawn(feed(stdin, request.into_body())));
     let (status, headers) = read_header(&mut stdout).await?;
     let (sender, receiver) = mpsc::channel(PIECES);
+    let reader = Reader { sender, patience: app.config.patience.body };
     tokio::spawn(async move {
-        let (_slot, _lock) = (slot, lock);
-        hand_on(backend, stdout, push, feeding, sender).await;
+        let _lock = lock;
+        hand_on(backend, stdout, push, feeding, slot, reader).await;
     });
     Ok((status, headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
 
-/// Looks at what a push is about to do, and answers it if one of its branches is not its pusher's to move. What was read of
+/// Looks at what a push is about to do, and answers it if one of its references is not its pusher's to move. What was read of
 /// the body is put back.
 async fn refused(pusher: &Pusher, request: &mut Request) -> Result<Option<Response>> {
     // Git never packs a push; whoever does hides what it does.
@@ -140,19 +143,32 @@ async fn refused(pusher: &Pusher, request: &mut Request) -> Result<Option<Respon
             _ => return Err(Error::new(StatusCode::BAD_REQUEST, "bad_push", "the push ended before it began")),
         }
     };
-    let Some(branch) = commands.refused_branch(|branch| pusher.pushes.allow(branch)) else {
+    let Some((message, hint)) = refusal(pusher, &commands) else {
         let begun = futures_util::stream::once(async { Ok(begun.freeze()) });
         *request.body_mut() = Body::from_stream(begun.chain(body));
         return Ok(None);
     };
-    let message =
-        format!("{} may not push to branch {branch}: it is built for a platform that is not theirs", pusher.name);
-    let hint = "an administrator gives the right: `anima right give contributor --to NAME --on platform:NAME`";
     // A client that is still sending would not see the answer.
     drain(body).await;
     let refusal = commands.refusal("not yours to push to", &[message.clone(), hint.to_string()]);
     let refusal = refusal.ok_or_else(|| Error::new(StatusCode::FORBIDDEN, "forbidden", message).hint(hint))?;
     Ok(Some(([(header::CONTENT_TYPE, "application/x-git-receive-pack-result")], refusal).into_response()))
+}
+
+/// Returns why a push is refused, and what helps.
+fn refusal(pusher: &Pusher, commands: &Commands) -> Option<(String, &'static str)> {
+    if let Some(branch) = commands.refused_branch(|branch| pusher.pushes.allow(branch)) {
+        let message =
+            format!("{} may not push to branch {branch}: it is built for a platform that is not theirs", pusher.name);
+        let hint = "an administrator gives the right: `anima right give contributor --to NAME --on platform:NAME`";
+        return Some((message, hint));
+    }
+    // Whoever may push to one branch could otherwise move or delete what all platforms' releases are named by.
+    let reference = commands.other_reference().filter(|_| pusher.pushes != Pushes::All)?;
+    let message =
+        format!("{} may not push {reference}: only who may push to all branches moves what is none", pusher.name);
+    let hint = "push branches alone; an administrator gives the right: `anima right give contributor --to NAME`";
+    Some((message, hint))
 }
 
 /// Starts the CGI program with what the request says.
@@ -239,6 +255,20 @@ struct Push {
     pusher: Pusher,
 }
 
+/// Who reads an answer.
+struct Reader {
+    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    /// One who takes nothing for so long is gone, or stops others: a program of git waits for them.
+    patience: Duration,
+}
+
+impl Reader {
+    /// Returns whether it was taken.
+    async fn take(&self, bytes: Bytes) -> bool {
+        matches!(tokio::time::timeout(self.patience, self.sender.send(Ok(bytes))).await, Ok(Ok(())))
+    }
+}
+
 /// Hands the program's answer on. The end of a push's answer is held back until what moved is written down and the
 /// master was told; what it says goes before that end.
 async fn hand_on(
@@ -246,7 +276,8 @@ async fn hand_on(
     mut stdout: BufReader<ChildStdout>,
     push: Option<Push>,
     mut feeding: Beside,
-    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    slot: OwnedSemaphorePermit,
+    reader: Reader,
 ) {
     let (mut held, mut is_sideband, mut is_first, mut is_too_large) = (BytesMut::new(), false, true, false);
     let mut is_read = true;
@@ -264,7 +295,7 @@ async fn hand_on(
         let keep = if push.is_some() { FLUSH.len() } else { 0 };
         let free = held.len().saturating_sub(keep);
         // A reader who went away does not stop a push: its branches are moved already, perhaps.
-        is_read = is_read && (free == 0 || sender.send(Ok(held.split_to(free).freeze())).await.is_ok());
+        is_read = is_read && (free == 0 || reader.take(held.split_to(free).freeze()).await);
         if !is_read {
             if push.is_none() {
                 return;
@@ -273,6 +304,7 @@ async fn hand_on(
         }
     }
     let _ = backend.wait().await;
+    drop(slot);
     if let Some(push) = push {
         // The connection ends with the answer: a client that is still sending would not see it.
         let _ = (&mut feeding.0).await;
@@ -284,7 +316,7 @@ async fn hand_on(
         }
     }
     if is_read && !held.is_empty() {
-        let _ = sender.send(Ok(held.freeze())).await;
+        reader.take(held.freeze()).await;
     }
 }
 
@@ -328,6 +360,10 @@ fn message(line: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -336,6 +372,24 @@ mod tests {
 
         assert_eq!(packet, b"000d\x02build 7\n");
         assert_eq!(packet.len(), 0xd);
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_takes_nothing_is_given_up_with_the_program_that_waits_for_them() {
+        let mut endless = tokio::process::Command::new("cat");
+        let mut endless = endless.arg("/dev/zero").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let stdout = BufReader::new(endless.stdout.take().unwrap());
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = slots.clone().acquire_owned().await.unwrap();
+        let (sender, mut unread) = mpsc::channel(PIECES);
+        let reader = Reader { sender, patience: Duration::from_millis(10) };
+
+        let handing = hand_on(endless, stdout, None, Beside(tokio::spawn(async {})), slot, reader);
+        tokio::time::timeout(IDLE_TIMEOUT, handing).await.expect("it waits for ever");
+
+        assert_eq!(slots.available_permits(), 1);
+        unread.close();
+        assert_eq!(unread.len(), PIECES);
     }
 
     #[test]

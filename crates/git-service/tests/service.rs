@@ -36,6 +36,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A head that is not there after this never comes; those of git are there at once.
 const SLOW_HEAD: Duration = Duration::from_secs(2);
 
+/// The master never takes a push to this package.
+const REFUSED: &str = "refused";
+
 /// What the master was told; while it is away, it answers nothing good.
 #[derive(Clone, Default)]
 struct Master {
@@ -109,6 +112,9 @@ fn known(name: &str, role: Role, pushes: Pushes) -> Response {
 async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Response {
     if master.is_away.load(Ordering::SeqCst) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if push.package == REFUSED {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
     let message = format!("building {}", push.package);
     master.pushes.lock().unwrap().push(push);
@@ -240,6 +246,29 @@ async fn nobody_moves_a_branch_that_is_built_for_a_platform_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tags_are_moved_and_deleted_by_who_may_push_to_all_branches() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    let (all, some) = (service.address("packager", "a"), service.address("of-c10", "a"));
+    let made = service.git("a", &["push", &all, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+    assert!(made.status.success(), "{}", said(&made));
+    service.commit("a", "b.spec", b"Name: b\n").await;
+
+    let moved = service.git("a", &["push", "--force", &some, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+    let deleted = service.git("a", &["push", &some, ":refs/tags/v1"]).await;
+    let other = service.git("a", &["push", &some, "HEAD:refs/changes/1"]).await;
+
+    for (refused, reference) in [(moved, "refs/tags/v1"), (deleted, "refs/tags/v1"), (other, "refs/changes/1")] {
+        let said = said(&refused);
+        assert!(!refused.status.success() && said.contains(&format!("bob may not push {reference}")), "{said}");
+    }
+    let own = service.git("a", &["push", &some, "HEAD:c10"]).await;
+    assert!(own.status.success(), "{}", said(&own));
+    let gone = service.git("a", &["push", &all, ":refs/tags/v1"]).await;
+    assert!(gone.status.success(), "{}", said(&gone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_while_the_master_is_away_is_told_when_it_is_back_also_by_the_next_process() {
     let service = service().await;
     service.commit("a", "a.spec", b"Name: a\n").await;
@@ -253,6 +282,43 @@ async fn a_push_while_the_master_is_away_is_told_when_it_is_back_also_by_the_nex
     let next = service_on(moved, Master::default()).await;
 
     assert_eq!(next.told(1).await[0].branch, "c10");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_the_master_never_takes_is_put_aside_and_those_after_it_are_told() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    service.master.is_away.store(true, Ordering::SeqCst);
+    for name in [REFUSED, "a"] {
+        let pushed = service.git("a", &["push", &service.address("packager", name), "HEAD:c10"]).await;
+        assert!(pushed.status.success(), "{}", said(&pushed));
+    }
+
+    service.master.is_away.store(false, Ordering::SeqCst);
+
+    assert_eq!(service.told(1).await[0].package, "a");
+    let aside = fs::read_dir(service.folder.path().join("git/outbox/refused")).unwrap().count();
+    assert_eq!(aside, 1);
+    let at_once = service.git("a", &["push", &service.address("packager", REFUSED), "HEAD:c9"]).await;
+    assert!(said(&at_once).contains("the master refuses it"), "{}", said(&at_once));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_subject_without_end_the_beginning_is_told() {
+    let service = service().await;
+    service.commit("a", "a.spec", b"Name: a\n").await;
+    let message = service.tree("a").join("message");
+    fs::write(&message, "word ".repeat(100_000)).unwrap();
+    let amended = ["commit", "--quiet", "--amend", "--cleanup=verbatim", "--file", &message.to_string_lossy()];
+    assert!(service.git("a", &amended).await.status.success());
+
+    let pushed = service.git("a", &["push", &service.address("packager", "a"), "HEAD:c10"]).await;
+
+    assert!(pushed.status.success(), "{}", said(&pushed));
+    let subject = service.told(1).await[0].subject.clone();
+    assert!(subject.starts_with("word word") && subject.len() <= 400, "{}", subject.len());
+    let (_, commits) = service.curl(&["URL/api/git/v1/repositories/a/commits?branch=c10"]).await;
+    assert!(commits.contains("\"author\":\"Ann\"") && commits.len() < 1000, "{}", commits.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use crate::{Limits, Via};
 mod hosts;
 
 use hosts::Hierarchies;
+pub use hosts::memory_limit_bytes;
 
 /// The start of every group's name; the supervisor's pid follows.
 const PREFIX: &str = "anima-sandbox-";

@@ -2,7 +2,7 @@
 //!
 //! A quota of the file system would be the kernel's own, but data folders rarely have one. So the free room of the file
 //! system is looked at a few times a second, which costs nothing, and the files are counted only when what went from it could be too
-//! much for this run. Everything below the folder belongs to a command that may change it at any instant: no link is followed.
+//! much for this run; those without a name are found in the hands of its processes ([`crate::unlinked`]). Everything below the folder belongs to a command that may change it at any instant: no link is followed.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,9 +14,9 @@ use std::{io, thread};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, statvfs};
 
-use crate::Disk;
 use crate::running::Control;
 use crate::wire::DISK_FULL;
+use crate::{Disk, unlinked};
 
 /// A disk that writes 2 GB a second gets 200 MB further in this time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ const COUNT_SHARE: u32 = 5;
 /// Each level takes an open file; a tree that is deeper is judged by the free room of its file system.
 const MAX_DEPTH: usize = 256;
 /// A disk block as `stat` counts it.
-const BLOCK_BYTES: u64 = 512;
+pub(crate) const BLOCK_BYTES: u64 = 512;
 
 /// Counts in a thread of its own until it is dropped.
 #[derive(Debug)]
@@ -40,10 +40,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(disk: Disk, control: Control) -> io::Result<Watch> {
+    pub(crate) fn start(disk: Disk, control: Control, helper_pid: u32) -> io::Result<Watch> {
         let (stop, stopped) = mpsc::channel();
         let least = Arc::new(AtomicU64::new(u64::MAX));
-        let (mut state, watched) = (State::begin(&disk, Arc::clone(&least))?, disk.clone());
+        let (mut state, watched) = (State::begin(&disk, helper_pid, Arc::clone(&least))?, disk.clone());
         thread::Builder::new().name("anima-disk".to_owned()).spawn(move || {
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 if state.is_too_much(&watched) {
@@ -63,7 +63,7 @@ impl Watch {
         Some(self.least.load(Ordering::Relaxed)).filter(|&bytes| bytes != u64::MAX)
     }
 
-    /// Counts now.
+    /// Counts what is left after the end.
     pub(crate) fn is_too_much(&self) -> bool {
         let used = count(&self.disk.path);
         used.bytes > self.disk.bytes || used.files > self.disk.files
@@ -88,15 +88,16 @@ impl Free {
 
 /// What is below a folder.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Used {
-    bytes: u64,
-    files: u64,
-    /// There is more, too deep to be counted.
-    is_partial: bool,
+pub(crate) struct Used {
+    pub bytes: u64,
+    pub files: u64,
+    /// There is more, too deep or too much to be counted.
+    pub is_partial: bool,
 }
 
 /// What is known since files were counted last.
 struct State {
+    helper_pid: u32,
     free_at_begin: Free,
     free: Free,
     least: Arc<AtomicU64>,
@@ -106,11 +107,12 @@ struct State {
 }
 
 impl State {
-    fn begin(disk: &Disk, least: Arc<AtomicU64>) -> io::Result<State> {
+    fn begin(disk: &Disk, helper_pid: u32, least: Arc<AtomicU64>) -> io::Result<State> {
         let free = free(&disk.path)?;
         let began = Instant::now();
         let used = count(&disk.path);
-        Ok(State { free_at_begin: free, free, least, used, counted_at: Instant::now(), count_took: began.elapsed() })
+        let (counted_at, count_took) = (Instant::now(), began.elapsed());
+        Ok(State { helper_pid, free_at_begin: free, free, least, used, counted_at, count_took })
     }
 
     fn is_too_much(&mut self, disk: &Disk) -> bool {
@@ -125,6 +127,7 @@ impl State {
         }
         let began = Instant::now();
         (self.used, self.free) = (count(&disk.path), free);
+        unlinked::count(self.helper_pid, &disk.path, &mut self.used);
         (self.counted_at, self.count_took) = (Instant::now(), began.elapsed());
         let gone = self.free_at_begin.bytes.saturating_sub(free.bytes);
         self.used.bytes > disk.bytes || self.used.files > disk.files || (self.used.is_partial && gone > disk.bytes)

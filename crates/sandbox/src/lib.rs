@@ -23,8 +23,10 @@ mod outcome;
 mod running;
 mod spec;
 mod terminal;
+mod unlinked;
 mod wire;
 
+pub use cgroup::memory_limit_bytes;
 pub use emulator::{Emulator, Endian};
 pub use error::Error;
 pub use init::init_main;

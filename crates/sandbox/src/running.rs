@@ -58,7 +58,9 @@ impl Sandbox {
             // Its time was over, or it was cancelled, before the command was executed.
             Report::Ended(outcome) => running.ended = Some(outcome),
         }
-        running.disk = spec.disk.clone().map(|disk| Watch::start(disk, control.clone())).transpose()?;
+        let helper_pid = running.helper_pid();
+        let watch = |disk| Watch::start(disk, control.clone(), helper_pid);
+        running.disk = spec.disk.clone().map(watch).transpose()?;
         Ok((running, control))
     }
 }

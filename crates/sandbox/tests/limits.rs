@@ -188,6 +188,23 @@ fn a_run_that_writes_too_much_is_ended() {
 }
 
 #[test]
+fn files_without_a_name_count_as_long_as_somebody_has_them() {
+    let root = Root::new();
+    let open = "for i in $(seq 50); do exec {fd}>h; rm h; head -c 4M /dev/zero >&$fd; done; sleep 1000";
+    let mapped = "import ctypes, os, time\nf = os.open('m', os.O_CREAT | os.O_RDWR); os.unlink('m'); os.ftruncate(f, 100 << 20)\n\
+                  c = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p; c.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]\n\
+                  at = c.mmap(None, 100 << 20, 3, 1, f, 0); os.close(f); ctypes.memset(at, 1, 100 << 20); time.sleep(1000)";
+    let mut mapping = with_disk(&root, "", 20_000_000, 1_000_000);
+    mapping.command = ["python3", "-c", mapped].map(str::to_owned).into();
+
+    for mut spec in [with_disk(&root, open, 20_000_000, 1_000_000), mapping] {
+        spec.limits.wall = Duration::from_secs(60);
+        let (log, outcome) = run(&spec);
+        assert_eq!((log.as_str(), outcome.exit), ("", Exit::DiskFull));
+    }
+}
+
+#[test]
 fn a_run_that_fails_because_it_wrote_too_much_at_once_is_told_as_that() {
     let root = Root::new();
     let mut spec = with_disk(&root, "head -c 30000000 /dev/zero > big", 5_000_000, 100);

@@ -1,14 +1,36 @@
 //! The environment before the packages come: the platform's test packages, from the platform's own repositories.
 
-use anima_environment::{Environment, Phases, Wishes};
+use std::path::{Path, PathBuf};
+
+use anima_environment::{Environment, Installer, Phases, Wishes};
 use anima_types::work::TestWork;
 
 use crate::solve::platform_inputs;
 use crate::test_task::Job;
 use crate::trouble::Trouble;
 
+/// The environment with the rpm that made it.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub environment: Environment,
+    /// The platform's own where its roots are made by that: the host's may not know their database.
+    pub installer: Installer,
+}
+
+impl Ground {
+    /// Returns where the root is mounted.
+    pub fn root(&self) -> &Path {
+        self.environment.root()
+    }
+
+    /// Returns the folder of the host that everything goes to that is written in the root.
+    pub fn written(&self) -> PathBuf {
+        self.environment.written()
+    }
+}
+
 /// Makes it, or mounts it from a layer that is there.
-pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Environment, Trouble> {
+pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Ground, Trouble> {
     let inputs = platform_inputs(work);
     let wishes = Wishes {
         platform: &work.platform.name,
@@ -21,6 +43,9 @@ pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Environment, 
         without_docs: false,
         bootstrap: work.platform.buildroot.bootstrap,
     };
+    let environments = &job.node.environments;
     // Its own phases are one of ours.
-    Ok(job.node.environments.prepare(wishes, &job.journal, &mut Phases::new(), &job.cancel).await?)
+    let environment = environments.prepare(wishes, &job.journal, &mut Phases::new(), &job.cancel).await?;
+    let installer = environments.installer(wishes, &job.journal, &job.cancel).await?;
+    Ok(Ground { environment, installer })
 }

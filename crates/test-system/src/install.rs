@@ -10,6 +10,7 @@ use anima_types::Nevra;
 use anima_types::work::TestWork;
 
 use crate::blame;
+use crate::environment::Ground;
 use crate::rpm;
 use crate::subject::{Subject, with_epoch};
 use crate::test_task::Job;
@@ -57,12 +58,16 @@ fn split(there: &Lock, whole: &Lock, subjects: &[Subject]) -> (Vec<PathBuf>, Vec
 }
 
 /// Runs the transaction.
-pub(crate) async fn install(job: &Job<'_>, root: &Path, packages: &[PathBuf]) -> Result<(Exit, Installed), Trouble> {
+pub(crate) async fn install(
+    job: &Job<'_>,
+    ground: &Ground,
+    packages: &[PathBuf],
+) -> Result<(Exit, Installed), Trouble> {
     let packages: Vec<&Path> = packages.iter().map(PathBuf::as_path).collect();
     // A package that the environment had already, in the same version, is put there again: it is this file that is tested.
     let arguments = ["-Uv", "--nosignature", "--ignorearch", "--ignoreos", "--replacepkgs"];
-    let (exit, lines) = rpm::said(job, root, &arguments, &packages).await?;
-    Ok((exit, Installed { nevras: rpm::installed(job, root).await?, lines }))
+    let (exit, lines) = rpm::said(job, ground, &arguments, &packages).await?;
+    Ok((exit, Installed { nevras: rpm::installed(job, ground).await?, lines }))
 }
 
 /// Adds the check `install` of each package that the solver took; returns those that are there.

@@ -25,18 +25,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anima_buildroot::HostRpm;
 use anima_client::Client;
 pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
-use anima_environment::{Emulators, Environments, Swept, blocking, condition};
+use anima_environment::{Emulators, Environments, Swept, blocking, condition, limits_memory};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-
-/// The caches are looked at this often.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// What a node has to know.
 #[derive(Clone, Debug)]
@@ -78,9 +74,9 @@ async fn with_runner<T>(
     let node = Arc::new(node::Node {
         environments: Environments::open(&config.data.join("environments"), &config.helper)?
             .with_emulators(config.emulators.clone()),
-        rpm: HostRpm::new(config.data.join("test-system/stage"), &config.helper)?,
-        helper: config.helper,
+        helper: config.helper.clone(),
     });
+    limits_memory(&config.helper, &config.data);
     let claim = Claim {
         node: config.name,
         kinds: vec![task::Kind::Test],
@@ -114,6 +110,6 @@ async fn sweep_from_time_to_time(node: Arc<node::Node>) {
             Ok(swept) => tracing::info!(?swept, "the caches were swept"),
             Err(error) => tracing::warn!("the caches were not swept: could not {error}"),
         }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        node.environments.until_next_sweep().await;
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anima_buildroot::HostRpm;
 use anima_client::lease::{Context, Handler, Stop};
 use anima_environment::{Environments, Journal, Phases};
 use anima_types::lease::Lease;
@@ -16,7 +15,6 @@ use crate::trouble::{Trouble, failed};
 #[derive(Debug)]
 pub(crate) struct Node {
     pub environments: Environments,
-    pub rpm: HostRpm,
     pub helper: PathBuf,
 }
 

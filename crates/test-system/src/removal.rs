@@ -1,7 +1,6 @@
 //! All packages leave the environment again, and nothing of them stays.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anima_environment::{Inside, blocking, exit_in_words};
 use anima_rpm_file::{FileKind, PackageInfo};
@@ -9,6 +8,7 @@ use anima_types::Nevra;
 use anima_types::work::Check;
 
 use crate::blame;
+use crate::environment::Ground;
 use crate::rpm;
 use crate::subject::{Subject, nvra, with_epoch};
 use crate::test_task::Job;
@@ -19,8 +19,8 @@ use crate::verdicts::{green, red};
 const NEEDED_BY: &str = " is needed by (installed) ";
 
 /// Removes what can be removed; returns the check `removal` of each package.
-pub(crate) async fn remove(job: &Job<'_>, root: &Path, there: &[&Subject]) -> Result<Vec<(Nevra, Check)>, Trouble> {
-    let (going, staying) = going(job, root, there).await?;
+pub(crate) async fn remove(job: &Job<'_>, ground: &Ground, there: &[&Subject]) -> Result<Vec<(Nevra, Check)>, Trouble> {
+    let (going, staying) = going(job, ground, there).await?;
     let mut checks: Vec<(Nevra, Check)> = Vec::new();
     for subject in staying {
         let check = green("removal", "not tried: other packages of the environment need it");
@@ -31,10 +31,10 @@ pub(crate) async fn remove(job: &Job<'_>, root: &Path, there: &[&Subject]) -> Re
     }
     let names: Vec<String> = going.iter().map(|subject| nvra(subject.nevra())).collect();
     let arguments: Vec<&str> = ["-ev"].into_iter().chain(names.iter().map(String::as_str)).collect();
-    let (exit, lines) = rpm::said(job, root, &arguments, &[]).await?;
-    let (installed, owned) = (rpm::installed(job, root).await?, rpm::owned_paths(job, root).await?);
+    let (exit, lines) = rpm::said(job, ground, &arguments, &[]).await?;
+    let (installed, owned) = (rpm::installed(job, ground).await?, rpm::owned_paths(job, ground).await?);
     let infos: Vec<PackageInfo> = going.iter().map(|subject| subject.info.clone()).collect();
-    let inside = Inside::open(root)?;
+    let inside = Inside::open(ground.root())?;
     let left = blocking(move || infos.iter().map(|info| leftovers(info, &inside, &owned)).collect::<Vec<_>>()).await;
     for (subject, left) in going.iter().zip(left) {
         let nevra = subject.nevra();
@@ -60,14 +60,14 @@ fn errors(lines: &[String]) -> Vec<String> {
 /// Divides the packages into those that can go and those that something else in the environment needs.
 async fn going<'a>(
     job: &Job<'_>,
-    root: &Path,
+    ground: &Ground,
     there: &[&'a Subject],
 ) -> Result<(Vec<&'a Subject>, Vec<&'a Subject>), Trouble> {
     let (mut going, mut staying) = (there.to_vec(), Vec::new());
     while !going.is_empty() {
         let names: Vec<String> = going.iter().map(|subject| nvra(subject.nevra())).collect();
         let arguments: Vec<&str> = ["-e", "--test"].into_iter().chain(names.iter().map(String::as_str)).collect();
-        let (exit, output) = rpm::captured(job, root, &arguments).await?;
+        let (exit, output) = rpm::captured(job, ground, &arguments).await?;
         let needed: Vec<&str> =
             output.lines().filter_map(|line| line.split_once(NEEDED_BY)).map(|(what, _)| what.trim()).collect();
         let (needs, free): (Vec<_>, Vec<_>) =

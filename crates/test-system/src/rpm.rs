@@ -1,13 +1,15 @@
-//! The host's rpm at work on the environment's root.
+//! The rpm at work on the environment's root that made it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anima_buildroot::Call;
+use anima_buildroot::{Call, MAX_RPM_BYTES, room};
 use anima_environment::{capture, exit_in_words, run};
-use anima_sandbox::{Exit, Outcome};
+use anima_sandbox::{Exit, Outcome, Spec};
+use anima_types::work::NODE_DISK_FULL;
 
+use crate::environment::Ground;
 use crate::test_task::Job;
 use crate::trouble::{Trouble, failed};
 
@@ -19,7 +21,7 @@ const NEVRAS: &str = "%{NAME}-%|EPOCH?{%{EPOCH}}:{0}|:%{VERSION}-%{RELEASE}.%{AR
 /// Runs rpm with its output in the log; returns how it ended and what it said.
 pub(crate) async fn said(
     job: &Job<'_>,
-    root: &Path,
+    ground: &Ground,
     arguments: &[&str],
     packages: &[&Path],
 ) -> Result<(Exit, Vec<String>), Trouble> {
@@ -33,45 +35,82 @@ pub(crate) async fn said(
             lines.push(line.to_owned());
         }
     });
-    let spec = job.node.rpm.spec(root, &call(job, arguments, packages));
+    let spec = spec(job, ground, arguments, packages)?;
+    let machines_bytes = machines_bytes(&spec);
     let outcome: Result<Outcome, _> = run(spec, &job.node.helper, &job.journal, &job.cancel).await;
     job.journal.watch(|_, _| {});
-    let exit = outcome?.exit;
+    let exit = unless_the_machine_is_full(outcome?.exit, machines_bytes)?;
     let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((exit, lines))
 }
 
 /// Runs rpm beside the log; returns how it ended and its output.
-pub(crate) async fn captured(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
-    let spec = job.node.rpm.spec(root, &call(job, arguments, &[]));
+pub(crate) async fn captured(job: &Job<'_>, ground: &Ground, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
+    let spec = spec(job, ground, arguments, &[])?;
+    let machines_bytes = machines_bytes(&spec);
     let (outcome, output) = capture(spec, &job.node.helper, &job.cancel).await?;
-    Ok((outcome.exit, output))
+    Ok((unless_the_machine_is_full(outcome.exit, machines_bytes)?, output))
 }
 
 /// Returns what is installed, each as `name-epoch:version-release.arch`.
-pub(crate) async fn installed(job: &Job<'_>, root: &Path) -> Result<BTreeSet<String>, Trouble> {
-    listed(job, root, &["-qa", "--nosignature", "--nodigest", "--qf", NEVRAS]).await
+pub(crate) async fn installed(job: &Job<'_>, ground: &Ground) -> Result<BTreeSet<String>, Trouble> {
+    listed(job, ground, &["-qa", "--nosignature", "--nodigest", "--qf", NEVRAS]).await
 }
 
 /// Returns every path that an installed package owns.
-pub(crate) async fn owned_paths(job: &Job<'_>, root: &Path) -> Result<BTreeSet<String>, Trouble> {
-    listed(job, root, &["-qa", "--nosignature", "--nodigest", "--qf", "[%{FILENAMES}\\n]"]).await
+pub(crate) async fn owned_paths(job: &Job<'_>, ground: &Ground) -> Result<BTreeSet<String>, Trouble> {
+    listed(job, ground, &["-qa", "--nosignature", "--nodigest", "--qf", "[%{FILENAMES}\\n]"]).await
 }
 
-async fn listed(job: &Job<'_>, root: &Path, arguments: &[&str]) -> Result<BTreeSet<String>, Trouble> {
-    let (exit, output) = captured(job, root, arguments).await?;
+async fn listed(job: &Job<'_>, ground: &Ground, arguments: &[&str]) -> Result<BTreeSet<String>, Trouble> {
+    let (exit, output) = captured(job, ground, arguments).await?;
     match exit.is_success() {
         true => Ok(output.lines().map(str::to_owned).collect()),
         false => Err(failed("internal", format!("rpm could not list what is installed: {}", exit_in_words(exit)))),
     }
 }
 
-fn call<'a>(job: &Job<'_>, arguments: &[&str], packages: &[&'a Path]) -> Call<'a> {
+/// What a package's scripts write is bounded: the disk is that of all tasks of this machine.
+fn spec(job: &Job<'_>, ground: &Ground, arguments: &[&str], packages: &[&Path]) -> Result<Spec, Trouble> {
     let numbered = packages.iter().enumerate().map(|(index, path)| (format!("{index}.rpm"), *path));
-    Call {
+    let disk = room(&ground.written(), MAX_RPM_BYTES).map_err(anima_environment::Error::from)?;
+    let call = Call {
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
         packages: numbered.collect(),
         emulators: job.emulators.clone(),
+        disk: Some(disk),
         ..Call::default()
+    };
+    Ok(ground.installer.rpm().spec(ground.root(), &call))
+}
+
+/// Returns what may be written, where the machine has less than every package gets.
+fn machines_bytes(spec: &Spec) -> Option<u64> {
+    spec.disk.as_ref().map(|disk| disk.bytes).filter(|&bytes| bytes < MAX_RPM_BYTES)
+}
+
+/// A package that a larger machine could test is not red because this one has no room.
+fn unless_the_machine_is_full(exit: Exit, machines_bytes: Option<u64>) -> Result<Exit, Trouble> {
+    match (exit, machines_bytes) {
+        (Exit::DiskFull, Some(bytes)) => {
+            let message = format!("rpm and its scripts wrote more than the {} MiB that this machine has", bytes >> 20);
+            Err(failed(NODE_DISK_FULL, message))
+        }
+        _ => Ok(exit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_machines_fault_only_where_that_had_less_than_packages_get() {
+        let full = |machines_bytes| unless_the_machine_is_full(Exit::DiskFull, machines_bytes);
+
+        assert_eq!(full(None), Ok(Exit::DiskFull));
+        let Err(Trouble::Failed(failure)) = full(Some(100 << 20)) else { panic!("it was said of the package") };
+        assert_eq!(failure.code, NODE_DISK_FULL);
+        assert!(failure.message.contains("the 100 MiB"), "{failure:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anima_client::lease::Context;
-use anima_environment::{Environment, Inside, Journal, Phases, Wanted, blocking};
+use anima_environment::{Inside, Journal, Phases, Wanted, blocking};
 use anima_rpm_file::PackageInfo;
 use anima_sandbox::Emulator;
 use anima_solver::Lock;
@@ -13,6 +13,7 @@ use anima_types::work::{Check, TestOutcome, TestPackage, TestWork, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::checks::{self, Loader};
+use crate::environment::Ground;
 use crate::journal::step;
 use crate::node::Node;
 use crate::solve::Plan;
@@ -51,9 +52,9 @@ pub(crate) async fn test(job: &Job<'_>, phases: &mut Phases, work: &TestWork) ->
     if let Some(whole) = whole {
         let taken: Vec<&Subject> = subjects.iter().filter(|it| !refused.contains_key(it.nevra())).collect();
         job.context.upload_bytes(whole.to_json(), Kind::Lock, LOCK_NAME).await?;
-        let environment = step(journal, phases, "environment", environment::make(job, work)).await?;
-        let done = test_in(job, phases, work, &environment, &whole, &taken, &mut verdicts).await;
-        environment.remove().await?;
+        let ground = step(journal, phases, "environment", environment::make(job, work)).await?;
+        let done = test_in(job, phases, work, &ground, &whole, &taken, &mut verdicts).await;
+        ground.environment.remove().await?;
         done?;
     }
     let verdicts = verdicts.into_list(&work.packages);
@@ -91,16 +92,16 @@ async fn test_in(
     job: &Job<'_>,
     phases: &mut Phases,
     work: &TestWork,
-    environment: &Environment,
+    ground: &Ground,
     whole: &Lock,
     taken: &[&Subject],
     verdicts: &mut Verdicts,
 ) -> Result<(), Trouble> {
-    let (journal, root) = (&job.journal, environment.root());
+    let (journal, root) = (&job.journal, ground.root());
     let subjects: Vec<Subject> = taken.iter().map(|&subject| subject.clone()).collect();
     let transaction = async {
-        let packages = install::fetch(job, work, environment, whole, &subjects).await?;
-        install::install(job, root, &packages).await
+        let packages = install::fetch(job, work, &ground.environment, whole, &subjects).await?;
+        install::install(job, ground, &packages).await
     };
     let (exit, installed) = step(journal, phases, "install", transaction).await?;
     let there = install::judge(exit, &installed, taken, verdicts);
@@ -112,7 +113,7 @@ async fn test_in(
     for (subject, checks) in there.iter().zip(checked) {
         checks.into_iter().for_each(|check| verdicts.add(subject.nevra(), check));
     }
-    for (nevra, check) in step(journal, phases, "remove", removal::remove(job, root, &there)).await? {
+    for (nevra, check) in step(journal, phases, "remove", removal::remove(job, ground, &there)).await? {
         verdicts.add(&nevra, check);
     }
     Ok(())

@@ -19,10 +19,30 @@ pub(super) struct Hierarchies {
     pub v1: BTreeMap<String, PathBuf>,
 }
 
+/// Returns how much memory the groups of this process let it have with all that it starts, where one of them has a bound: a
+/// container on a large machine is not given that machine's.
+pub fn memory_limit_bytes() -> Option<u64> {
+    let found = Hierarchies::found();
+    let v2 = found.v2.as_deref().map(|group| (group, "memory.max"));
+    let v1 = found.v1.get("memory").map(|group| (group.as_path(), "memory.limit_in_bytes"));
+    v2.into_iter().chain(v1).filter_map(|(group, file)| lowest_limit(group, file)).min()
+}
+
+/// A group has what each group above it has as well. The top of a hierarchy has no such file, or one that says a number that no
+/// machine has.
+fn lowest_limit(group: &Path, file: &str) -> Option<u64> {
+    let groups = group.ancestors().take_while(|folder| folder.join("cgroup.procs").exists());
+    groups.filter_map(|folder| fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()).min()
+}
+
 impl Hierarchies {
-    pub(super) fn of_this_process() -> Hierarchies {
+    fn found() -> Hierarchies {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        let found = parse(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"));
+        parse(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"))
+    }
+
+    pub(super) fn of_this_process() -> Hierarchies {
+        let found = Hierarchies::found();
         if let Some(group) = &found.v2 {
             give_controllers(group);
         }
@@ -157,6 +177,31 @@ mod tests {
 
         assert_eq!(parse("0::/docker/abc/x\n", mounts).v2, Some("/sys/fs/cgroup/x".into()));
         assert_eq!(parse("0::/elsewhere\n", mounts).v2, None);
+    }
+
+    #[test]
+    fn the_lowest_bound_of_a_group_and_those_above_it_holds() {
+        let top = tempfile::tempdir().expect("make a directory");
+        let group = top.path().join("kubepods/pod/node");
+        fs::create_dir_all(&group).expect("make a directory");
+        for (folder, limit) in [
+            ("", None),
+            ("kubepods", Some("max")),
+            ("kubepods/pod", Some("8589934592")),
+            ("kubepods/pod/node", Some("max")),
+        ] {
+            let folder = top.path().join(folder);
+            fs::write(folder.join("cgroup.procs"), "").expect("write");
+            if let Some(limit) = limit {
+                fs::write(folder.join("memory.max"), format!("{limit}\n")).expect("write");
+            }
+        }
+
+        assert_eq!(lowest_limit(&group, "memory.max"), Some(8 << 30));
+        fs::write(group.join("memory.max"), "1073741824\n").expect("write");
+        assert_eq!(lowest_limit(&group, "memory.max"), Some(1 << 30));
+        assert_eq!(lowest_limit(&top.path().join("kubepods"), "memory.max"), None);
+        assert_eq!(lowest_limit(&group, "memory.limit_in_bytes"), None);
     }
 
     #[test]

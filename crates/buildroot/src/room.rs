@@ -1,0 +1,39 @@
+//! How much rpm and the scripts that it runs may write.
+//!
+//! A package's scripts run as root while it is installed, in a build's root as in one under test; one that writes without end
+//! would fill the disk of all tasks of the machine.
+
+use std::path::Path;
+
+use anima_sandbox::Disk;
+
+use crate::Error;
+use crate::error::At;
+
+/// More than any set of packages takes that is installed at once: a whole desktop with its debug information has some 20 GiB.
+pub const MAX_RPM_BYTES: u64 = 32 * 1024 * 1024 * 1024;
+/// The same in files and folders: the largest sets have around a million.
+const MAX_FILES: u64 = 4_000_000;
+/// So much of the disk is left to what else the machine does.
+const KEEP_FREE_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Returns what may be written below the folder `written`: at most so many bytes, and less where the disk has less.
+pub fn room(written: &Path, most_bytes: u64) -> Result<Disk, Error> {
+    let disk = rustix::fs::statvfs(written).at("look at", written)?;
+    let free_bytes = (disk.f_bavail * disk.f_frsize).saturating_sub(KEEP_FREE_BYTES);
+    Ok(Disk { path: written.to_owned(), bytes: free_bytes.min(most_bytes), files: MAX_FILES })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_never_given_away_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = rustix::fs::statvfs(folder.path()).unwrap();
+
+        assert_eq!(room(folder.path(), 7).unwrap().bytes, 7);
+        assert!(room(folder.path(), u64::MAX).unwrap().bytes < disk.f_blocks * disk.f_frsize - KEEP_FREE_BYTES);
+    }
+}
