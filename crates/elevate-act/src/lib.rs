@@ -192,7 +192,7 @@ impl Elevation {
         let changes = select(&rehearsal.changes, |change| !is_ours(change) && !in_clone(change));
         let cloned = clones.clone().map(|clones| Cloned { clones, changes: select(&rehearsal.changes, in_clone) });
         // Only of the system that runs can be seen what it does.
-        let sight = (self.root == Path::new("/")).then(|| Sight::of(&self.root));
+        let sight = (self.root == Path::new("/")).then(|| Sight::that_comes_back(&self.root));
         Ok(Record { backend, places, changes, cloned, trial, sight })
     }
 
