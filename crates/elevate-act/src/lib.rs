@@ -243,7 +243,7 @@ impl Elevation {
     /// What the initramfs does before a system starts: takes back what was cut off in the middle or is not well. `options` are
     /// the kernel's. Returns whether it did so.
     pub fn at_boot(&self, options: &str, watch: &mut dyn Watch) -> Result<bool> {
-        let _mounted = mounts::mount_for_boot(&self.root)?;
+        let _mounted = mounts::mount_for_boot(&self.root, watch)?;
         let is_return = options.split_whitespace().any(|option| option == boot::RETURN);
         let goes_back = match self.read()?.map(|journal| journal.phase) {
             Some(Phase::Replacing | Phase::Restoring) => true,
