@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::mount::{UnmountFlags, unmount};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -215,6 +216,24 @@ impl FileSystems {
     /// Returns their places.
     pub fn places(&self) -> Places {
         Places(self.covered.iter().map(|it| Place { path: it.place.clone(), is_bare: it.is_copied() }).collect())
+    }
+}
+
+/// Unmounts everything that is mounted at or below a folder of ours, the last first, and more than once where it was mounted
+/// more than once. A process that was killed leaves it so.
+pub(crate) fn detach_all(folder: &Path) -> Result<(), Error> {
+    for mount in mounts()?.iter().rev().filter(|mount| mount.place.starts_with(folder)) {
+        match unmount(&mount.place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            // It went with another that it was shared with.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error).at("unmount", &mount.place),
+        }
+    }
+    match mounts()?.into_iter().find(|mount| mount.place.starts_with(folder)) {
+        None => Ok(()),
+        Some(mount) => {
+            Err(Error::Unsupported(format!("go on: {} is still mounted; unmount it", mount.place.display())))
+        }
     }
 }
 
