@@ -229,7 +229,7 @@ impl Elevation {
         commit::switch(&journal, Side::New, watch)?;
         if let Some(trial) = &journal.record.trial {
             watch.step();
-            trial.confirm(&self.root, journal.record.cloned.as_ref().map(|cloned| &cloned.clones))?;
+            trial.confirm(&self.root, journal.record.cloned.as_ref().map(|cloned| &cloned.clones), watch)?;
         }
         journal.event(Event::Finished, watch)
     }
@@ -304,7 +304,7 @@ impl Elevation {
                 Phase::Done => trial.forget_old(&self.root)?,
                 // It was disarmed when it was taken back.
                 Phase::Restored => {}
-                _ => trial.disarm(&self.root)?,
+                _ => trial.disarm(&self.root, watch)?,
             }
         }
         journal.remove(watch)
