@@ -53,6 +53,24 @@ fn create(name: &str) -> Result {
     }
 }
 
+impl User {
+    /// Returns whether this user, who is in no other group, may read a file in a folder. The folders above let everybody through.
+    pub fn may_read(self, path: &Path) -> bool {
+        let may = |path: &Path, bits: u32| {
+            let data = fs::metadata(path).ok()?;
+            let shift = if data.uid() == self.uid {
+                6
+            } else if data.gid() == self.gid {
+                3
+            } else {
+                0
+            };
+            Some(data.mode() >> shift & bits == bits)
+        };
+        may(path, 0o4) == Some(true) && path.parent().is_some_and(|folder| may(folder, 0o1) == Some(true))
+    }
+}
+
 /// Makes the folder that only this user may look into, and gives it all that is there already.
 pub fn give_folder(path: &Path, owner: User) -> Result {
     let mut builder = fs::DirBuilder::new();
