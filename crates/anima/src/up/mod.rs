@@ -13,7 +13,7 @@ pub mod user;
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs,
     net::{SocketAddr, TcpListener},
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
@@ -177,9 +177,7 @@ impl House {
         let user = user::ensure(&sign_server.user)?;
         let path = sign_server.data.clone().unwrap_or_else(|| self.plan.data.of_role(Role::SignServer.name()));
         let has_credentials = has_credentials(&self.plan.config, std::env::var_os(secret::FOLDER), user)?;
-        user::give_folder(&path, user)?;
-        let folder = File::open(&path).with_context(|| format!("could not open {}", path.display()))?;
-        Ok(Some(Apart { user, folder: Rc::new(folder), has_credentials }))
+        Ok(Some(Apart { user, folder: Rc::new(user::give_folder(&path, user)?), has_credentials }))
     }
 }
 
