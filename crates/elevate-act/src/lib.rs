@@ -117,7 +117,7 @@ pub struct Elevation {
 }
 
 impl Elevation {
-    /// Opens a root; `state` is a folder that is not in it, or on another file system.
+    /// Opens a root; `state` is a folder for what is rehearsed. Where that is in the root, the layer is in an image.
     pub fn open(root: &Path, state: &Path) -> Result<Elevation> {
         fs::create_dir_all(state).at("make", state)?;
         let whole = |path: &Path| path.canonicalize().at("find", path);
