@@ -120,7 +120,7 @@ impl Store {
     }
 
     fn credentials(&self) -> Result<Option<Credentials>> {
-        let given = || secret::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), STORE_CREDENTIAL);
+        let given = || secret::credential(std::env::var_os(secret::FOLDER), STORE_CREDENTIAL);
         if let Some(file) = self.credentials_file.clone().or_else(given) {
             let failed = |why: String| Failure::config(format!("could not read {}: {why}", file.display()));
             let text = fs::read_to_string(&file).map_err(|error| failed(error.to_string()))?;

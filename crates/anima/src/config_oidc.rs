@@ -101,7 +101,7 @@ impl Oidc {
     }
 
     fn secret(&self) -> Result<Option<ClientSecret>> {
-        let given = || secret::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), CREDENTIAL);
+        let given = || secret::credential(std::env::var_os(secret::FOLDER), CREDENTIAL);
         let Some(file) = self.client_secret_file.clone().or_else(given) else { return Ok(None) };
         let text = fs::read_to_string(&file)
             .map_err(|error| Failure::config(format!("could not read {}: {error}", file.display())))?;

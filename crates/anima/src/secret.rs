@@ -43,9 +43,17 @@ pub fn new_password(file: Option<&Path>, of: &str) -> Result<Zeroizing<String>> 
     }
 }
 
-/// Returns a file that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit.
+/// The variable that names the folder of credentials that a service manager gives.
+pub const FOLDER: &str = "CREDENTIALS_DIRECTORY";
+
+/// Returns a file that the service manager gives: `LoadCredentialEncrypted=sign-server-passphrase:…` in a unit. One that may
+/// not be looked at is there: whoever reads it says so, and nobody goes on as if nothing had been given.
 pub fn credential(folder: Option<OsString>, name: &str) -> Option<PathBuf> {
-    Some(Path::new(&folder?).join(name)).filter(|path| path.exists())
+    let path = Path::new(&folder?).join(name);
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        _ => Some(path),
+    }
 }
 
 fn hidden(terminal: &File, question: &str) -> io::Result<Zeroizing<String>> {

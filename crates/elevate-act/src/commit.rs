@@ -24,7 +24,7 @@ pub(crate) fn forward(journal: &mut Journal, state: &Path, watch: &mut dyn Watch
                 make_clone(journal, state, watch)?;
                 if let Some(trial) = &journal.record.trial {
                     watch.step();
-                    trial.prepare(&journal.root)?;
+                    trial.prepare(&journal.root, watch)?;
                 }
                 stage(journal, state, watch)?;
             }
@@ -32,7 +32,7 @@ pub(crate) fn forward(journal: &mut Journal, state: &Path, watch: &mut dyn Watch
             Phase::Replacing => {
                 if let Some(trial) = &journal.record.trial {
                     watch.step();
-                    trial.guard(&journal.root)?;
+                    trial.guard(&journal.root, watch)?;
                 }
                 replace(journal, watch)?;
                 verify(journal)?;
@@ -60,7 +60,7 @@ pub(crate) fn forward(journal: &mut Journal, state: &Path, watch: &mut dyn Watch
 fn arm(journal: &Journal, watch: &mut dyn Watch) -> Result<(), Error> {
     watch.step();
     match &journal.record.trial {
-        Some(trial) => trial.arm(&journal.root),
+        Some(trial) => trial.arm(&journal.root, watch),
         None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -28,6 +29,10 @@ const EPHEMERAL: u16 = 32_768;
 const LOOK: Duration = Duration::from_millis(20);
 /// The kernel's number for a socket that listens.
 const LISTENS: &str = "0A";
+/// What everything that a start brings up hangs below.
+const STARTED: &str = "default.target";
+/// What a login brings and takes away again, whatever wants it.
+const SESSIONS: [&str; 2] = ["user@", "user-runtime-dir@"];
 const UNIT_FOLDERS: [&str; 3] = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
 
 /// All rules.
@@ -44,9 +49,9 @@ pub struct Rules {
 enum Rule {
     /// A default route, if there was one.
     Network,
-    /// Every port that was listened on.
+    /// Every port that a service of the machine's start listened on.
     Ports,
-    /// Every service that was active.
+    /// Every service of the machine's start that ran.
     Units,
     /// One port.
     Port { port: u16 },
@@ -108,12 +113,23 @@ impl Sight {
     /// Looks at the system that runs in a root.
     pub fn of(root: &Path) -> Sight {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
-        let sockets = read("proc/net/tcp") + &read("proc/net/tcp6");
         Sight {
             has_route: has_route(&read("proc/net/route"), &read("proc/net/ipv6_route")),
-            ports: ports(&sockets),
+            ports: listeners(&sockets(root)).map(|(port, _)| port).collect(),
             units: units(),
         }
+    }
+
+    /// Looks at what of it is there again after a start, with nobody logged in and nobody who asks for anything: not what a
+    /// session brought, nor services that end when they are idle.
+    pub fn that_comes_back(root: &Path) -> Sight {
+        let started = started(&systemctl(&["list-dependencies", "--plain", "--full", STARTED]));
+        let mut arguments = vec!["show", "--property=Id,SubState,MainPID,Listen", "--"];
+        arguments.extend(started.iter().map(String::as_str));
+        let units = if started.is_empty() { Vec::new() } else { shown(&systemctl(&arguments)) };
+        let sockets = sockets(root);
+        let own = |pid: u32| descriptors(&root.join("proc").join(pid.to_string()).join("fd"));
+        Sight { has_route: Sight::of(root).has_route, ..of_units(&units, &sockets, &own) }
     }
 }
 
@@ -211,19 +227,99 @@ fn has_route(v4: &str, v6: &str) -> bool {
     v4.lines().any(is_default_4) || v6.lines().any(is_default_6)
 }
 
-fn ports(sockets: &str) -> BTreeSet<u16> {
-    let port = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
+fn sockets(root: &Path) -> String {
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    read("proc/net/tcp") + &read("proc/net/tcp6")
+}
+
+/// The ports that are listened on, with the numbers of their sockets.
+fn listeners(sockets: &str) -> impl Iterator<Item = (u16, &str)> {
+    let listener = |line| {
+        let words: Vec<&str> = str::split_whitespace(line).collect();
         let (_, port) = words.get(1)?.rsplit_once(':')?;
-        (words.get(3) == Some(&LISTENS)).then(|| u16::from_str_radix(port, 16).ok())?
+        let port = (words.get(3) == Some(&LISTENS)).then(|| u16::from_str_radix(port, 16).ok())??;
+        Some((port, words.get(9).copied().unwrap_or_default()))
     };
-    sockets.lines().filter_map(port).filter(|port| *port < EPHEMERAL).collect()
+    sockets.lines().filter_map(listener).filter(|(port, _)| *port < EPHEMERAL)
+}
+
+/// The numbers of the sockets that a process has open.
+fn descriptors(folder: &Path) -> BTreeSet<String> {
+    let links =
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let number = |link: PathBuf| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned());
+    links.filter_map(number).collect()
 }
 
 fn units() -> BTreeSet<String> {
-    let arguments = ["list-units", "--type=service", "--state=active", "--plain", "--no-legend", "--full"];
-    let said = command::run("systemctl", &arguments.map(std::ffi::OsStr::new)).unwrap_or_default();
+    let said = systemctl(&["list-units", "--type=service", "--state=active", "--plain", "--no-legend", "--full"]);
     said.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Returns what it printed; nothing where there is no systemd.
+fn systemctl(arguments: &[&str]) -> String {
+    command::run("systemctl", &arguments.iter().map(OsStr::new).collect::<Vec<_>>()).unwrap_or_default()
+}
+
+/// Returns the services and sockets of a list of what a start brings up.
+fn started(said: &str) -> BTreeSet<String> {
+    let is_unit = |name: &&str| name.ends_with(".service") || name.ends_with(".socket");
+    let is_session = |name: &&str| SESSIONS.iter().any(|session| name.starts_with(session));
+    let names = said.lines().filter_map(|line| line.split_whitespace().last());
+    names.filter(is_unit).filter(|name| !is_session(name)).map(str::to_owned).collect()
+}
+
+/// A unit as systemd shows it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Unit {
+    name: String,
+    /// What it does: `running`, `exited`, `listening`.
+    state: String,
+    /// Its main process; 0 if it has none.
+    pid: u32,
+    /// Ports that systemd listens on for it.
+    ports: BTreeSet<u16>,
+}
+
+/// Reads what `systemctl show` prints: lines of `name=value`, with an empty line between units.
+fn shown(said: &str) -> Vec<Unit> {
+    said.split("\n\n").map(unit).filter(|unit| !unit.name.is_empty()).collect()
+}
+
+fn unit(lines: &str) -> Unit {
+    let mut unit = Unit::default();
+    for (key, value) in lines.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "Id" => unit.name = value.to_owned(),
+            "SubState" => unit.state = value.to_owned(),
+            "MainPID" => unit.pid = value.parse().unwrap_or(0),
+            // `Listen=[::]:9090 (Stream)`; older ones have the kind in the name.
+            _ if key.starts_with("Listen") => {
+                let address = value.split_whitespace().next().unwrap_or_default();
+                unit.ports.extend(address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()));
+            }
+            _ => {}
+        }
+    }
+    unit
+}
+
+/// A service that ran has to run again. One that did its work and ended is another matter: whether it has work to do depends
+/// on conditions (`ConditionNeedsUpdate=`), which an upgrade changes. Of a service counts what its main process listens on:
+/// what others of it opened (for a container, for somebody's session) is there when it is wanted.
+fn of_units(units: &[Unit], sockets: &str, own: &dyn Fn(u32) -> BTreeSet<String>) -> Sight {
+    let running: Vec<&Unit> =
+        units.iter().filter(|unit| unit.name.ends_with(".service") && unit.state == "running").collect();
+    let owned: BTreeSet<String> = running.iter().filter(|unit| unit.pid != 0).flat_map(|unit| own(unit.pid)).collect();
+    let is_for_socket =
+        |unit: &&Unit| unit.name.ends_with(".socket") && ["listening", "running"].contains(&&*unit.state);
+    let waiting: BTreeSet<u16> = units.iter().filter(is_for_socket).flat_map(|unit| unit.ports.clone()).collect();
+    let comes_back = |(port, number): &(u16, &str)| owned.contains(*number) || waiting.contains(port);
+    Sight {
+        has_route: false,
+        ports: listeners(sockets).filter(comes_back).map(|(port, _)| port).collect(),
+        units: running.iter().map(|unit| unit.name.clone()).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +375,37 @@ mod tests {
         let sockets = "  sl  local_address rem_address   st\n   0: 00000000:0016 00000000:0000 0A 0\n   1: 0100007F:C350 00000000:0000 0A 0\n   2: 0100007F:0050 00000000:0000 01 0\n";
 
         assert!(has_route(route, "") && !has_route("Iface\tDestination\n", lo));
-        assert_eq!(ports(sockets), [22].into());
+        assert_eq!(listeners(sockets).map(|(port, _)| port).collect::<Vec<_>>(), [22]);
+    }
+
+    #[test]
+    fn what_a_session_or_a_question_started_is_not_waited_for() {
+        let wanted = "default.target\n  gdm.service\n  multi-user.target\n    cockpit.socket\n    docker.service\n    \
+                      ldconfig.service\n    sshd.service\n    user@0.service\n    user-runtime-dir@0.service\n";
+        // Also active: systemd-hostnamed.service, NetworkManager-dispatcher.service, user@0.service, session-1.scope.
+        let said = "Id=cockpit.socket\nSubState=listening\nListen=[::]:9090 (Stream)\n\n\
+                    Id=docker.service\nSubState=running\nMainPID=70\n\n\
+                    Id=gdm.service\nSubState=dead\nMainPID=0\n\n\
+                    Id=ldconfig.service\nSubState=exited\nMainPID=0\n\n\
+                    Id=sshd.service\nSubState=running\nMainPID=60\n";
+        let socket = |port: u16, number: u32| {
+            format!(
+                "   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 {number} 1 0\n"
+            )
+        };
+        // 6010 is sshd's for the windows of a session, 8080 a container's.
+        let sockets = [(22, 1), (6010, 2), (8080, 3), (9090, 4)].map(|(port, number)| socket(port, number)).concat();
+        let own = |pid: u32| match pid {
+            60 => BTreeSet::from(["1".to_owned()]),
+            _ => BTreeSet::new(),
+        };
+
+        let units = started(wanted);
+        let sight = of_units(&shown(said), &sockets, &own);
+
+        assert!(units.contains("sshd.service") && !units.iter().any(|unit| unit.starts_with("user")), "{units:?}");
+        assert_eq!(sight.units, ["docker.service", "sshd.service"].map(str::to_owned).into());
+        assert_eq!(sight.ports, [22, 9090].into());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     command,
     error::{At, Error},
-    layer::join,
+    layer::{LAYER, join},
     mounts::FileSystems,
 };
 
@@ -50,7 +50,7 @@ impl Image {
 
     /// Mounts the one that is there, if one is.
     pub fn open(state: &Path) -> Result<Option<Image>, Error> {
-        let (path, folder) = (state.join(IMAGE), state.join("layer"));
+        let (path, folder) = (state.join(IMAGE), state.join(LAYER));
         if !path.exists() {
             return Ok(None);
         }
@@ -63,9 +63,8 @@ impl Image {
         Ok(Some(Image { folder }))
     }
 
-    /// Removes the one that is there.
+    /// Removes the one that is there, which nothing has mounted.
     pub fn remove(state: &Path) -> Result<(), Error> {
-        drop(Image::open(state)?);
         let path = state.join(IMAGE);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

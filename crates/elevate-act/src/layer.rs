@@ -19,6 +19,9 @@ use crate::{
     place::{copy, dress},
 };
 
+/// The layers' folder in the state folder.
+pub(crate) const LAYER: &str = "layer";
+
 /// One path that becomes something else.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Change {
@@ -34,7 +37,7 @@ pub struct Change {
 
 /// Returns where the layer of the file system with that number is.
 pub(crate) fn upper(state: &Path, number: usize) -> PathBuf {
-    state.join("layer").join(number.to_string()).join("upper")
+    state.join(LAYER).join(number.to_string()).join("upper")
 }
 
 /// Where the layer has the new file of a change.
@@ -74,7 +77,7 @@ impl Layers {
 
     /// Where the new system is.
     pub fn merged(&self) -> PathBuf {
-        self.state.join("layer/merged")
+        self.state.join(LAYER).join("merged")
     }
 
     fn cover(&self, root: &Path, number: usize, system: &FileSystem) -> Result<Cover, Error> {

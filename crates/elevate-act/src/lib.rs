@@ -117,7 +117,7 @@ pub struct Elevation {
 }
 
 impl Elevation {
-    /// Opens a root; `state` is a folder that is not in it, or on another file system.
+    /// Opens a root; `state` is a folder for what is rehearsed. Where that is in the root, the layer is in an image.
     pub fn open(root: &Path, state: &Path) -> Result<Elevation> {
         fs::create_dir_all(state).at("make", state)?;
         let whole = |path: &Path| path.canonicalize().at("find", path);
@@ -192,7 +192,7 @@ impl Elevation {
         let changes = select(&rehearsal.changes, |change| !is_ours(change) && !in_clone(change));
         let cloned = clones.clone().map(|clones| Cloned { clones, changes: select(&rehearsal.changes, in_clone) });
         // Only of the system that runs can be seen what it does.
-        let sight = (self.root == Path::new("/")).then(|| Sight::of(&self.root));
+        let sight = (self.root == Path::new("/")).then(|| Sight::that_comes_back(&self.root));
         Ok(Record { backend, places, changes, cloned, trial, sight })
     }
 
@@ -229,7 +229,7 @@ impl Elevation {
         commit::switch(&journal, Side::New, watch)?;
         if let Some(trial) = &journal.record.trial {
             watch.step();
-            trial.confirm(&self.root, journal.record.cloned.as_ref().map(|cloned| &cloned.clones))?;
+            trial.confirm(&self.root, journal.record.cloned.as_ref().map(|cloned| &cloned.clones), watch)?;
         }
         journal.event(Event::Finished, watch)
     }
@@ -243,7 +243,7 @@ impl Elevation {
     /// What the initramfs does before a system starts: takes back what was cut off in the middle or is not well. `options` are
     /// the kernel's. Returns whether it did so.
     pub fn at_boot(&self, options: &str, watch: &mut dyn Watch) -> Result<bool> {
-        let _mounted = mounts::mount_for_boot(&self.root)?;
+        let _mounted = mounts::mount_for_boot(&self.root, watch)?;
         let is_return = options.split_whitespace().any(|option| option == boot::RETURN);
         let goes_back = match self.read()?.map(|journal| journal.phase) {
             Some(Phase::Replacing | Phase::Restoring) => true,
@@ -304,7 +304,7 @@ impl Elevation {
                 Phase::Done => trial.forget_old(&self.root)?,
                 // It was disarmed when it was taken back.
                 Phase::Restored => {}
-                _ => trial.disarm(&self.root)?,
+                _ => trial.disarm(&self.root, watch)?,
             }
         }
         journal.remove(watch)

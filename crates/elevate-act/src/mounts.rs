@@ -11,10 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::mount::{UnmountFlags, unmount};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command,
+    Watch, command,
     error::{At, Error},
 };
 
@@ -79,8 +80,9 @@ impl Drop for Mounted {
 }
 
 /// Mounts what a root's fstab has below `/` and an upgrade may have written to. It is done in an initramfs, where nothing but
-/// the root is mounted.
-pub(crate) fn mount_for_boot(root: &Path) -> Result<Mounted, Error> {
+/// the root is mounted. What cannot be mounted there (its driver is not in the initramfs, its volume not active, its disk away)
+/// is told of and left out: whoever needs its store finds that missing.
+pub(crate) fn mount_for_boot(root: &Path, watch: &mut dyn Watch) -> Result<Mounted, Error> {
     let mut mounted = Mounted(Vec::new());
     let text = fs::read_to_string(root.join("etc/fstab")).unwrap_or_default();
     let known = mounts()?;
@@ -92,9 +94,14 @@ pub(crate) fn mount_for_boot(root: &Path) -> Result<Mounted, Error> {
         if !is_wanted || !target.is_dir() || known.iter().any(|mount| mount.place == target) {
             continue;
         }
-        let arguments = ["-t", kind, "-o", options, device].map(std::ffi::OsStr::new);
-        command::run("mount", &arguments.into_iter().chain([target.as_os_str()]).collect::<Vec<_>>())?;
-        mounted.0.push(target);
+        // With `nofail` a device that is away is a success.
+        let options = options.split(',').filter(|it| *it != "nofail");
+        let options = ["defaults"].into_iter().chain(options).collect::<Vec<_>>().join(",");
+        let arguments = ["-t", kind, "-o", &options, device].map(std::ffi::OsStr::new);
+        match command::run("mount", &arguments.into_iter().chain([target.as_os_str()]).collect::<Vec<_>>()) {
+            Ok(_) => mounted.0.push(target),
+            Err(error) => watch.tell(&format!("going on without {}: could not {error}", place.display())),
+        }
     }
     Ok(mounted)
 }
@@ -212,6 +219,24 @@ impl FileSystems {
     }
 }
 
+/// Unmounts everything that is mounted at or below a folder of ours, the last first, and more than once where it was mounted
+/// more than once. A process that was killed leaves it so.
+pub(crate) fn detach_all(folder: &Path) -> Result<(), Error> {
+    for mount in mounts()?.iter().rev().filter(|mount| mount.place.starts_with(folder)) {
+        match unmount(&mount.place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            // It went with another that it was shared with.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error).at("unmount", &mount.place),
+        }
+    }
+    match mounts()?.into_iter().find(|mount| mount.place.starts_with(folder)) {
+        None => Ok(()),
+        Some(mount) => {
+            Err(Error::Unsupported(format!("go on: {} is still mounted; unmount it", mount.place.display())))
+        }
+    }
+}
+
 fn mounts() -> Result<Vec<FileSystem>, Error> {
     let path = Path::new("/proc/self/mountinfo");
     let text = fs::read(path).at("read", path)?;
@@ -284,6 +309,29 @@ mod tests {
         assert_eq!(found.own().unwrap().source, "/dev/sda2");
         assert_eq!(found.places().number_of(Path::new("boot/efi/EFI/shim.efi")), 2);
         assert_eq!(found.places().number_of(Path::new("bootstrap")), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_before_the_start_is_told_of_and_the_rest_goes_on() {
+        #[derive(Default)]
+        struct Told(Vec<String>);
+        impl Watch for Told {
+            fn tell(&mut self, what: &str) {
+                self.0.push(what.to_owned());
+            }
+        }
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["etc", "home", "srv"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        let fstab = "/dev/no-such-a /home xfs defaults 0 0\n/dev/no-such-b /srv ext4 nofail 0 0\n";
+        fs::write(root.path().join("etc/fstab"), fstab).unwrap();
+        let mut told = Told::default();
+
+        let mounted = mount_for_boot(root.path(), &mut told).unwrap();
+
+        assert!(mounted.0.is_empty());
+        assert!(told.0.len() == 2 && told.0[0].contains("/home") && told.0[1].contains("/srv"), "{:?}", told.0);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::{
     image::Image,
     installer::Installer,
     journal::{STORE, read_if_there, sync, write},
-    layer::{Change, Layers, changes},
-    mounts::{FileSystems, Places},
+    layer::{Change, LAYER, Layers, changes},
+    mounts::{FileSystems, Places, detach_all},
 };
 
 const REHEARSAL: &str = "rehearsal.json";
@@ -90,10 +90,12 @@ pub(crate) fn read(state: &Path) -> Result<Option<Rehearsal>, Error> {
     read_if_there(&state.join(REHEARSAL))
 }
 
-/// Forgets the last rehearsal and its layer.
+/// Forgets the last rehearsal and its layer. One that was killed left it mounted: what is removed through a mounted layer is
+/// the root's, in whiteouts.
 pub(crate) fn forget(state: &Path) -> Result<(), Error> {
+    detach_all(&state.join(LAYER))?;
     Image::remove(state)?;
-    for name in [REHEARSAL, "layer"] {
+    for name in [REHEARSAL, LAYER] {
         let path = state.join(name);
         let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match gone {
@@ -149,7 +151,7 @@ pub(crate) fn rehearse(
     watch.tell("proving that the root is as it was");
     let now = manifest(root, state, systems, watch)?;
     let changed_meanwhile = changed_meanwhile(&before.differences(&now), &changes)?;
-    sync(&state.join("layer"))?;
+    sync(&state.join(LAYER))?;
     sync(state)?;
     let unchanged_count = now.entries.len() - changed_meanwhile.len();
     let places = systems.places();

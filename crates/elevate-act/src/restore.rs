@@ -23,7 +23,7 @@ pub(crate) fn backward(journal: &mut Journal, watch: &mut dyn Watch) -> Result<(
     journal.event(Event::TakenBack, watch)?;
     if let Some(trial) = &journal.record.trial {
         watch.step();
-        trial.guard(&journal.root)?;
+        trial.guard(&journal.root, watch)?;
     }
     switch(journal, Side::Old, watch)?;
     let count = journal.record.changes.len();
@@ -43,7 +43,7 @@ pub(crate) fn backward(journal: &mut Journal, watch: &mut dyn Watch) -> Result<(
     }
     if let Some(trial) = &journal.record.trial {
         watch.step();
-        trial.disarm(&journal.root)?;
+        trial.disarm(&journal.root, watch)?;
     }
     journal.event(Event::Finished, watch)
 }

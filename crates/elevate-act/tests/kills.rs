@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::{os::unix::process::ExitStatusExt, path::Path};
+use std::{fs, os::unix::process::ExitStatusExt, path::Path, process::Command};
 
-use anima_elevate_act::{Elevation, Manifest, Phase};
-use common::{World, act, manifest};
+use anima_elevate_act::{Elevation, Manifest, Phase, STORE};
+use common::{World, act, helper, list, machines, manifest, work};
 
 const KILLED: i32 = 9;
 
@@ -132,4 +132,42 @@ fn a_rollback_that_is_killed_itself_ends_in_exactly_the_old_system() {
         kill_at += 1;
     }
     assert!(kill_at > 50, "{kill_at}");
+}
+
+#[test]
+fn a_rehearsal_that_is_killed_while_its_layer_is_mounted_can_be_forgotten_and_done_again() {
+    // What it tells third is that the transaction begins.
+    const AFTER_THE_MOUNT: &str = "3";
+    let world = World::in_memory();
+    let root = world.path("root");
+    fs::write(world.path("list"), list("2", &machines())).unwrap();
+    // A state folder in the root has its layer in an image.
+    for state in [world.path("state"), root.join("var/lib/anima-elevate")] {
+        let elevation = Elevation::open(&root, &state).unwrap();
+        let read = || {
+            let without = ["var/lib/anima-elevate", STORE].map(std::path::PathBuf::from);
+            let mut manifest = Manifest::read(&root, &without).unwrap();
+            manifest.entries.get_mut(Path::new("")).unwrap().modified = (0, 0);
+            manifest
+        };
+        let old = read();
+        let merged = state.join("layer/merged/etc/os-release");
+        let kill = || {
+            let mut helper = Command::new(helper());
+            helper.arg("rehearse").args([&root, &state]).arg(AFTER_THE_MOUNT).arg(world.path("list"));
+            let output = helper.output().unwrap();
+            assert_eq!(output.status.signal(), Some(KILLED), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(merged.exists());
+        };
+
+        kill();
+        elevation.abort(&mut ()).unwrap();
+        assert!(!state.join("layer").exists());
+        kill();
+        let rehearsal = elevation.rehearse(&work("2"), helper(), &mut ()).unwrap();
+
+        assert!(!rehearsal.changes.is_empty() && !merged.exists());
+        elevation.abort(&mut ()).unwrap();
+        assert_eq!(old.differences(&read()), Vec::<std::path::PathBuf>::new());
+    }
 }

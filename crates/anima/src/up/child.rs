@@ -18,9 +18,9 @@ use tokio::{net::unix::pipe, process::Child, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{handover, user::User};
-use crate::role::Role;
+use crate::{role::Role, secret};
 
-/// What of our own environment a role gets: nothing that could turn it, and no credential of anybody's.
+/// What of our own environment every role gets: nothing that could turn it, and no credential of anybody's.
 const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
@@ -40,6 +40,22 @@ const PASSED_ON: &[&str] = &[
     "NO_PROXY",
 ];
 
+/// The beginnings of what the master gets besides: where its database is, and the keys of its object store.
+const OF_MASTER: [&str; 2] = ["PG", "AWS_"];
+
+/// Returns whether a role gets a variable of our own environment. Credentials go to the roles that read them; the others have
+/// their token, and nothing else that is anybody's secret.
+fn is_passed_on(start: &Start, name: &str) -> bool {
+    let has_credentials = match start.role {
+        Role::Master => true,
+        Role::SignServer => start.apart.as_ref().is_none_or(|apart| apart.has_credentials),
+        _ => false,
+    };
+    PASSED_ON.contains(&name)
+        || (has_credentials && name == secret::FOLDER)
+        || (start.role == Role::Master && OF_MASTER.iter().any(|beginning| name.starts_with(beginning)))
+}
+
 /// What a role is started with.
 #[derive(Clone, Debug)]
 pub struct Start {
@@ -57,6 +73,8 @@ pub struct Apart {
     pub user: User,
     /// The folder, open: the folders above it need not let the user through.
     pub folder: Rc<File>,
+    /// Whether the user may read its credentials of the service manager.
+    pub has_credentials: bool,
 }
 
 /// Starts a role; returns the process and what it writes.
@@ -73,7 +91,7 @@ fn command(start: &Start) -> io::Result<Command> {
     // The very program that runs now, even after another was installed in its place: all roles are of one version.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("anima").arg(start.role.name()).args(&start.arguments).process_group(0).env_clear();
-    command.envs(PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+    command.envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| is_passed_on(start, name))));
     command.envs(start.token.as_ref().map(|token| ("ANIMA_TOKEN", token)));
     command.envs(start.listener.map(|fd| (handover::LISTENER, fd.to_string())));
     command.envs(start.lock.map(|fd| (handover::LOCK, fd.to_string())));
@@ -143,5 +161,40 @@ pub fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start_of(role: Role, apart: Option<Apart>) -> Start {
+        Start { role, arguments: Vec::new(), token: None, listener: None, lock: None, apart }
+    }
+
+    #[test]
+    fn each_role_gets_the_credentials_that_it_reads_and_no_others() {
+        let secrets =
+            ["PGPASSFILE", "PGPASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CREDENTIALS_DIRECTORY"];
+        let gets = |role| secrets.map(|name| is_passed_on(&start_of(role, None), name));
+
+        assert_eq!(gets(Role::Master), [true; 5]);
+        assert_eq!(gets(Role::SignServer), [false, false, false, false, true]);
+        for role in [Role::GitService, Role::ReleaseSystem, Role::BuildNode, Role::TestNode] {
+            assert_eq!(gets(role), [false; 5], "{role:?}");
+            let start = start_of(role, None);
+            assert!(is_passed_on(&start, "PATH") && !is_passed_on(&start, "ANIMA_TOKEN"));
+        }
+    }
+
+    #[test]
+    fn a_sign_server_that_is_another_user_gets_no_credentials_that_it_could_not_read() {
+        let gets = |has_credentials| {
+            let user = User { uid: 1, gid: 1 };
+            let apart = Apart { user, folder: Rc::new(File::open("/").unwrap()), has_credentials };
+            is_passed_on(&start_of(Role::SignServer, Some(apart)), "CREDENTIALS_DIRECTORY")
+        };
+
+        assert_eq!((gets(true), gets(false)), (true, false));
     }
 }

@@ -128,7 +128,11 @@ impl Kept {
     /// Runs one process to its end; `None` means that it was asked to end.
     async fn run_once(&self) -> Option<End> {
         self.log.forget_last_lines();
-        let started = (self.make_start)().map_err(|failure| failure.message).and_then(|start| {
+        let with_cure = |failure: Failure| match failure.hint {
+            Some(hint) => format!("could not be started: {} ({hint})", failure.message),
+            None => format!("could not be started: {}", failure.message),
+        };
+        let started = (self.make_start)().map_err(with_cure).and_then(|start| {
             child::start(&start).map_err(|error| format!("could not start {}: {error}", self.role.name()))
         });
         let (mut process, pipe) = match started {

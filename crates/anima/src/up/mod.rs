@@ -13,7 +13,7 @@ pub mod user;
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs,
     net::{SocketAddr, TcpListener},
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
@@ -28,15 +28,17 @@ use tokio_util::sync::CancellationToken;
 use self::{
     child::{Apart, Start},
     keeper::{End, Keeper, MakeStart},
+    user::User,
 };
 use crate::{
     client,
+    cmd::role::sign_server::{CREDENTIAL, PIN_CREDENTIAL},
     config::Config,
     data::{self, DataFolder, Running},
     exit::{Exit, Failure, Result},
     output,
     role::Role,
-    service,
+    secret, service,
 };
 
 /// Opening a database of a busy year and moving it to a new version is a matter of seconds; more is a hang.
@@ -174,9 +176,29 @@ impl House {
         }
         let user = user::ensure(&sign_server.user)?;
         let path = sign_server.data.clone().unwrap_or_else(|| self.plan.data.of_role(Role::SignServer.name()));
-        user::give_folder(&path, user)?;
-        let folder = File::open(&path).with_context(|| format!("could not open {}", path.display()))?;
-        Ok(Some(Apart { user, folder: Rc::new(folder) }))
+        let has_credentials = has_credentials(&self.plan.config, std::env::var_os(secret::FOLDER), user)?;
+        Ok(Some(Apart { user, folder: Rc::new(user::give_folder(&path, user)?), has_credentials }))
+    }
+}
+
+/// Returns whether the Sign Server's user may read the credentials that a service manager gave for it. What was given and cannot
+/// be read is refused: without it the Sign Server would make a passphrase of its own, and keep it beside the keys.
+fn has_credentials(config: &Config, folder: Option<OsString>, user: User) -> Result<bool> {
+    let (of_passphrase, of_pin) = (&config.sign_server.passphrase_file, &config.sign_server.pin_file);
+    let is_asked = [(CREDENTIAL, of_passphrase.is_none()), (PIN_CREDENTIAL, of_pin.is_none())];
+    let wanted = is_asked.into_iter().filter(|(_, is_asked)| *is_asked);
+    let given: Vec<PathBuf> = wanted.filter_map(|(name, _)| secret::credential(folder.clone(), name)).collect();
+    match given.iter().find(|path| !user.may_read(path)) {
+        None => Ok(!given.is_empty()),
+        Some(path) => Err(Failure::config(format!(
+            "the service manager gives {}, and the Sign Server's user {} may not read it",
+            path.display(),
+            config.sign_server.user
+        ))
+        .hint(
+            "run the Sign Server as a service of its own (anima-sign-server), or name files of that user in anima.toml \
+             ([sign_server] passphrase_file, pin_file), or say user = \"\" to run it as whoever runs this",
+        )),
     }
 }
 
@@ -321,4 +343,37 @@ async fn stop_in_order(keepers: Vec<Keeper>) {
 /// Returns a path that means the same wherever a role is.
 pub fn whole(path: &Path) -> Result<PathBuf> {
     Ok(std::path::absolute(path).with_context(|| format!("could not tell where {} is", path.display()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn a_passphrase_that_was_given_and_cannot_be_read_is_refused_and_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = || Some(folder.path().as_os_str().to_os_string());
+        let (user, mut config) = (User { uid: 4321, gid: 4321 }, Config::default());
+        assert!(!has_credentials(&config, None, user).unwrap());
+        assert!(!has_credentials(&config, given(), user).unwrap());
+        let passphrase = folder.path().join(CREDENTIAL);
+        fs::write(&passphrase, "secret").unwrap();
+        fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o400)).unwrap();
+
+        let refused = has_credentials(&config, given(), user).unwrap_err();
+        config.sign_server.passphrase_file = Some("/etc/anima/passphrase".into());
+        let named = has_credentials(&config, given(), user);
+
+        assert!(refused.exit == Exit::Config && refused.to_string().contains(CREDENTIAL), "{refused}");
+        assert!(!named.unwrap());
+        if rustix::process::geteuid().is_root() {
+            config.sign_server.passphrase_file = None;
+            for path in [folder.path(), &passphrase] {
+                chown(path, Some(user.uid), Some(user.gid)).unwrap();
+            }
+            assert!(has_credentials(&config, given(), user).unwrap());
+        }
+    }
 }

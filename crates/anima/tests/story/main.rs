@@ -20,6 +20,7 @@ mod once;
 mod pages;
 mod people;
 mod plans;
+mod rebuilds;
 mod signatures_and_layers;
 mod storm;
 mod upkeep;

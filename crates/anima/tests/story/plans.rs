@@ -44,7 +44,8 @@ pub fn ok(system: &System, arguments: &[&str]) -> String {
     said(&output)
 }
 
-fn refused(system: &System, arguments: &[&str]) -> String {
+/// Runs a command that must not succeed, and returns what it said.
+pub fn refused(system: &System, arguments: &[&str]) -> String {
     let output = system.anima(arguments).unwrap();
     assert!(!output.status.success(), "{arguments:?}: {}", said(&output));
     said(&output)

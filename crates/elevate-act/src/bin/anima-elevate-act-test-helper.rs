@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 struct Killer {
     kill_at: u64,
     count: u64,
+    /// A rehearsal has no steps: what it tells is counted.
+    counts_what_is_told: bool,
 }
 
 impl Watch for Killer {
@@ -32,6 +34,12 @@ impl Watch for Killer {
             rustix::process::kill_process(own, rustix::process::Signal::KILL).expect("a process may kill itself");
         }
     }
+
+    fn tell(&mut self, _what: &str) {
+        if self.counts_what_is_told {
+            self.step();
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -43,7 +51,8 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         [_, "at-boot", root] => at_boot(Path::new(root)),
         [program, verb, root, state, kill_at, more @ ..] => {
-            let killer = Killer { kill_at: kill_at.parse().expect("a number"), count: 0 };
+            let kill_at = kill_at.parse().expect("a number");
+            let killer = Killer { kill_at, count: 0, counts_what_is_told: *verb == "rehearse" };
             run(program, verb, &Elevation::open(Path::new(root), Path::new(state)).expect("opens"), killer, more)
         }
         _ => panic!("VERB ROOT STATE KILL_AT"),

@@ -9,10 +9,13 @@
 //!   disarm    everything is as it was
 //! ```
 //!
+//! Each ends with all of it in its place on the disk, where a boot loader finds it that replays no log (`freeze`).
+//!
 //! It works on files: GRUB's environment block with entries of the Boot Loader Specification (Enterprise Linux 8 and later), or
 //! systemd-boot's configuration with its counted entries. It refuses to write anything else of a boot loader.
 
 mod entry;
+mod freeze;
 mod grubenv;
 mod returner;
 #[cfg(test)]
@@ -26,6 +29,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Watch,
     clones::{Clones, Side},
     error::{At, Error},
     findings::inside,
@@ -160,7 +164,7 @@ impl Trial {
     }
 
     /// Copies what the old system starts from, and writes both entries. The entry that is looked for comes last.
-    pub fn prepare(&self, root: &Path) -> Result<(), Error> {
+    pub fn prepare(&self, root: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
         let folder = root.join(self.loader.partition()).join(FOLDER);
         fs::create_dir_all(&folder).at("make", &folder)?;
         for path in self.old.files() {
@@ -174,7 +178,8 @@ impl Trial {
             write_whole(&to, &fs::read(&from).at("read", &from)?)?;
         }
         self.write(root, &self.new)?;
-        self.write(root, &self.old)
+        self.write(root, &self.old)?;
+        self.settle(root, watch)
     }
 
     /// Returns how much room that takes.
@@ -195,24 +200,26 @@ impl Trial {
     }
 
     /// From here on the old system starts, whatever happens.
-    pub fn guard(&self, root: &Path) -> Result<(), Error> {
+    pub fn guard(&self, root: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
         if !self.file(root, OLD).exists() {
             return Ok(());
         }
-        self.choose(root, Some(OLD), None)
+        self.choose(root, Some(OLD), None)?;
+        self.settle(root, watch)
     }
 
     /// The next start is the new system.
-    pub fn arm(&self, root: &Path) -> Result<(), Error> {
+    pub fn arm(&self, root: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
         if matches!(self.loader, Loader::SystemdBoot(_)) {
             // A try that was used up has another name.
             self.write(root, &self.new)?;
         }
-        self.choose(root, Some(OLD), Some(NEW))
+        self.choose(root, Some(OLD), Some(NEW))?;
+        self.settle(root, watch)
     }
 
     /// The new system is the one that starts.
-    pub fn confirm(&self, root: &Path, clones: Option<&Clones>) -> Result<(), Error> {
+    pub fn confirm(&self, root: &Path, clones: Option<&Clones>, watch: &mut dyn Watch) -> Result<(), Error> {
         if let Some(clones) = clones {
             // After the switch it has the other name, and it is not tried any more.
             let mut stays = self.new.clone();
@@ -221,12 +228,15 @@ impl Trial {
             stays.id = NEW.to_owned();
             self.write(root, &stays)?;
         }
-        self.choose(root, self.becomes.as_deref(), None)
+        self.choose(root, self.becomes.as_deref(), None)?;
+        self.settle(root, watch)
     }
 
     /// Everything of the boot loader is as it was.
-    pub fn disarm(&self, root: &Path) -> Result<(), Error> {
+    pub fn disarm(&self, root: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
         self.choose(root, self.was.as_deref(), None)?;
+        // What is named no more has to be so on the disk before it goes.
+        self.settle(root, watch)?;
         self.remove(root, &[OLD, NEW])
     }
 
@@ -239,6 +249,10 @@ impl Trial {
     /// The file that says what starts: it is ours while the new system is tried.
     pub fn choice(&self) -> PathBuf {
         self.loader.choice()
+    }
+
+    fn settle(&self, root: &Path, watch: &mut dyn Watch) -> Result<(), Error> {
+        freeze::empty_log(&root.join(self.loader.partition()), watch)
     }
 
     fn remove(&self, root: &Path, ids: &[&str]) -> Result<(), Error> {

@@ -19,6 +19,8 @@ const FOLDER: &str = "anima-elevate";
 /// Where dracut looks for hooks, in versions before and after 102.
 const HOOKS: [&str; 2] = ["usr/lib/dracut/hooks/pre-pivot", "var/lib/dracut/hooks/pre-pivot"];
 const HOOK: &str = "50-anima-elevate.sh";
+/// Whoever makes this file says that the system is started as it is.
+const GO_ON: &str = "/run/anima-elevate-go-on";
 /// The end of an archive.
 const TRAILER: &str = "TRAILER!!!";
 
@@ -36,20 +38,29 @@ pub(crate) fn archive(command: &[String]) -> Result<Vec<u8>, Error> {
         cpio.file(&inside(path), &fs::read(path).at("read", path)?, fs::metadata(path).at("look at", path)?.mode())?;
     }
     let quoted: Vec<String> = arguments.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-    let hook = format!(
-        "# Takes an upgrade back that was cut off or failed. Written by anima elevate.\n\
-         mount -o remount,rw \"$NEWROOT\"\n\
-         /{} --library-path /{FOLDER} /{} {} \"$NEWROOT\"\n\
-         mount -o remount,ro \"$NEWROOT\"\n",
-        inside(&loader),
-        inside(program),
-        quoted.join(" ")
-    );
+    let command =
+        format!("/{} --library-path /{FOLDER} /{} {} \"$NEWROOT\"", inside(&loader), inside(program), quoted.join(" "));
+    let hook = hook(&command);
     for folder in HOOKS {
         cpio.folders(folder);
         cpio.file(&format!("{folder}/{HOOK}"), hook.as_bytes(), 0o755)?;
     }
     cpio.end()
+}
+
+/// What dracut runs. A root that is neither old nor new is not started: a person gets dracut's shell, and may say that it is
+/// started nevertheless.
+fn hook(command: &str) -> String {
+    format!(
+        "# Takes an upgrade back that was cut off or failed. Written by anima elevate.\n\
+         mount -o remount,rw \"$NEWROOT\"\n\
+         until {command}; do\n    \
+             emergency_shell -n {FOLDER} \"The upgrade could not be taken back; the reason is above. Mend it and leave this shell: \
+             it is tried again. To start the system as it is: touch {GO_ON}\" || exit 1\n    \
+             [ ! -e {GO_ON} ] || break\n\
+         done\n\
+         mount -o remount,ro \"$NEWROOT\"\n"
+    )
 }
 
 /// Returns the loader and all libraries of a program, the loader with them.
@@ -142,7 +153,7 @@ mod tests {
 
         let hook = fs::read_to_string(folder.path().join(HOOKS[0]).join(HOOK)).unwrap();
         let line = hook.lines().find(|line| line.contains("--library-path")).unwrap();
-        assert!(line.ends_with(r#" '-s' 'it'\''s' "$NEWROOT""#), "{line}");
+        assert!(line.ends_with(r#" '-s' 'it'\''s' "$NEWROOT"; do"#), "{line}");
         let inside = folder.path().join(FOLDER);
         let loader = fs::read_dir(&inside)
             .unwrap()
@@ -150,5 +161,23 @@ mod tests {
             .find(|it| it.file_name().unwrap().to_string_lossy().starts_with("ld"));
         let said = Command::new(loader.unwrap()).arg("--library-path").arg(&inside).arg(inside.join("uname")).output();
         assert_eq!(said.unwrap().stdout, b"Linux\n");
+    }
+
+    #[test]
+    fn a_system_that_could_not_be_taken_back_is_not_started_before_a_person_mended_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mended = folder.path().join("mended");
+        let hook = hook(&format!("test -e '{}'", mended.display()));
+        let run = |shell: &str| {
+            let script = format!("mount() {{ :; }}\n{shell}\n{hook}echo started\n");
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+
+        let without_shell = run("emergency_shell() { return 1; }");
+        let with_shell = run(&format!("emergency_shell() {{ echo shell; : >'{}'; }}", mended.display()));
+        let well = run("emergency_shell() { echo shell; }");
+
+        assert_eq!((without_shell.as_str(), with_shell.as_str(), well.as_str()), ("", "shell\nstarted\n", "started\n"));
     }
 }

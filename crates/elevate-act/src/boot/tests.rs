@@ -64,9 +64,9 @@ fn of_two_kernels_the_one_that_starts_now_is_kept_and_the_newest_that_comes_is_t
     };
 
     let trial = plan(root.path(), &changes, &text_of);
-    trial.prepare(root.path()).unwrap();
-    trial.guard(root.path()).unwrap();
-    trial.arm(root.path()).unwrap();
+    trial.prepare(root.path(), &mut ()).unwrap();
+    trial.guard(root.path(), &mut ()).unwrap();
+    trial.arm(root.path(), &mut ()).unwrap();
 
     let (old, new) = (entry(root.path(), OLD), entry(root.path(), NEW));
     assert_eq!(old.get("linux"), Some("/anima-elevate/vmlinuz-5.9"));
@@ -76,7 +76,7 @@ fn of_two_kernels_the_one_that_starts_now_is_kept_and_the_newest_that_comes_is_t
     assert_eq!(new.get("linux"), Some("/vmlinuz-6.12"));
     assert_eq!(new.get("options"), Some("root=/dev/a panic=30 anima.elevate=trying"));
     assert_eq!((block(root.path()).get("saved_entry"), block(root.path()).get("next_entry")), (Some(OLD), Some(NEW)));
-    trial.confirm(root.path(), None).unwrap();
+    trial.confirm(root.path(), None, &mut ()).unwrap();
     assert_eq!((block(root.path()).get("saved_entry"), block(root.path()).get("next_entry")), (Some("m-6.12"), None));
 }
 
@@ -98,18 +98,18 @@ fn a_trial_that_is_disarmed_leaves_every_byte_as_it_was_however_often_each_step_
 
     let trial = plan(root.path(), &[], &|_| None);
     for _ in 0..2 {
-        trial.prepare(root.path()).unwrap();
-        trial.guard(root.path()).unwrap();
-        trial.arm(root.path()).unwrap();
+        trial.prepare(root.path(), &mut ()).unwrap();
+        trial.guard(root.path(), &mut ()).unwrap();
+        trial.arm(root.path(), &mut ()).unwrap();
     }
     assert_ne!(read(), before);
     for _ in 0..2 {
-        trial.disarm(root.path()).unwrap();
+        trial.disarm(root.path(), &mut ()).unwrap();
     }
 
     assert_eq!(read(), before);
     // Nothing was prepared: there is nothing to guard with.
-    trial.guard(root.path()).unwrap();
+    trial.guard(root.path(), &mut ()).unwrap();
     assert_eq!(read(), before);
 }
 
@@ -137,7 +137,7 @@ fn a_machine_that_has_its_boot_folder_in_the_root_names_kernels_from_there() {
         fs::read_to_string(&path).unwrap().replace(" /vmlinuz", " /boot/vmlinuz").replace(" /init", " /boot/init");
     fs::write(&path, text).unwrap();
 
-    plan(root.path(), &[], &|_| None).prepare(root.path()).unwrap();
+    plan(root.path(), &[], &|_| None).prepare(root.path(), &mut ()).unwrap();
 
     let old = entry(root.path(), OLD);
     assert_eq!(old.get("linux"), Some("/boot/anima-elevate/vmlinuz-1"));
@@ -159,10 +159,10 @@ fn systemd_boot_counts_the_tries_itself() {
         names
     };
 
-    trial.prepare(root.path()).unwrap();
-    trial.guard(root.path()).unwrap();
+    trial.prepare(root.path(), &mut ()).unwrap();
+    trial.guard(root.path(), &mut ()).unwrap();
     assert_eq!(fs::read_to_string(&conf).unwrap(), "timeout 3\ndefault anima-elevate-old.conf\n");
-    trial.arm(root.path()).unwrap();
+    trial.arm(root.path(), &mut ()).unwrap();
 
     // Nothing is the default, so the first that has tries left starts: the new one, and then the old one.
     assert_eq!(fs::read_to_string(&conf).unwrap(), "timeout 3\n");
@@ -172,7 +172,7 @@ fn systemd_boot_counts_the_tries_itself() {
     // The try is used up.
     let entries = root.path().join("boot").join(ENTRIES);
     fs::rename(entries.join("anima-elevate-new+1.conf"), entries.join("anima-elevate-new+0-1.conf")).unwrap();
-    trial.disarm(root.path()).unwrap();
+    trial.disarm(root.path(), &mut ()).unwrap();
     assert_eq!(names(), ["m-1.conf"]);
     assert_eq!(fs::read_to_string(&conf).unwrap(), "timeout 3\ndefault m-1.conf\n");
 }

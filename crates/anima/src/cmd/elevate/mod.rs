@@ -72,7 +72,7 @@ pub struct Where {
     /// The root to upgrade: a folder with a whole system
     #[arg(long, value_name = "FOLDER", default_value = "/")]
     root: PathBuf,
-    /// Where the rehearsed layer is kept: not in the root, or on a file system of its own
+    /// Where the rehearsed layer is kept; in the root, that is in an image there
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/anima-elevate")]
     state: PathBuf,
 }

@@ -188,7 +188,7 @@ fn read_key(path: &Path) -> Result<Zeroizing<String>> {
 fn give_to_owner(folder: &Path) -> Result {
     let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
     match rustix::process::geteuid().is_root() {
-        true => user::give_folder(folder, user::User { uid: metadata.uid(), gid: metadata.gid() }),
+        true => user::give_folder(folder, user::User { uid: metadata.uid(), gid: metadata.gid() }).map(drop),
         false => Ok(()),
     }
 }

@@ -135,7 +135,7 @@ const TOKEN_CREDENTIAL: &str = "token";
 fn token(global: &Global, file: Option<&Path>, data: &DataFolder, role: Role) -> Result<String> {
     let given = || match global.token {
         Some(_) => None,
-        None => secret::credential(std::env::var_os("CREDENTIALS_DIRECTORY"), TOKEN_CREDENTIAL),
+        None => secret::credential(std::env::var_os(secret::FOLDER), TOKEN_CREDENTIAL),
     };
     if let Some(path) = file.map(Path::to_path_buf).or_else(given) {
         let text = fs::read_to_string(&path)

@@ -83,7 +83,7 @@ pub fn passphrase(named: Option<PathBuf>, ask: bool, config: &Config) -> Result<
     }
     let file = named
         .or_else(|| config.sign_server.passphrase_file.clone())
-        .or_else(|| credential(std::env::var_os("CREDENTIALS_DIRECTORY"), CREDENTIAL));
+        .or_else(|| credential(std::env::var_os(secret::FOLDER), CREDENTIAL));
     Ok(file.map_or(Secret::Made, Secret::File))
 }
 
@@ -93,14 +93,14 @@ fn pin(named: Option<PathBuf>, ask: bool, config: &Config) -> Result<Option<Secr
     }
     let file = named
         .or_else(|| config.sign_server.pin_file.clone())
-        .or_else(|| credential(std::env::var_os("CREDENTIALS_DIRECTORY"), PIN_CREDENTIAL));
+        .or_else(|| credential(std::env::var_os(secret::FOLDER), PIN_CREDENTIAL));
     Ok(file.map(Secret::File))
 }
 
 /// The name of the passphrase among the credentials that a service manager gives.
-const CREDENTIAL: &str = "sign-server-passphrase";
+pub const CREDENTIAL: &str = "sign-server-passphrase";
 /// The name of the PIN among them.
-const PIN_CREDENTIAL: &str = "sign-server-pin";
+pub const PIN_CREDENTIAL: &str = "sign-server-pin";
 
 /// Says what this machine could not give.
 fn tell(confined: Confined) {
@@ -136,5 +136,8 @@ mod tests {
 
         assert_eq!(credential(given, CREDENTIAL), Some(folder.path().join(CREDENTIAL)));
         assert_eq!(credential(None, CREDENTIAL), None);
+        // A folder that cannot be looked into: a file is in its place.
+        let closed = Some(folder.path().join(CREDENTIAL).into_os_string());
+        assert!(credential(closed, CREDENTIAL).is_some());
     }
 }
