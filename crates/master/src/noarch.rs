@@ -1,6 +1,6 @@
 //! Packages that are for all architectures, built on several: they have to be the same, and one of them is taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use anima_db::{Connection, Write, package::Built, task::Task};
 use anima_rpm_file::{PackageHead, PackageInfo, differences};
@@ -60,9 +60,9 @@ impl Differences {
         let pairs = pairs(&mut read, task, outcome).await?;
         drop(read);
         for pair in pairs {
-            if !self.0.contains_key(&pair) {
-                let found = compare(app, pair.other, pair.own).await?;
-                self.0.insert(pair, found);
+            if let Entry::Vacant(unread) = self.0.entry(pair) {
+                let found = compare(app, unread.key().other, unread.key().own).await?;
+                unread.insert(found);
             }
         }
         Ok(())
