@@ -113,7 +113,10 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -124,6 +127,8 @@ mod tests {
         tokio::spawn(async move {
             let mut held = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
+                // An answer before the question would be another fault.
+                let _ = stream.read(&mut [0; 1024]).await.unwrap();
                 stream.write_all(said.as_bytes()).await.unwrap();
                 held.push(stream);
             }

@@ -1,5 +1,7 @@
 //! Tasks of every kind.
 
+use std::collections::BTreeMap;
+
 use anima_types::{
     Arch, Timestamp,
     id::{BuildId, KeyId, ReleaseId, TaskId},
@@ -318,6 +320,43 @@ pub async fn list_newest_successes(
     list(query, connection).await
 }
 
+/// Returns how long, in seconds, the newest build tasks took that succeeded for packages on a target, at most `limit` of each;
+/// nothing for packages that have none.
+pub async fn newest_durations(
+    connection: &mut Connection,
+    packages: &[&str],
+    platform: &str,
+    arch: Arch,
+    limit: u32,
+) -> Result<BTreeMap<String, Vec<f64>>> {
+    let mut durations: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for piece in many::pieces(packages) {
+        // Index: task_package.
+        let sql = format!(
+            "SELECT package, started_at, ended_at FROM (
+                 SELECT package, started_at, ended_at, ROW_NUMBER() OVER (PARTITION BY package ORDER BY id DESC) AS place
+                 FROM task
+                 WHERE package IN ({}) AND kind = $1 AND status = $2 AND platform = $3 AND arch = $4) AS built
+             WHERE place <= $5 AND started_at IS NOT NULL AND ended_at IS NOT NULL",
+            many::list(piece.len(), 5)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(Kind::Build.name())
+            .bind(Status::Succeeded.name())
+            .bind(platform)
+            .bind(arch.name())
+            .bind(i64::from(limit));
+        for package in piece {
+            query = query.bind(*package);
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let took = row.time("ended_at")?.secs_since(row.time("started_at")?);
+            durations.entry(row.text("package")?).or_default().push(took);
+        }
+    }
+    Ok(durations)
+}
+
 /// Returns the targets that a package was ever built for.
 pub async fn targets_of_package(connection: &mut Connection, package: &str) -> Result<Vec<(String, Arch)>> {
     // Index: task_package.
@@ -382,6 +421,35 @@ pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> R
         .await?;
     }
     Ok(next)
+}
+
+/// Moves tasks that were just made, and wait, along their table together, each for a reason of its own.
+pub async fn apply_to_made(write: &mut Write, made: &[(TaskId, &About, String)], event: Event) -> Result<()> {
+    let status = Status::Waiting.name();
+    let refused = |id: TaskId| Error::Transition { noun: "task", id: id.0, status, event: event.name() };
+    let Some((first, ..)) = made.first() else { return Ok(()) };
+    let next = next(Status::Waiting, event).ok_or_else(|| refused(*first))?;
+    for piece in many::pieces(made) {
+        let sql = format!(
+            "UPDATE task SET status = $1, why = given.column2, ended_at = $2, status_since = $3
+             FROM (VALUES {}) AS given
+             WHERE task.id = given.column1 AND task.status = $4",
+            many::rows(piece.len(), 2, 4)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(next.name())
+            .bind(next.is_ended().then_some(write.now.0))
+            .bind(write.now.0)
+            .bind(status);
+        for (id, _, why) in piece {
+            query = query.bind(id.0).bind(why);
+        }
+        if query.execute(&mut **write).await?.rows_affected() != piece.len() as u64 {
+            return Err(Error::Conflict { noun: "task", id: piece[0].0.0, status });
+        }
+    }
+    let events = made.iter().map(|(id, about, why)| moved(*id, about, event.name(), next, why));
+    event::record_all(write, events.collect()).await
 }
 
 /// Gives a ready task to a node, and returns the lease's number.
@@ -457,7 +525,11 @@ async fn record(
     status: Status,
     why: &str,
 ) -> Result<()> {
-    let new = NewEvent {
+    event::record(write, moved(id, about, verb, status, why)).await.map(drop)
+}
+
+fn moved(id: TaskId, about: &About, verb: &'static str, status: Status, why: &str) -> NewEvent {
+    NewEvent {
         noun: "task",
         verb,
         status: Some(status.name()),
@@ -466,8 +538,7 @@ async fn record(
         release: about.release,
         message: why.to_string(),
         actor: None,
-    };
-    event::record(write, new).await.map(drop)
+    }
 }
 
 pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;

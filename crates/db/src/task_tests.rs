@@ -166,6 +166,12 @@ async fn many_tasks_get_what_they_wait_for_and_how_long_they_take_together() {
     assert_eq!(said.collect::<Vec<_>>(), estimates);
     let waits = task_dependency::of_build(&mut write, build).await.unwrap();
     assert_eq!((waits.len(), &waits[&ids[299]]), (299, &vec![ids[298]]));
+    let (first, why) = (ids[0], "Not for this one.".to_string());
+    apply_to_made(&mut write, &[(first, &tasks[0].0, why.clone())], Event::Excluded).await.unwrap();
+    let left_out = get(&mut write, first).await.unwrap();
+    assert_eq!((left_out.status, left_out.why, left_out.ended_at), (Status::Excluded, why.clone(), Some(write.now)));
+    let again = apply_to_made(&mut write, &[(first, &tasks[0].0, why)], Event::Excluded).await;
+    assert!(matches!(again, Err(Error::Conflict { .. })));
     assert!(!has_built(&mut write, build).await.unwrap());
     assert_eq!(built_state(&mut write, build, "p1").await.unwrap(), BuiltState::default());
 }
@@ -199,4 +205,27 @@ async fn a_lease_is_known_by_the_hash_of_its_secret_even_when_it_is_over() {
 
     assert_eq!(lease::find(&mut write, "hash").await.unwrap(), Some(row));
     assert_eq!(lease::find(&mut write, "other").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_newest_builds_of_packages_say_how_long_they_took() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    for package in ["a", "a", "a", "b"] {
+        let task = ready_task(&mut write, package, Arch::X86_64).await;
+        claim(&mut write, &task, "n1", Timestamp(200), "n1 has it.").await.unwrap();
+        let leased = get(&mut write, task.id).await.unwrap();
+        let ended = Ended { phases: vec![], failure: None, result: None, report_hash: None };
+        end(&mut write, &leased, Event::Succeeded, "Done.", &ended).await.unwrap();
+        let ended_at = write.now.plus_secs(task.id.0);
+        let query = sqlx::query("UPDATE task SET ended_at = $2 WHERE id = $1").bind(task.id.0).bind(ended_at.0);
+        query.execute(&mut *write).await.unwrap();
+    }
+
+    let took = newest_durations(&mut write, &["a", "b", "c"], "seed-1", Arch::X86_64, 2).await.unwrap();
+
+    let mut of_a = took["a"].clone();
+    of_a.sort_by(f64::total_cmp);
+    assert_eq!((took.len(), of_a, &took["b"]), (2, vec![2.0, 3.0], &vec![4.0]));
+    assert!(newest_durations(&mut write, &["a"], "seed-1", Arch::Aarch64, 2).await.unwrap().is_empty());
 }

@@ -10,19 +10,19 @@
 //! ```text
 //! DIR/ab/cdef…      the artifact abcdef…
 //! DIR/tmp/          what is being written
-//! DIR/logs/17       the log of task 17 (17.root and 17.state: its others; 17@2: of its second attempt)
-//! DIR/logs/17.zst   the same, compressed, when the task has ended
+//! DIR/logs/17@2     the log of the second attempt at task 17 (17@2.root and 17@2.state: its others)
+//! DIR/logs/17@2.zst the same, compressed, when the attempt has ended
 //! ```
 //!
 //! In a bucket the names are the same, but that what is being written is on the machine's own disk, and growing logs are in
 //! pieces:
 //!
 //! ```text
-//! PREFIX/ab/cdef…                              the artifact abcdef…
-//! PREFIX/going/abcdef…                         somebody takes that artifact away
-//! PREFIX/growing/17/000000000000-000000001234  a piece of the log of task 17
-//! PREFIX/logs/17.zst                           the log, compressed
-//! PREFIX/probe                                 written to see whether the store works
+//! PREFIX/ab/cdef…                                the artifact abcdef…
+//! PREFIX/going/abcdef…                           somebody takes that artifact away
+//! PREFIX/growing/17@2/000000000000-000000001234  a piece of that log
+//! PREFIX/logs/17@2.zst                           the log, compressed
+//! PREFIX/probe                                   written to see whether the store works
 //! ```
 
 mod address;

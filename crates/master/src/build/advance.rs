@@ -155,17 +155,15 @@ async fn make_targets(
     let tasks: Vec<_> = targets.iter().map(about).collect();
     let waiting = "It waits until its order is known.";
     let made_ids = anima_db::task_queue::insert_all(write, &tasks, (waiting, waiting)).await?;
-    let ids: BTreeMap<(&str, Arch), TaskId> = targets.into_iter().zip(made_ids).collect();
-    for (&package, made) in made {
+    let mut excluded = Vec::new();
+    for ((&(package, arch), &id), (about, _)) in targets.iter().zip(&made_ids).zip(&tasks) {
+        let made = made[&package];
         let first = archs.iter().copied().find(|&arch| made.excluded(arch).is_none());
-        for &arch in &archs {
-            let why = made.excluded(arch).or_else(|| noarch_elsewhere(made, arch, first));
-            if let Some(why) = why {
-                let task = anima_db::task::get(write, ids[&(package, arch)]).await?;
-                anima_db::task::apply(write, &task, task::Event::Excluded, &why).await?;
-            }
-        }
+        let why = made.excluded(arch).or_else(|| noarch_elsewhere(made, arch, first));
+        excluded.extend(why.map(|why| (id, about, why)));
     }
+    anima_db::task::apply_to_made(write, &excluded, task::Event::Excluded).await?;
+    let ids: BTreeMap<(&str, Arch), TaskId> = targets.into_iter().zip(made_ids).collect();
     let mut all_needs = Vec::new();
     for (&(package, arch), &id) in &ids {
         // What is noarch was made on one architecture, for all.

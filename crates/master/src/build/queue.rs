@@ -126,10 +126,10 @@ pub async fn estimate(
     arch: Arch,
     made: &BTreeMap<&str, &SrcOutcome>,
 ) -> ApiResult<BTreeMap<String, Estimate>> {
-    let mut measured = BTreeMap::new();
-    for package in made.keys() {
-        measured.insert(*package, measured_secs(&last_builds(connection, package, platform, arch).await?));
-    }
+    let packages: Vec<&str> = made.keys().copied().collect();
+    let mut took = anima_db::task::newest_durations(connection, &packages, platform, arch, MEASURED_BUILDS).await?;
+    let measured: BTreeMap<&str, Option<f64>> =
+        packages.into_iter().map(|package| (package, took.remove(package).map(middle))).collect();
     let guess = middle(measured.values().flatten().copied().collect());
     let costs: BTreeMap<&str, f64> = measured.iter().map(|(package, took)| (*package, took.unwrap_or(guess))).collect();
     let sources: Vec<Source> = made.iter().map(|(package, made)| source(package, made, costs[package])).collect();

@@ -210,15 +210,17 @@ impl Bucket {
         let away = |error| Error::away(format!("put log {log} aside"), error);
         let end = self.end(log);
         let mut end = end.lock().await;
-        if self.is_sealed(log).await? {
-            self.client.copy(&self.sealed_key(log), &self.sealed_key(earlier)).await.map_err(away)?;
-            absent_is_fine(self.client.delete(&self.sealed_key(log)).await).map_err(away)?;
-        } else {
-            let pieces = self.pieces(log).await?;
-            if !pieces.is_empty() {
-                self.compress(log, &pieces, &self.sealed_key(earlier)).await?;
-                self.drop_pieces(log, &pieces).await?;
+        let (is_sealed, pieces) = (self.is_sealed(log).await?, self.pieces(log).await?);
+        if is_sealed || !pieces.is_empty() {
+            // Where the attempt began before logs had numbers, and went on after, its end says more than its beginning.
+            let goes = self.is_sealed(earlier).await? || !self.pieces(earlier).await?.is_empty();
+            match is_sealed {
+                _ if goes => {}
+                true => self.client.copy(&self.sealed_key(log), &self.sealed_key(earlier)).await.map_err(away)?,
+                false => self.compress(log, &pieces, &self.sealed_key(earlier)).await?,
             }
+            absent_is_fine(self.client.delete(&self.sealed_key(log)).await).map_err(away)?;
+            self.drop_pieces(log, &pieces).await?;
         }
         *end = End::default();
         let oldest = LogId::of_attempt(log.task, log.name, attempt - KEPT_ATTEMPTS);

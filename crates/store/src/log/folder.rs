@@ -116,9 +116,12 @@ impl Folder {
         for name in LogName::ALL {
             let (log, earlier) = (LogId::new(task, name), LogId::of_attempt(task, name, attempt));
             let oldest = LogId::of_attempt(task, name, attempt - KEPT_ATTEMPTS);
+            // Where the attempt began before logs had numbers, and went on after, its end says more than its beginning.
+            let goes = self.path(earlier).exists() || self.sealed_path(earlier).exists();
             for (from, to) in [(self.path(log), self.path(earlier)), (self.sealed_path(log), self.sealed_path(earlier))]
             {
-                absent_is_fine(fs::rename(from, to)).map_err(what)?;
+                let moved = if goes { fs::remove_file(from) } else { fs::rename(from, to) };
+                absent_is_fine(moved).map_err(what)?;
             }
             for path in [self.path(oldest), self.sealed_path(oldest)] {
                 absent_is_fine(fs::remove_file(path)).map_err(what)?;

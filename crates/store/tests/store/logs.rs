@@ -129,8 +129,15 @@ async fn a_log_without_a_number_becomes_that_of_the_attempt_which_is_over() {
     logs.append(TASK, 0, "make").await.unwrap();
     logs.append(LogId::new(TASK, LogName::Root), 0, "root").await.unwrap();
     logs.seal(LogId::new(TASK, LogName::Root)).await.unwrap();
+    // This one went on when logs had numbers.
+    let state = LogId::of_attempt(TASK, LogName::State, 7);
+    logs.append(LogId::new(TASK, LogName::State), 0, "solve").await.unwrap();
+    logs.append(state, 0, "build ended").await.unwrap();
 
     logs.put_aside(TASK, 7).await.unwrap();
+
+    assert_eq!(logs.read_range(state, 0, 100).await.unwrap(), "build ended");
+    assert_eq!(logs.size(LogId::new(TASK, LogName::State)).await.unwrap(), 0);
 
     assert_eq!(logs.size(TASK).await.unwrap(), 0);
     for (name, text) in [(LogName::Build, "make"), (LogName::Root, "root")] {
