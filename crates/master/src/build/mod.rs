@@ -127,6 +127,12 @@ pub async fn reopen(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> 
             .hint("Make a new build of the same packages."));
     }
     if matches!(row.status, Status::Failed | Status::Cancelled) {
+        for &linked in &row.options.linked {
+            if anima_db::build::get(write, linked).await?.deleted_at.is_some() {
+                let message = format!("build {id} is linked to build {linked}, and what that made was deleted");
+                return Err(ApiError::conflict("deleted", message).hint("Make a new build that needs it no more."));
+            }
+        }
         let keeps_secs = (FAILED_BUILD_DAYS * 86_400) as f64;
         if row.ended_at.is_some_and(|ended_at| write.now.secs_since(ended_at) > keeps_secs) {
             let message =

@@ -70,8 +70,12 @@ async fn show(
     let nothing = || ApiError::not_found(format!("there is nothing at {path} in the results of build {build}"));
     let arch: Arch = arch.parse().map_err(|_| nothing())?;
     let mut read = app.db.read().await?;
-    // Before anything is built it is an empty repository; of another platform it is none.
-    if !anima_db::build::get(&mut read, build).await?.platforms.contains(&platform) {
+    let row = anima_db::build::get(&mut read, build).await?;
+    // Before anything is built it is an empty repository; of what was deleted, or of another platform, it is none.
+    if row.deleted_at.is_some() {
+        return Err(ApiError::not_found(format!("what build {build} made was deleted")));
+    }
+    if !row.platforms.contains(&platform) {
         let message = format!("build {build} is not for platform \"{platform}\"");
         return Err(ApiError::not_found(message).hint("`anima build show` lists its platforms"));
     }

@@ -319,6 +319,10 @@ async fn what_a_build_made_is_deleted_where_nobody_needs_it_and_it_is_not_begun_
     let (status, answer) = master.post("/api/v1/builds/1/restart", "admin", json!({})).await;
     assert_eq!((status, answer["code"].as_str()), (StatusCode::CONFLICT, Some("deleted")));
     assert_eq!(delete(1).await.0, StatusCode::OK, "twice is once");
+    let (status, _, page) = master.browse("/builds/1/repo/p1/x86_64/repodata/repomd.xml").await;
+    assert!(status == StatusCode::NOT_FOUND && page.contains("what build 1 made was deleted"), "{page}");
+    let (status, answer) = master.post(&format!("/api/v1/builds/{open}/restart"), "admin", json!({})).await;
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::CONFLICT, Some("deleted")), "what it needs is gone");
 }
 
 #[tokio::test]
