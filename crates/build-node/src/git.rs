@@ -25,9 +25,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// A package's repository has at most so many files; the largest known have a few thousand.
 const MAX_FILES: usize = 20_000;
-/// What git answers is held in memory. The largest answers, 20,000 files with their paths and a thousand messages, have a few MB; a
-/// few KB of trees that name each other ten times at each level list files without end.
-const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+/// What git answers is held in memory. The largest answers have some 10 MB: a thousand messages, where each of a kernel's tells what
+/// changed in a thousand lines. A few KB of trees that name each other ten times at each level list files without end.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// A server that restarts is asked again so often, after waits of one second, two seconds, …: for half a minute.
 const MAX_ATTEMPTS: u32 = 6;
 /// Of what git says so much is shown.
@@ -455,7 +455,7 @@ mod tests {
         assert_eq!(git.files_of(small.trim()).await.unwrap().len(), 100);
         let Err(Trouble::Failed(failure)) = git.files_of(&bomb).await else { panic!("it was listed") };
         assert_eq!(failure.code, "bad_source");
-        assert!(failure.message.contains("longer than 16 MiB"), "{failure:?}");
+        assert!(failure.message.contains("longer than 64 MiB"), "{failure:?}");
     }
 
     #[test]

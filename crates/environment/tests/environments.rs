@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Replay, Wishes};
+use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Replay, Wishes, limits_memory};
 use anima_rpm_file::{SigningKey, header_bytes, install_signature};
 use anima_types::Arch;
 use anima_types::platform::Bootstrap;
@@ -75,6 +75,18 @@ fn names(environment: &Environment) -> Vec<String> {
 
 fn content(environment: &Environment, path: &str) -> String {
     Inside::open(environment.root()).unwrap().read_text(path, 100).unwrap()
+}
+
+#[test]
+fn whether_memory_is_limited_is_tried_and_nothing_is_left_of_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let helper = Path::new(env!("CARGO_BIN_EXE_anima-environment-test-helper"));
+
+    let here = limits_memory(helper, folder.path());
+    println!("memory is limited here: {here}");
+
+    assert!(limits_memory(Path::new("/nonexistent"), folder.path()), "what is not known is not told as a fault");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

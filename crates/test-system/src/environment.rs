@@ -1,8 +1,10 @@
 //! The environment before the packages come: the platform's test packages, from the platform's own repositories.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use anima_buildroot::{MAX_RPM_BYTES, room};
 use anima_environment::{Environment, Installer, Phases, Wishes};
+use anima_sandbox::Disk;
 use anima_types::work::TestWork;
 
 use crate::solve::platform_inputs;
@@ -15,17 +17,14 @@ pub(crate) struct Ground {
     pub environment: Environment,
     /// The platform's own where its roots are made by that: the host's may not know their database.
     pub installer: Installer,
+    /// What all scripts of packages together may write in it.
+    pub disk: Disk,
 }
 
 impl Ground {
     /// Returns where the root is mounted.
     pub fn root(&self) -> &Path {
         self.environment.root()
-    }
-
-    /// Returns the folder of the host that everything goes to that is written in the root.
-    pub fn written(&self) -> PathBuf {
-        self.environment.written()
     }
 }
 
@@ -47,5 +46,7 @@ pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Ground, Troub
     // Its own phases are one of ours.
     let environment = environments.prepare(wishes, &job.journal, &mut Phases::new(), &job.cancel).await?;
     let installer = environments.installer(wishes, &job.journal, &job.cancel).await?;
-    Ok(Ground { environment, installer })
+    // Looked at once: later the disk has less room for what was written already.
+    let disk = room(&environment.written(), MAX_RPM_BYTES).map_err(anima_environment::Error::from)?;
+    Ok(Ground { environment, installer, disk })
 }

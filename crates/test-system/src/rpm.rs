@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anima_buildroot::{Call, MAX_RPM_BYTES, room};
+use anima_buildroot::{Call, MAX_RPM_BYTES};
 use anima_environment::{capture, exit_in_words, run};
-use anima_sandbox::{Exit, Outcome, Spec};
+use anima_sandbox::{Exit, Outcome};
 use anima_types::work::NODE_DISK_FULL;
 
 use crate::environment::Ground;
@@ -35,21 +35,21 @@ pub(crate) async fn said(
             lines.push(line.to_owned());
         }
     });
-    let spec = spec(job, ground, arguments, packages)?;
-    let machines_bytes = machines_bytes(&spec);
+    // What a package's scripts write is bounded: the disk is that of all tasks of this machine.
+    let call = Call { disk: Some(ground.disk.clone()), ..call(job, arguments, packages) };
+    let spec = ground.installer.rpm().spec(ground.root(), &call);
     let outcome: Result<Outcome, _> = run(spec, &job.node.helper, &job.journal, &job.cancel).await;
     job.journal.watch(|_, _| {});
-    let exit = unless_the_machine_is_full(outcome?.exit, machines_bytes)?;
+    let exit = unless_the_machine_is_full(outcome?.exit, ground.disk.bytes)?;
     let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((exit, lines))
 }
 
-/// Runs rpm beside the log; returns how it ended and its output.
+/// Runs rpm beside the log, for what runs no script; returns how it ended and its output.
 pub(crate) async fn captured(job: &Job<'_>, ground: &Ground, arguments: &[&str]) -> Result<(Exit, String), Trouble> {
-    let spec = spec(job, ground, arguments, &[])?;
-    let machines_bytes = machines_bytes(&spec);
+    let spec = ground.installer.rpm().spec(ground.root(), &call(job, arguments, &[]));
     let (outcome, output) = capture(spec, &job.node.helper, &job.cancel).await?;
-    Ok((unless_the_machine_is_full(outcome.exit, machines_bytes)?, output))
+    Ok((outcome.exit, output))
 }
 
 /// Returns what is installed, each as `name-epoch:version-release.arch`.
@@ -70,29 +70,20 @@ async fn listed(job: &Job<'_>, ground: &Ground, arguments: &[&str]) -> Result<BT
     }
 }
 
-/// What a package's scripts write is bounded: the disk is that of all tasks of this machine.
-fn spec(job: &Job<'_>, ground: &Ground, arguments: &[&str], packages: &[&Path]) -> Result<Spec, Trouble> {
+fn call<'a>(job: &Job<'_>, arguments: &[&str], packages: &[&'a Path]) -> Call<'a> {
     let numbered = packages.iter().enumerate().map(|(index, path)| (format!("{index}.rpm"), *path));
-    let disk = room(&ground.written(), MAX_RPM_BYTES).map_err(anima_environment::Error::from)?;
-    let call = Call {
+    Call {
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
         packages: numbered.collect(),
         emulators: job.emulators.clone(),
-        disk: Some(disk),
         ..Call::default()
-    };
-    Ok(ground.installer.rpm().spec(ground.root(), &call))
-}
-
-/// Returns what may be written, where the machine has less than every package gets.
-fn machines_bytes(spec: &Spec) -> Option<u64> {
-    spec.disk.as_ref().map(|disk| disk.bytes).filter(|&bytes| bytes < MAX_RPM_BYTES)
+    }
 }
 
 /// A package that a larger machine could test is not red because this one has no room.
-fn unless_the_machine_is_full(exit: Exit, machines_bytes: Option<u64>) -> Result<Exit, Trouble> {
-    match (exit, machines_bytes) {
-        (Exit::DiskFull, Some(bytes)) => {
+fn unless_the_machine_is_full(exit: Exit, bytes: u64) -> Result<Exit, Trouble> {
+    match exit {
+        Exit::DiskFull if bytes < MAX_RPM_BYTES => {
             let message = format!("rpm and its scripts wrote more than the {} MiB that this machine has", bytes >> 20);
             Err(failed(NODE_DISK_FULL, message))
         }
@@ -106,10 +97,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_the_machines_fault_only_where_that_had_less_than_packages_get() {
-        let full = |machines_bytes| unless_the_machine_is_full(Exit::DiskFull, machines_bytes);
+        let full = |bytes| unless_the_machine_is_full(Exit::DiskFull, bytes);
 
-        assert_eq!(full(None), Ok(Exit::DiskFull));
-        let Err(Trouble::Failed(failure)) = full(Some(100 << 20)) else { panic!("it was said of the package") };
+        assert_eq!(full(MAX_RPM_BYTES), Ok(Exit::DiskFull));
+        let Err(Trouble::Failed(failure)) = full(100 << 20) else { panic!("it was said of the package") };
         assert_eq!(failure.code, NODE_DISK_FULL);
         assert!(failure.message.contains("the 100 MiB"), "{failure:?}");
     }
