@@ -154,10 +154,7 @@ pub async fn releasable(
 }
 
 /// Returns the packages of a build that somebody wants to release; refuses one of which nothing is there.
-pub async fn to_release(
-    connection: &mut Connection,
-    row: &Build,
-) -> ApiResult<Vec<(Option<Arch>, RepositoryPackage)>> {
+pub async fn to_release(connection: &mut Connection, row: &Build) -> ApiResult<Vec<(Option<Arch>, RepositoryPackage)>> {
     let id = row.id;
     if row.deleted_at.is_some() {
         return Err(ApiError::conflict("deleted", format!("what build {id} made was deleted"))
