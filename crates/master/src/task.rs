@@ -12,6 +12,7 @@ use anima_types::{
     work::Outcome,
 };
 use axum::extract::State;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     app::App,
@@ -37,6 +38,9 @@ pub fn routes() -> Vec<Route> {
 async fn show(State(app): State<App>, Path(id): Path<TaskId>) -> ApiResult<Json<Task>> {
     Ok(Json(get(&app, id).await?))
 }
+
+/// Logs whose sizes are asked for at once.
+const LOGS_AT_ONCE: usize = 32;
 
 /// Returns a task with its artifacts.
 pub async fn get(app: &App, id: TaskId) -> ApiResult<Task> {
@@ -70,13 +74,13 @@ pub async fn views(
     mut waits_for: BTreeMap<TaskId, Vec<TaskId>>,
     mut artifacts: BTreeMap<TaskId, Vec<Artifact>>,
 ) -> ApiResult<Vec<Task>> {
-    let mut views = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let id = task.id;
-        let (waits_for, artifacts) = (waits_for.remove(&id), artifacts.remove(&id));
-        views.push(view(app, task, waits_for.unwrap_or_default(), artifacts.unwrap_or_default()).await?);
-    }
-    Ok(views)
+    let with_all = tasks.into_iter().map(|task| {
+        let (waits_for, artifacts) = (waits_for.remove(&task.id), artifacts.remove(&task.id));
+        view(app, task, waits_for.unwrap_or_default(), artifacts.unwrap_or_default())
+    });
+    // In a bucket each log is a question or some: thousands of them one after the other would take minutes.
+    let with_all: Vec<_> = with_all.collect();
+    stream::iter(with_all).buffered(LOGS_AT_ONCE).try_collect().await
 }
 
 async fn view(
