@@ -3,6 +3,7 @@
 //! where `ANIMA_BENCH_MOCK` names its program. `TMPDIR=/dev/shm` measures all of it on tmpfs.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::Command,
@@ -180,9 +181,10 @@ async fn at_once(system: &System) -> Result<Figure> {
     for package in &packages {
         commits.push(system.push(package, "s1")?);
     }
-    let mut ids = Vec::new();
+    // Pushed together, they are one build as a rule.
+    let mut ids = BTreeSet::new();
     for (package, commit) in packages.iter().zip(&commits) {
-        ids.push(system.build_of(package.name(), commit).await?);
+        ids.insert(system.build_of(package.name(), commit).await?);
     }
     let mut shares = Vec::new();
     let mut before = processor_times()?;
