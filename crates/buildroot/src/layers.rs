@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::At;
 use crate::hold::Hold;
 use crate::marker::{self, Marker, TREE};
+use crate::spread::spread;
 use crate::{Error, HostRpm, LockInput, MAX_RPM_BYTES, Root, make, tree};
 
 /// A folder of layers. Cheap to share; all methods take `&self`.
@@ -61,6 +62,7 @@ impl Layers {
         for path in [&dirs.layers, &dirs.locks, &dirs.works, &dirs.kept] {
             fs::create_dir_all(path).at("make", path)?;
         }
+        spread(&dirs.works).at("spread folders of", &dirs.works)?;
         // What is in roots belongs to the same ids as on the host, programs that switch users among it.
         fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).at("close to others", &dir)?;
         let rpm = HostRpm::new(dir.join("stage"), helper)?;

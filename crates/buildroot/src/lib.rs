@@ -40,6 +40,7 @@ mod marker;
 mod overlay;
 mod room;
 mod root;
+mod spread;
 mod summary;
 mod sweep;
 mod tree;

@@ -63,6 +63,7 @@ fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk)
         "-U",
         "--nosignature",
         "--nodigest",
+        "--nofiledigest",
         "--nodeps",
         "--ignorearch",
         "--ignoreos",

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use super::buildroot::runs;
+use super::buildroot::{put_aside, runs};
 
 /// The variable that names mock's program.
 const VARIABLE: &str = "ANIMA_BENCH_MOCK";
@@ -41,12 +41,12 @@ impl Mock {
     /// Nothing but packages is cached; returns the seconds.
     pub fn cold(&self) -> Result<f64> {
         self.run(&["--scrub=root-cache"])?;
-        self.run(&["--clean"])?;
-        self.init()
+        self.warm()
     }
 
     /// The root cache is there; returns the seconds.
     pub fn warm(&self) -> Result<f64> {
+        put_aside(&self.folder.path().join("roots/seed-1/root"), &self.folder.path().join("aside"))?;
         self.run(&["--clean"])?;
         self.init()
     }
