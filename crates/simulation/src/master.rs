@@ -108,15 +108,17 @@ impl Master {
         self.up.is_some()
     }
 
-    /// Returns whether a task became ready since this was asked: real nodes wait at the master for that.
-    pub fn has_ready(&mut self) -> bool {
-        let Some(news) = &mut self.news else { return false };
-        let mut is_ready = false;
+    /// Returns how many tasks became ready since this was asked: real nodes wait at the master for that.
+    pub fn ready_count(&mut self) -> usize {
+        let Some(news) = &mut self.news else { return 0 };
+        let mut count = 0;
         loop {
             match news.try_recv() {
-                Ok(event) => is_ready |= event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()),
-                Err(TryRecvError::Lagged(_)) => is_ready = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return is_ready,
+                Ok(event) => {
+                    count += usize::from(event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()));
+                }
+                Err(TryRecvError::Lagged(missed)) => count += missed as usize,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return count,
             }
         }
     }
