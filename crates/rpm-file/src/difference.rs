@@ -1,6 +1,6 @@
 //! What tells two builds of the same package apart, for the person who has to make them the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::info::{Dependency, File, FileKind, PackageInfo, Scriptlet};
 
@@ -86,8 +86,10 @@ fn scripts(list: &[Scriptlet]) -> Vec<String> {
 }
 
 fn of_sets(sides: Sides<'_>, name: &str, one: &[String], other: &[String]) -> Option<String> {
-    let only =
-        |list: &[String], than: &[String]| list.iter().filter(|it| !than.contains(it)).cloned().collect::<Vec<_>>();
+    let only = |list: &[String], than: &[String]| {
+        let than: HashSet<&String> = than.iter().collect();
+        list.iter().filter(|it| !than.contains(it)).cloned().collect::<Vec<_>>()
+    };
     let (there, here) = (only(one, other), only(other, one));
     let part = |list: &[String], place: &str| (!list.is_empty()).then(|| format!("only {place}: {}", shown(list)));
     let parts: Vec<String> = [part(&there, sides.0), part(&here, sides.1)].into_iter().flatten().collect();
