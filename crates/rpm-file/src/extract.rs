@@ -248,6 +248,7 @@ fn files(package: &Fields) -> Result<Vec<File>> {
                 link_to: not_empty(&links[i]),
                 user: users[i].clone(),
                 group: groups[i].clone(),
+                flags: flags[i] as u32,
                 capabilities: capabilities.get(i).and_then(not_empty),
             })
         })
