@@ -149,6 +149,27 @@ fn mounts_and_namespaces_are_refused_even_to_root() {
 }
 
 #[test]
+fn devices_and_the_kernels_files_keep_their_modes_and_owners_even_from_root() {
+    let root = Root::new();
+    for user_namespace in [UserNamespace::WhenPossible, UserNamespace::Off] {
+        // Each is changed to what it is already, which harms no host that would let it happen.
+        let mut spec = root.spec(
+            "for it in /dev/null /dev/full /dev/tty /proc/consoles /proc/version /proc/driver /proc/sys; do \
+             chmod $(stat -c %a $it) $it 2>/dev/null && echo $it; chown 0:0 $it 2>/dev/null && echo owner of $it; done; \
+             chmod $(stat -L -c %a /dev/stdin) /dev/stdin 2>/dev/null </dev/null && echo stdin; \
+             echo x >/dev/null && echo x >>/dev/null && head -c 1 /dev/zero >/dev/null && cat /proc/version >/dev/null && echo usable; \
+             echo 500 >/proc/self/oom_score_adj && printf name >/proc/$$/comm && cat /proc/$$/comm; cat /proc/mounts >/dev/null",
+        );
+        spec.identity = Identity::Root;
+        spec.user_namespace = user_namespace;
+
+        let (log, outcome) = run(&spec);
+
+        assert_eq!((log.as_str(), outcome.exit), ("usable\nname\n", Exit::Exited(0)), "{user_namespace:?}");
+    }
+}
+
+#[test]
 fn the_program_of_pid_1_cannot_be_reached() {
     let root = Root::new();
     for user_namespace in [UserNamespace::WhenPossible, UserNamespace::Off] {
