@@ -179,7 +179,9 @@ fn inventory(top: &Path) -> Vec<String> {
                 continue;
             } else {
                 let first = first_names.entry(it.ino()).or_insert(name).clone();
-                line += &format!(" {} {} {} {}", it.size(), it.mtime(), it.nlink(), first.display());
+                // What scripts write has the time of the installation, and there are two.
+                let mtime = if first == Path::new("etc/scripts") { 0 } else { it.mtime() };
+                line += &format!(" {} {mtime} {} {}", it.size(), it.nlink(), first.display());
             }
             if it.is_file() {
                 line += &format!(" {}", hex::encode(sha2::Sha256::digest(fs::read(&path).unwrap())));
@@ -354,6 +356,22 @@ fn kept_roots_go_when_they_are_old_and_the_oldest_when_they_are_too_much() {
 }
 
 /// A package with the host's own rpm and the macros that it reads, which say that the list of packages is elsewhere.
+#[test]
+fn a_kept_root_that_is_too_deep_to_be_counted_is_too_much_and_the_others_stay() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    for name in ["one", "deep"] {
+        let root = base.mount().unwrap();
+        let folders = if name == "deep" { "d/".repeat(400) } else { "d".to_owned() };
+        fs::create_dir_all(root.path().join(folders)).unwrap();
+        root.keep(name, "").unwrap();
+    }
+
+    assert_eq!(layers.sweep_kept(SystemTime::now(), Duration::from_secs(3600), 10 << 20).unwrap(), 1);
+    assert_eq!(layers.kept().unwrap(), ["one"]);
+}
+
 fn own_rpm(world: &World) -> anima_buildroot::LayerPackage {
     world.with_programs("own-rpm", &["rpm"], &["/usr/lib/rpm"], "%_dbpath /usr/lib/sysimage/rpm\n")
 }
