@@ -134,6 +134,21 @@ fn a_layer_that_was_changed_is_made_again_by_the_next_process() {
 }
 
 #[test]
+fn a_layer_that_was_changed_while_somebody_uses_it_is_an_error_and_no_endless_look() {
+    let world = World::new();
+    let input = list(&[&world.package("base", "")]);
+    let layer = world.open().layer(&input, None).unwrap();
+    fs::remove_file(world.layers_dir().join("layers").join(layer.name()).join("tree/usr/share/base")).unwrap();
+
+    let error = world.open().layer(&input, None).unwrap_err();
+
+    assert!(matches!(&error, Error::Damaged { name } if name == layer.name()), "{error}");
+    drop(layer);
+    let root = world.open().layer(&input, None).unwrap().mount().unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("usr/share/base")).unwrap(), "base\n");
+}
+
+#[test]
 fn a_root_of_layers_is_what_one_installation_makes() {
     let world = World::new();
     let (base, top) = (world.many_kinds("base"), world.many_kinds("top"));
