@@ -149,6 +149,33 @@ fn a_layer_that_was_changed_while_somebody_uses_it_is_an_error_and_no_endless_lo
 }
 
 #[test]
+fn a_layer_without_a_capability_or_with_another_link_is_made_again_by_the_next_process() {
+    let world = World::new();
+    let (base, many) = (world.shell(), world.many_kinds("many"));
+    let input = list(&[&base, &many]);
+    let name = world.open().layer(&input, None).unwrap().name().to_owned();
+    let folder = world.layers_dir().join("layers").join(name).join("tree/usr/share/many");
+    let times = |link: &Path| rustix::fs::lstat(link).unwrap();
+
+    rustix::fs::removexattr(folder.join("able"), "security.capability").unwrap();
+    assert!(world.open().find(&input, None).unwrap().is_none());
+    drop(world.open().layer(&input, None).unwrap());
+    assert!(world.open().find(&input, None).unwrap().is_some());
+
+    let link = folder.join("link");
+    let before = times(&link);
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("../many/FILE", &link).unwrap();
+    let time = |secs, nanos| rustix::fs::Timespec { tv_sec: secs as _, tv_nsec: nanos as _ };
+    let kept = rustix::fs::Timestamps {
+        last_access: time(before.st_atime, before.st_atime_nsec),
+        last_modification: time(before.st_mtime, before.st_mtime_nsec),
+    };
+    rustix::fs::utimensat(rustix::fs::CWD, &link, &kept, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    assert!(world.open().find(&input, None).unwrap().is_none());
+}
+
+#[test]
 fn a_root_of_layers_is_what_one_installation_makes() {
     let world = World::new();
     let (base, top) = (world.many_kinds("base"), world.many_kinds("top"));
