@@ -239,7 +239,7 @@ fn end_of(outcome: &Outcome) -> End {
 
 async fn keep(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
     let mut packages = collect(workroot.files(), RPMS, &job.folder, job.limits.disk_bytes).await?;
-    packages.sort_by(|a, b| a.info.nevra.cmp(&b.info.nevra));
+    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
     if packages.is_empty() {
         return Err(failed(
             "no_packages",
@@ -257,7 +257,7 @@ async fn keep(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot) -> Result
 }
 
 fn check(package: &Collected, target: &Target<'_>) -> Result<(), Trouble> {
-    let (nevra, arch) = (&package.info.nevra, target.arch.name());
+    let (nevra, arch) = (&package.nevra, target.arch.name());
     match nevra.arch == arch || nevra.arch == "noarch" {
         true => Ok(()),
         false => Err(failed("bad_package", format!("{nevra} is for another architecture than {arch}"), None)),
@@ -265,7 +265,7 @@ fn check(package: &Collected, target: &Target<'_>) -> Result<(), Trouble> {
 }
 
 async fn keep_one(job: &Job<'_>, package: &Collected) -> Result<BuiltPackage, Trouble> {
-    let nevra = package.info.nevra.clone();
+    let nevra = package.nevra.clone();
     let artifact = job.artifacts.keep(&package.path, Kind::Rpm, &nevra.file_name()).await?;
     job.journal.say(format!("made {}", nevra.file_name()));
     Ok(BuiltPackage { nevra, artifact })

@@ -8,6 +8,7 @@ use anima_sandbox::{Exit, Outcome};
 use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
 use anima_types::work::{Failure, NODE_DISK_FULL};
+use serde::{Deserialize, Serialize};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
@@ -23,7 +24,7 @@ pub(crate) const FILES: u64 = 4_000_000;
 const OWN_LOG_BYTES: u64 = MIB;
 
 /// The bounds of one task, each one a number.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     pub memory_bytes: u64,
     pub disk_bytes: u64,

@@ -22,6 +22,15 @@ pub enum Error {
         /// The root.
         name: String,
     },
+    /// A layer is not as it was made, and cannot be made again under who uses it.
+    #[error(
+        "use layer {name}: its files were changed or lost, and somebody uses it still; when the tasks and shells in it have \
+         ended, it is made again"
+    )]
+    Damaged {
+        /// The layer.
+        name: String,
+    },
     /// The locked list makes no sense.
     #[error("use locked list: {0}")]
     Lock(String),

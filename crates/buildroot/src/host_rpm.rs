@@ -10,6 +10,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anima_sandbox::{Access, Disk, Emulator, Identity, Mount, Outcome, Sandbox, Spec};
@@ -37,6 +39,23 @@ const STAGE_FOLDERS: [&str; 10] = ["usr", "layer", "packages", "proc", "dev", "s
 const STAGE_LINKS: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 /// Enough for rpm to find names before it enters the root.
 const STAGE_FILES: [(&str, &str); 2] = [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
+
+/// The host's rpm, as sandboxes see it.
+const PROGRAM: &str = "/usr/bin/rpm";
+
+/// Returns what the host's rpm says that it is.
+pub(crate) fn version() -> Result<&'static str, Error> {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    if let Some(version) = VERSION.get() {
+        return Ok(version);
+    }
+    let (path, mut command) = (Path::new(PROGRAM), Command::new(PROGRAM));
+    let output = command.arg("--version").env_clear().stdin(Stdio::null()).output().at("run", path)?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("its --version ended with {}", output.status))).at("run", path);
+    }
+    Ok(VERSION.get_or_init(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+}
 
 /// The host's rpm in a sandbox.
 #[derive(Debug, Clone)]

@@ -12,6 +12,10 @@ use crate::marker::{self, Marker, TREE};
 use crate::spread::spread;
 use crate::{Error, HostRpm, LockInput, MAX_RPM_BYTES, Root, make, tree};
 
+/// Several may look at a damaged layer at once, each in the way of the others for a moment; who is in the way at so many
+/// looks uses it.
+const LOOKS_AT_USED: u32 = 10;
+
 /// A folder of layers. Cheap to share; all methods take `&self`.
 #[derive(Debug)]
 pub struct Layers {
@@ -96,12 +100,23 @@ impl Layers {
     /// Returns the layer of this list on top of `parent`; makes it, or waits for who makes it, when it is missing.
     pub fn layer(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Layer, Error> {
         let name = input.layer_name(parent.map(Layer::name))?;
+        let lock = self.dirs.lock_of(&name);
+        let mut left_looks = LOOKS_AT_USED;
         loop {
             // Waits for a maker, but never for users, who may stay for hours.
-            if let Some(layer) = self.held(&name, Hold::shared(&self.dirs.lock_of(&name))?, parent)? {
+            if let Some(layer) = self.held(&name, Hold::shared(&lock)?, parent)? {
                 return Ok(layer);
             }
-            let Some(hold) = Hold::try_exclusive(&self.dirs.lock_of(&name))? else { continue };
+            let Some(hold) = Hold::exclusive_soon(&lock)? else {
+                // Who makes it is waited for; who uses one that cannot be relied on is in the way.
+                if Hold::try_shared(&lock)?.is_some() {
+                    left_looks -= 1;
+                }
+                if left_looks == 0 {
+                    return Err(Error::Damaged { name });
+                }
+                continue;
+            };
             if self.whole(&name).is_some() {
                 continue;
             }

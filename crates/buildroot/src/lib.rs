@@ -52,6 +52,6 @@ pub use kept::Kept;
 pub use layers::{Layer, Layers};
 pub use lock::{LayerPackage, LockInput};
 pub use overlay::{Folders, Overlay};
-pub use room::{MAX_RPM_BYTES, room};
+pub use room::{MAX_RPM_BYTES, room, room_beside};
 pub use root::Root;
 pub use sweep::Swept;

@@ -20,7 +20,7 @@ mod solve;
 mod trust;
 mod who_has;
 
-pub use anima_buildroot::{Kept, Layers};
+pub use anima_buildroot::{Kept, Layers, room_beside};
 pub use anima_solver::Lock;
 pub use download::{Beginning, Downloads, Wanted};
 pub use emulation::{Emulators, native_architectures};
