@@ -56,6 +56,9 @@ pub enum Error {
         /// The end of rpm's output.
         log: String,
     },
+    /// Whoever wanted the layer wants it no more.
+    #[error("install packages: it was stopped")]
+    Stopped,
     /// The sandbox around rpm failed.
     #[error("install packages: could not {0}")]
     Sandbox(#[from] anima_sandbox::Error),

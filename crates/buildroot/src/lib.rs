@@ -43,6 +43,7 @@ mod root;
 mod spread;
 mod summary;
 mod sweep;
+mod terms;
 mod tree;
 mod work;
 
@@ -55,3 +56,4 @@ pub use overlay::{Folders, Overlay};
 pub use room::{MAX_RPM_BYTES, room, room_beside};
 pub use root::Root;
 pub use sweep::Swept;
+pub use terms::{Most, Stop, Terms};
