@@ -58,6 +58,7 @@ pub async fn make(
 ) -> Result<BuildOutcome, Trouble> {
     let srpm = read(srpm)?;
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
+    let static_count = requires.len();
     let mut workroot = job.workroot(phases, target, &requires).await?;
     install(job, &workroot, &srpm).await?;
     if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
@@ -84,6 +85,7 @@ pub async fn make(
         workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
     }
     let result = make_in(job, phases, target, &workroot, &srpm).await;
+    let result = result.map(|made| BuildOutcome { dynamic_requires: requires.split_off(static_count), ..made });
     phases.used("build", job.record.take_usage());
     job.leave(workroot, result).await
 }
@@ -117,7 +119,8 @@ async fn make_in(
     let made = packages.iter().map(|package| Material::sha256(package.nevra.file_name(), package.artifact)).collect();
     let keeping = provenance::keep(job, target, task::Kind::Build, lock, materials, made);
     phases.time("upload", keeping).await?;
-    Ok(BuildOutcome { packages, lock, layers_hit: workroot.environment().layers_hit })
+    let layers_hit = workroot.environment().layers_hit;
+    Ok(BuildOutcome { packages, lock, layers_hit, dynamic_requires: Vec::new() })
 }
 
 fn read(SrpmFile { name, path }: SrpmFile<'_>) -> Result<Srpm, Trouble> {

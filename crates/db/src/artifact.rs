@@ -1,6 +1,6 @@
 //! Artifacts, and which task made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_types::{
     Sha256,
@@ -9,7 +9,7 @@ use anima_types::{
 };
 use sqlx::any::AnyRow;
 
-use crate::{Connection, Result, Write, row::Columns};
+use crate::{Connection, Result, Write, many, row::Columns};
 
 /// Writes that an artifact is in the store; twice is once.
 pub async fn insert(write: &mut Write, sha256: Sha256, size_bytes: u64) -> Result<()> {
@@ -53,6 +53,21 @@ pub async fn list_after(connection: &mut Connection, after: Option<Sha256>, limi
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| Ok((row.parsed("sha256")?, row.int("size_bytes")?.unsigned_abs()))).collect()
+}
+
+/// Returns the sizes of artifacts, of those that are known.
+pub async fn sizes(connection: &mut Connection, wanted: &BTreeSet<Sha256>) -> Result<BTreeMap<Sha256, u64>> {
+    let wanted: Vec<Sha256> = wanted.iter().copied().collect();
+    let mut sizes = BTreeMap::new();
+    for piece in many::pieces(&wanted) {
+        let sql = format!("SELECT sha256, size_bytes FROM artifact WHERE sha256 IN ({})", many::list(piece.len(), 0));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let query = piece.iter().fold(query, |query, sha256| query.bind(sha256.to_string()));
+        for row in &query.fetch_all(&mut *connection).await? {
+            sizes.insert(row.parsed("sha256")?, row.int("size_bytes")?.unsigned_abs());
+        }
+    }
+    Ok(sizes)
 }
 
 /// Returns an artifact's size, if it is known.

@@ -2,7 +2,7 @@
 
 use anima_types::{
     Arch, Timestamp,
-    build::{Event, Options, Priority, Status, next},
+    build::{Circle, Event, Options, Priority, Status, next},
     id::BuildId,
 };
 use sqlx::any::AnyRow;
@@ -42,6 +42,8 @@ pub struct Build {
     pub options: Options,
     /// When somebody deleted what it made.
     pub deleted_at: Option<Timestamp>,
+    /// Packages that wait for one another, once the order is known.
+    pub circles: Vec<Circle>,
 }
 
 /// A build that is about to be written.
@@ -187,6 +189,16 @@ pub async fn set_options(write: &mut Write, id: BuildId, options: &Options) -> R
     Ok(())
 }
 
+/// Says which packages of a build wait for one another.
+pub async fn set_circles(write: &mut Write, id: BuildId, circles: &[Circle]) -> Result<()> {
+    sqlx::query("UPDATE build SET circles = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("circles", circles)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Forgets what the tasks of a build made: nothing names it any more by that, and it goes with the next collection.
 pub async fn delete(write: &mut Write, build: &Build, summary: &str) -> Result<()> {
     sqlx::query(
@@ -296,6 +308,7 @@ fn from_row(row: &AnyRow) -> Result<Build> {
         ended_at: row.maybe_time("ended_at")?,
         options: row.json("options")?,
         deleted_at: row.maybe_time("deleted_at")?,
+        circles: row.json("circles")?,
     })
 }
 

@@ -225,6 +225,15 @@ pub async fn has_built(connection: &mut Connection, build: BuildId) -> Result<bo
     Ok(query.fetch_optional(connection).await?.is_some())
 }
 
+/// Returns whether a build has a task of a kind that has not ended.
+pub async fn has_open(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<bool> {
+    // Index: task_build.
+    let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status IN ($3, $4, $5) LIMIT 1");
+    let query = query.bind(build.0).bind(kind.name());
+    let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
+    Ok(query.fetch_optional(connection).await?.is_some())
+}
+
 /// Returns a release's tasks in the order in which they were made.
 pub async fn of_release(connection: &mut Connection, release: ReleaseId) -> Result<Vec<Task>> {
     list(sqlx::query("SELECT * FROM task WHERE release_id = $1 ORDER BY id").bind(release.0), connection).await

@@ -120,7 +120,7 @@ async fn create(
 /// Returns the packages of a rebuild at their commits.
 async fn sources(app: &App, platform: &Platform, wanted: &CreateRebuild) -> ApiResult<Vec<Source>> {
     let mut read = app.db.read().await?;
-    let known = build::known(&mut read, &platform.name).await?;
+    let known = build::known(&mut read, platform).await?;
     let names = names(wanted, &known)?;
     if let Some(reference) = &wanted.reference {
         drop(read);
@@ -385,7 +385,7 @@ async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebui
     let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
     let package_count = anima_db::source::count(read, row.build).await?;
     let slots = match app.platform(build.platforms.first().map_or("", String::as_str)) {
-        Some(platform) => build::slots(app, platform, None).await?,
+        Some(platform) => build::slots(app, platform).await?,
         None => BTreeMap::new(),
     };
     let at_most = |slots: u32| slots.min(row.limit.unwrap_or(u32::MAX));
@@ -503,6 +503,7 @@ mod tests {
             ended_at: None,
             options: Default::default(),
             deleted_at: None,
+            circles: Vec::new(),
         }
     }
 

@@ -3,6 +3,8 @@
 pub mod advance;
 mod api;
 pub mod hold;
+mod last_built;
+pub mod order;
 mod plan;
 pub mod queue;
 

@@ -23,6 +23,7 @@ mod metrics;
 mod noarch;
 mod oidc;
 mod one_switch;
+mod order;
 mod pages;
 mod people;
 mod plans;
