@@ -31,7 +31,7 @@ use crate::{
     auth::{self, Caller},
     build::hold,
     dispatch,
-    error::{ApiError, ApiResult, Json, Path, Query},
+    error::{ApiError, ApiResult, Json, Path, Query, Told},
     key, log,
     noarch::{self, Verdict},
     node, report,
@@ -64,7 +64,7 @@ pub const fn claim_permission(kind: Kind) -> Permission {
     }
 }
 
-async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>) -> ApiResult<Response> {
+async fn claim(State(app): State<App>, caller: Caller, Told(claim): Told<Claim>) -> ApiResult<Response> {
     check(&caller, &claim)?;
     let until = Instant::now() + Duration::from_secs(claim.wait_secs.min(MAX_WAIT_SECS));
     // It has its place before it looks, so that nothing that becomes ready in between is missed.
@@ -185,7 +185,7 @@ async fn end(
     State(app): State<App>,
     Path(id): Path<TaskId>,
     caller: Caller,
-    Json(report): Json<Report>,
+    Told(report): Told<Report>,
 ) -> ApiResult<()> {
     let hash = report_hash(&report)?;
     let mut read = app.db.read().await?;

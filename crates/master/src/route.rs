@@ -18,7 +18,7 @@ use crate::{
     app::App,
     auth::{self, Caller, Known, Unchecked, Via},
     conditional,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, without_nul},
     idempotency, limit, metrics, page, session, target,
 };
 
@@ -183,6 +183,7 @@ async fn check(
     request: &mut Request,
 ) -> ApiResult<()> {
     let caller = &known.caller;
+    without_nul(request.uri())?;
     app.limits.change(caller, request.method())?;
     let is_by_cookie = matches!(caller.via, Via::Session(_));
     if gate.is_form || (is_by_cookie && !request.method().is_safe()) {
