@@ -48,8 +48,8 @@ const STOOD_STILL_SECS: f64 = LEASE_SECS as f64 / 3.0;
 pub fn routes() -> Vec<Route> {
     vec![
         // Which kinds a caller may claim is decided by its role, below: one route serves all nodes.
-        Route::post("/api/v1/leases", Permission::Read, claim),
-        Route::post("/api/v1/tasks/{task}/heartbeat", Permission::HoldLease, heartbeat),
+        Route::post("/api/v1/leases", Permission::Read, claim).waiting(),
+        Route::post("/api/v1/tasks/{task}/heartbeat", Permission::HoldLease, heartbeat).waiting(),
         Route::post("/api/v1/tasks/{task}/report", Permission::HoldLease, end),
     ]
 }
@@ -190,8 +190,9 @@ async fn end(
     let hash = report_hash(&report)?;
     let mut read = app.db.read().await?;
     let task = anima_db::task::get(&mut read, id).await?;
-    // The answer to the first may have been lost.
+    // The answer to the first may have been lost, and with it who would have looked at what follows from it.
     if task.status.is_ended() && task.report_hash.as_deref() == Some(&hash) {
+        is_due(&app, &task);
         return Ok(());
     }
     let task = held(&mut read, &caller, id).await?;

@@ -9,6 +9,7 @@ mod files;
 mod forgotten_nodes;
 mod garbage;
 mod gates;
+mod gone_clients;
 mod health;
 mod hostile_clients;
 mod idempotency;
