@@ -245,6 +245,7 @@ impl Address {
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
             one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
+            one(70, "build news", include_str!("../migrations/0070_build_news.sql")),
         ])
     }
 

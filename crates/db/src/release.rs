@@ -182,6 +182,20 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
     rows.iter().map(|row| Ok((ReleaseId(row.int("id")?), row.text("product")?))).collect()
 }
 
+/// Returns the ids of those that [`list_open`] returns, without their plans.
+pub async fn list_open_ids(connection: &mut Connection) -> Result<Vec<ReleaseId>> {
+    // Index: release_status.
+    let rows = sqlx::query("SELECT id FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id")
+        .bind(Status::Planning.name())
+        .bind(Status::Planned.name())
+        .bind(Status::Scheduled.name())
+        .bind(Status::Publishing.name())
+        .bind(Status::Signing.name())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.int("id").map(ReleaseId)).collect()
+}
+
 /// Returns the releases that are neither done nor given up, in the order in which they were made.
 pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
     // Index: release_status.

@@ -55,6 +55,7 @@ pub async fn advance(app: &App, write: &mut Write, id: BuildId) -> ApiResult<Vec
             break;
         }
     }
+    anima_db::build::set_advanced(write, id).await?;
     Ok(released)
 }
 

@@ -1,5 +1,6 @@
 //! Clients that go away in the middle: what they changed, and what follows from it, is done whole.
 
+use anima_master::chores::{Looked, look_once};
 use anima_types::{id::BuildId, task::Kind};
 use axum::{
     body::Body,
@@ -77,4 +78,30 @@ async fn who_waits_for_a_task_and_goes_gets_none() {
     let task = push(&master).await;
 
     assert_eq!(task["status"], "ready");
+}
+
+#[tokio::test]
+async fn what_nobody_knows_to_be_due_any_more_is_found_and_what_is_at_rest_is_let_be() {
+    let master = Master::open().await;
+    push(&master).await;
+    let mut looked = Looked::default();
+    let look = async |looked: &mut Looked| {
+        look_once(&master.app, looked).await.unwrap();
+        master.app.take_due().builds.into_iter().collect::<Vec<_>>()
+    };
+    let lease = master.claim("build-node", &[Kind::Src]).await.unwrap();
+    assert_eq!([look(&mut looked).await, look(&mut looked).await], [vec![], vec![]]);
+
+    // No push joins it any more.
+    master.pass_secs(3_600);
+    let end = json!({ "failed": { "code": "x", "message": "it went wrong" } });
+    assert_eq!(master.report(&lease, end).await.0, StatusCode::OK);
+    // As if the master that took it were killed now.
+    master.app.take_due();
+
+    assert_eq!(look(&mut looked).await, [], "whoever took the report may be at it");
+    assert_eq!(look(&mut looked).await, [BuildId(1)]);
+    anima_master::build::advance::advance_once(&master.app, BuildId(1)).await.unwrap();
+    assert_eq!(master.get("/api/v1/builds/1").await["status"], "failed");
+    assert_eq!([look(&mut looked).await, look(&mut looked).await], [vec![], vec![]]);
 }
