@@ -138,6 +138,11 @@ impl About {
     }
 }
 
+/// All columns of a row, with nothing in place of what its work gave.
+const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
+    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, created_at, started_at, ended_at, report_hash, \
+    failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
+
 /// Writes a task that waits.
 pub async fn insert(write: &mut Write, about: &About, why: &str) -> Result<TaskId> {
     let id: i64 = sqlx::query_scalar(
@@ -172,6 +177,21 @@ pub async fn get(connection: &mut Connection, id: TaskId) -> Result<Task> {
 /// Returns a build's tasks in the order in which they were made.
 pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<Task>> {
     list(sqlx::query("SELECT * FROM task WHERE build_id = $1 ORDER BY id").bind(build.0), connection).await
+}
+
+/// Returns a build's tasks in the order in which they were made, without their results and phases: those are long, and a build has
+/// thousands.
+pub async fn standing_of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<Task>> {
+    // Index: task_build_status.
+    let sql = format!("SELECT {STANDING} FROM task WHERE build_id = $1 ORDER BY id");
+    list(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0), connection).await
+}
+
+/// Returns a build's tasks of one kind in the order in which they were made.
+pub async fn of_kind(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<Vec<Task>> {
+    // Index: task_build_status.
+    let query = sqlx::query("SELECT * FROM task WHERE build_id = $1 AND kind = $2 ORDER BY id");
+    list(query.bind(build.0).bind(kind.name()), connection).await
 }
 
 /// Returns a build's tasks of one kind for a package on a platform, in the order in which they were made.

@@ -41,7 +41,8 @@ pub async fn advance(app: &App, write: &mut Write, id: BuildId) -> ApiResult<Vec
     let mut released = Vec::new();
     for _ in 0..MAX_STEPS {
         let build = anima_db::build::get(write, id).await?;
-        let tasks = anima_db::task::of_build(write, id).await?;
+        // Each end of a task comes here: what the others gave is not read.
+        let tasks = anima_db::task::standing_of_build(write, id).await?;
         // Tasks of the build's releases are the releases' own.
         let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
         let moved = match build.status {
@@ -72,8 +73,12 @@ async fn sources(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) ->
         return fail(write, build, &summary).await;
     }
     let has_tasks = tasks.iter().any(|task| task.about.kind == Kind::Build);
-    if !has_tasks && let Err(summary) = make_build_tasks(app, write, build, tasks).await? {
-        return fail(write, build, &summary).await;
+    if !has_tasks {
+        // What the sources say is read once, when all of it is there.
+        let tasks = anima_db::task::of_kind(write, build.id, Kind::Src).await?;
+        if let Err(summary) = make_build_tasks(app, write, build, &tasks).await? {
+            return fail(write, build, &summary).await;
+        }
     }
     let count = sources.len();
     let summary = format!("{count} source packages are made; packages are being built.");
