@@ -82,6 +82,8 @@ pub struct Inner {
     pub(crate) room: Room,
     /// Tokens that need not be looked up each time.
     pub service_tokens: ServiceTokens,
+    /// What the next plan is made from.
+    pub(crate) plan: crate::release::plan_work::Prepared,
     /// Claims and heartbeats that are answered together.
     pub desk: Desk,
     /// What the repositories of builds said last.
@@ -125,6 +127,7 @@ impl App {
             waiting: Waiting::default(),
             room: Room::default(),
             service_tokens: ServiceTokens::default(),
+            plan: Default::default(),
             desk: Desk::default(),
             build_indices: Indices::default(),
             looked: crate::health::Looked::default(),

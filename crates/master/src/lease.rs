@@ -34,7 +34,7 @@ use crate::{
     error::{ApiError, ApiResult, Json, Path, Query, Told},
     key, log,
     noarch::{self, Verdict},
-    node, report,
+    node, release, report,
     route::Route,
     task::is_due,
 };
@@ -73,6 +73,10 @@ async fn claim(State(app): State<App>, caller: Caller, Told(claim): Told<Claim>)
     let mut arrives = true;
     loop {
         place.looks();
+        if let Err(error) = release::plan_work::prepare(&app, &claim).await {
+            // Whoever gives the task out finds the same, and says so of it.
+            tracing::warn!("the next plan could not be prepared: {}", error.body.message);
+        }
         let given = dispatch::claim(&app, &claim, arrives).await?;
         arrives = false;
         place.found(given.takes, given.lease.as_ref().map(|lease| lease.task));

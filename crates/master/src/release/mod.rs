@@ -7,6 +7,7 @@ pub mod beside;
 pub mod carried;
 pub mod decide;
 pub mod people;
+pub mod plan_work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
