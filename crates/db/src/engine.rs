@@ -245,7 +245,9 @@ impl Address {
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
             one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
+            one(53, "webhook turns", include_str!("../migrations/0053_webhook_turns.sql")),
             one(70, "build news", include_str!("../migrations/0070_build_news.sql")),
+            one(71, "task build status", include_str!("../migrations/0071_task_build_status.sql")),
         ])
     }
 

@@ -222,7 +222,7 @@ pub struct BuiltState {
 
 /// Returns what the build tasks of a build came to.
 pub async fn built_state(connection: &mut Connection, build: BuildId, platform: &str) -> Result<BuiltState> {
-    // Index: task_build. PostgreSQL adds BIGINTs up to a NUMERIC.
+    // Index: task_build_status. PostgreSQL adds BIGINTs up to a NUMERIC.
     let row = sqlx::query(
         "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(lease_number), 0) AS BIGINT) AS lease_count,
              COALESCE(MAX(ended_at), 0) AS ended_at
@@ -239,7 +239,7 @@ pub async fn built_state(connection: &mut Connection, build: BuildId, platform: 
 
 /// Returns whether a build task of a build succeeded.
 pub async fn has_built(connection: &mut Connection, build: BuildId) -> Result<bool> {
-    // Index: task_build.
+    // Index: task_build_status.
     let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status = $3 LIMIT 1");
     let query = query.bind(build.0).bind(Kind::Build.name()).bind(Status::Succeeded.name());
     Ok(query.fetch_optional(connection).await?.is_some())

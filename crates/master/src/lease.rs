@@ -349,8 +349,6 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
 pub async fn renew_all(app: &App) -> ApiResult<()> {
     let now = app.now();
     let mut write = app.db.write(now, "anima").await?;
-    let leased = anima_db::task::list_leased(&mut write).await?;
-    let leases: Vec<(TaskId, i64)> = leased.iter().map(|task| (task.id, task.lease_number)).collect();
-    task_lease::extend_all(&mut write, &leases, now.plus_secs(LEASE_SECS)).await?;
+    task_lease::renew_all(&mut write, now.plus_secs(LEASE_SECS)).await?;
     Ok(write.commit().await?)
 }
