@@ -336,6 +336,10 @@ fn file_url(path: &Path) -> String {
 }
 
 #[cfg(test)]
+#[path = "migration_tests.rs"]
+mod migration_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
