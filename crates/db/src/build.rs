@@ -248,12 +248,16 @@ pub async fn delete(write: &mut Write, build: &Build, summary: &str) -> Result<(
 
 /// Returns a build that has not ended and is linked to another.
 pub async fn find_linked_to(connection: &mut Connection, id: BuildId) -> Result<Option<BuildId>> {
+    Ok(linked(connection).await?.remove(&id))
+}
+
+/// Returns the builds that others are linked to that have not ended, each with one of those.
+pub async fn linked(connection: &mut Connection) -> Result<BTreeMap<BuildId, BuildId>> {
+    let mut linked = BTreeMap::new();
     for open in list_open(connection).await? {
-        if get(connection, open).await?.options.linked.contains(&id) {
-            return Ok(Some(open));
-        }
+        linked.extend(get(connection, open).await?.options.linked.into_iter().map(|to| (to, open)));
     }
-    Ok(None)
+    Ok(linked)
 }
 
 /// Says a build's state in other words, without a change of status.

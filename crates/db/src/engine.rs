@@ -272,6 +272,7 @@ impl Address {
             one(53, "webhook turns", include_str!("../migrations/0053_webhook_turns.sql")),
             one(70, "build news", include_str!("../migrations/0070_build_news.sql")),
             one(71, "task build status", include_str!("../migrations/0071_task_build_status.sql")),
+            one(72, "retention by age", include_str!("../migrations/0072_retention_by_age.sql")),
         ])
     }
 

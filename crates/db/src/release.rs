@@ -260,6 +260,40 @@ pub async fn list_that_may_go(connection: &mut Connection) -> Result<Vec<Release
     Ok(all)
 }
 
+/// What a release stands on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Footing {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Where it stands.
+    pub status: Status,
+    /// What it carries.
+    pub content: Content,
+    /// The snapshots that it is planned upon.
+    pub base: BTreeMap<RepositoryId, i64>,
+}
+
+/// Returns what those stand on that [`list_that_may_go`] returns, without their plans.
+pub async fn list_footings(connection: &mut Connection) -> Result<Vec<Footing>> {
+    // Index: release_status.
+    let rows = sqlx::query(
+        "SELECT id, status, content, base FROM release_plan
+         WHERE status IN ('planning', 'planned', 'scheduled', 'publishing', 'signing', 'failed')
+         ORDER BY id",
+    )
+    .fetch_all(connection)
+    .await?;
+    let footing = |row: &AnyRow| {
+        Ok(Footing {
+            id: ReleaseId(row.int("id")?),
+            status: row.word("status", Status::from_name)?,
+            content: row.json("content")?,
+            base: row.json("base")?,
+        })
+    };
+    rows.iter().map(footing).collect()
+}
+
 /// Returns the releases whose time has come, in the order in which they were made.
 pub async fn list_due(connection: &mut Connection, now: Timestamp) -> Result<Vec<Release>> {
     // Index: release_status.

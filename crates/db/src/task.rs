@@ -270,13 +270,15 @@ pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64)
     list(query.bind(node).bind(limit), connection).await
 }
 
-/// Returns all tasks of some kinds, however old, with what they are, how they stand, and the number of the
-/// last lease.
+/// Returns all tasks of some kinds, however old, whose logs were not dropped, with what they are, how they stand, and the number of
+/// the last lease.
 pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status, i64)>> {
     let mut tasks = Vec::new();
     for kind in kinds {
-        let query =
-            sqlx::query("SELECT id, status, lease_number FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
+        let query = sqlx::query(
+            "SELECT id, status, lease_number FROM task WHERE kind = $1 AND logs_dropped_at IS NULL ORDER BY id",
+        )
+        .bind(kind.name());
         for row in query.fetch_all(&mut *connection).await? {
             let status = row.word("status", Status::from_name)?;
             tasks.push((TaskId(row.int("id")?), *kind, status, row.int("lease_number")?));

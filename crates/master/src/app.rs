@@ -13,6 +13,7 @@ use anima_types::{
     Timestamp,
     id::{BuildId, ReleaseId, TaskId},
     platform::Platform,
+    retention::Rules,
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub proxies: Vec<IpAddr>,
     /// The provider that people may sign in by.
     pub oidc: Option<Oidc>,
+    /// What goes by its age.
+    pub retention: Rules,
 }
 
 /// The clock, which tests turn.

@@ -54,6 +54,7 @@ mod report;
 mod repository;
 mod repository_diff;
 mod repository_settings;
+mod retention;
 mod right;
 mod room;
 mod route;

@@ -248,6 +248,7 @@ fn config(folder: &Path) -> Result<Config> {
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
         oidc: None,
+        retention: Default::default(),
     })
 }
 

@@ -30,6 +30,7 @@ mod plans;
 mod presses;
 mod rebuild;
 mod resign;
+mod retention;
 mod routes;
 #[path = "../../../rpm-file/tests/support/mod.rs"]
 mod rpm;
