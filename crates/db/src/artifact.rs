@@ -109,6 +109,30 @@ pub async fn find(connection: &mut Connection, sha256: Sha256) -> Result<Option<
     row.as_ref().map(from_row).transpose()
 }
 
+/// Returns how artifacts are called, and how large they are, as [`find`] does for one.
+pub async fn find_all(connection: &mut Connection, wanted: &[Sha256]) -> Result<BTreeMap<Sha256, Artifact>> {
+    let mut found = BTreeMap::new();
+    for piece in many::pieces(wanted) {
+        // Index: task_artifact_sha256.
+        let sql = format!(
+            "SELECT task_artifact.*, artifact.size_bytes, NULL AS signed
+             FROM task_artifact JOIN artifact ON artifact.sha256 = task_artifact.sha256
+             WHERE task_artifact.sha256 IN ({})
+             ORDER BY task_id",
+            many::list(piece.len(), 0)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for sha256 in piece {
+            query = query.bind(sha256.to_string());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let artifact = from_row(&row)?;
+            found.entry(artifact.sha256).or_insert(artifact);
+        }
+    }
+    Ok(found)
+}
+
 /// Returns what a task made.
 pub async fn of_task(connection: &mut Connection, task: TaskId) -> Result<Vec<Artifact>> {
     let rows = sqlx::query(

@@ -290,7 +290,7 @@ async fn hold(
 async fn leave_out(app: &App, id: BuildId, caller: &Caller, wanted: &LeaveOut) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), caller).await?;
     anima_db::rebuild::get(&mut write, id).await?;
-    let tasks = anima_db::task::of_build(&mut write, id).await?;
+    let tasks = anima_db::task::standing_of_build(&mut write, id).await?;
     let tasks: Vec<&Task> = tasks.iter().filter(|task| matches!(task.about.kind, Kind::Src | Kind::Build)).collect();
     let failed = |task: &&&Task| matches!(task.status, Status::Failed | Status::Cancelled);
     let meant: BTreeSet<&str> = match wanted.packages.is_empty() {
@@ -381,7 +381,7 @@ async fn release_all(
 
 async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebuild> {
     let build = anima_db::build::get(read, row.build).await?;
-    let tasks = anima_db::task::of_build(read, row.build).await?;
+    let tasks = anima_db::task::standing_of_build(read, row.build).await?;
     let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
     let package_count = anima_db::source::count(read, row.build).await?;
     let slots = match app.platform(build.platforms.first().map_or("", String::as_str)) {

@@ -23,6 +23,7 @@ use axum::{
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast::{self, error::TryRecvError};
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// An answer in these worlds at most.
@@ -53,6 +54,15 @@ pub struct Call {
 
 /// What it answers; nothing when it was killed meanwhile.
 pub type Answer = Option<(StatusCode, Vec<u8>)>;
+
+/// Who ends while an answer is being made, after so many of its steps.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending {
+    /// The master is killed.
+    Master(u32),
+    /// Whoever asked goes away.
+    Client(u32),
+}
 
 /// The service and what survives it.
 pub struct Master {
@@ -135,10 +145,16 @@ impl Master {
         Ok(text.trim().to_string())
     }
 
-    /// Asks it; with `steps`, it is killed when it has not answered after so many of its steps.
-    pub async fn ask(&mut self, call: &Call, steps: Option<u32>) -> Result<Answer> {
-        let Some((_, router)) = &self.up else { return Ok(None) };
-        let router = router.clone();
+    /// Asks it; with `ending`, something ends when it has not answered after so many of its steps.
+    pub async fn ask(&mut self, call: &Call, ending: Option<Ending>) -> Result<Answer> {
+        let Some((app, router)) = &self.up else { return Ok(None) };
+        let under_way = TaskTracker::new();
+        let (router, steps) = match ending {
+            // As it is served: what is done for a client that is gone goes on.
+            Some(Ending::Client(steps)) => (anima_master::to_the_end(app, under_way.clone()), Some(steps)),
+            Some(Ending::Master(steps)) => (router.clone(), Some(steps)),
+            None => (router.clone(), None),
+        };
         let mut request =
             Request::builder().method(&call.method).uri(&call.path).header("content-type", "application/json");
         if !call.token.is_empty() {
@@ -154,7 +170,13 @@ impl Master {
         match (Steps { future: Box::pin(answering), left: steps }).await {
             Some(answer) => Ok(Some(answer?)),
             None => {
-                self.kill().await;
+                match ending {
+                    Some(Ending::Client(_)) => {
+                        under_way.close();
+                        under_way.wait().await;
+                    }
+                    _ => self.kill().await,
+                }
                 Ok(None)
             }
         }
@@ -228,6 +250,7 @@ fn config(folder: &Path) -> Result<Config> {
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
         oidc: None,
+        retention: Default::default(),
     })
 }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     faults::Faults,
     invariants::{self, Leases, Replay},
-    master::{Call, Master, START},
+    master::{Call, Ending, Master, START},
     node::{HEARTBEAT_SECS, Held, Id, Node, PATIENCE_SECS, heartbeat},
     people::{self, Push, seconds},
     random::Random,
@@ -40,7 +40,7 @@ const ASK_AGAIN_SECS: i64 = anima_types::lease::MAX_WAIT_SECS as i64;
 const DOWN_SECS: i64 = 40;
 /// A live node is refused its name by one late word at a time, and there are few lives.
 const MAX_REFUSED: u32 = 3;
-/// Steps of an answer after which the master may be killed; most answers take less.
+/// Steps of an answer after which the master may be killed, or who asked be gone; most answers take less.
 const KILL_STEPS: i64 = 12;
 /// Events in one answer.
 const EVENTS: usize = 1_000;
@@ -75,6 +75,8 @@ pub struct Summary {
     pub node_kill_count: usize,
     /// Messages that were lost.
     pub lost_count: usize,
+    /// Answers that nobody was there for any more.
+    pub gone_count: usize,
     /// How long it took, in its own time.
     pub secs: i64,
 }
@@ -89,6 +91,7 @@ impl Summary {
             master_kill_count: self.master_kill_count + other.master_kill_count,
             node_kill_count: self.node_kill_count + other.node_kill_count,
             lost_count: self.lost_count + other.lost_count,
+            gone_count: self.gone_count + other.gone_count,
             secs: self.secs + other.secs,
         }
     }
@@ -384,10 +387,19 @@ impl World {
 
     /// Asks the master, which may be killed by it; looks at its answer as such.
     async fn ask(&mut self, call: &Call) -> Result<Option<(StatusCode, Vec<u8>)>> {
-        let is_killed = self.goes_wrong(self.faults.master_killed);
-        let steps = is_killed.then(|| self.random.between(0, KILL_STEPS) as u32);
+        let ending = if self.goes_wrong(self.faults.master_killed) {
+            Some(Ending::Master(self.random.between(0, KILL_STEPS) as u32))
+        } else if self.goes_wrong(self.faults.client_gone) {
+            Some(Ending::Client(self.random.between(0, KILL_STEPS) as u32))
+        } else {
+            None
+        };
         let was_up = self.master.is_up();
-        let answer = self.master.ask(call, steps).await?;
+        let answer = self.master.ask(call, ending).await?;
+        if was_up && answer.is_none() && self.master.is_up() {
+            self.say(format_args!("who asked {} {} is gone", call.method, call.path));
+            self.summary.gone_count += 1;
+        }
         if was_up && !self.master.is_up() {
             self.master_is_killed(&format!("while it answered {} {}", call.method, call.path)).await?;
         }

@@ -50,7 +50,8 @@ async fn move_on(
     let mut released = Vec::new();
     for _ in 0..MAX_STEPS {
         let build = anima_db::build::get(write, id).await?;
-        let tasks = anima_db::task::of_build(write, id).await?;
+        // Each end of a task comes here: what the others gave is not read.
+        let tasks = anima_db::task::standing_of_build(write, id).await?;
         // Tasks of the build's releases are the releases' own.
         let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
         let moved = match build.status {
@@ -64,6 +65,7 @@ async fn move_on(
             break;
         }
     }
+    anima_db::build::set_advanced(write, id).await?;
     Ok(released)
 }
 
@@ -88,7 +90,9 @@ async fn sources(
     let has_tasks = tasks.iter().any(|task| task.about.kind == Kind::Build);
     let mut circles = build.circles.clone();
     if !has_tasks {
-        circles = match make_build_tasks(app, write, build, tasks, ahead).await? {
+        // What the sources say is read once, when all of it is there.
+        let tasks = anima_db::task::of_kind(write, build.id, Kind::Src).await?;
+        circles = match make_build_tasks(app, write, build, &tasks, ahead).await? {
             Ok(circles) => circles,
             Err(summary) => return fail(write, build, &summary).await,
         };

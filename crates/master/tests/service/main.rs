@@ -9,6 +9,7 @@ mod files;
 mod forgotten_nodes;
 mod garbage;
 mod gates;
+mod gone_clients;
 mod health;
 mod hostile_clients;
 mod idempotency;
@@ -30,6 +31,7 @@ mod plans;
 mod presses;
 mod rebuild;
 mod resign;
+mod retention;
 mod routes;
 #[path = "../../../rpm-file/tests/support/mod.rs"]
 mod rpm;

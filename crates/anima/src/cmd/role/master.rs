@@ -60,6 +60,7 @@ impl Master {
             mirrors: config.mirrors,
             tokens: data.tokens(),
             proxies: config.proxies,
+            retention: config.retention,
             oidc: config.oidc.as_ref().map(Oidc::of_master).transpose()?,
         };
         run(Some((&folder, Role::Master)), async |shutdown| {
