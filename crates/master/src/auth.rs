@@ -132,6 +132,17 @@ impl Caller {
         })
     }
 
+    /// Decides whether the caller may change what lets them in: password, tokens, sessions, identities. A token that is
+    /// narrowed to something may not, whatever it is: with a password it would be the whole account.
+    pub fn check_unnarrowed(&self) -> ApiResult<()> {
+        if self.scopes.is_all() {
+            return Ok(());
+        }
+        let message =
+            format!("this token of {} is narrowed, and changes nothing that lets {} in", self.name, self.name);
+        Err(ApiError::new(StatusCode::FORBIDDEN, "out_of_scope", message).hint("Sign in, and do it there."))
+    }
+
     fn too_narrow(&self, permission: Permission) -> ApiError {
         let message = format!("this token of {} is narrowed, and not for \"{}\" here", self.name, permission.name());
         ApiError::new(StatusCode::FORBIDDEN, "out_of_scope", message).hint("Use another token, or sign in.")

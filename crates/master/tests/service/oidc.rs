@@ -108,6 +108,28 @@ async fn groups_give_teams_and_rights_and_take_back_only_what_they_gave() {
     }];
     let master = Master::open_with_provider(Oidc { grants, ..oidc }).await;
     for team in ["crew", "others"] {
+#[tokio::test]
+async fn a_first_password_is_set_in_the_session_and_by_no_token_that_is_narrowed() {
+    let (provider, oidc) = provider().await;
+    let master = Master::open_with_provider(oidc).await;
+    let mut jar = Jar::default();
+    sign_in_by(&master, &provider, &mut jar).await;
+    let word = get(&master, &mut jar, "/account").await.word();
+    let form = [("word", word.as_str()), ("name", "ci"), ("days", "7"), ("products", "p1")];
+    let made = post(&master, &mut jar, "/account/tokens", &form).await;
+    let secret = made.body.split("copy secret\">").nth(1).unwrap().split('<').next().unwrap().to_string();
+
+    let password = json!({ "new": "somebody else's phrase" });
+    let (status, answer) = master.json(Method::PUT, "/api/v1/accounts/ann/password", Some(&secret), password).await;
+
+    assert_eq!((status, &answer["code"]), (StatusCode::FORBIDDEN, &json!("out_of_scope")), "{answer}");
+    assert_eq!(account(&master, "ann").await["has_password"], false);
+    let form = [("word", word.as_str()), ("old", ""), ("new", "a good first phrase"), ("again", "a good first phrase")];
+    let set = post(&master, &mut jar, "/account/password", &form).await;
+    assert_eq!(set.status, StatusCode::SEE_OTHER, "{}", set.body);
+    assert_eq!(account(&master, "ann").await["has_password"], true);
+}
+
         as_admin(&master, Method::POST, "/api/v1/teams", json!({ "name": team })).await;
     }
     sign_in_by(&master, &provider, &mut Jar::default()).await;
