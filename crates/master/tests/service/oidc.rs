@@ -1,8 +1,14 @@
 //! Signing in by a real OpenID provider, and what does not let anybody in; signing in on a command line with a code.
 
+use std::net::SocketAddr;
+
 use anima_master::oidc::{ClientSecret, Grant, Oidc};
 use anima_testkit::OidcProvider;
-use axum::http::{Method, StatusCode};
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{Method, Request, StatusCode},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -196,6 +202,24 @@ async fn a_code_of_another_sign_in_is_good_for_nothing() {
     let (mut eves, mut anns) = (Jar::default(), Jar::default());
     let go = begin(&master, &mut eves, "/").await;
     let stolen = provider.visit(&go, "u-7").await.unwrap();
+#[tokio::test]
+async fn ways_back_that_somebody_makes_up_are_counted() {
+    let master = Master::open_with_provider(Oidc::new("https://id.example.org", "anima")).await;
+    let before = audit(&master).await;
+    let mut passed_count = 0;
+    loop {
+        let request = Request::builder().uri(format!("{CALLBACK}?state=made-up-{passed_count}"));
+        let request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 7))));
+        match master.status(request.body(Body::empty()).unwrap()).await {
+            StatusCode::FORBIDDEN => passed_count += 1,
+            status => break assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
+        }
+    }
+
+    assert_eq!(passed_count, 20);
+    assert_eq!(audit(&master).await, before);
+}
+
     let code = part(&stolen, "code");
     let go = begin(&master, &mut anns, "/").await;
 
