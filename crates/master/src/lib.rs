@@ -74,7 +74,7 @@ mod work;
 
 use std::{sync::Arc, time::SystemTime};
 
-use anima_serve::Patience;
+use anima_serve::{Crowd, Patience};
 use anima_types::Timestamp;
 use anyhow::Context as _;
 use axum::Router;
@@ -82,6 +82,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use anima_db::Address;
+pub use anima_serve::CONNECTIONS_OF_ADDRESS;
 pub use anima_store::{Address as StoreAddress, BucketAddress, Credentials};
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
@@ -92,7 +93,9 @@ pub use webhook::signature as webhook_signature;
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let app = open(config, Arc::new(system_now)).await?;
     let chores = tokio::spawn(chores::run(app.clone(), shutdown.clone()));
-    anima_serve::serve(listener, router(&app), Patience::default(), shutdown).await.context("could not serve")?;
+    let crowd = Crowd { of_address: app.config.connections_of_address, proxies: app.config.proxies.clone() };
+    let served = anima_serve::serve(listener, router(&app), Patience::default(), crowd, shutdown).await;
+    served.context("could not serve")?;
     let _ = chores.await;
     app.db.close().await;
     Ok(())

@@ -201,7 +201,8 @@ async fn check(
     caller.check(gate.permission, &target::of_address(app, gate.permission, params).await?)
 }
 
-/// A wrong secret is counted, so that nobody can guess for long.
+/// A wrong secret is counted, so that who sends many is told to stop. A right one is taken all the same: 256 bits are not
+/// guessed, and one program with an old token must not keep out all others of its address.
 fn refuse_secret(app: &App, address: Option<IpAddr>, error: ApiError) -> ApiError {
     match error.status {
         StatusCode::UNAUTHORIZED => app.limits.wrong_secret(address).err().unwrap_or(error),

@@ -115,6 +115,8 @@ fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Conf
         mirrors: BTreeMap::from([("base".to_string(), folder.join("mirror"))]),
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
+        limits_factor: 1,
+        connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
     };
     (config, stored)
@@ -153,7 +155,7 @@ impl Master {
     /// The same, with the bounds on clients that the real service has.
     pub fn serve(&self, listener: tokio::net::TcpListener) {
         let (router, patience) = (self.router.clone(), anima_serve::Patience::default());
-        tokio::spawn(anima_serve::serve(listener, router, patience, Default::default()));
+        tokio::spawn(anima_serve::serve(listener, router, patience, Default::default(), Default::default()));
     }
 
     /// Ends it as a kill would, and opens it again on the same folder.
