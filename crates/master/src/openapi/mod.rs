@@ -80,6 +80,8 @@ use operation::{BYTES, Kind, Operation, Parameter};
     product::CreateProduct,
     product::Product,
     push::Push,
+    push::GitChange,
+    push::GitChanges,
     push::PushAnswer,
     rebuild::CreateRebuild,
     rebuild::FailedTask,

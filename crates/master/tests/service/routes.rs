@@ -178,5 +178,42 @@ async fn pushes_within_a_second_are_one_build_and_the_same_push_told_twice_is_on
     assert_ne!(tell(push("a", "2")).await, first, "a newer commit of the same package is another build");
 
     let build = master.get(&format!("/api/v1/builds/{first}")).await;
+#[tokio::test]
+async fn what_is_changed_in_git_and_builds_nothing_is_in_the_audit_with_who_and_through_what() {
+    let master = Master::open().await;
+    let push = json!({
+        "package": "a", "branch": "x", "commit": "c0ffee", "subject": "s", "pusher": "ann", "via": "token:7",
+        "address": "192.0.2.7",
+    });
+    let changes = json!({
+        "package": "a", "pusher": "ann", "via": "token:7", "more_count": 3,
+        "changes": [
+            { "kind": "deleted", "reference": "refs/heads/x", "old": "c0ffee" },
+            { "kind": "moved", "reference": "refs/tags/v1", "old": "1", "new": "2" },
+            { "kind": "uploaded", "file": "a.tar", "sha512": "ab", "size_bytes": 7 },
+        ],
+    });
+
+    assert_eq!(master.post("/api/v1/pushes", "git-service", push).await.0, StatusCode::OK);
+    assert_eq!(master.post("/api/v1/git-changes", "git-service", changes).await.0, StatusCode::OK);
+
+    let audit = "/api/v1/audit?who=ann&noun=git";
+    let (_, entries) = master.json(Method::GET, audit, Some(&master.token("admin")), json!(null)).await;
+    let told: Vec<_> = entries.as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "In a, by ann: 3 more references were moved or deleted.",
+            "In a, by ann: a.tar was uploaded: 7 bytes, SHA-512 ab.",
+            "In a, by ann: refs/tags/v1 was moved from 1 to 2.",
+            "In a, by ann: refs/heads/x was deleted; it was c0ffee.",
+            "ann pushed c0ffee to branch x of a.",
+        ]
+    );
+    assert_eq!((&entries[4]["via"], &entries[4]["address"]), (&json!("token:7"), &json!("192.0.2.7")), "{entries}");
+    let many = json!({ "package": "a", "pusher": "ann", "changes": vec![json!({ "kind": "deleted", "reference": "r", "old": "o" }); 51] });
+    assert_eq!(master.post("/api/v1/git-changes", "git-service", many).await.1["code"], "too_many");
+}
+
     assert_eq!(build["sources"].as_array().unwrap().len(), 2, "{build}");
 }
