@@ -19,7 +19,7 @@ use crate::{
     auth::{self, Caller, Known, Unchecked, Via},
     conditional,
     error::{ApiError, ApiResult},
-    idempotency, limit, metrics, page, session, target,
+    idempotency, limit, metrics, openapi, page, session, target,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
@@ -100,7 +100,8 @@ impl Route {
 pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
     for Route { method, path, permission, about, is_form, handler } in routes {
-        let gate = Gate { permission, about, is_form };
+        let is_conditional = openapi::is_conditional(&method, path);
+        let gate = Gate { permission, about, is_form, is_conditional };
         let check = middleware::from_fn_with_state((app.clone(), gate), admit);
         let count = middleware::from_fn_with_state((app.clone(), path), metrics::count);
         let mut handler = handler.route_layer(check);
@@ -111,6 +112,7 @@ pub fn router(app: &App, routes: Vec<Route>) -> Router {
     }
     let visit = middleware::from_fn_with_state(app.clone(), visit_nothing);
     let nothing = Router::new().fallback(nothing).layer(visit);
+    let router = router.method_not_allowed_fallback(other_method);
     router.fallback_service(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
 }
 
@@ -118,6 +120,12 @@ async fn nothing(request: Request) -> Response {
     let path = request.uri().path();
     let api = || ApiError::not_found(format!("there is nothing at {path}")).into_response();
     page::nothing(path, request.headers()).unwrap_or_else(api)
+}
+
+async fn other_method(request: Request) -> ApiError {
+    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", message)
+        .hint("The header `Allow` has those that it takes.")
 }
 
 /// Where nothing is, a person is still shown who they are.
@@ -134,6 +142,8 @@ struct Gate {
     permission: Permission,
     about: About,
     is_form: bool,
+    /// It takes `If-Match`.
+    is_conditional: bool,
 }
 
 /// The one place where permission is checked.
@@ -188,6 +198,12 @@ async fn check(
     if gate.is_form || (is_by_cookie && !request.method().is_safe()) {
         let word = word_of_form(request).await?;
         session::check_form(request.headers(), known.form_secret.as_deref(), word.as_deref())?;
+    }
+    // What somebody wants done under a condition is not done without it.
+    let has_condition = request.headers().contains_key(header::IF_MATCH) && !request.method().is_safe();
+    if has_condition && !gate.is_conditional {
+        let message = format!("{} does not take If-Match", caller.request);
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "no_condition", message).hint("Send it without."));
     }
     // Who may it nowhere is refused before anything is looked up, and so learns nothing of what is there.
     caller.check_somewhere(gate.permission)?;
