@@ -95,7 +95,7 @@ fn database(folder: &Path) -> Address {
 }
 
 /// Returns the configuration of a service in this folder, and where its artifacts are.
-fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Config, PathBuf) {
+pub fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Config, PathBuf) {
     let platform = Platform::parse(
         "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
              [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\

@@ -19,7 +19,7 @@ use crate::{
 const CALLBACK: &str = "http://master.example/sign-in/oidc/callback";
 
 /// A provider with one person, and how it is configured.
-async fn provider() -> (OidcProvider, Oidc) {
+pub async fn provider() -> (OidcProvider, Oidc) {
     let provider = OidcProvider::start().unwrap();
     provider.set_redirect(CALLBACK).await.unwrap();
     provider.set_person(&person(json!(["packagers"]))).await.unwrap();
@@ -56,9 +56,14 @@ async fn back(master: &Master, jar: &mut Jar, url: &str) -> Page {
 }
 
 async fn sign_in_by(master: &Master, provider: &OidcProvider, jar: &mut Jar) -> Page {
+    come_by(master, provider, jar).await.0
+}
+
+/// Signs in; returns the page, and the address of the way back.
+pub async fn come_by(master: &Master, provider: &OidcProvider, jar: &mut Jar) -> (Page, String) {
     let url = begin(master, jar, "/keys").await;
     let url = provider.visit(&url, "u-7").await.unwrap();
-    back(master, jar, &url).await
+    (back(master, jar, &url).await, url)
 }
 
 /// Nobody came in, and the page says how it goes on.
@@ -104,17 +109,6 @@ async fn somebody_new_gets_an_account_by_the_provider_and_goes_on_where_they_wer
 }
 
 #[tokio::test]
-async fn groups_give_teams_and_rights_and_take_back_only_what_they_gave() {
-    let (provider, oidc) = provider().await;
-    let grants = vec![Grant {
-        claim: None,
-        value: "packagers".into(),
-        teams: vec!["crew".into(), "not-there".into()],
-        rights: vec!["contributor on product:p1".parse().unwrap(), "observer".parse().unwrap()],
-    }];
-    let master = Master::open_with_provider(Oidc { grants, ..oidc }).await;
-    for team in ["crew", "others"] {
-#[tokio::test]
 async fn a_first_password_is_set_in_the_session_and_by_no_token_that_is_narrowed() {
     let (provider, oidc) = provider().await;
     let master = Master::open_with_provider(oidc).await;
@@ -136,6 +130,17 @@ async fn a_first_password_is_set_in_the_session_and_by_no_token_that_is_narrowed
     assert_eq!(account(&master, "ann").await["has_password"], true);
 }
 
+#[tokio::test]
+async fn groups_give_teams_and_rights_and_take_back_only_what_they_gave() {
+    let (provider, oidc) = provider().await;
+    let grants = vec![Grant {
+        claim: None,
+        value: "packagers".into(),
+        teams: vec!["crew".into(), "not-there".into()],
+        rights: vec!["contributor on product:p1".parse().unwrap(), "observer".parse().unwrap()],
+    }];
+    let master = Master::open_with_provider(Oidc { grants, ..oidc }).await;
+    for team in ["crew", "others"] {
         as_admin(&master, Method::POST, "/api/v1/teams", json!({ "name": team })).await;
     }
     sign_in_by(&master, &provider, &mut Jar::default()).await;
@@ -182,9 +187,11 @@ async fn a_way_back_is_good_once_soon_and_for_the_browser_that_left() {
     let page = back(&master, &mut replayed, &url).await;
     refused(&page, &replayed, StatusCode::FORBIDDEN, "was ended already");
 
+    let before = audit(&master).await;
     let mut jar = Jar::default();
     let page = back(&master, &mut jar, &format!("{CALLBACK}?code=x&state=made-up")).await;
     refused(&page, &jar, StatusCode::FORBIDDEN, "not begun in this browser");
+    assert_eq!(audit(&master).await, before, "what anybody makes up is not written down");
 
     let mut slow = Jar::default();
     let go = begin(&master, &mut slow, "/").await;
@@ -195,13 +202,6 @@ async fn a_way_back_is_good_once_soon_and_for_the_browser_that_left() {
     assert!(audit(&master).await.contains("was refused: this sign-in was not begun in this browser"));
 }
 
-#[tokio::test]
-async fn a_code_of_another_sign_in_is_good_for_nothing() {
-    let (provider, oidc) = provider().await;
-    let master = Master::open_with_provider(oidc).await;
-    let (mut eves, mut anns) = (Jar::default(), Jar::default());
-    let go = begin(&master, &mut eves, "/").await;
-    let stolen = provider.visit(&go, "u-7").await.unwrap();
 #[tokio::test]
 async fn ways_back_that_somebody_makes_up_are_counted() {
     let master = Master::open_with_provider(Oidc::new("https://id.example.org", "anima")).await;
@@ -220,6 +220,13 @@ async fn ways_back_that_somebody_makes_up_are_counted() {
     assert_eq!(audit(&master).await, before);
 }
 
+#[tokio::test]
+async fn a_code_of_another_sign_in_is_good_for_nothing() {
+    let (provider, oidc) = provider().await;
+    let master = Master::open_with_provider(oidc).await;
+    let (mut eves, mut anns) = (Jar::default(), Jar::default());
+    let go = begin(&master, &mut eves, "/").await;
+    let stolen = provider.visit(&go, "u-7").await.unwrap();
     let code = part(&stolen, "code");
     let go = begin(&master, &mut anns, "/").await;
 
