@@ -82,12 +82,13 @@ impl From<Error> for Failure {
                 (Exit::Remote, None)
             }
         };
+        let code = error.code().map(str::to_string);
         let message = match error {
             // What the master says of what was asked is a sentence of its own.
             Error::Api { status: 400..500, body, .. } => body.message,
             error => error.to_string(),
         };
-        Failure { exit, message, hint }
+        Failure { exit, message, hint, code }
     }
 }
 
@@ -107,7 +108,7 @@ mod tests {
 
         assert_eq!(exits, [Exit::User, Exit::Denied, Exit::Denied, Exit::User, Exit::User, Exit::Remote, Exit::Remote]);
         assert!(refused(401).hint.is_some());
-        assert_eq!(refused(404).message, "no such build");
+        assert_eq!((refused(404).message.as_str(), refused(404).code.as_deref()), ("no such build", Some("x")));
     }
 
     #[test]

@@ -35,6 +35,12 @@ pub struct Config {
     /// Proxies in front of the master: what they say of where a request comes from (`X-Forwarded-For`) is believed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<IpAddr>,
+    /// How many times as much as usual people may ask of the master before they are told to wait: more where many people share an
+    /// address.
+    pub limits_factor: u32,
+    /// Connections that one address may have at once to the master and to the Git Service; proxies and this machine itself
+    /// are not counted.
+    pub connections_of_address: usize,
     /// The roles that `anima up` starts.
     pub roles: Vec<Role>,
     /// Folders of packages that the master serves at `/mirror/NAME/`, by name.
@@ -244,6 +250,8 @@ impl Default for Config {
             public_url: None,
             git_url: None,
             proxies: Vec::new(),
+            limits_factor: 1,
+            connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
             roles: Role::ALL.to_vec(),
             mirrors: BTreeMap::new(),
             database: Database::default(),

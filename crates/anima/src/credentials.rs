@@ -49,7 +49,12 @@ impl Credentials {
 
     /// Returns the login at that master.
     pub fn find(&self, master: &str) -> Option<Login> {
-        self.read().ok()?.masters.remove(&key(master))
+        self.look(master).ok().flatten()
+    }
+
+    /// The same for who has to know that the file could not be read.
+    pub fn look(&self, master: &str) -> Result<Option<Login>> {
+        Ok(self.read()?.masters.remove(&key(master)))
     }
 
     /// Keeps a login.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anima_types::error::ErrorBody;
+
 /// How a command ended, as its exit code tells it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
@@ -56,6 +58,25 @@ impl Exit {
         }
     }
 
+    /// Returns the word for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Exit::Ok => "ok",
+            Exit::Internal => "internal",
+            Exit::User => "user",
+            Exit::Config => "config",
+            Exit::Remote => "remote",
+            Exit::Unsuccessful => "unsuccessful",
+            Exit::Denied => "denied",
+            Exit::Missing => "missing",
+            Exit::Fixable => "fixable",
+            Exit::Differs => "differs",
+            Exit::Damaged => "damaged",
+            Exit::Idle => "idle",
+            Exit::GivenBack => "given_back",
+        }
+    }
+
     /// Returns what the number means, for the help text.
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -92,11 +113,13 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The word for programs, where a service said one.
+    pub code: Option<String>,
 }
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: message.into(), hint: None }
+        Failure { exit, message: message.into(), hint: None, code: None }
     }
 
     pub fn user(message: impl Into<String>) -> Failure {
@@ -110,6 +133,17 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Returns what is printed: a text for people, or with `--json` an object in one line, of the form that the API's errors
+    /// have.
+    pub fn told(&self, json: bool) -> String {
+        if !json {
+            return self.to_string();
+        }
+        let code = self.code.clone().unwrap_or_else(|| self.exit.name().to_string());
+        let body = ErrorBody { code, message: self.message.clone(), hint: self.hint.clone() };
+        serde_json::to_string(&body).expect("our own types are always JSON")
     }
 }
 
@@ -142,6 +176,16 @@ mod tests {
 
         assert_eq!(codes.len(), Exit::ALL.len());
         assert!(Exit::ALL.iter().all(|exit| Exit::table().contains(exit.meaning())));
+    }
+
+    #[test]
+    fn an_error_for_programs_has_the_form_of_the_apis_and_its_word() {
+        let own = Failure::config("could not read \"x\"").hint("look");
+        let of_service = Failure { code: Some("not_found".into()), ..Failure::user("no such build") };
+
+        assert_eq!(own.told(true), r#"{"code":"config","message":"could not read \"x\"","hint":"look"}"#);
+        assert_eq!(of_service.told(true), r#"{"code":"not_found","message":"no such build"}"#);
+        assert_eq!(of_service.told(false), "error: no such build");
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     match cmd::run(&cli.global, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            eprintln!("{}", failure.told(cli.global.json));
             ExitCode::from(failure.exit.code())
         }
     }

@@ -19,7 +19,7 @@ use anima_types::{
     package::{PackageDetail, PackageSummary},
     platform::Platform,
     product::{CreateProduct, Product},
-    push::{Push, PushAnswer},
+    push::{GitChanges, Push, PushAnswer},
     release::{self, CommitRelease, CreateRelease, EditRelease, ListedRelease, Release, ScheduleRelease},
     repository::{Attachment, Repository, RepositoryPackage, Snapshot},
     repository_diff::{self, RepositoryDiff},
@@ -298,6 +298,11 @@ impl Client {
     /// Tells of a push. It is safe to tell twice.
     pub async fn report_push(&self, push: &Push) -> Result<PushAnswer, Error> {
         self.post("api/v1/pushes", push).await
+    }
+
+    /// Tells of what else somebody changed in the Git Service.
+    pub async fn report_git_changes(&self, changes: &GitChanges) -> Result<(), Error> {
+        self.tell("api/v1/git-changes", changes).await
     }
 }
 

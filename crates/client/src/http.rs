@@ -231,7 +231,12 @@ impl Client {
         self.read_json(format!("PUT /{path}"), response).await
     }
 
-    /// As [`Client::post`], without a body, and whatever the answer says is not read.
+    /// As [`Client::post`], and whatever the answer says is not read.
+    pub(crate) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), Error> {
+        self.once(|| self.call(Method::POST, path).limited(CALL_TIMEOUT).json(body)).await.map(drop)
+    }
+
+    /// As [`Client::tell`], without a body.
     pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Error> {
         if method == Method::POST {
             return self.once(|| self.call(Method::POST, path).limited(CALL_TIMEOUT)).await.map(drop);

@@ -41,6 +41,12 @@ pub async fn begin(write: &mut Write, hash: &str, flow: &Flow) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether there is a flow of that state.
+pub async fn is_begun(read: &mut Connection, hash: &str) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 AS one FROM sign_in_flow WHERE hash = $1").bind(hash).fetch_optional(&mut *read);
+    Ok(row.await?.is_some())
+}
+
 /// Takes a flow away, so that it ends once.
 pub async fn take(write: &mut Write, hash: &str) -> Result<Option<Flow>> {
     let row = sqlx::query(

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anima_client::Client;
-use anima_serve::Patience;
+use anima_serve::{Crowd, Patience};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{auth::Known, lookaside::Lookaside, outbox::Outbox, repository::Repositories};
@@ -39,6 +39,8 @@ pub struct Config {
     pub max_lookaside_bytes: u64,
     /// How long clients are waited for.
     pub patience: Patience,
+    /// How many connections one address may have.
+    pub crowd: Crowd,
 }
 
 impl Config {
@@ -47,7 +49,8 @@ impl Config {
         let (max_push_bytes, max_lookaside_bytes) = (DEFAULT_MAX_PUSH_BYTES, DEFAULT_MAX_LOOKASIDE_BYTES);
         // Answers that are under way when the service ends: a clone of a large repository that is nearly done.
         let patience = Patience { grace: Duration::from_secs(5), ..Patience::default() };
-        Config { data, public_url, master_url, token, max_push_bytes, max_lookaside_bytes, patience }
+        let crowd = Crowd::default();
+        Config { data, public_url, master_url, token, max_push_bytes, max_lookaside_bytes, patience, crowd }
     }
 }
 

@@ -69,10 +69,13 @@ fn token(headers: &HeaderMap) -> Result<String> {
             .hint("Make one with `anima token create`, and give it to git as the password; the name does not matter.")
     };
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(wanted)?;
-    if let Some(token) = value.strip_prefix("Bearer ") {
-        return Ok(token.trim().to_string());
+    // The scheme is written in whatever case.
+    let (scheme, credentials) = value.split_once(' ').ok_or_else(wanted)?;
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        return Ok(credentials.trim().to_string());
     }
-    let bytes = value.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text.trim()).ok()).ok_or_else(wanted)?;
+    let basic = scheme.eq_ignore_ascii_case("Basic").then(|| STANDARD.decode(credentials.trim()).ok());
+    let bytes = basic.flatten().ok_or_else(wanted)?;
     let text = String::from_utf8(bytes).map_err(|_| wanted())?;
     let (_, password) = text.split_once(':').ok_or_else(wanted)?;
     if password.is_empty() { Err(wanted()) } else { Ok(password.to_string()) }

@@ -20,15 +20,16 @@ use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use anima_serve::Crowd;
 pub use app::{Config, DEFAULT_MAX_LOOKASIDE_BYTES, DEFAULT_MAX_PUSH_BYTES};
 
 /// Serves until `shutdown`. An error means that it cannot: its folder cannot be used.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let patience = config.patience;
+    let (patience, crowd) = (config.patience, config.crowd.clone());
     let app = app::App::open(config).await?;
     pushes::recover(&app).await;
     let telling = tokio::spawn(pushes::keep_telling(app.clone()));
-    let served = anima_serve::serve(listener, router(app), patience, shutdown).await;
+    let served = anima_serve::serve(listener, router(app), patience, crowd, shutdown).await;
     telling.abort();
     served.context("could not serve")
 }

@@ -8,15 +8,19 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use anima_types::dist_git::{Algorithm, is_file_name, is_package_name};
+use anima_types::{
+    dist_git::{Algorithm, is_file_name, is_package_name},
+    push::GitChange,
+};
 use anyhow::Context as _;
 use axum::{
     Json,
     body::Body,
-    extract::{Path as Address, Request, State},
+    extract::{ConnectInfo, Path as Address, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -31,8 +35,9 @@ use tower_http::services::ServeFile;
 
 use crate::{
     app::App,
-    auth,
+    auth::{self, Pusher},
     error::{Error, Result},
+    pushes,
 };
 
 /// The folder.
@@ -150,7 +155,8 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response> {
-    let pusher = auth::pusher(&app, &headers).await?.name;
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    let pusher = Pusher { address, ..auth::pusher(&app, &headers).await? };
     let (algorithm, hash) = check(&package, &file, &algorithm, &hash, &again)?;
     if !matches!(algorithm, Algorithm::Sha512 | Algorithm::Sha256) {
         let message = format!("{} is too weak to say which file is meant; upload by sha512", algorithm.name());
@@ -164,10 +170,13 @@ pub(crate) async fn upload(
         return Err(Error::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_hash", message).hint("Send the file again."));
     }
     let sha512 = hashes[0].1.clone();
-    let (keeper, name) = (app.clone(), file.clone());
-    let kept = tokio::task::spawn_blocking(move || keeper.lookaside.keep(temporary, &hashes, &package, &name)).await;
+    let (keeper, name, place) = (app.clone(), file.clone(), package.clone());
+    let kept = tokio::task::spawn_blocking(move || keeper.lookaside.keep(temporary, &hashes, &place, &name)).await;
     kept.map_err(Error::internal)?.map_err(|error| Error::disk("keep the file", error))?;
-    tracing::info!("{pusher} uploaded {file} ({size_bytes} bytes)");
+    tracing::info!("{} uploaded {file} ({size_bytes} bytes)", pusher.name);
+    let change = GitChange::Uploaded { file: file.clone(), sha512: sha512.clone(), size_bytes };
+    let noted = pushes::write_down(&app, &package, vec![change], &pusher);
+    noted.map_err(|error| Error::disk("write down who uploaded the file", error))?;
     let sources_line = format!("SHA512 ({file}) = {sha512}");
     Ok((StatusCode::CREATED, Json(Uploaded { file, sha512, size_bytes, sources_line })).into_response())
 }

@@ -1,5 +1,5 @@
-//! Pushes that the master has still to be told of: one file each, written before the pusher is answered, taken away when
-//! the master has it. So no push is lost while the master is away, or when this service is killed.
+//! Pushes, and other changes, that the master has still to be told of: one file each, written before the pusher is answered,
+//! taken away when the master has it. So none is lost while the master is away, or when this service is killed.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anima_types::push::Push;
+use anima_types::push::{GitChanges, Push};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
@@ -27,14 +27,43 @@ pub(crate) struct Outbox {
 #[derive(Serialize, Deserialize)]
 struct Letter {
     version: u32,
-    push: Push,
+    #[serde(flatten)]
+    word: Word,
 }
 
-/// What the branches of a repository were when the master was last told.
-#[derive(Default, Serialize, Deserialize)]
-struct Seen {
+/// What the master is told.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Word {
+    Push(Push),
+    Changes(GitChanges),
+}
+
+impl Word {
+    /// Returns the package that it is about.
+    pub fn package(&self) -> &str {
+        match self {
+            Word::Push(push) => &push.package,
+            Word::Changes(changes) => &changes.package,
+        }
+    }
+}
+
+/// What the references of a repository were when the master was last told.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
     version: u32,
-    branches: BTreeMap<String, String>,
+    /// By their names below `refs/heads`.
+    pub branches: BTreeMap<String, String>,
+    /// Tags and others, by their full names. None where a version wrote it that did not look at them.
+    #[serde(default)]
+    pub others: Option<BTreeMap<String, String>>,
+}
+
+impl Seen {
+    pub fn new(branches: BTreeMap<String, String>, others: BTreeMap<String, String>) -> Seen {
+        Seen { version: VERSION, branches, others: Some(others) }
+    }
 }
 
 impl Outbox {
@@ -51,19 +80,19 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Writes a push down; it is on the disk when this returns.
-    pub fn put(&self, push: &Push) -> io::Result<u64> {
+    /// Writes down what is to be told; it is on the disk when this returns.
+    pub fn put(&self, word: &Word) -> io::Result<u64> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        write(&self.path(number), &Letter { version: VERSION, push: push.clone() })?;
+        write(&self.path(number), &Letter { version: VERSION, word: word.clone() })?;
         Ok(number)
     }
 
     /// Returns what the master has still to be told, the oldest first. What cannot be read is told in the log.
-    pub fn waiting(&self) -> io::Result<Vec<(u64, Push)>> {
+    pub fn waiting(&self) -> io::Result<Vec<(u64, Word)>> {
         let mut waiting = Vec::new();
         for number in numbers(&self.folder)? {
             match read::<Letter>(&self.path(number)) {
-                Ok(letter) => waiting.push((number, letter.push)),
+                Ok(letter) => waiting.push((number, letter.word)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::error!("could not read push {number} of the outbox: {error}"),
             }
@@ -86,14 +115,14 @@ impl Outbox {
         fs::rename(self.folder.join(&name), self.folder.join(REFUSED).join(&name))
     }
 
-    /// Returns what a repository's branches were when pushes were last written down.
-    pub fn seen(&self, repository: &str) -> BTreeMap<String, String> {
-        read::<Seen>(&self.seen_path(repository)).unwrap_or_default().branches
+    /// Returns what a repository's references were when they were last written down. In one that is new there were none.
+    pub fn seen(&self, repository: &str) -> Seen {
+        read::<Seen>(&self.seen_path(repository)).unwrap_or_else(|_| Seen::new(BTreeMap::new(), BTreeMap::new()))
     }
 
-    /// Writes down what a repository's branches are, after their pushes are.
-    pub fn set_seen(&self, repository: &str, branches: BTreeMap<String, String>) -> io::Result<()> {
-        write(&self.seen_path(repository), &Seen { version: VERSION, branches })
+    /// Writes down what a repository's references are, after what is to be told of them is.
+    pub fn set_seen(&self, repository: &str, seen: &Seen) -> io::Result<()> {
+        write(&self.seen_path(repository), seen)
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -137,9 +166,9 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn push(commit: &str) -> Push {
+    fn push(commit: &str) -> Word {
         let text = |text: &str| text.to_string();
-        Push {
+        Word::Push(Push {
             package: text("a"),
             branch: text("s1"),
             commit: text(commit),
@@ -147,6 +176,13 @@ mod tests {
             pusher: text("p"),
             via: None,
             address: None,
+        })
+    }
+
+    fn commit(word: Word) -> String {
+        match word {
+            Word::Push(push) => push.commit,
+            Word::Changes(changes) => panic!("{changes:?}"),
         }
     }
 
@@ -161,7 +197,7 @@ mod tests {
         outbox.put(&push("3")).unwrap();
         outbox.delivered(first).unwrap();
 
-        let waiting = outbox.waiting().unwrap().into_iter().map(|(_, push)| push.commit).collect::<Vec<_>>();
+        let waiting = outbox.waiting().unwrap().into_iter().map(|(_, word)| commit(word)).collect::<Vec<_>>();
         assert_eq!(waiting, ["2", "3"]);
     }
 
@@ -177,7 +213,7 @@ mod tests {
         assert!(outbox.waiting().unwrap().is_empty());
         assert_eq!(outbox.put(&push("2")).unwrap(), first + 1);
         let kept: Letter = read(&folder.path().join(REFUSED).join(file_name(first))).unwrap();
-        assert_eq!(kept.push.commit, "1");
+        assert_eq!(commit(kept.word), "1");
     }
 
     #[test]
@@ -186,9 +222,21 @@ mod tests {
         let outbox = Outbox::open(folder.path()).unwrap();
         let branches = BTreeMap::from([("s1".to_string(), "c".to_string())]);
 
-        outbox.set_seen("a", branches.clone()).unwrap();
+        let seen = Seen::new(branches.clone(), BTreeMap::new());
 
-        assert_eq!(Outbox::open(folder.path()).unwrap().seen("a"), branches);
-        assert!(outbox.seen("b").is_empty());
+        outbox.set_seen("a", &seen).unwrap();
+
+        assert_eq!(Outbox::open(folder.path()).unwrap().seen("a"), seen);
+        assert!(outbox.seen("b").branches.is_empty());
+        fs::write(folder.path().join("seen/c.json"), r#"{"version":1,"branches":{"s1":"c"}}"#).unwrap();
+        let of_before = outbox.seen("c");
+        assert_eq!((of_before.branches, of_before.others), (branches, None), "nobody looked at tags");
+    }
+
+    #[test]
+    fn what_a_version_before_wrote_down_is_told() {
+        let text = r#"{"version":1,"push":{"package":"a","branch":"s1","commit":"1","subject":"x","pusher":"p"}}"#;
+
+        assert_eq!(serde_json::from_str::<Letter>(text).unwrap().word, push("1"));
     }
 }

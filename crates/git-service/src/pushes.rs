@@ -1,13 +1,14 @@
-//! From branches that moved to pushes that the master knows of.
+//! From branches that moved to pushes that the master knows of, and from what else changed to what its audit has.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use anima_types::push::{Push, PushAnswer};
+use anima_types::push::{GitChange, GitChanges, MAX_GIT_CHANGES, Push, PushAnswer};
 
 use crate::{
     app::App,
     auth::Pusher,
     error::{Error, Result},
+    outbox::{Seen, Word},
 };
 
 /// A master that is away is looked for this often.
@@ -18,12 +19,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Others pass when somebody mends an address or a token.
 const REFUSALS: [u16; 5] = [400, 409, 413, 415, 422];
 
-/// Writes down the pushes of branches that moved since last time. The caller holds the repository's lock.
+/// Writes down the pushes of branches that moved since last time, and what else changed; returns the pushes. The caller holds
+/// the repository's lock.
 pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &Pusher) -> Result<Vec<(u64, Push)>> {
-    let now = app.repositories.branches(path).await?;
+    let now = Seen::new(app.repositories.branches(path).await?, app.repositories.others(path).await?);
     let before = app.outbox.seen(name);
+    let disk = |error| Error::disk("write a push down", error);
     let mut noted = Vec::new();
-    for (branch, commit) in now.iter().filter(|(branch, commit)| before.get(*branch) != Some(*commit)) {
+    for (branch, commit) in now.branches.iter().filter(|(branch, commit)| before.branches.get(*branch) != Some(*commit))
+    {
         let push = Push {
             package: name.to_string(),
             branch: branch.clone(),
@@ -33,13 +37,56 @@ pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &Pusher) ->
             via: pusher.via.clone(),
             address: pusher.address.clone(),
         };
-        let number = app.outbox.put(&push).map_err(|error| Error::disk("write a push down", error))?;
+        let number = app.outbox.put(&Word::Push(push.clone())).map_err(disk)?;
         noted.push((number, push));
     }
+    write_down(app, name, changes(&before, &now), pusher).map_err(disk)?;
     if now != before {
-        app.outbox.set_seen(name, now).map_err(|error| Error::disk("write a push down", error))?;
+        app.outbox.set_seen(name, &now).map_err(disk)?;
     }
     Ok(noted)
+}
+
+/// Returns what changed besides branches that moved.
+fn changes(before: &Seen, now: &Seen) -> Vec<GitChange> {
+    let gone = |before: &BTreeMap<String, String>, now: &BTreeMap<String, String>, prefix: &str| {
+        let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
+        let deleted =
+            gone.map(|(name, old)| GitChange::Deleted { reference: format!("{prefix}{name}"), old: old.clone() });
+        deleted.collect::<Vec<_>>()
+    };
+    let mut changes = gone(&before.branches, &now.branches, "refs/heads/");
+    // A version that did not look at them has left all of them to be seen for the first time.
+    if let (Some(before), Some(now)) = (&before.others, &now.others) {
+        changes.extend(gone(before, now, ""));
+        let moved = now.iter().filter(|(name, new)| before.get(*name) != Some(*new));
+        changes.extend(moved.map(|(name, new)| GitChange::Moved {
+            reference: name.clone(),
+            old: before.get(name).cloned(),
+            new: new.clone(),
+        }));
+    }
+    changes
+}
+
+/// Writes down what the master is to know for its audit, and lets it be told.
+pub(crate) fn write_down(app: &App, name: &str, mut changes: Vec<GitChange>, pusher: &Pusher) -> std::io::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let more_count = changes.len().saturating_sub(MAX_GIT_CHANGES) as u64;
+    changes.truncate(MAX_GIT_CHANGES);
+    let told = GitChanges {
+        package: name.to_string(),
+        changes,
+        more_count,
+        pusher: pusher.name.clone(),
+        via: pusher.via.clone(),
+        address: pusher.address.clone(),
+    };
+    app.outbox.put(&Word::Changes(told))?;
+    app.outbox_filled.notify_one();
+    Ok(())
 }
 
 /// Tells the master of pushes and returns what the pusher is told. What it does not take soon is told to it later.
@@ -65,31 +112,44 @@ fn later(app: &App, reason: &str) -> String {
 async fn deliver(app: &App, number: u64, push: &Push) -> std::result::Result<PushAnswer, anima_client::Error> {
     let answer = match app.master.report_push(push).await {
         Err(error) if is_refusal(&error) => {
-            put_aside(app, number, push, &error);
+            let Push { package, branch, commit, .. } = push;
+            put_aside(app, number, &format!("the push of {commit} to {package}, branch {branch},"), &error);
             return Err(error);
         }
         answer => answer?,
     };
+    delivered(app, number);
+    Ok(answer)
+}
+
+/// Tells of what is for the audit only.
+async fn deliver_changes(app: &App, number: u64, told: &GitChanges) -> std::result::Result<(), anima_client::Error> {
+    match app.master.report_git_changes(told).await {
+        // A master of a version before has no place for it.
+        Err(error) if is_refusal(&error) || error.status() == Some(404) => {
+            put_aside(app, number, &format!("what {} changed in {}", told.pusher, told.package), &error);
+        }
+        answer => {
+            answer?;
+            delivered(app, number);
+        }
+    }
+    Ok(())
+}
+
+fn delivered(app: &App, number: u64) {
     if let Err(error) = app.outbox.delivered(number) {
         // It is told again later, which does no harm.
         tracing::error!("could not take a push out of the outbox: {error}");
     }
-    Ok(answer)
 }
 
 fn is_refusal(error: &anima_client::Error) -> bool {
     error.status().is_some_and(|status| REFUSALS.contains(&status))
 }
 
-fn put_aside(app: &App, number: u64, push: &Push, refusal: &anima_client::Error) {
-    let Push { package, branch, commit, .. } = push;
-    tracing::error!(
-        package,
-        branch,
-        commit,
-        number,
-        "the push of {commit} to {package}, branch {branch}, is put aside as number {number}: the master refuses it: {refusal}"
-    );
+fn put_aside(app: &App, number: u64, what: &str, refusal: &anima_client::Error) {
+    tracing::error!(number, "{what} is put aside as number {number}: the master refuses it: {refusal}");
     if let Err(error) = app.outbox.set_aside(number) {
         tracing::error!("could not put push {number} of the outbox aside: {error}");
     }
@@ -117,12 +177,18 @@ pub(crate) async fn keep_telling(app: App) {
             Vec::new()
         });
         let mut is_away = false;
-        for (number, push) in waiting {
-            match deliver(&app, number, &push).await {
-                Ok(answer) => tracing::info!(package = push.package, branch = push.branch, "{}", answer.message),
+        for (number, word) in waiting {
+            let told = match &word {
+                Word::Push(push) => deliver(&app, number, push).await.map(|answer| {
+                    tracing::info!(package = push.package, branch = push.branch, "{}", answer.message);
+                }),
+                Word::Changes(changes) => deliver_changes(&app, number, changes).await,
+            };
+            match told {
+                Ok(()) => {}
                 Err(error) if is_refusal(&error) => {}
                 Err(error) => {
-                    tracing::warn!("the master could not be told of a push to {}: {error}", push.package);
+                    tracing::warn!("the master could not be told of a push to {}: {error}", word.package());
                     is_away = true;
                     break;
                 }

@@ -138,6 +138,13 @@ impl Repositories {
         Ok(text.lines().filter_map(line).collect())
     }
 
+    /// Returns the references that are no branches with what they name, by their full names.
+    pub async fn others(&self, path: &Path) -> Result<BTreeMap<String, String>> {
+        let text = self.run(Some(path), &["for-each-ref", "--format=%(objectname) %(refname)"]).await?;
+        let line = |line: &str| line.split_once(' ').map(|(object, name)| (name.to_string(), object.to_string()));
+        Ok(text.lines().filter_map(line).filter(|(name, _)| !name.starts_with("refs/heads/")).collect())
+    }
+
     /// Returns the newest commits of a branch.
     pub async fn commits(&self, path: &Path, branch: &str, limit: u32) -> Result<Vec<Commit>> {
         check_reference(branch)?;

@@ -16,7 +16,7 @@ use anima_git_service::Config;
 use anima_serve::Patience;
 use anima_types::{
     permission::Role,
-    push::{Push, PushAnswer},
+    push::{GitChange, GitChanges, Push, PushAnswer},
     token::{Pushes, Scopes, Whoami},
 };
 use axum::{
@@ -43,6 +43,7 @@ const REFUSED: &str = "refused";
 #[derive(Clone, Default)]
 struct Master {
     pushes: Arc<Mutex<Vec<Push>>>,
+    changes: Arc<Mutex<Vec<GitChanges>>>,
     is_away: Arc<AtomicBool>,
 }
 
@@ -67,6 +68,7 @@ async fn service_on(folder: TempDir, master: Master) -> Service {
     let router = Router::new()
         .route("/api/v1/tokens/whoami", get(whoami))
         .route("/api/v1/pushes", post(take_push))
+        .route("/api/v1/git-changes", post(take_changes))
         .with_state(master.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let master_url = format!("http://{}", listener.local_addr().unwrap());
@@ -121,6 +123,11 @@ async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Resp
     Json(PushAnswer { build: None, message }).into_response()
 }
 
+async fn take_changes(State(master): State<Master>, Json(changes): Json<GitChanges>) -> Json<()> {
+    master.changes.lock().unwrap().push(changes);
+    Json(())
+}
+
 impl Service {
     /// Runs git in a work tree of that name, which is made at the first call.
     async fn git(&self, tree: &str, arguments: &[&str]) -> Output {
@@ -169,6 +176,25 @@ impl Service {
                 return pushes;
             }
             assert!(began.elapsed() < LIMIT, "the master was told of {pushes:?} only");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns what the master was told for its audit, once it is so much.
+    async fn changes(&self, count: usize) -> Vec<GitChange> {
+        let began = Instant::now();
+        loop {
+            let told = self.master.changes.lock().unwrap().clone();
+            let changes: Vec<_> = told.iter().flat_map(|one| one.changes.clone()).collect();
+            if changes.len() >= count {
+                assert!(
+                    told.iter().all(|one| one.pusher == "ann" && one.via.as_deref() == Some("token:7")),
+                    "{told:?}"
+                );
+                assert!(told.iter().all(|one| one.address.as_deref() == Some("127.0.0.1")), "{told:?}");
+                return changes;
+            }
+            assert!(began.elapsed() < LIMIT, "the master was told of {changes:?} only");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -266,6 +292,29 @@ async fn tags_are_moved_and_deleted_by_who_may_push_to_all_branches() {
     assert!(own.status.success(), "{}", said(&own));
     let gone = service.git("a", &["push", &all, ":refs/tags/v1"]).await;
     assert!(gone.status.success(), "{}", said(&gone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn branches_that_go_and_tags_that_move_are_told_for_the_audit() {
+    let service = service().await;
+    let first = service.commit("a", "a.spec", b"Name: a\n").await;
+    let address = service.address("packager", "a");
+    service.git("a", &["push", &address, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+    let second = service.commit("a", "b.spec", b"Name: b\n").await;
+
+    service.git("a", &["push", "--force", &address, "HEAD:refs/tags/v1"]).await;
+    service.git("a", &["push", &address, ":c10", ":refs/tags/v1"]).await;
+
+    let tag = || "refs/tags/v1".to_string();
+    assert_eq!(
+        service.changes(4).await,
+        [
+            GitChange::Moved { reference: tag(), old: None, new: first.clone() },
+            GitChange::Moved { reference: tag(), old: Some(first.clone()), new: second.clone() },
+            GitChange::Deleted { reference: "refs/heads/c10".into(), old: first },
+            GitChange::Deleted { reference: tag(), old: second },
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,6 +425,8 @@ async fn a_file_of_the_lookaside_is_found_by_each_of_its_hashes_and_a_wrong_one_
     assert_eq!(service.curl(&[&good]).await, (200, "archive".into()));
     assert_eq!(service.curl(&[&format!("URL/lookaside/a/a.tar/sha256/{sha256}/a.tar")]).await.0, 200);
     assert_eq!(service.curl(&[&format!("URL/lookaside/by-hash/sha256/{sha256}")]).await, (200, "archive".into()));
+    let uploaded = GitChange::Uploaded { file: "a.tar".into(), sha512, size_bytes: 7 };
+    assert_eq!(service.changes(1).await, [uploaded]);
     let left = fs::read_dir(service.folder.path().join("git/lookaside/tmp")).unwrap().count();
     assert_eq!(left, 0);
 }

@@ -114,13 +114,16 @@ async fn set_password(
 }
 
 /// Gives an account another password and ends its sessions but the caller's own. Who changes their own has to know the
-/// old one: a browser that was left open is not enough.
+/// old one, where there is one: a browser that was left open is not enough, and a token that is narrowed never is.
 pub async fn change_password(app: &App, caller: &Caller, name: &str, old: Option<&str>, new: &str) -> ApiResult<()> {
     let mut read = app.db.read().await?;
     let stored = anima_db::account::find(&mut read, name).await?;
     drop(read);
     let stored = stored.ok_or_else(|| ApiError::not_found(format!("there is no account \"{name}\"")))?;
     let is_own = caller.account == Some(stored.account.id);
+    if is_own {
+        caller.check_unnarrowed()?;
+    }
     if is_own && stored.password.is_some() {
         app.limits.sign_in(name, caller.address)?;
         if !password::verify(old.unwrap_or_default(), stored.password).await? {
@@ -173,6 +176,7 @@ async fn end_session(State(app): State<App>, Path(id): Path<SessionId>, caller: 
 /// Ends a session of the caller.
 pub async fn end_own_session(app: &App, caller: &Caller, id: SessionId) -> ApiResult<()> {
     let account = caller.person()?;
+    caller.check_unnarrowed()?;
     let mut write = app.db.write(app.now(), caller).await?;
     anima_db::session::delete(&mut write, account, id).await?;
     anima_db::account::record(&mut write, "session_ended", format!("{} ended session {id}.", caller.name)).await?;

@@ -52,6 +52,10 @@ pub struct Config {
     pub tokens: PathBuf,
     /// Proxies of ours: what they say of where a request comes from is believed.
     pub proxies: Vec<IpAddr>,
+    /// How many times as much as usual people may ask.
+    pub limits_factor: u32,
+    /// Connections of one address at once.
+    pub connections_of_address: usize,
     /// The provider that people may sign in by.
     pub oidc: Option<Oidc>,
     /// What goes by its age.
@@ -120,6 +124,7 @@ pub struct Due {
 impl App {
     pub(crate) fn new(db: Db, store: Store, logs: LogStore, config: Config, clock: Clock) -> App {
         let log_grew = broadcast::Sender::new(LOG_NEWS_KEPT);
+        let limits = Limits::new(clock.clone(), config.limits_factor);
         App(Arc::new(Inner {
             db,
             store,
@@ -134,7 +139,7 @@ impl App {
             desk: Desk::default(),
             build_indices: Indices::default(),
             looked: crate::health::Looked::default(),
-            limits: Limits::new(clock.clone()),
+            limits,
             provider: Provider::default(),
             clock,
             due: Mutex::default(),

@@ -132,6 +132,17 @@ impl Caller {
         })
     }
 
+    /// Decides whether the caller may change what lets them in: password, tokens, sessions, identities. A token that is
+    /// narrowed to something may not, whatever it is: with a password it would be the whole account.
+    pub fn check_unnarrowed(&self) -> ApiResult<()> {
+        if self.scopes.is_all() {
+            return Ok(());
+        }
+        let message =
+            format!("this token of {} is narrowed, and changes nothing that lets {} in", self.name, self.name);
+        Err(ApiError::new(StatusCode::FORBIDDEN, "out_of_scope", message).hint("Sign in, and do it there."))
+    }
+
     fn too_narrow(&self, permission: Permission) -> ApiError {
         let message = format!("this token of {} is narrowed, and not for \"{}\" here", self.name, permission.name());
         ApiError::new(StatusCode::FORBIDDEN, "out_of_scope", message).hint("Use another token, or sign in.")
@@ -227,12 +238,18 @@ pub struct Known {
 pub async fn caller(app: &App, headers: &HeaderMap) -> ApiResult<Known> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return session::caller(app, headers).await };
-    let secret = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).filter(|_| values.next().is_none());
+    let secret = value.to_str().ok().and_then(bearer).filter(|_| values.next().is_none());
     let secret = secret.ok_or_else(|| {
         ApiError::new(StatusCode::UNAUTHORIZED, "bad_token", "the Authorization header is not one \"Bearer TOKEN\"")
     })?;
     let caller = of_secret(app, secret.trim()).await?;
     Ok(Known { caller, form_secret: None })
+}
+
+/// Returns the token of a header's value. The word before it is written in whatever case
+/// ([RFC 9110, 11.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.1)).
+fn bearer(value: &str) -> Option<&str> {
+    value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")).map(|(_, token)| token)
 }
 
 /// Tokens of parts of the system by their hashes: a node asks often, and need not be looked up each time. They are forgotten

@@ -141,16 +141,14 @@ async fn end(app: &App, caller: &Caller, device: &Waiting) -> ApiResult<CreatedT
 
 /// Returns the command line that shows a code which somebody typed.
 pub async fn find(app: &App, caller: &Caller, code: &str) -> ApiResult<Waiting> {
+    app.limits.code(caller.address)?;
     let mut read = app.db.read().await?;
     let device = anima_db::sign_in::device_by_code(&mut read, &code::hash(PURPOSE, code)).await?;
     drop(read);
     match device.filter(|device| is_in_time(device, app.now()) && device.word == Word::None) {
         Some(device) => Ok(device),
-        None => {
-            app.limits.wrong_secret(caller.address)?;
-            Err(ApiError::not_found("no command line that waits shows this code")
-                .hint("Look at the code again; it is good for ten minutes, once."))
-        }
+        None => Err(ApiError::not_found("no command line that waits shows this code")
+            .hint("Look at the code again; it is good for ten minutes, once.")),
     }
 }
 

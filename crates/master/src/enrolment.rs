@@ -65,12 +65,12 @@ async fn redeem(
     caller: Caller,
     Json(wanted): Json<RedeemEnrolment>,
 ) -> ApiResult<(StatusCode, Json<CreatedToken>)> {
+    app.limits.code(caller.address)?;
     let mut write = app.db.write(app.now(), &caller).await?;
     let now = write.now;
     let enrolment = anima_db::enrolment::take(&mut write, &code::hash(PURPOSE, &wanted.code)).await?;
     let Some(enrolment) = enrolment.filter(|enrolment| now < enrolment.expires_at) else {
         drop(write);
-        app.limits.wrong_secret(caller.address)?;
         let message = "this code is not known here, was used already, or its time is over";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "bad_code", message)
             .hint("An administrator makes another: `anima node enrol NAME --role ROLE`."));

@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData};
 
 use anima_types::{
-    error::ErrorBody,
+    error::{ErrorBody, is_code},
     lease::{LOG_FULL, LOG_GAP},
 };
 use axum::{
@@ -33,8 +33,9 @@ pub struct ApiError {
 pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
-    /// Returns an error with a stable code and a sentence.
+    /// Returns an error with a code of [the table](anima_types::error::CODES) and a sentence.
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> ApiError {
+        debug_assert!(is_code(code), "{code} is in the table of codes");
         let body = ErrorBody { code: code.to_string(), message: message.into(), hint: None };
         ApiError { status, body, retry_after_secs: None }
     }
@@ -302,7 +303,14 @@ impl<T: serde::Serialize> IntoResponse for Json<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
     use super::*;
+    use anima_types::{
+        error::CODES,
+        lease::{NAME_TAKEN, NODE_ENDS, NODE_TOO_OLD, STALE_LEASE},
+    };
+    use regex::Regex;
 
     #[derive(Debug, Deserialize)]
     struct Wanted {
@@ -335,5 +343,32 @@ mod tests {
             assert_eq!(marked(without), without);
         }
         assert_eq!(Json::<Wanted>::from_bytes(br#"{"name":"\u0000"}"#).err().unwrap().body.code, "bad_body");
+    }
+
+    /// Every word that stands where a code stands is in the table, and every one of the table stands somewhere.
+    #[test]
+    fn the_codes_are_those_of_the_table_and_no_others() {
+        let text = sources(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").as_path());
+        let call = r#"(?:ApiError::new\([^";]*?,|unprocessable\(|conflict\()\s*"([a-z_]+)""#;
+        let used: BTreeSet<String> =
+            Regex::new(call).unwrap().captures_iter(&text).map(|found| found[1].to_string()).collect();
+
+        let unknown: Vec<_> = used.iter().filter(|code| !is_code(code)).collect();
+        let unused: Vec<_> = CODES.iter().filter(|(code, _)| !text.contains(&format!("\"{code}\""))).collect();
+
+        assert!(unknown.is_empty(), "not in anima_types::error::CODES: {unknown:?}");
+        let of_leases = [NAME_TAKEN, NODE_TOO_OLD, NODE_ENDS, STALE_LEASE, LOG_GAP, LOG_FULL];
+        assert!(unused.iter().all(|(code, _)| of_leases.contains(code)), "no longer used: {unused:?}");
+        assert!(used.len() > 100, "{}", used.len());
+    }
+
+    fn sources(folder: &Path) -> String {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .map(|path| match path.is_dir() {
+                true => sources(&path),
+                false => std::fs::read_to_string(&path).unwrap(),
+            })
+            .collect()
     }
 }

@@ -22,7 +22,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
     app::App,
+    auth::Caller,
     error::{ApiResult, Query},
+    limit::OpenStream,
     paging::{Page, Paging},
     route::Route,
 };
@@ -56,7 +58,13 @@ async fn list(State(app): State<App>, paging: Paging, Query(query): Query<EventQ
 }
 
 /// Events after `Last-Event-ID` or `after`, or from now on; `id` is the event's.
-async fn follow(State(app): State<App>, Query(query): Query<EventQuery>, headers: HeaderMap) -> ApiResult<Response> {
+async fn follow(
+    State(app): State<App>,
+    Query(query): Query<EventQuery>,
+    headers: HeaderMap,
+    caller: Caller,
+) -> ApiResult<Response> {
+    let open = app.limits.stream(&caller)?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let after = match last.or(query.after) {
         Some(after) => after,
@@ -65,13 +73,19 @@ async fn follow(State(app): State<App>, Query(query): Query<EventQuery>, headers
             anima_db::event::newest(&mut read).await?
         }
     };
-    let sse = Sse::new(events(app, after, query.build)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let sse = Sse::new(events(app, after, query.build, open)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([("x-accel-buffering", "no")], sse).into_response())
 }
 
 /// Everything comes from the table, in its order; the broadcast only says that there is more.
-fn events(app: App, mut after: EventId, build: Option<BuildId>) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+fn events(
+    app: App,
+    mut after: EventId,
+    build: Option<BuildId>,
+    open: OpenStream,
+) -> impl Stream<Item = Result<sse::Event, Infallible>> {
     stream! {
+        let _open = open;
         let mut news = app.db.subscribe();
         loop {
             while let Some(batch) = batch(&app, after, build).await {

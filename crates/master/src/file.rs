@@ -81,7 +81,8 @@ pub fn asked(headers: &HeaderMap, size: u64) -> Asked {
 
 /// Answers who asked for what is not there.
 pub fn nothing(size: u64) -> Response {
-    (StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, format!("bytes */{size}"))]).into_response()
+    let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", format!("there are {size} bytes"));
+    ([(header::CONTENT_RANGE, format!("bytes */{size}"))], error).into_response()
 }
 
 /// Reads a range of RFC 9110 with one part.

@@ -72,6 +72,9 @@ async fn delete(State(app): State<App>, Path((name, id)): Path<(String, Identity
 pub async fn unlink(app: &App, caller: &Caller, name: &str, id: IdentityId) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), caller).await?;
     let account = anima_db::account::get(&mut write, name).await?;
+    if is_own(caller, &account) {
+        caller.check_unnarrowed()?;
+    }
     let stored = anima_db::identity::get(&mut write, id).await?;
     if stored.account != account.id {
         return Err(ApiError::not_found(format!("{name} has no identity {id}")));

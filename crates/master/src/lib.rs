@@ -78,7 +78,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anima_serve::Patience;
+use anima_serve::{Crowd, Patience};
 use anima_types::Timestamp;
 use anyhow::Context as _;
 use axum::Router;
@@ -86,6 +86,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use anima_db::Address;
+pub use anima_serve::CONNECTIONS_OF_ADDRESS;
 pub use anima_store::{Address as StoreAddress, BucketAddress, Credentials};
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
@@ -101,7 +102,9 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let chores = tokio::spawn(chores::run(app.clone(), shutdown.clone()));
     let under_way = TaskTracker::new();
     let router = to_the_end(&app, under_way.clone());
-    anima_serve::serve(listener, router, Patience::default(), shutdown).await.context("could not serve")?;
+    let crowd = Crowd { of_address: app.config.connections_of_address, proxies: app.config.proxies.clone() };
+    let served = anima_serve::serve(listener, router, Patience::default(), crowd, shutdown).await;
+    served.context("could not serve")?;
     let _ = chores.await;
     under_way.close();
     let _ = tokio::time::timeout(GRACE, under_way.wait()).await;

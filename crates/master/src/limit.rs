@@ -1,10 +1,18 @@
-//! How often somebody may ask: sign-in attempts by address and by account, changes by caller, wrong secrets by address.
+//! How often somebody may ask: sign-in attempts by address and by account, changes and dear reads by caller, codes, wrong
+//! secrets and streams by address.
 //! Who asks too often is told when to ask again (429, `Retry-After`).
 //!
 //! Each master counts for itself, in memory: behind a proxy with n masters somebody gets n times as much, which is as good
 //! a bound. Parts of the system and holders of leases are not counted; their work bounds them.
 
-use std::{net::IpAddr, num::NonZeroU32, ops::Add, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    num::NonZeroU32,
+    ops::Add,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anima_types::permission::Role;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -24,10 +32,24 @@ use crate::{
 
 /// Sign-in attempts of one address: at once, and then one more each so many seconds.
 const SIGN_INS_OF_ADDRESS: (u32, u64) = (20, 6);
-/// Sign-in attempts for one account: a person who looks for the right password has enough, a list of passwords takes years.
-const SIGN_INS_OF_ACCOUNT: (u32, u64) = (10, 30);
-/// Secrets that are wrong, of one address: tokens, codes.
+/// Sign-in attempts for one account from one address: a person who looks for the right password has enough, a list of
+/// passwords takes years.
+const SIGN_INS_FROM_ADDRESS: (u32, u64) = (10, 30);
+/// Sign-in attempts for one account from anywhere. It is loose: whoever uses it up keeps the account's person out, and needs
+/// the addresses of six networks for that, all the time. It still bounds somebody who has many of them.
+const SIGN_INS_OF_ACCOUNT: (u32, u64) = (200, 5);
+/// Codes that people type, of one address, right ones too: they are short, and so each is counted before it is looked up.
+/// As many nodes may be enrolled from behind one address.
+const CODES_OF_ADDRESS: (u32, u64) = (100, 1);
+/// Secrets that are wrong, of one address: tokens.
 const WRONG_OF_ADDRESS: (u32, u64) = (30, 2);
+/// Reads that cost a second of a core or more, of one person or address: looking through a whole log, comparing snapshots.
+const DEAR_READS: (u32, u64) = (30, 2);
+/// Streams of one address at once: each asks the database whenever something happens. Some people behind one address have
+/// some pages open each.
+const STREAMS_OF_ADDRESS: usize = 200;
+/// Who has too many streams asks again after so many seconds.
+const STREAM_AGAIN_SECS: u64 = 10;
 /// Changes of one person: at once, and then this many a second.
 const CHANGES_AT_ONCE: u32 = 300;
 const CHANGES_PER_SEC: u32 = 10;
@@ -73,18 +95,45 @@ type Keyed = RateLimiter<String, HashMapStateStore<String>, Now, NoOpMiddleware<
 /// All limits of a master.
 pub struct Limits {
     sign_ins_of_address: Keyed,
+    sign_ins_from_address: Keyed,
     sign_ins_of_account: Keyed,
+    codes_of_address: Keyed,
     wrong_of_address: Keyed,
     changes: Keyed,
+    dear: Keyed,
+    streams: Streams,
+    streams_of_address: usize,
     clock: Now,
+}
+
+/// The streams that are open, by address.
+#[derive(Clone, Default)]
+struct Streams(Arc<Mutex<HashMap<String, usize>>>);
+
+/// A stream that is counted for as long as this lives.
+pub struct OpenStream(Option<(Streams, String)>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let Some((streams, network)) = self.0.take() else { return };
+        let mut open = streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&network);
+            }
+        }
+    }
 }
 
 impl Limits {
     /// Returns limits that nobody has used anything of.
-    pub fn new(clock: Clock) -> Limits {
-        let clock = Now(clock);
+    /// With a factor, so many times as much.
+    pub fn new(clock: Clock, factor: u32) -> Limits {
+        let (clock, factor) = (Now(clock), factor.max(1));
         let slow = |(at_once, secs): (u32, u64)| {
-            Quota::with_period(Duration::from_secs(secs)).map(|quota| quota.allow_burst(many(at_once)))
+            let quota = Quota::with_period(Duration::from_secs(secs) / factor);
+            quota.map(|quota| quota.allow_burst(many(at_once.saturating_mul(factor))))
         };
         let keyed = |quota: Option<Quota>| {
             let quota = quota.expect("periods are not zero");
@@ -92,19 +141,38 @@ impl Limits {
         };
         Limits {
             sign_ins_of_address: keyed(slow(SIGN_INS_OF_ADDRESS)),
+            sign_ins_from_address: keyed(slow(SIGN_INS_FROM_ADDRESS)),
+            codes_of_address: keyed(slow(CODES_OF_ADDRESS)),
             sign_ins_of_account: keyed(slow(SIGN_INS_OF_ACCOUNT)),
             wrong_of_address: keyed(slow(WRONG_OF_ADDRESS)),
-            changes: keyed(Some(Quota::per_second(many(CHANGES_PER_SEC)).allow_burst(many(CHANGES_AT_ONCE)))),
+            dear: keyed(slow(DEAR_READS)),
+            streams: Streams::default(),
+            streams_of_address: STREAMS_OF_ADDRESS.saturating_mul(factor as usize),
+            changes: keyed(Some(
+                Quota::per_second(many(CHANGES_PER_SEC.saturating_mul(factor)))
+                    .allow_burst(many(CHANGES_AT_ONCE.saturating_mul(factor))),
+            )),
             clock,
         }
     }
 
-    /// Counts an attempt to sign in.
+    /// Counts an attempt to sign in. What is refused to an address does not count for the account, so that nobody keeps its
+    /// person out from there.
     pub fn sign_in(&self, account: &str, address: Option<IpAddr>) -> ApiResult<()> {
-        if let Some(address) = address {
-            self.ask(&self.sign_ins_of_address, network(address))?;
+        let account: String = account.chars().take(64).collect();
+        if let Some(network) = address.map(network) {
+            self.ask(&self.sign_ins_from_address, format!("{account} from {network}"))?;
+            self.ask(&self.sign_ins_of_address, network)?;
         }
-        self.ask(&self.sign_ins_of_account, account.chars().take(64).collect())
+        self.ask(&self.sign_ins_of_account, account)
+    }
+
+    /// Counts a code that somebody typed.
+    pub fn code(&self, address: Option<IpAddr>) -> ApiResult<()> {
+        match address {
+            Some(address) => self.ask(&self.codes_of_address, network(address)),
+            None => Ok(()),
+        }
     }
 
     /// Counts a sign-in that is proved elsewhere: at a provider, or on a page.
@@ -125,20 +193,29 @@ impl Limits {
 
     /// Counts a change that a person wants.
     pub fn change(&self, caller: &Caller, method: &Method) -> ApiResult<()> {
-        let is_counted = match caller.role {
-            Role::Person => true,
-            // Who is nobody has an address at least.
-            Role::Anonymous => caller.address.is_some(),
-            _ => false,
-        };
-        if method.is_safe() || !is_counted {
-            return Ok(());
+        match key(caller) {
+            Some(key) if !method.is_safe() => self.ask(&self.changes, key),
+            _ => Ok(()),
         }
-        let key = match (caller.account, caller.address) {
-            (Some(account), _) => format!("account {account}"),
-            (None, address) => address.map(network).unwrap_or_default(),
-        };
-        self.ask(&self.changes, key)
+    }
+
+    /// Counts a read that costs much.
+    pub fn dear(&self, caller: &Caller) -> ApiResult<()> {
+        key(caller).map_or(Ok(()), |key| self.ask(&self.dear, key))
+    }
+
+    /// Counts a stream for as long as what is returned lives.
+    pub fn stream(&self, caller: &Caller) -> ApiResult<OpenStream> {
+        let Some(network) = key(caller).and(caller.address).map(network) else { return Ok(OpenStream(None)) };
+        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(network.clone()).or_default();
+        if *count >= self.streams_of_address {
+            let mut error = too_often(Duration::from_secs(STREAM_AGAIN_SECS));
+            error.body.message = format!("this address has {count} streams open already");
+            return Err(error);
+        }
+        *count += 1;
+        Ok(OpenStream(Some((self.streams.clone(), network))))
     }
 
     fn ask(&self, limiter: &Keyed, key: String) -> ApiResult<()> {
@@ -146,6 +223,15 @@ impl Limits {
             limiter.retain_recent();
         }
         limiter.check_key(&key).map_err(|until| too_often(until.wait_time_from(self.clock.now())))
+    }
+}
+
+/// Returns as whom a caller is counted: people, and who is nobody but has an address.
+fn key(caller: &Caller) -> Option<String> {
+    match (caller.role, caller.account) {
+        (Role::Person, Some(account)) => Some(format!("account {account}")),
+        (Role::Anonymous, _) => caller.address.map(network),
+        _ => None,
     }
 }
 
@@ -189,10 +275,7 @@ pub fn address(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &[IpAddr]) ->
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    };
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
     use anima_types::Timestamp;
@@ -205,7 +288,7 @@ mod tests {
     fn who_asks_too_often_is_told_when_to_ask_again_and_then_may() {
         let micros = Arc::new(AtomicI64::new(1_700_000_000_000_000));
         let clock = micros.clone();
-        let limits = Limits::new(Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))));
+        let limits = Limits::new(Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))), 1);
         let attempt = || limits.sign_in("ann", Some(ip("192.0.2.1")));
 
         assert!((0..10).all(|_| attempt().is_ok()));
@@ -220,13 +303,50 @@ mod tests {
     }
 
     #[test]
+    fn who_tries_one_account_keeps_its_person_out_from_nowhere_else_and_many_together_are_still_bounded() {
+        let limits = Limits::new(Arc::new(|| Timestamp(1_700_000_000_000_000)), 1);
+        let from = |number: u8| limits.sign_in("ann", Some(ip(&format!("192.0.2.{number}")))).is_ok();
+
+        assert_eq!((0..1_000).filter(|_| from(1)).count(), 10);
+        assert!(from(2), "the account's person is elsewhere");
+        let others = (3..=250).map(|number| (0..20).filter(|_| from(number)).count()).sum::<usize>();
+        assert_eq!(others, 200 - 11);
+
+        let limits = Limits::new(Arc::new(|| Timestamp(1_700_000_000_000_000)), 3);
+        assert_eq!(
+            (0..100).filter(|_| limits.sign_in("ann", Some(ip("192.0.2.1"))).is_ok()).count(),
+            30,
+            "three times"
+        );
+    }
+
+    #[test]
     fn an_address_that_tries_many_accounts_is_stopped() {
-        let limits = Limits::new(Arc::new(|| Timestamp(1_700_000_000_000_000)));
+        let limits = Limits::new(Arc::new(|| Timestamp(1_700_000_000_000_000)), 1);
         let tries = (0..100).filter(|number| limits.sign_in(&format!("a{number}"), Some(ip("2001:db8::7"))).is_ok());
 
         assert_eq!(tries.count(), 20);
         assert!(limits.sign_in("b", Some(ip("2001:db8::8"))).is_err(), "the same household");
         assert!(limits.sign_in("b", Some(ip("2001:db8:0:1::8"))).is_ok());
+    }
+
+    #[test]
+    fn an_address_has_so_many_streams_at_once_and_dear_reads_and_parts_of_the_system_all_they_want() {
+        let limits = Limits::new(Arc::new(|| Timestamp(1_700_000_000_000_000)), 1);
+        let nobody = |number: u8| Caller { address: Some(ip(&format!("192.0.2.{number}"))), ..Caller::anonymous() };
+        let node = Caller { role: Role::BuildNode, ..nobody(1) };
+        let mut open: Vec<_> = (0..200).map(|_| limits.stream(&nobody(1)).unwrap()).collect();
+
+        let refused = limits.stream(&nobody(1)).map(drop).unwrap_err();
+
+        assert_eq!((refused.status, refused.retry_after_secs), (StatusCode::TOO_MANY_REQUESTS, Some(11)));
+        assert!(limits.stream(&nobody(2)).is_ok() && limits.stream(&node).is_ok());
+        open.pop();
+        assert!(limits.stream(&nobody(1)).is_ok());
+        drop(open);
+        assert!(limits.streams.0.lock().unwrap().is_empty(), "who left is not remembered");
+        assert_eq!((0..100).filter(|_| limits.dear(&nobody(1)).is_ok()).count(), 30);
+        assert!(limits.dear(&nobody(2)).is_ok() && (0..100).all(|_| limits.dear(&node).is_ok()));
     }
 
     #[test]

@@ -29,7 +29,9 @@ use crate::{
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path, Query},
     file::{self, Asked},
-    lease, log_search,
+    lease,
+    limit::OpenStream,
+    log_search,
     route::Route,
 };
 
@@ -177,18 +179,26 @@ async fn follow(
     Path(task): Path<TaskId>,
     Query(query): Query<FollowQuery>,
     headers: HeaderMap,
+    caller: Caller,
 ) -> ApiResult<Response> {
     task_row(&app, task).await?;
+    let open = app.limits.stream(&caller)?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let pieces = pieces(app, task, FollowQuery { offset: last.unwrap_or(query.offset), ..query });
+    let pieces = pieces(app, task, FollowQuery { offset: last.unwrap_or(query.offset), ..query }, open);
     let sse = Sse::new(pieces).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that buffer would hold the lines back.
     Ok(([("x-accel-buffering", "no")], sse).into_response())
 }
 
-fn pieces(app: App, task: TaskId, query: FollowQuery) -> impl Stream<Item = Result<Event, Infallible>> {
+fn pieces(
+    app: App,
+    task: TaskId,
+    query: FollowQuery,
+    open: OpenStream,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let FollowQuery { mut offset, name, mut attempt } = query;
     stream! {
+        let _open = open;
         let (mut news, mut events) = (app.log_grew.subscribe(), app.db.subscribe());
         loop {
             // Whether it ended is asked before the log is read: what came before the end is then not missed.

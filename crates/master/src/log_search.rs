@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     app::App,
+    auth::Caller,
     error::{ApiError, ApiResult, Json, Path, Query},
     log::{WhichLog, task_row},
     page::plain_line,
@@ -44,7 +45,9 @@ pub async fn search(
     State(app): State<App>,
     Path(task): Path<TaskId>,
     Query(query): Query<SearchQuery>,
+    caller: Caller,
 ) -> ApiResult<Json<LogFound>> {
+    app.limits.dear(&caller)?;
     let task = task_row(&app, task).await?;
     let which: WhichLog = WhichLog::new(query.name, query.attempt);
     let wanted = wanted(&query.q, query.regex)?;

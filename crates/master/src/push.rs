@@ -1,13 +1,14 @@
 //! Pushes: the Git Service tells of a branch that moved, and a build begins. Pushes of one pusher that come close
-//! together are one build, so that packages that need one another can be pushed together.
+//! together are one build, so that packages that need one another can be pushed together. What else it tells of is for the
+//! audit.
 
-use anima_db::{Origin, Write, build::NewBuild};
+use anima_db::{Origin, Write, build::NewBuild, event::NewEvent};
 use anima_types::{
     build::{Priority, Source},
     id::BuildId,
     permission::Permission,
     platform::Platform,
-    push::{Push, PushAnswer},
+    push::{GitChanges, MAX_GIT_CHANGES, Push, PushAnswer},
 };
 use axum::extract::State;
 
@@ -15,7 +16,7 @@ use crate::{
     app::App,
     auth::Caller,
     build::add_sources,
-    error::{ApiResult, Json},
+    error::{ApiError, ApiResult, Json},
     route::Route,
 };
 
@@ -25,7 +26,10 @@ pub const GATHER_SECS: i64 = 1;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    vec![Route::post("/api/v1/pushes", Permission::ReportPush, take)]
+    vec![
+        Route::post("/api/v1/pushes", Permission::ReportPush, take),
+        Route::post("/api/v1/git-changes", Permission::ReportPush, take_changes),
+    ]
 }
 
 async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiResult<Json<PushAnswer>> {
@@ -40,6 +44,10 @@ async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiR
     let platforms: Vec<&Platform> =
         app.config.platforms.iter().filter(|platform| platform.branch == push.branch).collect();
     if platforms.is_empty() {
+        let Push { package, branch, commit, .. } = &push;
+        record(&mut write, "pushed", format!("{} pushed {commit} to branch {branch} of {package}.", push.pusher))
+            .await?;
+        write.commit().await?;
         return Ok(Json(PushAnswer { build: None, message: nothing_is_built(&app, &push) }));
     }
     let build = join_or_begin(&mut write, &push, &platforms).await?;
@@ -47,6 +55,31 @@ async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiR
     write.commit().await?;
     app.gathering_changed();
     Ok(Json(begun(&app, build)))
+}
+
+/// Writes into the audit what is changed in the Git Service and builds nothing. Told twice it stands there twice, which is
+/// better than not at all.
+async fn take_changes(State(app): State<App>, _: Caller, Json(told): Json<GitChanges>) -> ApiResult<()> {
+    if told.changes.len() > MAX_GIT_CHANGES {
+        let message = format!("at most {MAX_GIT_CHANGES} changes are told at once");
+        return Err(ApiError::unprocessable("too_many", message));
+    }
+    let GitChanges { package, changes, more_count, pusher, via, address } = told;
+    let request = via.as_ref().map(|_| format!("git {package}"));
+    let mut write = app.db.write(app.now(), Origin { actor: pusher.clone(), via, address, request }).await?;
+    for change in &changes {
+        record(&mut write, change.verb(), format!("In {package}, by {pusher}: {change}.")).await?;
+    }
+    if more_count > 0 {
+        let message = format!("In {package}, by {pusher}: {more_count} more references were moved or deleted.");
+        record(&mut write, "changed", message).await?;
+    }
+    Ok(write.commit().await?)
+}
+
+async fn record(write: &mut Write, verb: &'static str, message: String) -> ApiResult<()> {
+    let event = NewEvent { noun: "git", verb, message, ..NewEvent::default() };
+    Ok(anima_db::event::record(write, event).await.map(drop)?)
 }
 
 async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) -> ApiResult<BuildId> {

@@ -15,6 +15,7 @@ use axum::extract::State;
 
 use crate::{
     app::App,
+    auth::Caller,
     error::{ApiError, ApiResult, Json, Query},
     route::Route,
 };
@@ -27,7 +28,8 @@ pub fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/repository-diff", Permission::Read, show)]
 }
 
-async fn show(State(app): State<App>, Query(wanted): Query<Wanted>) -> ApiResult<Json<RepositoryDiff>> {
+async fn show(State(app): State<App>, Query(wanted): Query<Wanted>, caller: Caller) -> ApiResult<Json<RepositoryDiff>> {
+    app.limits.dear(&caller)?;
     Ok(Json(compare(&app, &wanted).await?))
 }
 

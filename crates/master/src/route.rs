@@ -25,7 +25,7 @@ use crate::{
     auth::{self, Caller, Known, Unchecked, Via},
     conditional,
     error::{ApiError, ApiResult, without_nul},
-    idempotency, limit, metrics, page, session, target,
+    idempotency, limit, metrics, openapi, page, session, target,
 };
 
 /// A body that is read into memory at most: the plan of a release of some 10,000 packages is below it. Artifacts are not
@@ -113,7 +113,8 @@ impl Route {
 pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
     for Route { method, path, permission, about, is_form, handler, .. } in routes {
-        let gate = Gate { permission, about, is_form };
+        let is_conditional = openapi::is_conditional(&method, path);
+        let gate = Gate { permission, about, is_form, is_conditional };
         let check = middleware::from_fn_with_state((app.clone(), gate), admit);
         let count = middleware::from_fn_with_state((app.clone(), path), metrics::count);
         let mut handler = handler.route_layer(check);
@@ -124,6 +125,7 @@ pub fn router(app: &App, routes: Vec<Route>) -> Router {
     }
     let visit = middleware::from_fn_with_state(app.clone(), visit_nothing);
     let nothing = Router::new().fallback(nothing).layer(visit);
+    let router = router.method_not_allowed_fallback(other_method);
     router.fallback_service(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
 }
 
@@ -159,6 +161,12 @@ async fn nothing(request: Request) -> Response {
     page::nothing(path, request.headers()).unwrap_or_else(api)
 }
 
+async fn other_method(request: Request) -> ApiError {
+    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", message)
+        .hint("The header `Allow` has those that it takes.")
+}
+
 /// Where nothing is, a person is still shown who they are.
 async fn visit_nothing(State(app): State<App>, request: Request, next: Next) -> Response {
     match session::caller(&app, request.headers()).await {
@@ -173,6 +181,8 @@ struct Gate {
     permission: Permission,
     about: About,
     is_form: bool,
+    /// It takes `If-Match`.
+    is_conditional: bool,
 }
 
 /// The one place where permission is checked.
@@ -229,6 +239,12 @@ async fn check(
         let word = word_of_form(request).await?;
         session::check_form(request.headers(), known.form_secret.as_deref(), word.as_deref())?;
     }
+    // What somebody wants done under a condition is not done without it.
+    let has_condition = request.headers().contains_key(header::IF_MATCH) && !request.method().is_safe();
+    if has_condition && !gate.is_conditional {
+        let message = format!("{} does not take If-Match", caller.request);
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "no_condition", message).hint("Send it without."));
+    }
     // Who may it nowhere is refused before anything is looked up, and so learns nothing of what is there.
     caller.check_somewhere(gate.permission)?;
     if gate.permission == Permission::HoldLease {
@@ -241,7 +257,8 @@ async fn check(
     caller.check(gate.permission, &target::of_address(app, gate.permission, params).await?)
 }
 
-/// A wrong secret is counted, so that nobody can guess for long.
+/// A wrong secret is counted, so that who sends many is told to stop. A right one is taken all the same: 256 bits are not
+/// guessed, and one program with an old token must not keep out all others of its address.
 fn refuse_secret(app: &App, address: Option<IpAddr>, error: ApiError) -> ApiError {
     match error.status {
         StatusCode::UNAUTHORIZED => app.limits.wrong_secret(address).err().unwrap_or(error),

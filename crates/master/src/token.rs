@@ -30,7 +30,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/api/v1/tokens", Permission::Own, list),
         Route::post("/api/v1/tokens", Permission::Own, create),
         Route::delete("/api/v1/tokens/{token}", Permission::Own, revoke),
-        Route::delete("/api/v1/tokens/own", Permission::Own, revoke_own),
+        Route::delete("/api/v1/tokens/own", Permission::Read, revoke_own),
         Route::get("/api/v1/tokens/whoami", Permission::Read, whoami),
     ]
 }
@@ -87,11 +87,12 @@ async fn of_nobody(write: &mut Write, caller: &Caller, role: Role, wanted: Creat
     Ok(NewToken { name: wanted.name, role, account: None, scopes: wanted.scopes, expires_at, is_of_node: false })
 }
 
-/// A token that is made with a token may do no more than that, and not for longer.
+/// A token that is made with a token is not good for longer than that, and none is made with one that is narrowed.
 async fn own(write: &mut Write, caller: &Caller, wanted: CreateToken) -> ApiResult<NewToken> {
     let account = caller.account.ok_or_else(|| {
         ApiError::unprocessable("no_role", "a token that belongs to no person needs a role").hint("say --role ROLE")
     })?;
+    caller.check_unnarrowed()?;
     let days = wanted.days.unwrap_or(DEFAULT_DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
         let message = format!("a token of a person is good for 1 to {MAX_DAYS} days");
@@ -100,10 +101,6 @@ async fn own(write: &mut Write, caller: &Caller, wanted: CreateToken) -> ApiResu
     if anima_db::token::of_account(write, account).await?.len() >= MAX_OF_PERSON {
         let message = format!("{} has {MAX_OF_PERSON} tokens already", caller.name);
         return Err(ApiError::conflict("too_many", message).hint("Revoke those that nobody uses."));
-    }
-    if !caller.scopes.contain(&wanted.scopes) {
-        let message = "a token makes no token that may more than itself";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "out_of_scope", message).hint("Sign in, and make it there."));
     }
     let mut expires_at = after(write.now, days);
     if let Via::Token(id) = caller.via {
@@ -128,7 +125,7 @@ async fn revoke(State(app): State<App>, Path(id): Path<TokenId>, caller: Caller)
     drop_token(&app, &caller, id).await
 }
 
-/// A program that ends takes its own token with it.
+/// A program that ends takes its own token with it, to whatever that is narrowed.
 async fn revoke_own(State(app): State<App>, caller: Caller) -> ApiResult<()> {
     caller.person()?;
     match caller.via {
@@ -148,8 +145,10 @@ pub async fn drop_token(app: &App, caller: &Caller, id: TokenId) -> ApiResult<()
             return Err(error.into());
         }
     };
-    if owner.is_none() || owner != caller.account {
-        caller.check(Permission::ManagePeople, &[])?;
+    match owner.is_some() && owner == caller.account {
+        true if caller.via == Via::Token(id) => {}
+        true => caller.check_unnarrowed()?,
+        false => caller.check(Permission::ManagePeople, &[])?,
     }
     anima_db::token::delete(&mut write, id).await?;
     Ok(write.commit().await?)

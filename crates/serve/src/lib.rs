@@ -1,5 +1,9 @@
 //! Accepts HTTP connections until a service ends. Clients that are slow, or never say what they want, are given up: each
-//! would keep a connection for ever, and there are only so many. What is asked for is the router's business.
+//! would keep a connection for ever, and there are only so many, of which one address gets its part. What is asked for is the
+//! router's business.
+
+mod crowd;
+mod pace;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,14 +21,18 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer, trace::TraceLayer};
+use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+
+use crowd::Counted;
+pub use crowd::{CONNECTIONS_OF_ADDRESS, Crowd};
+use pace::Paced;
 
 /// How long clients are waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// The head of a request is there after so long, also of the next one on a connection.
     pub head: Duration,
-    /// The next piece of a body is there after so long.
+    /// The next piece of a body is there after so long; and after so long a body has to have come at some pace.
     pub body: Duration,
     /// Answers that are under way when the service ends get so long; streams and waiting nodes are cut off.
     pub grace: Duration,
@@ -50,10 +58,10 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     patience: Patience,
+    crowd: Crowd,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let router = router.layer(CatchPanicLayer::new()).layer(TraceLayer::new_for_http());
-    let router = router.layer(RequestBodyTimeoutLayer::new(patience.body));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(MAX_HEAD_BYTES);
     builder
@@ -62,6 +70,7 @@ pub async fn serve(
         .keep_alive_interval(patience.head)
         .max_header_list_size(MAX_HEAD_BYTES as u32);
     let (graceful, turns) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    let counted = Counted::new(crowd);
     loop {
         let accepted = async {
             let turn = turns.clone().acquire_owned().await.map_err(io::Error::other)?;
@@ -78,13 +87,15 @@ pub async fn serve(
             },
             () = shutdown.cancelled() => break,
         };
+        // Closed at once: an answer would have to be waited for, too.
+        let Some(place) = counted.enter(peer.ip()) else { continue };
         // Answers are written whole: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
-        let service = router.clone().map_request(move |request| of_peer(request, peer));
+        let service = router.clone().map_request(move |request| of_peer(request, peer, patience));
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            let _turn = turn;
+            let _kept = (turn, place);
             // A client that went away is no failure.
             let _ = connection.await;
         });
@@ -94,9 +105,9 @@ pub async fn serve(
     Ok(())
 }
 
-fn of_peer(mut request: Request<Incoming>, peer: SocketAddr) -> Request {
+fn of_peer(mut request: Request<Incoming>, peer: SocketAddr, patience: Patience) -> Request {
     request.extensions_mut().insert(ConnectInfo(peer));
-    request.map(Body::new)
+    request.map(|body| Body::new(Paced::new(body, patience)))
 }
 
 #[cfg(test)]
@@ -119,7 +130,7 @@ mod tests {
         let patience = Patience { head: Duration::from_millis(300), ..Patience::default() };
         let router = Router::new().route("/", get(async || "here"));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, router, patience, shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, router, patience, Crowd::default(), shutdown.clone()));
         let say = async |text: &str| {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(text.as_bytes()).await.unwrap();

@@ -249,6 +249,8 @@ fn config(folder: &Path) -> Result<Config> {
         mirrors: BTreeMap::new(),
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
+        limits_factor: 1,
+        connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
         retention: Default::default(),
     })

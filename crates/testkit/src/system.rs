@@ -60,8 +60,13 @@ impl System {
 
     /// Starts these roles and no others.
     pub async fn start_some(program: &Path, roles: &[&str]) -> Result<System> {
+        System::start_some_with(program, roles, "").await
+    }
+
+    /// The same, with more lines at the beginning of the configuration file.
+    pub async fn start_some_with(program: &Path, roles: &[&str], configuration: &str) -> Result<System> {
         let arguments: Vec<&str> = roles.iter().flat_map(|role| ["--role", role]).collect();
-        System::start_in("", "", program, &arguments, None, None).await
+        System::start_in(configuration, "", program, &arguments, None, None).await
     }
 
     /// Starts some of the roles, as the arguments of `anima up` say, with more lines at the beginning of the

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Nouns whose events only those see who may read the audit.
-pub const PRIVATE: [&str; 7] = ["account", "session", "team", "right", "token", "enrolment", "request"];
+pub const PRIVATE: [&str; 8] = ["account", "session", "team", "right", "token", "enrolment", "git", "request"];
 
 /// Something that happened.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -54,9 +54,17 @@ impl Scopes {
         *self == Scopes::default()
     }
 
-    /// Returns whether the permission is within them, whatever it is for.
+    /// Returns whether the permission is within them, whatever it is for. What is one's own is of no product and no platform:
+    /// a token that is narrowed to some has it only if it says so.
     pub fn has(&self, permission: Permission) -> bool {
-        permission == Permission::Read || self.permissions.is_empty() || self.permissions.contains(&permission)
+        let is_all_by_default = permission != Permission::Own || self.is_about_all();
+        permission == Permission::Read
+            || (self.permissions.is_empty() && is_all_by_default)
+            || self.permissions.contains(&permission)
+    }
+
+    fn is_about_all(&self) -> bool {
+        self.products.is_empty() && self.platforms.is_empty()
     }
 
     /// Returns whether something is within them. What concerns the whole system is not within those of products or
@@ -66,8 +74,7 @@ impl Scopes {
             return false;
         }
         // Reading, and minding what is one's own, is not about products.
-        let is_about_none = self.products.is_empty() && self.platforms.is_empty();
-        if is_about_none || matches!(permission, Permission::Read | Permission::Own) {
+        if self.is_about_all() || matches!(permission, Permission::Read | Permission::Own) {
             return true;
         }
         let is_within = |thing: &Thing| match thing {
@@ -76,19 +83,6 @@ impl Scopes {
             Thing::Key(_) => false,
         };
         !targets.is_empty() && targets.iter().all(|target| target.iter().any(is_within))
-    }
-
-    /// Returns whether a token with `other` scopes may do no more than one with these.
-    pub fn contain(&self, other: &Scopes) -> bool {
-        fn is_narrower<T: Ord>(other: &BTreeSet<T>, own: &BTreeSet<T>) -> bool {
-            own.is_empty() || (!other.is_empty() && other.is_subset(own))
-        }
-        let is_about_none = self.products.is_empty() && self.platforms.is_empty();
-        is_narrower(&other.permissions, &self.permissions)
-            && (is_about_none
-                || (!(other.products.is_empty() && other.platforms.is_empty())
-                    && other.products.is_subset(&self.products)
-                    && other.platforms.is_subset(&self.platforms)))
     }
 }
 
@@ -211,16 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_makes_no_token_that_may_more() {
-        let all = Scopes::default();
-        let build = scopes(&[Permission::Build], &[], &[]);
-        let build_p = scopes(&[Permission::Build], &["p"], &[]);
-        let of_platform = scopes(&[], &[], &["s"]);
-
-        assert!(all.contain(&build_p) && build.contain(&build_p) && build_p.contain(&build_p));
-        assert!(!build_p.contain(&build) && !build.contain(&all) && !build_p.contain(&all));
-        assert!(!of_platform.contain(&scopes(&[], &["p"], &["s"])), "a product more is more");
-        assert!(!of_platform.contain(&all));
+    fn what_is_ones_own_is_of_no_product_and_no_platform() {
+        for narrow in [scopes(&[], &["p"], &[]), scopes(&[], &[], &["s"]), scopes(&[Permission::Build], &[], &[])] {
+            assert!(!narrow.has(Permission::Own) && !narrow.cover(Permission::Own, &[]), "{narrow:?}");
+        }
+        let listed = scopes(&[Permission::Own], &["p"], &[]);
+        assert!(listed.has(Permission::Own) && listed.cover(Permission::Own, &[]));
+        assert!(Scopes::default().cover(Permission::Own, &[]));
     }
 
     #[test]

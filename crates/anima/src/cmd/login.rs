@@ -35,7 +35,11 @@ pub struct Login {
 
 /// Revoke and forget the token that `anima login` keeps
 #[derive(Args, Debug)]
-pub struct Logout {}
+pub struct Logout {
+    /// Forget the token even if the master cannot be asked to revoke it: who has a copy can use it until its time is over
+    #[arg(long)]
+    force: bool,
+}
 
 impl Login {
     pub fn run(self, global: &Global) -> Result {
@@ -86,24 +90,40 @@ fn keep(credentials: &Credentials, url: &str, account: String, created: CreatedT
 impl Logout {
     pub fn run(self, global: &Global) -> Result {
         let (url, _) = client::address(global)?;
-        let Some(login) = credentials()?.forget(&url)? else {
+        let credentials = credentials()?;
+        let Some(login) = credentials.look(&url)? else {
             return Err(Failure::user(format!("nobody is logged in at {url} on this machine")));
         };
         block_on(async {
-            let client = client::connect(&url, Some(login.token))?;
-            // It may be over already; what matters is that it is good for nothing now.
-            let is_revoked = match client.whoami().await {
-                Ok(_) => {
-                    client.revoke_own_token().await?;
-                    true
+            // Revoked first: a token that is forgotten here, and good for others, is nobody's to take back.
+            let is_revoked = match revoke(&url, login.token).await {
+                Ok(is_revoked) => is_revoked,
+                Err(failure) if self.force => {
+                    let why = failure.message;
+                    output::note(&format!("the token was not revoked, and is good until its time is over: {why}"));
+                    false
                 }
-                Err(error) if error.status() == Some(401) => false,
-                Err(error) => return Err(error.into()),
+                Err(failure) => {
+                    let hint = "the token is kept; log out again when the master answers, or forget it with --force";
+                    return Err(failure.hint(hint));
+                }
             };
+            credentials.forget(&url)?;
             let told = serde_json::json!({ "account": login.account, "master": url, "is_revoked": is_revoked });
             Output::new(global.json).show(&told, |_| format!("{} is logged out at {url}", login.account))
         })
     }
+}
+
+/// Returns whether the token was still good. It may be over already; what matters is that it is good for nothing now.
+async fn revoke(url: &str, token: String) -> Result<bool> {
+    let client = client::connect(url, Some(token))?;
+    match client.whoami().await {
+        Ok(_) => client.revoke_own_token().await?,
+        Err(error) if error.status() == Some(401) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(true)
 }
 
 fn credentials() -> Result<Credentials> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anima_testkit::{Bounds, System, keeps_its_contract};
+use anima_testkit::{Bounds, System, keeps_its_contract, populate};
 
 /// Each run asks the same in the same order, as far as it comes in this time.
 const SECS: u32 = 60;
@@ -17,7 +17,10 @@ fn bounds() -> Bounds {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_answers_as_its_description_says_an_administrator_and_nobody() {
-    let system = System::start_some(Path::new(env!("CARGO_BIN_EXE_anima")), &["master"]).await.unwrap();
+    // Who asks more often than people do is to be answered all the same.
+    let (program, often) = (Path::new(env!("CARGO_BIN_EXE_anima")), "limits_factor = 1000");
+    let system = System::start_some_with(program, &["master"], often).await.unwrap();
+    populate(&system).await.unwrap();
     let (url, token) = (system.master_url().to_string(), system.token("admin").unwrap());
 
     let asked = tokio::task::spawn_blocking(move || {

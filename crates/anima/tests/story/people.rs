@@ -87,6 +87,10 @@ async fn somebody_new_pushes_in_their_own_name_and_no_log_has_a_secret() {
     let again = system.anima_at(home.path(), &["node", "join", &code, "--token-file", "/nonexistent/x"]).unwrap();
     assert!(!again.status.success());
 
+    let hook = anima(&system, &["webhook", "create", "chat", "http://127.0.0.1:1/hook"]);
+    let hook = hook.lines().last().unwrap().trim().to_string();
+    let passphrase = fs::read_to_string(system.data().join("sign-server/passphrase")).unwrap();
+
     let browser = Browser::open(1280, 900).await.unwrap();
     sign_in(&browser, &system, "ann").await;
     let work = browser.text("main").await.unwrap();
@@ -98,6 +102,7 @@ async fn somebody_new_pushes_in_their_own_name_and_no_log_has_a_secret() {
     let session = cookies.iter().find(|(name, _)| name == "anima-session").expect("she is signed in").1.clone();
     let word = browser.run("return document.querySelector('input[name=word]').value").await.unwrap();
     let mut secrets = vec![PASSWORD.to_string(), token, login, session, code, word.as_str().unwrap().to_string()];
+    secrets.extend([hook, passphrase.trim().to_string()]);
     secrets.push(fs::read_to_string(&node_token).unwrap().trim().to_string());
     for path in files_below(&system.data().join("tokens")) {
         secrets.push(fs::read_to_string(path).unwrap().trim().to_string());
@@ -105,7 +110,7 @@ async fn somebody_new_pushes_in_their_own_name_and_no_log_has_a_secret() {
     anima_at(&system, home.path(), &["logout"]);
     browser.close().await.unwrap();
 
-    assert!(secrets.len() >= 13 && secrets.iter().all(|secret| secret.len() > 15), "{}", secrets.len());
+    assert!(secrets.len() >= 15 && secrets.iter().all(|secret| secret.len() > 15), "{}", secrets.len());
     let logs = files_below(&system.data().join("logs"));
     assert!(logs.len() >= 6, "{logs:?}");
     let mut all = fs::read_to_string(logs.iter().find(|path| path.ends_with("master.log")).unwrap()).unwrap();

@@ -164,9 +164,17 @@ pub async fn begin(app: &App, caller: &Caller, return_to: &str, is_link: bool) -
     Ok((request.url, session::flow_cookie(app, Some(secret))))
 }
 
-/// Ends a sign-in with what the browser came back with. A refusal is told in the audit.
+/// Ends a sign-in with what the browser came back with. A refusal is told in the audit; that of a state which was never
+/// given out is not, and costs no more than a look: anybody can make one up.
 pub async fn end(app: &App, caller: &Caller, headers: &HeaderMap, back: Return) -> ApiResult<End> {
     let oidc = configured(app)?;
+    app.limits.sign_in_elsewhere(caller.address)?;
+    let mut read = app.db.read().await?;
+    let is_begun = anima_db::sign_in::is_begun(&mut read, &auth::hash(&back.state)).await?;
+    drop(read);
+    if !is_begun {
+        return Err(not_begun());
+    }
     match ended(app, oidc, caller, headers, back).await {
         Err(error) if error.status.is_client_error() => {
             let mut write = app.db.write(app.now(), caller).await?;
@@ -189,11 +197,7 @@ async fn ended(app: &App, oidc: &Oidc, caller: &Caller, headers: &HeaderMap, bac
     let is_own = |flow: &Flow| browser.as_deref().is_some_and(|secret| auth::hash(secret) == flow.browser);
     let is_in_time = |flow: &Flow| now < flow.begun_at.plus_secs(FLOW_SECS);
     let is_for_caller = |flow: &Flow| flow.account.is_none() || flow.account == caller.account;
-    let flow = flow.filter(|flow| is_own(flow) && is_in_time(flow) && is_for_caller(flow)).ok_or_else(|| {
-        let message = "this sign-in was not begun in this browser, was ended already, or took too long";
-        ApiError::new(StatusCode::FORBIDDEN, "bad_flow", message)
-            .hint("Begin again at /sign-in. Going back to an old page, or reloading it, does not sign in.")
-    })?;
+    let flow = flow.filter(|flow| is_own(flow) && is_in_time(flow) && is_for_caller(flow)).ok_or_else(not_begun)?;
     if back.iss.is_some_and(|issuer| issuer != oidc.issuer) {
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
@@ -220,6 +224,12 @@ async fn ended(app: &App, oidc: &Oidc, caller: &Caller, headers: &HeaderMap, bac
         }
         None => Ok(End::SignedIn(person::sign_in(app, oidc, caller, headers, &claims).await?, flow.return_to)),
     }
+}
+
+fn not_begun() -> ApiError {
+    let message = "this sign-in was not begun in this browser, was ended already, or took too long";
+    ApiError::new(StatusCode::FORBIDDEN, "bad_flow", message)
+        .hint("Begin again at /sign-in. Going back to an old page, or reloading it, does not sign in.")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod operation;
 mod operations;
 mod people;
 
+use anima_types::error::CODES;
 use anima_types::{
     account, artifact, audit, build, build_plan, enrolment, error, event, identity, key, key_policy, lease,
     maintenance, node, package, permission::Permission, platform, product, push, rebuild, release, repository,
@@ -84,6 +85,8 @@ use operation::{BYTES, Kind, Operation, Parameter};
     platform::Platform,
     product::CreateProduct,
     product::Product,
+    push::GitChange,
+    push::GitChanges,
     push::Push,
     push::PushAnswer,
     rebuild::CreateRebuild,
@@ -137,6 +140,11 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
     operations::OPERATIONS.iter().chain(people::OPERATIONS)
 }
 
+/// Returns whether a route takes `If-Match`.
+pub fn is_conditional(method: &Method, path: &str) -> bool {
+    operations().any(|one| one.is_conditional && one.path == path && one.method == method.as_str())
+}
+
 async fn show() -> ApiResult<Json<Value>> {
     Ok(Json(description()?))
 }
@@ -149,6 +157,8 @@ fn description() -> ApiResult<Value> {
         path[operation.method.to_lowercase()] = described(operation);
     }
     let mut components = schemas["components"].clone();
+    let codes: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
+    components["schemas"]["ErrorBody"]["properties"]["code"]["enum"] = json!(codes);
     components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
     let refusals = REFUSALS.iter().map(|(status, words)| {
         let mut answer = json!({ "description": words, "content": content("ErrorBody") });
@@ -278,7 +288,11 @@ fn answer(operation: &Operation, status: u16) -> Value {
     }
     if operation.is_paged {
         let link = "`<ADDRESS>; rel=\"next\"`: the next page. The last has none.";
-        answer["headers"] = json!({ "Link": { "description": link, "schema": { "type": "string" } } });
+        answer["headers"]["Link"] = json!({ "description": link, "schema": { "type": "string" } });
+    }
+    if operation.method == "GET" && operation.gives.is_some() {
+        let tag = "What `If-None-Match` and `If-Match` take: it is another when the answer is.";
+        answer["headers"]["ETag"] = json!({ "description": tag, "schema": { "type": "string" } });
     }
     if let Some(schema) = operation.gives {
         answer["content"] = content(schema);
@@ -414,13 +428,13 @@ mod tests {
              too (`X-Form-Word`, or the form's field `word`).\n\n\
              **Limits.** Who asks too often gets 429 `too_often` with `Retry-After`.\n\n\
              **Errors.** Every answer of 400 and above is `{\"code\": …, \"message\": …, \"hint\": …}`: a stable word, one sentence, and what to do about it where that\n\
-             is known.\n\n\
+             is known. The words are [below](#codes); newer masters add to them.\n\n\
              **Repeating.** Reading, reports, pieces of a log, artifacts and pushes may be sent again with the same effect as once. Every other POST that needs a permission takes an\n\
              `Idempotency-Key` of 8 to 128 signs (a random UUID): sent again with the same key and the same body it is done once, and answered as before, with `Idempotency-Replayed: true`, for\n\
              24 h. With another body it is 422 `key_reused`; while it is being done 409 `in_progress`; 409 `outcome_unknown` where the master was stopped in the middle. A key is its caller's own.\n\n\
              **Pages.** Lists that grow take `limit` and `cursor`; where there is more, the answer's `Link: <…>; rel=\"next\"` is the address of the next page.\n\n\
-             **Conditions.** JSON answers have an `ETag`; `If-None-Match` is answered with 304 where nothing changed. Changes of what is configured take `If-Match`, and are 412 `changed_meanwhile` where\n\
-             somebody else was faster.\n\n\
+             **Conditions.** JSON answers have an `ETag`; `If-None-Match` is answered with 304 where nothing changed. Changes that say so in the description take `If-Match`, and are 412\n\
+             `changed_meanwhile` where somebody else was faster; others with it are not done (400 `no_condition`).\n\n\
              | route | permission | what it does | takes | gives |\n|---|---|---|---|---|\n",
         );
         for operation in operations() {
@@ -434,6 +448,10 @@ mod tests {
                 operation.takes.unwrap_or_default(),
                 operation.gives.unwrap_or_default(),
             );
+        }
+        page += "\n## Codes\n\n| code | what it means |\n|---|---|\n";
+        for (code, sentence) in CODES {
+            page += &format!("| `{code}` | {sentence} |\n");
         }
         page + OUTSIDE
     }

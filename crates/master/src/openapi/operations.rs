@@ -149,6 +149,13 @@ pub const OPERATIONS: &[Operation] = &[
         "Push",
         "PushAnswer",
     ),
+    operation(
+        "POST",
+        "/api/v1/git-changes",
+        "Tells of branches that were deleted, tags that were moved, files that came into the lookaside: for the audit. The Git Service only.",
+        Some("GitChanges"),
+        None,
+    ),
     read("/api/v1/releases", "Lists releases, the newest first: how much each carries, and not what.", "[ListedRelease]")
         .query(&[may("product", Text), may("status", Words(RELEASE_STATUSES))])
         .paged(),

@@ -124,7 +124,7 @@ fn answer(builds: &[Build], is_filtered: bool, git_url: &str) -> String {
         return match is_filtered {
             true => "There is no such build.".to_string(),
             false => format!(
-                "Nothing was built yet. A push to {}/PACKAGE.git is a build, or `anima build create PACKAGE@main`.",
+                "Nothing was built yet. A push to {}/PACKAGE.git is a build, or `anima build create PACKAGE@BRANCH --platform PLATFORM`.",
                 git_url.trim_end_matches('/')
             ),
         };

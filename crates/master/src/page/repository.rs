@@ -14,7 +14,7 @@ use super::{
     answer::{Frame, PageResult, id, newest_event, page},
     words::{When, address_part, count},
 };
-use crate::{app::App, error::ApiError};
+use crate::{app::App, auth::Caller, error::ApiError};
 
 /// Snapshots on a page.
 const MAX_SNAPSHOTS: u32 = 50;
@@ -159,7 +159,9 @@ pub async fn diff(
     Extract(app): Extract<App>,
     Path(text): Path<String>,
     query: Result<Query<DiffQuery>, axum::extract::rejection::QueryRejection>,
+    caller: Caller,
 ) -> PageResult {
+    app.limits.dear(&caller)?;
     let Query(DiffQuery { old, new }) = query.map_err(ApiError::from)?;
     let repository: RepositoryId = id("repository", &text)?;
     let mut read = app.db.read().await?;

@@ -122,6 +122,9 @@ pub async fn show(
     }
     let Query(query) = query.map_err(ApiError::from)?;
     let task: TaskId = id("task", &text)?;
+    if !query.q.trim().is_empty() {
+        app.limits.dear(&caller)?;
+    }
     let after = newest_event(&app).await?;
     let task = crate::task::get(&app, task).await?;
     let view = log_view(&app, &task, &query).await?;

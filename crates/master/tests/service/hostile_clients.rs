@@ -9,6 +9,7 @@ use std::{
 use anima_types::task::Kind;
 use axum::{
     body::{Body, Bytes},
+    extract::ConnectInfo,
     http::{Method, Request, StatusCode},
 };
 use serde_json::{Value, json};
@@ -79,14 +80,12 @@ async fn headers_do_not_make_somebody_out_of_nobody() {
     let master = Master::open().await;
     let admin = master.token("admin");
     let bearer = format!("Bearer {admin}");
-    let (lower, basic, two) =
-        (format!("bearer {admin}"), format!("Basic {admin}"), format!("Bearer {admin}, Bearer x"));
+    let (basic, two) = (format!("Basic {admin}"), format!("Bearer {admin}, Bearer x"));
     for headers in [
         vec![("x-forwarded-user", "admin")],
         vec![("remote-user", "admin")],
         vec![("x-original-url", "/"), ("x-rewrite-url", "/")],
         vec![("authorization", "Bearer")],
-        vec![("authorization", lower.as_str())],
         vec![("authorization", basic.as_str())],
         vec![("authorization", two.as_str())],
         vec![("authorization", bearer.as_str()), ("authorization", "Bearer x")],
@@ -95,6 +94,10 @@ async fn headers_do_not_make_somebody_out_of_nobody() {
         let request = Request::builder().uri("/api/v1/tokens");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         assert_eq!(master.status(request.body(Body::empty()).unwrap()).await, StatusCode::UNAUTHORIZED, "{headers:?}");
+    }
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let request = Request::builder().uri("/api/v1/tokens").header("authorization", format!("{scheme} {admin}"));
+        assert_eq!(master.status(request.body(Body::empty()).unwrap()).await, StatusCode::OK, "{scheme}");
     }
     let overridden = Request::builder().uri("/api/v1/tokens/1").header("x-http-method-override", "DELETE");
     let overridden = overridden.header("authorization", &bearer).body(Body::empty()).unwrap();
@@ -105,33 +108,55 @@ async fn headers_do_not_make_somebody_out_of_nobody() {
 async fn passwords_are_not_tried_for_long() {
     let master = Master::open().await;
     master.person("ann", &[]).await;
-    let attempt = async |account: &str| {
-        let body = json!({ "account": account, "password": "a wrong password" });
+    let attempt = async |from: [u8; 4], account: &str, password: &str| {
+        let body = json!({ "account": account, "password": password });
         let request =
             Request::builder().method(Method::POST).uri("/api/v1/sign-in").header("content-type", "application/json");
+        let request = request.extension(ConnectInfo(SocketAddr::from((from, 7))));
         let (status, headers, _) = master.raw(request.body(Body::from(body.to_string())).unwrap()).await;
         (status, headers.get("retry-after").map(|value| value.to_str().unwrap().parse::<i64>().unwrap()))
     };
+    let (eves, anns) = ([192, 0, 2, 7], [192, 0, 2, 8]);
     let mut tries = 0;
     let wait = loop {
-        match attempt("ann").await {
+        match attempt(eves, "ann", "a wrong password").await {
             (StatusCode::UNAUTHORIZED, None) => tries += 1,
             (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => break wait,
             other => panic!("{other:?}"),
         }
     };
 
-    assert_eq!(tries, 9, "one of ten was the right one, above");
-    assert_eq!(attempt("bob").await.0, StatusCode::UNAUTHORIZED, "others may");
-    let right = json!({ "account": "ann", "password": PASSWORD });
-    let early = master.json(Method::POST, "/api/v1/sign-in", None, right.clone()).await;
-    assert_eq!(
-        (early.0, &early.1["code"]),
-        (StatusCode::TOO_MANY_REQUESTS, &json!("too_often")),
-        "not even the right one"
-    );
+    assert_eq!(tries, 10);
+    assert_eq!(attempt(eves, "bob", "a wrong password").await.0, StatusCode::UNAUTHORIZED, "others may");
+    let early = attempt(eves, "ann", PASSWORD).await;
+    assert_eq!(early.0, StatusCode::TOO_MANY_REQUESTS, "not even the right one");
+    let elsewhere = attempt(anns, "ann", PASSWORD).await;
+    assert_eq!(elsewhere.0, StatusCode::CREATED, "she is kept out of her account from nowhere else");
     master.pass_secs(wait);
-    assert_eq!(master.json(Method::POST, "/api/v1/sign-in", None, right).await.0, StatusCode::CREATED);
+    assert_eq!(attempt(eves, "ann", PASSWORD).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn codes_are_counted_before_they_are_looked_up() {
+    let master = Master::open().await;
+    let wanted = json!({ "node": "n7", "role": "build-node" });
+    let code = master.post("/api/v1/enrolments", "admin", wanted).await.1["code"].clone();
+    let redeem = async |code: &Value| {
+        let body = json!({ "code": code }).to_string();
+        let request = Request::builder().method(Method::POST).uri("/api/v1/enrolments/redeem");
+        let request = request.header("content-type", "application/json");
+        let request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 7))));
+        master.status(request.body(Body::from(body)).unwrap()).await
+    };
+    let mut tries = 0;
+    while redeem(&json!("AAAA-AAAA-AAAA-AAAA")).await == StatusCode::UNAUTHORIZED {
+        tries += 1;
+    }
+
+    assert_eq!(tries, 100);
+    assert_eq!(redeem(&code).await, StatusCode::TOO_MANY_REQUESTS, "a guess that is right is not seen to be");
+    master.pass_secs(2);
+    assert_eq!(redeem(&code).await, StatusCode::CREATED);
 }
 
 #[tokio::test]

@@ -130,3 +130,33 @@ async fn what_is_configured_is_changed_only_as_it_was_seen() {
         assert_eq!(status, StatusCode::OK, "{path}: {done}");
     }
 }
+
+#[tokio::test]
+async fn a_change_with_a_condition_that_it_does_not_take_is_not_done() {
+    let master = Master::open().await;
+    let right = json!({ "account": "ann", "role": "observer" });
+    master.person("ann", &[]).await;
+    let given = master.post("/api/v1/rights", "admin", right).await.1;
+    let path = format!("/api/v1/rights/{}", given["id"]);
+
+    let (status, _, refused) = ask(&master, Method::DELETE, &path, ("if-match", "\"x\""), Value::Null).await;
+
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("no_condition")), "{refused}");
+    let (status, ..) = ask(&master, Method::DELETE, &path, ("accept", "*/*"), Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "it is there still");
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_take_a_method_says_so_and_which_it_takes() {
+    let master = Master::open().await;
+    for path in anima_master::routes().iter().map(|route| route.path).filter(|path| path.starts_with("/api/")) {
+        let path = path.split('/').map(|part| if part.starts_with('{') { "999" } else { part }).collect::<Vec<_>>();
+        let path = path.join("/");
+
+        let (status, headers, refused) = ask(&master, Method::PATCH, &path, ("accept", "*/*"), Value::Null).await;
+
+        let place = format!("{path}: {refused}");
+        assert_eq!((status, &refused["code"]), (StatusCode::METHOD_NOT_ALLOWED, &json!("bad_method")), "{place}");
+        assert!(headers["allow"].to_str().unwrap().len() > 2, "{place}");
+    }
+}

@@ -36,6 +36,7 @@ mod routes;
 #[path = "../../../rpm-file/tests/support/mod.rs"]
 mod rpm;
 mod search;
+mod secrets;
 mod sessions;
 mod signatures;
 mod subscription;

@@ -96,7 +96,7 @@ fn database(folder: &Path) -> Address {
 }
 
 /// Returns the configuration of a service in this folder, and where its artifacts are.
-fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Config, PathBuf) {
+pub fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Config, PathBuf) {
     let platform = Platform::parse(
         "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
              [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
@@ -116,6 +116,8 @@ fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Conf
         mirrors: BTreeMap::from([("base".to_string(), folder.join("mirror"))]),
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
+        limits_factor: 1,
+        connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
         retention: Default::default(),
     };
@@ -163,7 +165,7 @@ impl Master {
     /// The same, with the bounds on clients that the real service has.
     pub fn serve(&self, listener: tokio::net::TcpListener) {
         let (router, patience) = (self.router.clone(), anima_serve::Patience::default());
-        tokio::spawn(anima_serve::serve(listener, router, patience, Default::default()));
+        tokio::spawn(anima_serve::serve(listener, router, patience, Default::default(), Default::default()));
     }
 
     /// Ends it as a kill would, and opens it again on the same folder.

@@ -1,8 +1,14 @@
 //! Signing in by a real OpenID provider, and what does not let anybody in; signing in on a command line with a code.
 
+use std::net::SocketAddr;
+
 use anima_master::oidc::{ClientSecret, Grant, Oidc};
 use anima_testkit::OidcProvider;
-use axum::http::{Method, StatusCode};
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{Method, Request, StatusCode},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,7 +19,7 @@ use crate::{
 const CALLBACK: &str = "http://master.example/sign-in/oidc/callback";
 
 /// A provider with one person, and how it is configured.
-async fn provider() -> (OidcProvider, Oidc) {
+pub async fn provider() -> (OidcProvider, Oidc) {
     let provider = OidcProvider::start().unwrap();
     provider.set_redirect(CALLBACK).await.unwrap();
     provider.set_person(&person(json!(["packagers"]))).await.unwrap();
@@ -50,9 +56,14 @@ async fn back(master: &Master, jar: &mut Jar, url: &str) -> Page {
 }
 
 async fn sign_in_by(master: &Master, provider: &OidcProvider, jar: &mut Jar) -> Page {
+    come_by(master, provider, jar).await.0
+}
+
+/// Signs in; returns the page, and the address of the way back.
+pub async fn come_by(master: &Master, provider: &OidcProvider, jar: &mut Jar) -> (Page, String) {
     let url = begin(master, jar, "/keys").await;
     let url = provider.visit(&url, "u-7").await.unwrap();
-    back(master, jar, &url).await
+    (back(master, jar, &url).await, url)
 }
 
 /// Nobody came in, and the page says how it goes on.
@@ -95,6 +106,28 @@ async fn somebody_new_gets_an_account_by_the_provider_and_goes_on_where_they_wer
     assert!(audit.contains("Account ann was made.") && audit.contains("ann signed in by http://127.0.0.1"), "{audit}");
     let again = sign_in_by(&master, &provider, &mut Jar::default()).await;
     assert_eq!(again.status, StatusCode::SEE_OTHER, "the same person is the same account: {}", again.body);
+}
+
+#[tokio::test]
+async fn a_first_password_is_set_in_the_session_and_by_no_token_that_is_narrowed() {
+    let (provider, oidc) = provider().await;
+    let master = Master::open_with_provider(oidc).await;
+    let mut jar = Jar::default();
+    sign_in_by(&master, &provider, &mut jar).await;
+    let word = get(&master, &mut jar, "/account").await.word();
+    let form = [("word", word.as_str()), ("name", "ci"), ("days", "7"), ("products", "p1")];
+    let made = post(&master, &mut jar, "/account/tokens", &form).await;
+    let secret = made.body.split("copy secret\">").nth(1).unwrap().split('<').next().unwrap().to_string();
+
+    let password = json!({ "new": "somebody else's phrase" });
+    let (status, answer) = master.json(Method::PUT, "/api/v1/accounts/ann/password", Some(&secret), password).await;
+
+    assert_eq!((status, &answer["code"]), (StatusCode::FORBIDDEN, &json!("out_of_scope")), "{answer}");
+    assert_eq!(account(&master, "ann").await["has_password"], false);
+    let form = [("word", word.as_str()), ("old", ""), ("new", "a good first phrase"), ("again", "a good first phrase")];
+    let set = post(&master, &mut jar, "/account/password", &form).await;
+    assert_eq!(set.status, StatusCode::SEE_OTHER, "{}", set.body);
+    assert_eq!(account(&master, "ann").await["has_password"], true);
 }
 
 #[tokio::test]
@@ -154,9 +187,11 @@ async fn a_way_back_is_good_once_soon_and_for_the_browser_that_left() {
     let page = back(&master, &mut replayed, &url).await;
     refused(&page, &replayed, StatusCode::FORBIDDEN, "was ended already");
 
+    let before = audit(&master).await;
     let mut jar = Jar::default();
     let page = back(&master, &mut jar, &format!("{CALLBACK}?code=x&state=made-up")).await;
     refused(&page, &jar, StatusCode::FORBIDDEN, "not begun in this browser");
+    assert_eq!(audit(&master).await, before, "what anybody makes up is not written down");
 
     let mut slow = Jar::default();
     let go = begin(&master, &mut slow, "/").await;
@@ -165,6 +200,24 @@ async fn a_way_back_is_good_once_soon_and_for_the_browser_that_left() {
     let page = back(&master, &mut slow, &url).await;
     refused(&page, &slow, StatusCode::FORBIDDEN, "took too long");
     assert!(audit(&master).await.contains("was refused: this sign-in was not begun in this browser"));
+}
+
+#[tokio::test]
+async fn ways_back_that_somebody_makes_up_are_counted() {
+    let master = Master::open_with_provider(Oidc::new("https://id.example.org", "anima")).await;
+    let before = audit(&master).await;
+    let mut passed_count = 0;
+    loop {
+        let request = Request::builder().uri(format!("{CALLBACK}?state=made-up-{passed_count}"));
+        let request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 7))));
+        match master.status(request.body(Body::empty()).unwrap()).await {
+            StatusCode::FORBIDDEN => passed_count += 1,
+            status => break assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
+        }
+    }
+
+    assert_eq!(passed_count, 20);
+    assert_eq!(audit(&master).await, before);
 }
 
 #[tokio::test]

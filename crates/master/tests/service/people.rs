@@ -136,9 +136,8 @@ async fn a_token_may_less_than_its_owner_and_ends() {
     let of_p1 = secret(&make(&ann, narrow).await.1);
     assert!(may_build(&master, &of_p1, &["p1"]).await && may_release(&master, &of_p1, "p1").await);
     assert!(!may_release(&master, &of_p1, "other").await);
-    let (_, wider) = make(&of_p1, json!({ "name": "wider" })).await;
-    assert_eq!(wider["code"], "out_of_scope", "{wider}");
-    assert_eq!(make(&of_p1, json!({ "name": "same", "scopes": { "products": ["p1"] } })).await.0, StatusCode::CREATED);
+    let (_, child) = make(&of_p1, json!({ "name": "same", "scopes": { "products": ["p1"] } })).await;
+    assert_eq!(child["code"], "out_of_scope", "{child}");
 
     assert_eq!(make(&ann, json!({ "name": "x", "days": 367 })).await.1["code"], "bad_days");
     assert_eq!(make(&ann, json!({ "name": "x", "role": "admin" })).await.0, StatusCode::FORBIDDEN);
@@ -146,6 +145,39 @@ async fn a_token_may_less_than_its_owner_and_ends() {
     let (status, over) = get(&master, "/api/v1/tokens/whoami", &ci).await;
     assert_eq!((status, &over["code"]), (StatusCode::UNAUTHORIZED, &json!("token_expired")));
     assert!(may_build(&master, &of_p1, &["p1"]).await);
+}
+
+#[tokio::test]
+async fn a_token_that_is_narrowed_changes_nothing_that_lets_its_person_in_but_ends_itself() {
+    let master = Master::open().await;
+    let ann = master.person("ann", &["contributor"]).await;
+    let ask = async |method: Method, path: &str, token: &str, body: Value| {
+        let (status, answer) = master.json(method, path, Some(token), body).await;
+        (status, answer["code"].as_str().unwrap_or_default().to_string())
+    };
+    let refused = (StatusCode::FORBIDDEN, "out_of_scope".to_string());
+    let tokens = get(&master, "/api/v1/tokens", &ann).await.1;
+    let anns = format!("/api/v1/tokens/{}", tokens[0]["id"]);
+    let scopes = [
+        json!({ "products": ["p1"] }),
+        json!({ "platforms": ["p1"] }),
+        json!({ "permissions": ["own", "build"] }),
+        json!({ "permissions": ["own"], "products": ["p1"] }),
+    ];
+    for scopes in scopes {
+        let wanted = json!({ "name": "ci", "scopes": scopes });
+        let made = master.json(Method::POST, "/api/v1/tokens", Some(&ann), wanted).await.1;
+        let narrow = made["secret"].as_str().unwrap();
+
+        let password = json!({ "old": PASSWORD, "new": "somebody else's phrase" });
+        assert_eq!(ask(Method::PUT, "/api/v1/accounts/ann/password", narrow, password).await, refused, "{scopes}");
+        assert_eq!(ask(Method::POST, "/api/v1/tokens", narrow, json!({ "name": "child" })).await, refused, "{scopes}");
+        assert_eq!(ask(Method::DELETE, &anns, narrow, Value::Null).await, refused, "{scopes}");
+        assert_eq!(ask(Method::DELETE, "/api/v1/sessions/1", narrow, Value::Null).await, refused, "{scopes}");
+        assert_eq!(ask(Method::DELETE, "/api/v1/tokens/own", narrow, Value::Null).await.0, StatusCode::OK, "{scopes}");
+        assert_eq!(get(&master, "/api/v1/tokens/whoami", narrow).await.0, StatusCode::UNAUTHORIZED, "{scopes}");
+    }
+    assert_eq!(get(&master, "/api/v1/tokens/whoami", &ann).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -89,7 +89,25 @@ async fn who_may_everything_with_one_product_may_nothing_with_others_nor_with_th
     let rights = ["admin", "manager", "product-maintainer", "release-manager", "signer", "contributor"];
     let rights = rights.map(|role| format!("{role} on product:other"));
     let token = master.person("minder", &rights.each_ref().map(String::as_str)).await;
-    let things = ["{product}", "{platform}", "{build}", "{release}", "{repository}", "{key}", "{task}"];
+    // All that an address can be about is there, and is p1's.
+    let push = json!({ "package": "a", "branch": "p1", "commit": "c", "subject": "s", "pusher": "ann" });
+    let build = master.post("/api/v1/pushes", "git-service", push).await.1["build"].to_string();
+    let task = master.get(&format!("/api/v1/builds/{build}")).await["tasks"][0]["id"].to_string();
+    let repository = master.get("/api/v1/repositories").await[0].clone();
+    assert_eq!(repository["product"], "p1", "{repository}");
+    let import = json!({ "product": "p1", "import": { "url": "/srv/repo", "repository": "BaseOS" } });
+    let release = master.post("/api/v1/releases", "admin", import).await.1["id"].to_string();
+    let key = master.get("/api/v1/keys").await[0]["id"].to_string();
+    let real = [
+        ("{product}", "p1".to_string()),
+        ("{platform}", "p1".to_string()),
+        ("{build}", build),
+        ("{task}", task),
+        ("{release}", release),
+        ("{repository}", repository["id"].to_string()),
+        ("{key}", key),
+    ];
+    assert!(real.iter().all(|(_, id)| id != "null"), "{real:?}");
     let mut checked_count = 0;
     for route in anima_master::routes() {
         if matches!(route.permission, Permission::Read | Permission::Own)
@@ -98,22 +116,16 @@ async fn who_may_everything_with_one_product_may_nothing_with_others_nor_with_th
         {
             continue;
         }
-        // Product p1 has repository 1 and key 1; builds, releases and tasks of nothing are not there.
-        let path = route.path.replace("{product}", "p1").replace("{repository}", "1").replace("{key}", "1");
-        let is_there = !["{build}", "{release}", "{task}"].iter().any(|part| path.contains(part));
+        let path = real.iter().fold(route.path.to_string(), |path, (part, id)| path.replace(part, id));
         let request = Request::builder().method(route.method.clone()).uri(address(&path));
         let request = request.header("authorization", format!("Bearer {token}"));
         let status =
             master.status(request.header("content-type", "application/json").body(Body::from("{}")).unwrap()).await;
         let place = format!("{} {}", route.method, route.path);
-        let is_about_a_thing = things.iter().any(|part| route.path.contains(part));
-        match (is_about_a_thing, is_there) {
+        match ["/api/v1/builds", "/api/v1/rebuilds", "/api/v1/releases"].contains(&route.path) {
             // The body says it: one that says nothing is not one of ours either.
-            _ if ["/api/v1/builds", "/api/v1/rebuilds", "/api/v1/releases"].contains(&route.path) => {
-                assert!(status.is_client_error(), "{place}: {status}");
-            }
-            (true, false) => assert_eq!(status, StatusCode::NOT_FOUND, "{place}"),
-            _ => assert_eq!(status, StatusCode::FORBIDDEN, "{place}"),
+            true => assert!(status.is_client_error(), "{place}: {status}"),
+            false => assert_eq!(status, StatusCode::FORBIDDEN, "{place} as {path}"),
         }
         checked_count += 1;
     }
@@ -164,6 +176,43 @@ async fn a_push_to_a_branch_that_nobody_builds_says_which_are_built() {
 
     assert_eq!(status, StatusCode::OK);
     assert!(answer["build"].is_null() && answer["message"].as_str().unwrap().contains("p1"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_changed_in_git_and_builds_nothing_is_in_the_audit_with_who_and_through_what() {
+    let master = Master::open().await;
+    let push = json!({
+        "package": "a", "branch": "x", "commit": "c0ffee", "subject": "s", "pusher": "ann", "via": "token:7",
+        "address": "192.0.2.7",
+    });
+    let changes = json!({
+        "package": "a", "pusher": "ann", "via": "token:7", "more_count": 3,
+        "changes": [
+            { "kind": "deleted", "reference": "refs/heads/x", "old": "c0ffee" },
+            { "kind": "moved", "reference": "refs/tags/v1", "old": "1", "new": "2" },
+            { "kind": "uploaded", "file": "a.tar", "sha512": "ab", "size_bytes": 7 },
+        ],
+    });
+
+    assert_eq!(master.post("/api/v1/pushes", "git-service", push).await.0, StatusCode::OK);
+    assert_eq!(master.post("/api/v1/git-changes", "git-service", changes).await.0, StatusCode::OK);
+
+    let audit = "/api/v1/audit?who=ann&noun=git";
+    let (_, entries) = master.json(Method::GET, audit, Some(&master.token("admin")), json!(null)).await;
+    let told: Vec<_> = entries.as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "In a, by ann: 3 more references were moved or deleted.",
+            "In a, by ann: a.tar was uploaded: 7 bytes, SHA-512 ab.",
+            "In a, by ann: refs/tags/v1 was moved from 1 to 2.",
+            "In a, by ann: refs/heads/x was deleted; it was c0ffee.",
+            "ann pushed c0ffee to branch x of a.",
+        ]
+    );
+    assert_eq!((&entries[4]["via"], &entries[4]["address"]), (&json!("token:7"), &json!("192.0.2.7")), "{entries}");
+    let many = json!({ "package": "a", "pusher": "ann", "changes": vec![json!({ "kind": "deleted", "reference": "r", "old": "o" }); 51] });
+    assert_eq!(master.post("/api/v1/git-changes", "git-service", many).await.1["code"], "too_many");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Sessions in browsers: the cookie, its end, fixation, and forms that other sites would like to send.
 
+use anima_types::permission::{Permission, Role};
 use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, StatusCode},
@@ -240,6 +241,38 @@ async fn no_form_of_another_site_does_anything() {
         attack(&[("word", &word)], &[("origin", "https://evil.example"), ("host", "master.example")]).await;
     }
     assert!(is_signed_in(&master, &jar).await, "not even a sign-out");
+}
+
+#[tokio::test]
+async fn a_form_with_the_right_word_does_what_its_sender_may_and_nothing_else() {
+    let master = Master::open().await;
+    let (mut refused_count, mut passed_count) = (0, 0);
+    for role in Role::ALL.into_iter().filter(|role| role.is_of_people() || *role == Role::Person) {
+        let name = format!("a-{}", role.name());
+        master.person(&name, if role == Role::Person { vec![] } else { vec![role.name()] }.as_slice()).await;
+        let mut jar = Jar::default();
+        sign_in(&master, &mut jar, &name).await;
+        let word = get(&master, &mut jar, "/account").await.word();
+        let forms = anima_master::routes().into_iter().filter(|route| route.is_form);
+        // Everybody may those; what is one's own is decided by whose it is.
+        for route in forms.filter(|route| !matches!(route.permission, Permission::Read | Permission::Own)) {
+            let path = route.path.split('/').map(|part| if part.starts_with('{') { "999" } else { part });
+            let path = path.collect::<Vec<_>>().join("/");
+            let status = post(&master, &mut jar.clone(), &path, &[("word", &word)]).await.status;
+            if role.may(route.permission) {
+                assert!(
+                    !matches!(status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED),
+                    "{path} as {name}: {status}"
+                );
+                passed_count += 1;
+            } else {
+                assert_eq!(status, StatusCode::FORBIDDEN, "{path} as {name}");
+                refused_count += 1;
+            }
+        }
+        assert!(is_signed_in(&master, &jar).await, "{name}");
+    }
+    assert!(refused_count > 50 && passed_count > 50, "{refused_count} {passed_count}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anima_git_service::{Config, Crowd};
 use clap::Args;
 
 use super::{NodeArgs, listener, reachable, run};
@@ -25,8 +26,10 @@ impl GitService {
         let prepared = self.node.prepare(global, Role::GitService, |_| (None, None))?;
         let listen = self.listen.unwrap_or(prepared.config.git_listen);
         let public_url = self.public_url.or(prepared.config.git_url).unwrap_or_else(|| format!("http://{listen}"));
+        let crowd =
+            Crowd { of_address: prepared.config.connections_of_address, proxies: prepared.config.proxies.clone() };
         let config =
-            anima_git_service::Config::new(prepared.folder.clone(), public_url, prepared.master_url, prepared.token);
+            Config { crowd, ..Config::new(prepared.folder.clone(), public_url, prepared.master_url, prepared.token) };
         run(Some((&prepared.folder, Role::GitService)), async |shutdown| {
             let listener = listener(listen).await?;
             let at = reachable(&listener)?;

@@ -61,6 +61,8 @@ impl Master {
             tokens: data.tokens(),
             proxies: config.proxies,
             retention: config.retention,
+            limits_factor: config.limits_factor,
+            connections_of_address: config.connections_of_address,
             oidc: config.oidc.as_ref().map(Oidc::of_master).transpose()?,
         };
         run(Some((&folder, Role::Master)), async |shutdown| {

@@ -8,6 +8,7 @@ pub mod sign_server;
 pub mod test_node;
 
 use std::{
+    ffi::OsString,
     fs,
     future::Future,
     io::IsTerminal,
@@ -238,10 +239,16 @@ pub fn end_on_signals(shutdown: &CancellationToken) -> Result {
 
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("ANIMA_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
-    let is_terminal = std::io::stderr().is_terminal();
+    let has_colours =
+        std::io::stderr().is_terminal() && are_colours_wanted(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
     // Whoever reads the log may be gone: when a supervisor was killed, its roles have to end, not to fail at saying so.
     let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
-    log.with_writer(std::io::stderr).with_ansi(is_terminal).init();
+    log.with_writer(std::io::stderr).with_ansi(has_colours).init();
+}
+
+/// Decides by the rule of <https://no-color.org>, and by what the terminal says of itself.
+fn are_colours_wanted(no_color: Option<OsString>, term: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|name| name != "dumb")
 }
 
 /// Returns the supervisor's socket, or one of our own.
@@ -263,6 +270,14 @@ fn reachable(listener: &tokio::net::TcpListener) -> Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_have_no_colours_where_somebody_says_so_or_the_terminal_has_none() {
+        let os = |text: &str| Some(OsString::from(text));
+
+        assert!(are_colours_wanted(None, os("xterm")) && are_colours_wanted(os(""), None));
+        assert!(!are_colours_wanted(os("1"), os("xterm")) && !are_colours_wanted(None, os("dumb")));
+    }
 
     #[test]
     fn this_machine_runs_its_own_architecture_in_at_least_one_slot() {
