@@ -56,6 +56,7 @@ pub enum Command {
     Task(cmd::task::Task),
     #[command(subcommand)]
     Package(cmd::package::Package),
+    Search(cmd::search::Search),
     #[command(subcommand)]
     Release(cmd::release::Release),
     #[command(subcommand)]

@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod http;
 pub mod lease;
+mod look;
 mod lookaside;
 mod maintenance;
 mod rebuild;

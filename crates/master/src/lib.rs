@@ -64,6 +64,7 @@ mod signing;
 mod subscription;
 mod target;
 mod task;
+mod task_list;
 mod team;
 mod token;
 pub mod upkeep;
@@ -112,6 +113,7 @@ pub fn routes() -> Vec<Route> {
         build::routes(),
         build::plan_routes(),
         task::routes(),
+        task_list::routes(),
         why::routes(),
         lease::routes(),
         log::routes(),

@@ -50,6 +50,7 @@ pub mod search;
 pub mod signature;
 pub mod splice;
 pub mod task;
+pub mod task_list;
 pub mod task_log;
 pub mod time;
 pub mod token;

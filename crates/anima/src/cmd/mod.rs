@@ -29,6 +29,7 @@ mod repo_index;
 pub mod repo_keep;
 pub mod right;
 pub mod role;
+pub mod search;
 pub mod task;
 pub mod team;
 pub mod token;
@@ -56,6 +57,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Rebuild(rebuild) => ask(global, async |ask| rebuild.run(ask).await),
         Command::Task(task) => ask(global, async |ask| task.run(ask).await),
         Command::Package(package) => ask(global, async |ask| package.run(ask).await),
+        Command::Search(search) => ask(global, async |ask| search.run(ask).await),
         Command::Release(release) => ask(global, async |ask| release.run(ask).await),
         Command::Product(product) => ask(global, async |ask| product.run(ask).await),
         Command::Repo(repo) => repo.run(global),

@@ -8,7 +8,7 @@ mod people;
 use anima_types::{
     account, artifact, audit, build, build_plan, enrolment, error, event, identity, key, key_policy, lease,
     maintenance, node, package, permission::Permission, platform, product, push, rebuild, release, repository,
-    repository_diff, retention, right, search, signature, splice, task, task_log, token, webhook, why,
+    repository_diff, retention, right, search, signature, splice, task, task_list, task_log, token, webhook, why,
 };
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -106,8 +106,10 @@ use operation::{BYTES, Kind, Operation, Parameter};
     right::GivenRight,
     right::Right,
     splice::Splice,
+    search::Everything,
     search::Search,
     task::Task,
+    task_list::ListedTask,
     task_log::LogFound,
     token::CreateToken,
     token::CreatedToken,
@@ -375,6 +377,9 @@ mod tests {
         assert_eq!(names(&artifact::Kind::ALL, artifact::Kind::name), operations::ARTIFACT_KINDS);
         assert_eq!(names(&build::Status::ALL, build::Status::name), operations::BUILD_STATUSES);
         assert_eq!(names(&release::Status::ALL, release::Status::name), operations::RELEASE_STATUSES);
+        assert_eq!(names(&task::Status::ALL, task::Status::name), operations::TASK_STATUSES);
+        assert_eq!(names(&task::Kind::ALL, task::Kind::name), operations::TASK_KINDS);
+        assert_eq!(names(&anima_types::Arch::ALL, anima_types::Arch::name), operations::ARCHITECTURES);
     }
 
     #[test]

@@ -20,9 +20,11 @@ mod package;
 mod people;
 mod plan_grid;
 mod press;
+mod queue;
 mod rebuild;
 mod release;
 mod repository;
+mod search;
 mod sign_in;
 mod strip;
 mod task;
@@ -52,6 +54,8 @@ fn looks() -> Vec<Route> {
         Route::get("/rebuilds", Permission::Read, rebuild::list),
         Route::get("/rebuilds/{build}", Permission::Read, rebuild::show),
         Route::get("/tasks/{task}", Permission::Read, task::show),
+        Route::get("/queue", Permission::Read, queue::show),
+        Route::get("/search", Permission::Read, search::show),
         Route::get("/packages", Permission::Read, package::list),
         Route::get("/packages/{package}", Permission::Read, package::show),
         Route::get("/repositories", Permission::Read, repository::list),

@@ -27,6 +27,7 @@ mod pages;
 mod people;
 mod plans;
 mod presses;
+mod queue;
 mod rebuild;
 mod resign;
 mod routes;
