@@ -245,6 +245,9 @@ impl Address {
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
             one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
+            one(80, "search", include_str!("../migrations/0080_search.sql")),
+            one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
+            one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
         ])
     }
 

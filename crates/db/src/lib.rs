@@ -30,6 +30,7 @@ pub mod key;
 pub mod lease;
 pub mod maintenance;
 pub mod node;
+pub mod node_load;
 pub mod package;
 pub mod package_search;
 pub mod product;

@@ -243,13 +243,6 @@ pub async fn open_of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<
     list(query, connection).await
 }
 
-/// Returns the tasks that a node took last, the newest first.
-pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64) -> Result<Vec<Task>> {
-    // Index: task_node.
-    let query = sqlx::query("SELECT * FROM task WHERE node = $1 ORDER BY started_at DESC, id DESC LIMIT $2");
-    list(query.bind(node).bind(limit), connection).await
-}
-
 /// Returns all tasks of some kinds, however old, with what they are, how they stand, and the number of the
 /// last lease.
 pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status, i64)>> {

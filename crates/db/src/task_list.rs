@@ -38,13 +38,15 @@ fn is_queue(filter: &Filter) -> bool {
 
 /// Returns the place of a task in a list.
 pub fn place(filter: &Filter, task: &Task) -> Place {
-    match filter.status {
-        Some(_) => (task.queued_for.0, task.id.0),
-        None => (0, task.id.0),
+    match (filter.status, &filter.node) {
+        (Some(_), _) => (task.queued_for.0, task.id.0),
+        (None, Some(_)) => (task.started_at.map_or(0, |at| at.0), task.id.0),
+        (None, None) => (0, task.id.0),
     }
 }
 
-/// Returns a page of tasks after a place: those of a status that has not ended in the order of the queue, others the newest first.
+/// Returns a page of tasks after a place: those of a status that has not ended in the order of the queue, those of a node as it
+/// took them, others as they were made; the newest first.
 pub async fn page(connection: &mut Connection, filter: &Filter, after: Option<Place>, limit: u32) -> Result<Vec<Task>> {
     // Indices: task_order by status, task_node by node, and the primary key backwards where nothing is said.
     let mut values: Vec<String> = Vec::new();
@@ -60,16 +62,14 @@ pub async fn page(connection: &mut Connection, filter: &Filter, after: Option<Pl
     only("node = ?", filter.node.as_deref());
     only("kind = ?", filter.kind.map(Kind::name));
     only("build_id IN (SELECT id FROM build WHERE owner = ?)", filter.owner.as_deref());
-    let (order, (first, second)) = match (filter.status, is_queue(filter)) {
-        (Some(_), true) => ("queued_for, id", after.unwrap_or((i64::MIN, i64::MIN))),
-        (Some(_), false) => ("queued_for DESC, id DESC", after.unwrap_or((i64::MAX, i64::MAX))),
-        (None, _) => ("id DESC", after.unwrap_or((0, i64::MAX))),
+    let (order, rest, begin) = match (filter.status, &filter.node) {
+        (Some(_), _) if is_queue(filter) => ("queued_for, id", "(queued_for, id) > ($1, $2)", (i64::MIN, i64::MIN)),
+        (Some(_), _) => ("queued_for DESC, id DESC", "(queued_for, id) < ($1, $2)", (i64::MAX, i64::MAX)),
+        (None, Some(_)) => ("started_at DESC, id DESC", "(started_at, id) < ($1, $2)", (i64::MAX, i64::MAX)),
+        (None, None) => ("id DESC", "$1 = 0 AND id < $2", (0, i64::MAX)),
     };
-    conditions.push(match (filter.status, is_queue(filter)) {
-        (Some(_), true) => "(queued_for, id) > ($1, $2)".to_string(),
-        (Some(_), false) => "(queued_for, id) < ($1, $2)".to_string(),
-        (None, _) => "$1 = 0 AND id < $2".to_string(),
-    });
+    conditions.push(rest.to_string());
+    let (first, second) = after.unwrap_or(begin);
     let sql = format!("SELECT * FROM task WHERE {} ORDER BY {order} LIMIT $3", conditions.join(" AND "));
     let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(first).bind(second).bind(i64::from(limit));
     list(values.iter().fold(query, |query, value| query.bind(value)), connection).await

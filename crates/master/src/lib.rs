@@ -37,6 +37,7 @@ mod metrics;
 mod mirror;
 mod noarch;
 mod node;
+mod node_load;
 pub mod oidc;
 mod openapi;
 mod package;
@@ -130,6 +131,7 @@ pub fn routes() -> Vec<Route> {
         platform::routes(),
         package::routes(),
         node::routes(),
+        node_load::routes(),
         maintenance::routes(),
         key::routes(),
         signing::file::routes(),

@@ -31,6 +31,7 @@ pub mod maintenance;
 pub mod natural;
 pub mod nevra;
 pub mod node;
+pub mod node_load;
 pub mod package;
 pub mod permission;
 mod plan_work;

@@ -316,6 +316,11 @@ pub const OPERATIONS: &[Operation] = &[
     read("/api/v1/packages/{package}", "Shows a package with its builds.", "PackageDetail"),
     read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]").paged(),
     read("/api/v1/nodes/{node}", "Shows a node.", "Node"),
+    read(
+        "/api/v1/nodes/{node}/load",
+        "Says how busy a node was in the last seven days, five minutes by five minutes.",
+        "[LoadSample]",
+    ),
     ask(
         "/api/v1/nodes/{node}/drain",
         "Lets a node take no more tasks; it goes on with those that it has, and its program ends then if that is wanted.",

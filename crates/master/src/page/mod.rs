@@ -3,6 +3,7 @@
 //! A page asks the same functions as the API, puts their answers into words ([`words`]), and gives them to its template
 //! (`templates/`), which escapes all that it is given. What a page's form sends is done by the same functions, too.
 
+mod access;
 mod account;
 mod act;
 mod answer;
@@ -12,6 +13,7 @@ mod device;
 mod feed;
 mod finding;
 mod key;
+mod load;
 mod log;
 mod matrix;
 mod node;
@@ -43,7 +45,7 @@ pub use words::{NOTHING, State, address_part};
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    looks().into_iter().chain(press::routes()).collect()
+    looks().into_iter().chain(access::routes()).chain(press::routes()).collect()
 }
 
 fn looks() -> Vec<Route> {

@@ -1,7 +1,12 @@
 //! What runs and what waits, with why: as a list and as a page.
 
 use anima_db::task::About;
-use anima_types::{Arch, task::Kind};
+use anima_types::{
+    Arch,
+    lease::{Claim, Condition, Machine, PROTOCOL},
+    node_load::SAMPLE_SECS,
+    task::Kind,
+};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -70,4 +75,54 @@ async fn the_queues_page_says_what_runs_where_what_is_next_and_what_waits_for_wh
     ] {
         assert!(page.contains(&text), "there is no {text}:\n{page}");
     }
+}
+
+#[tokio::test]
+async fn a_nodes_page_draws_its_last_days_and_has_its_tasks_in_pages() {
+    let master = Master::open().await;
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    for number in 0..25 {
+        let about = About { package: Some(format!("package{number}")), ..About::new(Kind::Sign) };
+        let id = anima_db::task::insert(&mut write, &about, "It waits.").await.unwrap();
+        let task = anima_db::task::get(&mut write, id).await.unwrap();
+        anima_db::task::apply(&mut write, &task, anima_types::task::Event::DependenciesMet, "Ready.").await.unwrap();
+        let task = anima_db::task::get(&mut write, id).await.unwrap();
+        let until = write.now.plus_secs(9);
+        anima_db::task::claim(&mut write, &task, "sign-server-1", until, "It runs.").await.unwrap();
+    }
+    write.commit().await.unwrap();
+    for load_percent in [150, 250] {
+        let machine = Machine { cores: 4, memory_mib: 9, free_memory_mib: 8, free_disk_mib: 7, load_percent };
+        let claim = Claim {
+            node: "sign-server-1".into(),
+            kinds: vec![Kind::Sign],
+            architectures: Vec::new(),
+            emulated: Vec::new(),
+            slots: 30,
+            version: "1".into(),
+            instance: String::new(),
+            started_at: None,
+            wait_secs: 0,
+            condition: Condition { protocol: PROTOCOL, machine: Some(machine), ..Condition::default() },
+        };
+        master.post("/api/v1/leases", "sign-server", serde_json::to_value(claim).unwrap()).await;
+        master.pass_secs(SAMPLE_SECS);
+    }
+
+    let load = master.get("/api/v1/nodes/sign-server-1/load").await;
+    let loads: Vec<_> = load.as_array().unwrap().iter().map(|one| one["load_percent"].clone()).collect();
+    assert_eq!(loads, [json!(150), json!(250)], "{load}");
+    assert_eq!((&load[0]["working"], &load[0]["slots"]), (&json!(25), &json!(30)), "{load}");
+    let (_, _, page) = master.browse("/nodes/sign-server-1").await;
+    assert!(page.contains("aria-label=\"Load of the machine: at most 2.50 on 4 processors\"><path"), "{page}");
+    let older = page.split("<a href=\"/nodes/sign-server-1?before=").nth(1).expect("there are older ones");
+    let (_, _, before) =
+        master.browse(&format!("/nodes/sign-server-1?before={}", older.split('"').next().unwrap())).await;
+    let count = |page: &str| page.matches("<a class=\"open\" href=\"/tasks/").count();
+    assert_eq!(count(&page), 20, "{page}");
+    assert!((5..=7).contains(&count(&before)) && before.contains("rel=\"first\""), "{before}");
+    let (status, _, _) = master.browse("/nodes/sign-server-1?before=x").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (status, _) = master.json(Method::GET, "/api/v1/nodes/nobody/load", None, Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }
