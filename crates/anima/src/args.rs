@@ -78,6 +78,8 @@ pub enum Command {
     #[command(subcommand)]
     Account(cmd::account::Account),
     #[command(subcommand)]
+    Session(cmd::session::Session),
+    #[command(subcommand)]
     Team(cmd::team::Team),
     #[command(subcommand)]
     Right(cmd::right::Right),

@@ -1,13 +1,18 @@
-//! What is found, and what waits.
+//! What is found, what waits, and how busy nodes are.
 
 use anima_types::{
     id::RepositoryId,
+    node::Node,
+    node_load::LoadSample,
     search::{Everything, EverythingQuery, Search, SearchKind},
     task_list::{ListQuery, ListedTask},
 };
 use serde::Serialize;
 
-use crate::{Client, Error};
+use crate::{Client, Error, http::segment};
+
+/// No query.
+const NONE: &[(&str, &str); 0] = &[];
 
 /// Tasks that are read where nothing is said: a screen of them.
 const TASKS: u32 = 50;
@@ -39,5 +44,15 @@ impl Client {
     /// Returns tasks, those that have not ended in the order of the queue.
     pub async fn tasks(&self, query: &ListQuery) -> Result<Vec<ListedTask>, Error> {
         self.list("api/v1/tasks", query, Some(query.limit.unwrap_or(TASKS))).await
+    }
+
+    /// Returns a node.
+    pub async fn node(&self, node: &str) -> Result<Node, Error> {
+        self.get(&format!("api/v1/nodes/{}", segment(node)), NONE).await
+    }
+
+    /// Returns how busy a node was in the last days, the oldest first.
+    pub async fn node_load(&self, node: &str) -> Result<Vec<LoadSample>, Error> {
+        self.get(&format!("api/v1/nodes/{}/load", segment(node)), NONE).await
     }
 }

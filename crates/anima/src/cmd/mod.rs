@@ -27,10 +27,13 @@ pub mod repo;
 mod repo_export;
 mod repo_index;
 pub mod repo_keep;
+mod repo_look;
 pub mod right;
 pub mod role;
 pub mod search;
+pub mod session;
 pub mod task;
+mod task_download;
 pub mod team;
 pub mod token;
 pub mod up;
@@ -69,6 +72,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Login(login) => login.run(global),
         Command::Logout(logout) => logout.run(global),
         Command::Account(account) => ask(global, async |ask| account.run(ask).await),
+        Command::Session(session) => ask(global, async |ask| session.run(ask).await),
         Command::Team(team) => ask(global, async |ask| team.run(ask).await),
         Command::Right(right) => ask(global, async |ask| right.run(ask).await),
         Command::Audit(audit) => ask(global, async |ask| audit.run(ask).await),

@@ -11,7 +11,7 @@ use anima_types::{
 };
 use clap::{Args, Subcommand};
 
-use super::{Ask, diagnose::described, log};
+use super::{Ask, diagnose::described, log, task_download::Download};
 use crate::{
     exit::Result,
     output::{self, or_dash},
@@ -52,6 +52,8 @@ pub enum Task {
         #[arg(long, requires = "search")]
         regex: bool,
     },
+    /// Download what a task made: packages, its lock, its provenance
+    Download(Download),
     /// Try a task again that failed or was cancelled
     Restart {
         /// The task's id
@@ -75,6 +77,7 @@ impl Task {
                 log::search(ask, LogId { task: id, name, attempt }, &text, regex).await
             }
             Task::Log { id, name, attempt, .. } => log::print_one(ask, LogId { task: id, name, attempt }).await,
+            Task::Download(download) => download.run(ask).await,
             Task::Restart { id } => {
                 ask.client.restart_task(id).await?;
                 ask.output.show(&ask.client.task(id).await?, |task| format!("{} is {}", name(task), task.status.name()))
