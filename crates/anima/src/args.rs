@@ -56,6 +56,7 @@ pub enum Command {
     Task(cmd::task::Task),
     #[command(subcommand)]
     Package(cmd::package::Package),
+    Search(cmd::search::Search),
     #[command(subcommand)]
     Release(cmd::release::Release),
     #[command(subcommand)]
@@ -76,6 +77,8 @@ pub enum Command {
     Logout(cmd::login::Logout),
     #[command(subcommand)]
     Account(cmd::account::Account),
+    #[command(subcommand)]
+    Session(cmd::session::Session),
     #[command(subcommand)]
     Team(cmd::team::Team),
     #[command(subcommand)]

@@ -1,4 +1,5 @@
-//! One method for each route of `/api/v1`, in the order of the reference.
+//! Methods for routes of `/api/v1`, one for each, in the order of the reference; those of a noun that has more to it are in files
+//! of their own.
 
 use std::time::Duration;
 

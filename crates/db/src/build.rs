@@ -336,7 +336,7 @@ async fn record(write: &mut Write, id: BuildId, verb: &'static str, status: Stat
         .map(drop)
 }
 
-fn from_row(row: &AnyRow) -> Result<Build> {
+pub(crate) fn from_row(row: &AnyRow) -> Result<Build> {
     Ok(Build {
         id: BuildId(row.int("id")?),
         status: row.word("status", Status::from_name)?,

@@ -274,6 +274,9 @@ impl Address {
             one(70, "build news", include_str!("../migrations/0070_build_news.sql")),
             one(71, "task build status", include_str!("../migrations/0071_task_build_status.sql")),
             one(72, "retention by age", include_str!("../migrations/0072_retention_by_age.sql")),
+            one(80, "search", include_str!("../migrations/0080_search.sql")),
+            one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
+            one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
         ])
     }
 

@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use crate::{
     Connection, Error, Result, Write,
     event::{self, NewEvent},
-    many,
+    many, node_load,
     row::{Columns, to_json},
 };
 
@@ -164,15 +164,17 @@ pub async fn set_problem(write: &mut Write, name: &str, problem: &str) -> Result
     Ok(())
 }
 
-/// Notes that nodes were heard of, where that was last noted before `before`.
-pub async fn touch_all(write: &mut Write, names: &[&str], before: Timestamp) -> Result<()> {
+/// Notes that nodes were heard of, where that was last noted before `before`; returns whether it was of any.
+pub async fn touch_all(write: &mut Write, names: &[&str], before: Timestamp) -> Result<bool> {
+    let mut any = false;
     for piece in many::pieces(names) {
         let sql =
             format!("UPDATE node SET seen_at = $1 WHERE seen_at < $2 AND name IN ({})", many::list(piece.len(), 2));
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(write.now.0).bind(before.0);
-        piece.iter().fold(query, |query, name| query.bind(*name)).execute(&mut **write).await?;
+        let query = piece.iter().fold(query, |query, name| query.bind(*name));
+        any |= query.execute(&mut **write).await?.rows_affected() > 0;
     }
-    Ok(())
+    Ok(any)
 }
 
 /// Returns the nodes of these names that are known.
@@ -204,6 +206,7 @@ pub async fn forget(write: &mut Write, name: &str, seen_at: Timestamp, message: 
         .await?;
     if deleted.rows_affected() > 0 {
         sqlx::query("DELETE FROM node_instance WHERE node = $1").bind(name).execute(&mut **write).await?;
+        node_load::drop_of(write, name).await?;
         event::record(write, NewEvent { noun: "node", verb: "forgotten", message, ..NewEvent::default() }).await?;
     }
     Ok(())

@@ -114,7 +114,7 @@ pub async fn all(connection: &mut Connection, (repository, number): (RepositoryI
     rows.iter().map(candidate).collect()
 }
 
-fn candidate(row: &AnyRow) -> Result<Candidate> {
+pub(crate) fn candidate(row: &AnyRow) -> Result<Candidate> {
     let searchable = match row.maybe_text("summary")? {
         None => None,
         Some(summary) => Some(Searchable {

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anima_types::{
     Timestamp, gate,
     id::{BuildId, ReleaseId, RepositoryId},
-    release::{Approval, Content, Event, LeftOut, MadeEdit, PlanAttachment, PlanEntry, PlanRemoval, Status, next},
+    release::{
+        Approval, Content, Event, LeftOut, ListedRelease, MadeEdit, PlanAttachment, PlanEntry, PlanRemoval, Status,
+        next,
+    },
     work::{PlanOutcome, PublishOutcome},
 };
 use serde::de::IgnoredAny;
@@ -14,7 +17,9 @@ use sqlx::any::AnyRow;
 use crate::{
     Connection, Error, Result, Write,
     event::{self, NewEvent},
+    product,
     row::{Columns, to_json},
+    snapshot,
 };
 
 /// A row.
@@ -50,41 +55,6 @@ pub struct Release {
     pub base: BTreeMap<RepositoryId, i64>,
     /// What the release system published.
     pub published: Option<PublishOutcome>,
-    /// Its state in one sentence.
-    pub summary: String,
-    /// Who decided.
-    pub committed_by: Option<String>,
-    /// Why, where it was said.
-    pub reason: Option<String>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When users first saw it.
-    pub released_at: Option<Timestamp>,
-}
-
-/// A row of a list: how much it carries, and not what.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
-    /// Its id.
-    pub id: ReleaseId,
-    /// Where it stands.
-    pub status: Status,
-    /// The product.
-    pub product: String,
-    /// What it carries.
-    pub content: Content,
-    /// The build, where it carries one.
-    pub build: Option<BuildId>,
-    /// Packages of its plan.
-    pub package_count: u64,
-    /// Packages that go without a successor.
-    pub removal_count: u64,
-    /// Packages that go nowhere.
-    pub left_out_count: u64,
-    /// Who said that it is good.
-    pub approvals: Vec<Approval>,
-    /// When it goes to users, where that was said.
-    pub scheduled_at: Option<Timestamp>,
     /// Its state in one sentence.
     pub summary: String,
     /// Who decided.
@@ -138,8 +108,8 @@ pub async fn get(connection: &mut Connection, id: ReleaseId) -> Result<Release> 
 }
 
 /// Returns releases, the newest first.
-pub async fn list(connection: &mut Connection, filter: &Filter, limit: u32) -> Result<Vec<Listed>> {
-    // Index: the primary key backwards.
+pub async fn list(connection: &mut Connection, filter: &Filter, limit: u32) -> Result<Vec<ListedRelease>> {
+    // Indices: the primary key backwards; those of a snapshot's release and a product's name for each.
     let rows = sqlx::query(
         "SELECT id, status, product, content, build_id, plan, removals, left_out, approvals, scheduled_at, summary, committed_by,
                 reason, created_at, released_at
@@ -152,9 +122,17 @@ pub async fn list(connection: &mut Connection, filter: &Filter, limit: u32) -> R
     .bind(filter.product.as_deref().unwrap_or_default())
     .bind(filter.status.map_or("", Status::name))
     .bind(i64::from(limit))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.iter().map(listed).collect()
+    let mut releases = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut release = listed(row)?;
+        let made = snapshot::of_release(connection, release.id).await?;
+        release.snapshots = made.into_iter().map(|one| format!("{}@{}", one.path, one.number)).collect();
+        release.approvals_wanted = product::get(connection, &release.product).await?.product.options.approvals;
+        releases.push(release);
+    }
+    Ok(releases)
 }
 
 /// Returns how many releases stand so.
@@ -479,9 +457,10 @@ async fn record(
     event::record(write, new).await.map(drop)
 }
 
-fn listed(row: &AnyRow) -> Result<Listed> {
+/// What other tables say of it is not in it yet.
+fn listed(row: &AnyRow) -> Result<ListedRelease> {
     let count = |column| row.json::<Vec<IgnoredAny>>(column).map(|list| list.len() as u64);
-    Ok(Listed {
+    Ok(ListedRelease {
         id: ReleaseId(row.int("id")?),
         status: row.word("status", Status::from_name)?,
         product: row.text("product")?,
@@ -491,7 +470,9 @@ fn listed(row: &AnyRow) -> Result<Listed> {
         removal_count: count("removals")?,
         left_out_count: count("left_out")?,
         approvals: row.json("approvals")?,
+        approvals_wanted: 0,
         scheduled_at: row.maybe_time("scheduled_at")?,
+        snapshots: Vec::new(),
         summary: row.text("summary")?,
         committed_by: row.maybe_text("committed_by")?,
         reason: row.maybe_text("reason")?,

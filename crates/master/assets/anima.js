@@ -307,7 +307,7 @@ function searchWhole(text) {
 
 // ---- keys, commands to copy, moments
 
-const PLACES = { b: "/builds", p: "/packages", r: "/releases", o: "/repositories", n: "/nodes" };
+const PLACES = { b: "/builds", q: "/queue", p: "/packages", r: "/releases", o: "/repositories", n: "/nodes" };
 
 function keys() {
   let afterG = 0;
@@ -317,8 +317,8 @@ function keys() {
     if (event.timeStamp - afterG < 1500 && PLACES[event.key]) { location.href = PLACES[event.key]; return; }
     afterG = event.key === "g" ? event.timeStamp : -1e9;
     if (event.key === "/") {
-      const field = $("#log-search") || $("main input");
-      if (field) { event.preventDefault(); field.focus(); } else location.href = "/packages";
+      event.preventDefault();
+      ($("#log-search") || $("#find")).focus();
     } else if (event.key === "n" && search.isOn()) search.go(1);
     else if (event.key === "N" && search.isOn()) search.go(-1);
     else if (event.key === "j") move(1);

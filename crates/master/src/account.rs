@@ -150,7 +150,7 @@ async fn enable(State(app): State<App>, Path(name): Path<String>, caller: Caller
 }
 
 /// A disabled account's sessions end at once; its tokens are of no use while it is.
-async fn set_disabled(app: &App, caller: &Caller, name: &str, is_disabled: bool) -> ApiResult<Json<Account>> {
+pub async fn set_disabled(app: &App, caller: &Caller, name: &str, is_disabled: bool) -> ApiResult<Json<Account>> {
     let mut write = app.db.write(app.now(), caller).await?;
     let account = anima_db::account::get(&mut write, name).await?;
     anima_db::account::set_disabled(&mut write, &account, is_disabled).await?;

@@ -15,8 +15,8 @@ pub use crate::lease::{expire_after, expire_once};
 pub use crate::log::seal_once;
 
 use crate::{
-    app::App, build, error::ApiResult, garbage, idempotency, key, lease, log, node, release, search, session, signing,
-    waiting, webhook,
+    app::App, build, error::ApiResult, garbage, idempotency, key, lease, log, node, node_load, release, search,
+    session, signing, waiting, webhook,
 };
 
 pub use crate::key::expire_once as expire_keys_once;
@@ -291,6 +291,9 @@ async fn end_sessions(app: &App) {
         }
         if let Err(error) = node::forget_once(app, app.now()).await {
             tracing::error!("nodes that are gone could not be forgotten: {}", error.body.message);
+        }
+        if let Err(error) = node_load::forget_once(app, app.now()).await {
+            tracing::error!("old loads of nodes could not be forgotten: {}", error.body.message);
         }
         if let Err(error) = idempotency::drop_once(app, app.now()).await {
             tracing::error!("old keys of requests could not be dropped: {}", error.body.message);

@@ -456,7 +456,9 @@ async fn extend_all(write: &mut Write, beats: &[&Beat]) -> ApiResult<Vec<ApiResu
     let held = task_lease::extend_all(write, &leases, expires_at).await?;
     let names: BTreeSet<&str> = beats.iter().map(|beat| beat.node.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    anima_db::node::touch_all(write, &names, write.now.plus_secs(-node::NOTED_SECS)).await?;
+    if anima_db::node::touch_all(write, &names, write.now.plus_secs(-node::NOTED_SECS)).await? {
+        anima_db::node_load::note_alive(write, &names).await?;
+    }
     let mut answers = Vec::with_capacity(beats.len());
     for beat in beats {
         answers.push(match held.contains(&(beat.task, beat.number)) {

@@ -100,6 +100,7 @@ pub async fn appear(write: &mut Write, claim: &Claim) -> ApiResult<Result<Vec<Ta
         return Ok(Err(refused));
     }
     anima_db::node::seen(write, claim).await?;
+    anima_db::node_load::note_claim(write, claim).await?;
     if instance == Instance::Same {
         return Ok(Ok(Vec::new()));
     }

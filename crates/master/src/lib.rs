@@ -37,6 +37,7 @@ mod metrics;
 mod mirror;
 mod noarch;
 mod node;
+mod node_load;
 pub mod oidc;
 mod openapi;
 mod package;
@@ -65,6 +66,7 @@ mod signing;
 mod subscription;
 mod target;
 mod task;
+mod task_list;
 mod team;
 mod token;
 pub mod upkeep;
@@ -132,6 +134,7 @@ pub fn routes() -> Vec<Route> {
         build::routes(),
         build::plan_routes(),
         task::routes(),
+        task_list::routes(),
         why::routes(),
         lease::routes(),
         log::routes(),
@@ -148,6 +151,7 @@ pub fn routes() -> Vec<Route> {
         platform::routes(),
         package::routes(),
         node::routes(),
+        node_load::routes(),
         maintenance::routes(),
         key::routes(),
         signing::file::routes(),

@@ -259,6 +259,7 @@ fn paused(who: &str) -> String {
 
 fn limited(who: &str, limit: Option<u32>) -> String {
     match limit {
+        Some(1) => format!("{who} lets the rebuild have at most 1 task under way at once."),
         Some(limit) => format!("{who} lets the rebuild have at most {limit} tasks under way at once."),
         None => format!("{who} took the rebuild's bound away."),
     }

@@ -51,7 +51,8 @@ async fn create(
     Ok((StatusCode::CREATED, Json(given)))
 }
 
-async fn delete(State(app): State<App>, Path(id): Path<RightId>, caller: Caller) -> ApiResult<()> {
+/// Takes a right away.
+pub async fn delete(State(app): State<App>, Path(id): Path<RightId>, caller: Caller) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), &caller).await?;
     anima_db::right::delete(&mut write, id).await?;
     Ok(write.commit().await?)

@@ -59,12 +59,27 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     Ok(why)
 }
 
+/// Returns why a ready task is not given out yet, whoever looks after the whole.
+pub async fn of_ready(read: &mut Read, now: Timestamp, task: &Task, nodes: &[Node]) -> ApiResult<Why> {
+    let mut why = Why {
+        task: task.id,
+        status: task.status,
+        summary: task.why.clone(),
+        facts: Vec::new(),
+        starts_at: None,
+        ends_at: None,
+        hint: None,
+    };
+    queue(read, now, task, nodes, &mut why).await?;
+    Ok(why)
+}
+
 fn fact(about: &str, text: String) -> Fact {
     Fact { about: about.to_string(), text, task: None }
 }
 
 /// What people call a task.
-fn name(task: &Task) -> String {
+pub fn name(task: &Task) -> String {
     let words =
         [Some(task.about.kind.name()), task.about.package.as_deref(), task.about.arch.map(anima_types::Arch::name)];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")

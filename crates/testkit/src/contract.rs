@@ -42,9 +42,9 @@ pub fn keeps_its_contract(master_url: &str, token: Option<&str>, bounds: Bounds)
 }
 
 fn run(master_url: &str, token: Option<&str>, bounds: Bounds) -> Result<Command> {
-    let folder = installed()?;
+    let folder = virtual_environment("schemathesis")?;
     let mut command = Command::new(folder.join("bin/schemathesis"));
-    command.arg("--config-file").arg(source().join("schemathesis.toml"));
+    command.arg("--config-file").arg(source("schemathesis").join("schemathesis.toml"));
     command.arg("run").arg(format!("{master_url}/api/v1/openapi.json"));
     command.args(["--seed", &bounds.seed.to_string(), "--max-examples", &bounds.examples.to_string()]);
     command.args(["--max-time", &bounds.secs.to_string(), "--no-color"]);
@@ -72,14 +72,16 @@ fn ended(command: &mut Command) -> Result<()> {
     }
 }
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("schemathesis")
+/// Returns the folder of this crate that says what a virtual environment is of.
+pub(crate) fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Returns the folder of the virtual environment, which is filled once for each list of versions.
-fn installed() -> Result<PathBuf> {
-    let wanted = fs::read(source().join("requirements.txt")).context("could not read the list of versions")?;
-    let folder = target_folder().join("schemathesis");
+/// Returns the folder of a virtual environment of Python, which is filled once for each list of versions.
+pub(crate) fn virtual_environment(name: &str) -> Result<PathBuf> {
+    let requirements = source(name).join("requirements.txt");
+    let wanted = fs::read(&requirements).context("could not read the list of versions")?;
+    let folder = target_folder().join(name);
     fs::create_dir_all(&folder)?;
     let lock = fs::File::create(folder.join("lock"))?;
     lock.lock()?;
@@ -89,7 +91,6 @@ fn installed() -> Result<PathBuf> {
             fs::remove_dir_all(&place)?;
         }
         command::run(Command::new("python3").args(["-m", "venv"]).arg(&place))?;
-        let requirements = source().join("requirements.txt");
         let install = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"];
         command::run(Command::new(place.join("bin/pip")).args(install).arg(&requirements))?;
         fs::copy(requirements, &note)?;

@@ -146,5 +146,7 @@ pub struct PlannedCircle {
     /// One way round.
     pub path: Vec<String>,
     /// A way out: each first package is built with what the platform has of the second, and again at the end.
+    // Generators of clients stumble over the schema of a pair.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub bootstrap: Vec<(String, String)>,
 }

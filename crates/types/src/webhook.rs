@@ -67,6 +67,31 @@ impl Webhook {
     }
 }
 
+/// What a webhook is sent: a message in the form of Standard Webhooks.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WebhookMessage)]
+pub struct Message {
+    /// What happened: `release.released`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When.
+    pub timestamp: Timestamp,
+    /// The same as a line with an address, which chats show.
+    pub text: String,
+    /// The event.
+    pub data: MessageData,
+}
+
+/// What a message tells of.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WebhookMessageData)]
+pub struct MessageData {
+    /// What happened.
+    pub event: Event,
+    /// The page about it.
+    pub url: String,
+}
+
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

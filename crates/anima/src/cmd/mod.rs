@@ -27,9 +27,13 @@ pub mod repo;
 mod repo_export;
 mod repo_index;
 pub mod repo_keep;
+mod repo_look;
 pub mod right;
 pub mod role;
+pub mod search;
+pub mod session;
 pub mod task;
+mod task_download;
 pub mod team;
 pub mod token;
 pub mod up;
@@ -56,6 +60,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Rebuild(rebuild) => ask(global, async |ask| rebuild.run(ask).await),
         Command::Task(task) => ask(global, async |ask| task.run(ask).await),
         Command::Package(package) => ask(global, async |ask| package.run(ask).await),
+        Command::Search(search) => ask(global, async |ask| search.run(ask).await),
         Command::Release(release) => ask(global, async |ask| release.run(ask).await),
         Command::Product(product) => ask(global, async |ask| product.run(ask).await),
         Command::Repo(repo) => repo.run(global),
@@ -67,6 +72,7 @@ pub fn run(global: &Global, command: Command) -> Result {
         Command::Login(login) => login.run(global),
         Command::Logout(logout) => logout.run(global),
         Command::Account(account) => ask(global, async |ask| account.run(ask).await),
+        Command::Session(session) => ask(global, async |ask| session.run(ask).await),
         Command::Team(team) => ask(global, async |ask| team.run(ask).await),
         Command::Right(right) => ask(global, async |ask| right.run(ask).await),
         Command::Audit(audit) => ask(global, async |ask| audit.run(ask).await),

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use anima_client::Error;
 use anima_types::{
     enrolment::{CreateEnrolment, RedeemEnrolment},
     node::{self, DrainNode, State},
@@ -141,8 +142,13 @@ fn parse_service(text: &str) -> std::result::Result<Role, String> {
 }
 
 async fn find(ask: &Ask, name: &str) -> Result<node::Node> {
-    let found = ask.client.nodes().await?.into_iter().find(|node| node.name == name);
-    found.ok_or_else(|| Failure::user(format!("there is no node \"{name}\"")).hint("see `anima node list`"))
+    let found = ask.client.node(name).await;
+    found.map_err(|error| match error {
+        Error::Api { status: 404, .. } => {
+            Failure::user(format!("there is no node \"{name}\"")).hint("see `anima node list`")
+        }
+        error => error.into(),
+    })
 }
 
 fn describe(node: &node::Node) -> String {

@@ -192,7 +192,7 @@ fn describe(rebuild: &rebuild::Rebuild) -> String {
         ("status", standing(rebuild)),
         ("summary", rebuild.build.summary.clone()),
         ("packages", rebuild.package_count.to_string()),
-        ("at once", rebuild.limit.map_or("no bound".to_string(), |limit| format!("at most {limit} tasks"))),
+        ("at once", rebuild.limit.map_or("no bound".to_string(), bound)),
         ("left", left(rebuild)),
     ];
     if !rebuild.releases.is_empty() {
@@ -224,6 +224,10 @@ fn describe(rebuild: &rebuild::Rebuild) -> String {
         }
     }
     text
+}
+
+fn bound(limit: u32) -> String {
+    format!("at most {limit} {}", if limit == 1 { "task" } else { "tasks" })
 }
 
 fn released(releases: &RebuildReleases) -> String {

@@ -17,6 +17,7 @@ use super::{
     repo_export::Export,
     repo_index::Index,
     repo_keep::{self, Set},
+    repo_look::{self, Search},
 };
 use crate::{
     args::Global,
@@ -35,6 +36,13 @@ pub enum Repo {
     },
     /// Show a repository: its packages and its snapshots
     Show {
+        /// Its id, or its address: `PRODUCT/BaseOS/x86_64`
+        repository: String,
+    },
+    /// Search what users see in a repository: names and summaries, provides, or paths
+    Search(Search),
+    /// List what a repository has beside the metadata of its packages: advisories, groups, modules
+    Attachments {
         /// Its id, or its address: `PRODUCT/BaseOS/x86_64`
         repository: String,
     },
@@ -170,6 +178,8 @@ impl Repo {
                 let snapshots = ask.client.snapshots(id).await?;
                 ask.output.show(&Shown { repository, packages, snapshots }, describe)
             }
+            Repo::Search(search) => search.run(ask).await,
+            Repo::Attachments { repository } => repo_look::attachments(ask, &repository).await,
             Repo::Export(export) => export.run(ask).await,
             Repo::Set(set) => set.run(ask).await,
             Repo::Pin { snapshot, reason } => repo_keep::pin(ask, &snapshot, Some(&reason)).await,

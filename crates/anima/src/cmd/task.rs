@@ -1,23 +1,27 @@
-//! `anima task`: one task.
+//! `anima task`: what runs and waits, and one task.
 
 use anima_types::{
+    Arch,
     id::TaskId,
-    task,
+    task::{self, Kind, Status},
+    task_list::{ListQuery, ListedTask},
     task_log::{LogId, LogName},
     why::Why,
     work::PhaseTime,
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::{Ask, diagnose::described, log};
+use super::{Ask, diagnose::described, log, task_download::Download};
 use crate::{
     exit::Result,
     output::{self, or_dash},
 };
 
-/// Look at one task, try it again, or stop it
+/// Look at what runs and waits and at one task, try one again, or stop it
 #[derive(Debug, Subcommand)]
 pub enum Task {
+    /// List tasks with why each stands where it stands: those that have not ended in the order of the queue
+    List(List),
     /// Show a task
     Show {
         /// The task's id
@@ -48,6 +52,8 @@ pub enum Task {
         #[arg(long, requires = "search")]
         regex: bool,
     },
+    /// Download what a task made: packages, its lock, its provenance
+    Download(Download),
     /// Try a task again that failed or was cancelled
     Restart {
         /// The task's id
@@ -63,6 +69,7 @@ pub enum Task {
 impl Task {
     pub async fn run(self, ask: &Ask) -> Result {
         match self {
+            Task::List(list) => list.run(ask).await,
             Task::Show { id } => ask.output.show(&ask.client.task(id).await?, describe),
             Task::Why { id } => ask.output.show(&ask.client.why(id).await?, because),
             Task::Log { id, follow: true, name, .. } => log::follow(ask, &ask.client.task(id).await?, name).await,
@@ -70,6 +77,7 @@ impl Task {
                 log::search(ask, LogId { task: id, name, attempt }, &text, regex).await
             }
             Task::Log { id, name, attempt, .. } => log::print_one(ask, LogId { task: id, name, attempt }).await,
+            Task::Download(download) => download.run(ask).await,
             Task::Restart { id } => {
                 ask.client.restart_task(id).await?;
                 ask.output.show(&ask.client.task(id).await?, |task| format!("{} is {}", name(task), task.status.name()))
@@ -80,6 +88,71 @@ impl Task {
             }
         }
     }
+}
+
+/// Which tasks are listed.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only tasks that stand so: waiting, ready, leased, succeeded, failed, blocked, excluded, cancelled; else those that have
+    /// not ended
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    status: Option<Status>,
+    /// Only tasks for this architecture
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// Only tasks that this node has or had
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// Only tasks that do this: src, build, test, sign, plan, publish, import
+    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    kind: Option<Kind>,
+    /// Only tasks of builds that this one asked for
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// How many of each status at most
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+impl List {
+    async fn run(self, ask: &Ask) -> Result {
+        let open = [Status::Leased, Status::Ready, Status::Waiting];
+        let statuses = self.status.map_or(open.to_vec(), |status| vec![status]);
+        let mut tasks = Vec::new();
+        for status in statuses {
+            let query = ListQuery {
+                limit: Some(self.limit),
+                status: Some(status),
+                arch: self.arch,
+                node: self.node.clone(),
+                kind: self.kind,
+                owner: self.owner.clone(),
+            };
+            tasks.extend(ask.client.tasks(&query).await?);
+        }
+        let header = ["id", "task", "status", "build", "node", "begins", "why"];
+        ask.output.list(&tasks, header, row, "There are no such tasks.")
+    }
+}
+
+fn row(task: &ListedTask) -> [String; 7] {
+    [
+        task.id.to_string(),
+        task.name(),
+        task.status.name().to_string(),
+        or_dash(task.build),
+        or_dash(task.node.as_ref()),
+        or_dash(task.starts_at.map(output::moment)),
+        task.why.clone(),
+    ]
+}
+
+fn parse_status(text: &str) -> std::result::Result<Status, String> {
+    Status::from_name(text).ok_or_else(|| format!("it has to be one of: {}", Status::ALL.map(Status::name).join(", ")))
+}
+
+fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
+    Kind::from_name(text).ok_or_else(|| format!("it has to be one of: {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 fn because(why: &Why) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anima_testkit::{Bounds, System, keeps_its_contract, populate};
+use anima_testkit::{Bounds, System, asks_by_a_generated_client, keeps_its_contract, populate};
 
 /// Each run asks the same in the same order, as far as it comes in this time.
 const SECS: u32 = 60;
@@ -24,6 +24,8 @@ async fn the_api_answers_as_its_description_says_an_administrator_and_nobody() {
     let (url, token) = (system.master_url().to_string(), system.token("admin").unwrap());
 
     let asked = tokio::task::spawn_blocking(move || {
+        let told = asks_by_a_generated_client(&url, &token)?;
+        anyhow::ensure!(told.starts_with("tokens admin "), "a generated client is told {told}");
         keeps_its_contract(&url, Some(&token), bounds())?;
         keeps_its_contract(&url, None, bounds())
     });

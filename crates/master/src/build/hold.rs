@@ -44,7 +44,10 @@ impl Hold {
     pub fn why(self) -> String {
         match self.is_paused {
             true => "It waits until the rebuild is resumed.".to_string(),
-            false => format!("It waits for its turn: the rebuild has at most {} tasks under way at once.", self.limit),
+            false => {
+                let tasks = if self.limit == 1 { "task" } else { "tasks" };
+                format!("It waits for its turn: the rebuild has at most {} {tasks} under way at once.", self.limit)
+            }
         }
     }
 

@@ -8,8 +8,9 @@ mod people;
 use anima_types::error::CODES;
 use anima_types::{
     account, artifact, audit, build, build_plan, enrolment, error, event, identity, key, key_policy, lease,
-    maintenance, node, package, permission::Permission, platform, product, push, rebuild, release, repository,
-    repository_diff, retention, right, search, signature, splice, task, task_log, token, webhook, why,
+    maintenance, node, node_load, package, permission::Permission, platform, product, push, rebuild, release,
+    repository, repository_diff, retention, right, search, signature, splice, task, task_list, task_log, token,
+    webhook, why,
 };
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -80,6 +81,7 @@ use operation::{BYTES, Kind, Operation, Parameter};
     maintenance::MaintenanceState,
     node::DrainNode,
     node::Node,
+    node_load::LoadSample,
     package::PackageDetail,
     package::PackageSummary,
     platform::Platform,
@@ -114,8 +116,10 @@ use operation::{BYTES, Kind, Operation, Parameter};
     right::GivenRight,
     right::Right,
     splice::Splice,
+    search::Everything,
     search::Search,
     task::Task,
+    task_list::ListedTask,
     task_log::LogFound,
     token::CreateToken,
     token::CreatedToken,
@@ -126,6 +130,7 @@ use operation::{BYTES, Kind, Operation, Parameter};
     webhook::CreateWebhook,
     webhook::CreatedWebhook,
     webhook::Delivery,
+    webhook::Message,
     webhook::Webhook,
 )))]
 struct Schemas;
@@ -190,8 +195,26 @@ fn description() -> ApiResult<Value> {
         "openapi": "3.1.0",
         "info": { "title": "Anima", "version": env!("CARGO_PKG_VERSION") },
         "paths": paths,
+        "webhooks": { "event": { "post": told() } },
         "components": components,
     }))
+}
+
+/// Returns what a webhook's receiver is sent.
+fn told() -> Value {
+    let header = |name: &str, words: &str, schema: Value| json!({ "name": name, "in": "header", "required": true, "description": words, "schema": schema });
+    json!({
+        "operationId": "webhook_event",
+        "summary": "Something happened that the webhook is told of, in the form of Standard Webhooks.",
+        "description": "It is sent again later where the answer is none of 2xx, in all for some days; 410 stops the webhook. A message may come twice, and late: `webhook-id` is the same then.",
+        "parameters": [
+            header("webhook-id", "The message's own name, the same each time that it is sent.", json!({ "type": "string" })),
+            header("webhook-timestamp", "When it was sent, in seconds since 1970: what is old is nobody's who may send.", json!({ "type": "integer" })),
+            header("webhook-signature", "`v1,` and the base64 of HMAC-SHA256 of `ID.TIMESTAMP.BODY` by the webhook's secret.", json!({ "type": "string", "pattern": "^v1,.+$" })),
+        ],
+        "requestBody": { "required": true, "content": content("WebhookMessage") },
+        "responses": { "2XX": { "description": "It is taken." }, "410": { "description": "Nobody wants any more of these." } },
+    })
 }
 
 /// Answers of 400 and above that more than one operation has, and what they mean.
@@ -394,6 +417,19 @@ mod tests {
         assert_eq!(names(&artifact::Kind::ALL, artifact::Kind::name), operations::ARTIFACT_KINDS);
         assert_eq!(names(&build::Status::ALL, build::Status::name), operations::BUILD_STATUSES);
         assert_eq!(names(&release::Status::ALL, release::Status::name), operations::RELEASE_STATUSES);
+        assert_eq!(names(&task::Status::ALL, task::Status::name), operations::TASK_STATUSES);
+        assert_eq!(names(&task::Kind::ALL, task::Kind::name), operations::TASK_KINDS);
+        assert_eq!(names(&anima_types::Arch::ALL, anima_types::Arch::name), operations::ARCHITECTURES);
+    }
+
+    #[test]
+    fn what_webhooks_are_sent_is_described() {
+        let described = description().unwrap();
+
+        let body = &described["webhooks"]["event"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+        assert_eq!(body["$ref"], "#/components/schemas/WebhookMessage");
+        let properties = described["components"]["schemas"]["WebhookMessage"]["properties"].as_object().unwrap();
+        assert_eq!(properties.keys().collect::<Vec<_>>(), ["data", "text", "timestamp", "type"]);
     }
 
     #[test]

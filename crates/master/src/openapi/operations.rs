@@ -13,6 +13,16 @@ pub const BUILD_STATUSES: &[&str] = &["sources", "building", "testing", "signing
 pub const RELEASE_STATUSES: &[&str] =
     &["planning", "planned", "scheduled", "publishing", "signing", "released", "reverted", "failed", "abandoned"];
 
+/// See above.
+pub const TASK_STATUSES: &[&str] =
+    &["waiting", "ready", "leased", "succeeded", "failed", "blocked", "excluded", "cancelled"];
+
+/// See above.
+pub const TASK_KINDS: &[&str] = &["src", "build", "test", "sign", "plan", "publish", "import"];
+
+/// See above.
+pub const ARCHITECTURES: &[&str] = &["x86_64", "x86_64_v2", "i686", "aarch64", "ppc64le", "s390x", "riscv64"];
+
 /// All operations but those about people, in the order of the reference.
 pub const OPERATIONS: &[Operation] = &[
     read(
@@ -79,6 +89,11 @@ pub const OPERATIONS: &[Operation] = &[
         None,
         Some("RebuildReleases"),
     ),
+    read(
+        "/api/v1/tasks",
+        "Lists tasks with why each stands where it stands: of a status that has not ended in the order of the queue, else the newest first; `status`, `arch`, `node`, `kind`, `owner` narrow it.",
+        "[ListedTask]",
+    ).paged().query(&[may("status", Words(TASK_STATUSES)), may("arch", Words(ARCHITECTURES)), may("node", Text), may("kind", Words(TASK_KINDS)), may("owner", Text)]),
     read("/api/v1/tasks/{task}", "Shows a task.", "Task"),
     ask(
         "/api/v1/build-plans",
@@ -229,6 +244,11 @@ pub const OPERATIONS: &[Operation] = &[
     read("/api/v1/repositories", "Lists repositories, of one `product` or of all.", "[Repository]").paged().query(&[may("product", Text)]),
     read("/api/v1/repositories/{repository}", "Shows a repository.", "Repository"),
     read(
+        "/api/v1/search",
+        "Finds what has the text `q`: builds (by number, person, commit), source packages, packages that users see (by NEVRA, summary, provides, or a path that begins with a slash), and accounts for those who have one; at most `limit` of each.",
+        "Everything",
+    ).query(&[must("q", Text), may("limit", Offset)]),
+    read(
         "/api/v1/repositories/{repository}/search",
         "Searches for `q` in what users see: `in` packages (names and summaries), provides or files.",
         "Search",
@@ -303,6 +323,11 @@ pub const OPERATIONS: &[Operation] = &[
     read("/api/v1/packages/{package}", "Shows a package with its builds.", "PackageDetail"),
     read("/api/v1/nodes", "Lists nodes and what they work on.", "[Node]").paged(),
     read("/api/v1/nodes/{node}", "Shows a node.", "Node"),
+    read(
+        "/api/v1/nodes/{node}/load",
+        "Says how busy a node was in the last seven days, five minutes by five minutes.",
+        "[LoadSample]",
+    ),
     ask(
         "/api/v1/nodes/{node}/drain",
         "Lets a node take no more tasks; it goes on with those that it has, and its program ends then if that is wanted.",

@@ -27,6 +27,8 @@ pub struct Frame {
     pub events: String,
     /// The same as a feed; empty where there is none.
     pub feed: String,
+    /// What is searched for everywhere; empty but on the page that found it.
+    pub search: String,
     /// Versions of the style sheet and the script.
     pub css: &'static str,
     /// See above.
@@ -39,8 +41,8 @@ impl Frame {
     /// Returns the frame of a page.
     pub fn new(title: impl Into<String>, section: &'static str, api: impl Into<String>) -> Frame {
         let (css, js) = (&VERSIONS.css, &VERSIONS.js);
-        let (visitor, feed) = (Visitor::current(), String::new());
-        Frame { title: title.into(), section, api: api.into(), events: String::new(), feed, css, js, visitor }
+        let (visitor, feed, search) = (Visitor::current(), String::new(), String::new());
+        Frame { title: title.into(), section, api: api.into(), events: String::new(), feed, search, css, js, visitor }
     }
 
     /// Names the feed of what the page shows.

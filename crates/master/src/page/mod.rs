@@ -3,6 +3,7 @@
 //! A page asks the same functions as the API, puts their answers into words ([`words`]), and gives them to its template
 //! (`templates/`), which escapes all that it is given. What a page's form sends is done by the same functions, too.
 
+mod access;
 mod account;
 mod act;
 mod answer;
@@ -12,6 +13,7 @@ mod device;
 mod feed;
 mod finding;
 mod key;
+mod load;
 mod log;
 mod matrix;
 mod node;
@@ -20,9 +22,11 @@ mod package;
 mod people;
 mod plan_grid;
 mod press;
+mod queue;
 mod rebuild;
 mod release;
 mod repository;
+mod search;
 mod sign_in;
 mod strip;
 mod task;
@@ -41,7 +45,7 @@ pub use words::{NOTHING, State, address_part};
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    looks().into_iter().chain(press::routes()).collect()
+    looks().into_iter().chain(access::routes()).chain(press::routes()).collect()
 }
 
 fn looks() -> Vec<Route> {
@@ -52,6 +56,8 @@ fn looks() -> Vec<Route> {
         Route::get("/rebuilds", Permission::Read, rebuild::list),
         Route::get("/rebuilds/{build}", Permission::Read, rebuild::show),
         Route::get("/tasks/{task}", Permission::Read, task::show),
+        Route::get("/queue", Permission::Read, queue::show),
+        Route::get("/search", Permission::Read, search::show),
         Route::get("/packages", Permission::Read, package::list),
         Route::get("/packages/{package}", Permission::Read, package::show),
         Route::get("/repositories", Permission::Read, repository::list),

@@ -1,6 +1,8 @@
 //! Nodes: who is there, and what each works on; and one node with what it worked on last.
 
+use anima_db::task_list::Filter;
 use anima_types::{
+    Timestamp,
     id::TaskId,
     lease::Machine,
     node::{self, Node},
@@ -8,16 +10,32 @@ use anima_types::{
 };
 use askama::Template;
 use axum::extract::State as Extract;
+use serde::Deserialize;
 
 use super::{
     act::{Act, Acts, Field, offered},
     answer::{Frame, PageResult, newest_event, page},
+    load::{Line, lines},
     words::{State, When, address_part, count, duration, presence, task_name},
 };
-use crate::{app::App, auth::Caller, error::Path};
+use crate::{
+    app::App,
+    auth::Caller,
+    error::{ApiError, Path, Query},
+    node_load::oldest,
+    why,
+};
 
-/// So many of a node's tasks are shown: what it did in the last hours, mostly.
-const SHOWN_TASKS: i64 = 20;
+/// So many of a node's tasks are on one page: what it did in the last hours, mostly.
+const SHOWN_TASKS: u32 = 20;
+
+/// Which of a node's tasks are shown; it stays in the address.
+#[derive(Debug, Default, Deserialize)]
+pub struct TasksQuery {
+    /// The place of the last one that was shown.
+    #[serde(default)]
+    before: String,
+}
 
 #[derive(Template)]
 #[template(path = "nodes.html")]
@@ -35,6 +53,9 @@ struct NodePage {
     answer: String,
     row: Row,
     tasks: Vec<Taken>,
+    older: Option<String>,
+    is_newest: bool,
+    lines: Vec<Line>,
     acts: Acts,
 }
 
@@ -77,30 +98,59 @@ pub async fn list(Extract(app): Extract<App>) -> PageResult {
 }
 
 /// `/nodes/{node}`
-pub async fn show(Extract(app): Extract<App>, caller: Caller, Path(name): Path<String>) -> PageResult {
+pub async fn show(
+    Extract(app): Extract<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<TasksQuery>,
+) -> PageResult {
     let after = newest_event(&app).await?;
+    let now = app.now();
     let node = crate::node::one(&app, &name).await?;
+    let filter = Filter { node: Some(name.clone()), ..Filter::default() };
+    let before = parse_place(&query.before)?;
     let mut read = app.db.read().await?;
-    let taken = anima_db::task::newest_of_node(&mut read, &name, SHOWN_TASKS).await?;
+    let mut taken = anima_db::task_list::page(&mut read, &filter, before, SHOWN_TASKS + 1).await?;
+    let samples = anima_db::node_load::since(&mut read, &name, oldest(now)).await?;
     drop(read);
-    let mut tasks = Vec::new();
-    for task in taken {
-        let task = crate::task::get(&app, task.id).await?;
-        let Some(started_at) = task.started_at else { continue };
-        tasks.push(Taken {
-            id: task.id,
-            name: task_name(&task),
-            state: task.status.into(),
-            why: task.failure.as_ref().map_or_else(|| task.why.clone(), |failure| failure.message.clone()),
-            began: When::new(started_at, app.now()),
-            took: task.ended_at.map_or_else(String::new, |ended| duration(ended.secs_since(started_at))),
-        });
-    }
+    let is_more = taken.len() > SHOWN_TASKS as usize;
+    taken.truncate(SHOWN_TASKS as usize);
+    let last = taken.last().filter(|_| is_more).map(|task| anima_db::task_list::place(&filter, task));
+    let older = last.map(|(at, id)| format!("/nodes/{}?before={at}-{id}", address_part(&name)));
+    let tasks = taken.into_iter().filter_map(|task| taken_row(task, now)).collect();
+    let lines = lines(&samples, (oldest(now), now), node.machine.map(|machine| machine.cores));
     let frame = Frame::new(format!("Node {name}"), "nodes", format!("/api/v1/nodes/{}", address_part(&name)));
     let acts = offered(&app, &caller, ("node", &name), acts(&node)).await?;
     let answer = answer_of(&node);
     let row = row(&app, &node).await?;
-    page(&NodePage { frame: frame.follow(after, ""), answer, row, tasks, acts })
+    let is_newest = before.is_none();
+    let frame = if is_newest { frame.follow(after, "") } else { frame };
+    page(&NodePage { frame, answer, row, tasks, older, is_newest, lines, acts })
+}
+
+/// Reads the place of a task, as the address of older ones has it.
+fn parse_place(text: &str) -> Result<Option<(i64, i64)>, ApiError> {
+    let place = || {
+        let (at, id) = text.split_once('-')?;
+        Some((at.parse().ok()?, id.parse().ok()?))
+    };
+    match text.is_empty() {
+        true => Ok(None),
+        false => place().map(Some).ok_or_else(|| ApiError::unprocessable("bad_cursor", "this is no place in the list")),
+    }
+}
+
+/// Returns a task's line, where it was given out at all.
+fn taken_row(task: anima_db::task::Task, now: Timestamp) -> Option<Taken> {
+    let started_at = task.started_at?;
+    Some(Taken {
+        id: task.id,
+        name: why::name(&task),
+        state: task.status.into(),
+        why: task.failure.map_or(task.why, |failure| failure.message),
+        began: When::new(started_at, now),
+        took: task.ended_at.map_or_else(String::new, |ended| duration(ended.secs_since(started_at))),
+    })
 }
 
 fn answer_of(node: &Node) -> String {

@@ -17,6 +17,8 @@ pub struct Visitor {
     pub name: Option<String>,
     /// Whether they may read the audit.
     pub may_audit: bool,
+    /// Whether they mind people.
+    pub may_manage_people: bool,
     /// The secret that forms are protected with, if there is one yet.
     secret: Option<String>,
 }
@@ -44,6 +46,7 @@ pub async fn visit(known: &Known, answer: impl Future<Output = Response>) -> Res
     let visitor = Visitor {
         name: (caller.role == Role::Person).then(|| caller.name.clone()),
         may_audit: caller.check(Permission::Audit, &[]).is_ok(),
+        may_manage_people: caller.check(Permission::ManagePeople, &[]).is_ok(),
         secret: known.form_secret.clone(),
     };
     VISITOR.scope(visitor, answer).await

@@ -25,7 +25,7 @@ use sha2::Digest as _;
 use super::{
     abandon, begin, beside, carried, change,
     decide::{Decider, commit},
-    packages_after, people, published, replan_as, revert, to_release, view,
+    packages_after, people, replan_as, revert, to_release, view,
 };
 use crate::{
     app::App,
@@ -83,31 +83,7 @@ pub async fn newest(app: &App, status: Option<Status>) -> ApiResult<Vec<ListedRe
 
 async fn those_that(app: &App, filter: &Filter, limit: u32) -> ApiResult<Vec<ListedRelease>> {
     let mut read = app.db.read().await?;
-    let mut releases = Vec::new();
-    for row in anima_db::release::list(&mut read, filter, limit).await? {
-        let snapshots = published(&mut read, row.id).await?;
-        let product = anima_db::product::get(&mut read, &row.product).await?;
-        releases.push(ListedRelease {
-            id: row.id,
-            status: row.status,
-            product: row.product,
-            content: row.content,
-            build: row.build,
-            package_count: row.package_count,
-            removal_count: row.removal_count,
-            left_out_count: row.left_out_count,
-            approvals: row.approvals,
-            approvals_wanted: product.product.options.approvals,
-            scheduled_at: row.scheduled_at,
-            snapshots,
-            summary: row.summary,
-            committed_by: row.committed_by,
-            reason: row.reason,
-            created_at: row.created_at,
-            released_at: row.released_at,
-        });
-    }
-    Ok(releases)
+    Ok(anima_db::release::list(&mut read, filter, limit).await?)
 }
 
 async fn show(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Json<Release>> {

@@ -1,6 +1,7 @@
 //! Searches a repository as users see it. What could be it is known from what was computed when the packages came
 //! ([`index`]); paths are then looked for in the package's part of the metadata.
 
+pub mod everywhere;
 pub mod index;
 
 use anima_db::{
@@ -37,13 +38,16 @@ const MAX_TEXT_CHARS: usize = 500;
 /// Fewer bytes say nothing of where they may be.
 const MIN_INDEXED_BYTES: usize = 3;
 
-/// A search for paths has what all packages of a repository are searched by in memory: more at once would be felt by everybody
-/// else.
+/// A search for paths has what all packages of a repository are searched by in memory, and one everywhere looks at all packages:
+/// more at once would be felt by everybody else.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
-    vec![Route::get("/api/v1/repositories/{repository}/search", Permission::Read, show)]
+    vec![
+        Route::get("/api/v1/search", Permission::Read, everywhere::show),
+        Route::get("/api/v1/repositories/{repository}/search", Permission::Read, show),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -66,10 +70,7 @@ async fn show(
 
 /// Searches in what users see now. Upper and lower case are the same in names and summaries.
 pub async fn search(app: &App, repository: &Repository, kind: SearchKind, text: &str) -> ApiResult<Search> {
-    if text.is_empty() || text.chars().count() > MAX_TEXT_CHARS || text.contains(char::is_control) {
-        let message = format!("a search is for 1 to {MAX_TEXT_CHARS} characters");
-        return Err(ApiError::unprocessable("bad_search", message));
-    }
+    check(text)?;
     let _place = match kind {
         SearchKind::Files => Some(PLACES.acquire().await),
         SearchKind::Packages | SearchKind::Provides => None,
@@ -80,6 +81,15 @@ pub async fn search(app: &App, repository: &Repository, kind: SearchKind, text: 
         SearchKind::Files if text.len() < MIN_INDEXED_BYTES => in_published_files(app, repository, text).await,
         SearchKind::Files => in_files(app, repository, text).await,
     }
+}
+
+/// Refuses a text that is none, or that nothing has.
+fn check(text: &str) -> ApiResult<()> {
+    if text.is_empty() || text.chars().count() > MAX_TEXT_CHARS || text.contains(char::is_control) {
+        let message = format!("a search is for 1 to {MAX_TEXT_CHARS} characters");
+        return Err(ApiError::unprocessable("bad_search", message));
+    }
+    Ok(())
 }
 
 /// Searches what is kept as text.

@@ -4,12 +4,16 @@
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use anima_db::webhook::Due;
-use anima_types::{Timestamp, event::Event, id::WebhookId, webhook::DeliveryStatus};
+use anima_types::{
+    Timestamp,
+    event::Event,
+    id::WebhookId,
+    webhook::{DeliveryStatus, Message, MessageData},
+};
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::future::{join_all, try_join_all};
 use reqwest::redirect;
-use serde_json::json;
 use tokio::task::{Id, JoinSet};
 
 use crate::{
@@ -106,7 +110,7 @@ enum Answer {
 
 async fn send(app: &App, due: &Due) -> Answer {
     let (id, sent_at) = (format!("msg_{}", due.delivery.id), app.now().epoch_secs());
-    let body = body(app, &due.event).to_string();
+    let body = serde_json::to_string(&body(app, &due.event)).expect("our own types are always JSON");
     let signature = signature(&due.secret, &id, sent_at, &body);
     let request = HTTP
         .post(&due.webhook.url)
@@ -149,7 +153,7 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 /// `text` is what chats show of a message; the rest is for programs.
-fn body(app: &App, event: &Event) -> serde_json::Value {
+fn body(app: &App, event: &Event) -> Message {
     let page = match (event.build, event.task, event.release) {
         (_, _, Some(release)) => format!("releases/{release}"),
         (_, Some(task), None) => format!("tasks/{task}"),
@@ -157,12 +161,12 @@ fn body(app: &App, event: &Event) -> serde_json::Value {
         (None, None, None) => String::new(),
     };
     let url = app.url(&page);
-    json!({
-        "type": format!("{}.{}", event.noun, event.verb),
-        "timestamp": event.at,
-        "text": format!("{} {url}", event.message),
-        "data": { "event": event, "url": url },
-    })
+    Message {
+        kind: format!("{}.{}", event.noun, event.verb),
+        timestamp: event.at,
+        text: format!("{} {url}", event.message),
+        data: MessageData { event: event.clone(), url },
+    }
 }
 
 /// Returns what the header `webhook-signature` of a message says: `v1,` and the base64 of HMAC-SHA256 of `ID.SECONDS.BODY`.

@@ -104,12 +104,14 @@ async fn remove(State(app): State<App>, Path(id): Path<WebhookId>, caller: Calle
     Ok(write.commit().await?)
 }
 
-async fn stop(State(app): State<App>, Path(id): Path<WebhookId>, caller: Caller) -> ApiResult<Json<Webhook>> {
+/// Lets a webhook be told of nothing.
+pub async fn stop(State(app): State<App>, Path(id): Path<WebhookId>, caller: Caller) -> ApiResult<Json<Webhook>> {
     let why = format!("{} stopped it", caller.name);
     set_stopped(&app, id, &caller, Some(&why)).await
 }
 
-async fn resume(State(app): State<App>, Path(id): Path<WebhookId>, caller: Caller) -> ApiResult<Json<Webhook>> {
+/// Lets it be told again.
+pub async fn resume(State(app): State<App>, Path(id): Path<WebhookId>, caller: Caller) -> ApiResult<Json<Webhook>> {
     set_stopped(&app, id, &caller, None).await
 }
 

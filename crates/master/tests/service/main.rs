@@ -29,6 +29,7 @@ mod pages;
 mod people;
 mod plans;
 mod presses;
+mod queue;
 mod rebuild;
 mod resign;
 mod retention;

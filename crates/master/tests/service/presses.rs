@@ -35,7 +35,7 @@ async fn status(master: &Master, release: ReleaseId) -> String {
     shown["status"].as_str().unwrap().to_string()
 }
 
-async fn browser_of(master: &Master, name: &str, rights: &[&str]) -> Jar {
+pub async fn browser_of(master: &Master, name: &str, rights: &[&str]) -> Jar {
     master.person(name, rights).await;
     let mut jar = Jar::default();
     assert_eq!(sign_in(master, &mut jar, name).await.status, StatusCode::SEE_OTHER);
@@ -215,4 +215,53 @@ async fn a_mass_rebuild_is_paused_bounded_resumed_cancelled_and_retried_from_its
     let mut stranger = browser_of(&master, "ruth", &["observer"]).await;
     let page = get(&master, &mut stranger, &address).await;
     assert!(form(&page, "/cancel").is_none() && page.body.contains(&format!("anima rebuild cancel {id}")));
+}
+
+#[tokio::test]
+async fn who_minds_people_disables_accounts_takes_rights_revokes_tokens_and_stops_webhooks() {
+    let master = Master::open().await;
+    let bob = master.person("bob", &["contributor"]).await;
+    let hook = json!({ "name": "chat", "url": "https://chat.example/" });
+    assert_eq!(master.post("/api/v1/webhooks", "admin", hook).await.0, StatusCode::CREATED);
+    let mut admin = browser_of(&master, "ada", &["admin"]).await;
+    let mut other = browser_of(&master, "eve", &["manager"]).await;
+    assert_eq!(get(&master, &mut other, "/people").await.status, StatusCode::FORBIDDEN);
+    let page = get(&master, &mut admin, "/people").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    assert!(
+        page.body.contains("contributor everywhere") && page.body.contains("https://chat.example/"),
+        "{}",
+        page.body
+    );
+    assert!(form(&page, "/ada/disable").is_none(), "nobody locks themselves out");
+    let whoami = async || {
+        let path = "/api/v1/tokens/whoami";
+        master.json(axum::http::Method::GET, path, Some(&bob), json!(null)).await
+    };
+    let rights =
+        master.json(axum::http::Method::GET, "/api/v1/rights", Some(&master.token("admin")), json!(null)).await.1;
+    let right = rights.as_array().unwrap().iter().find(|one| one["account"] == "bob").unwrap()["id"].clone();
+    let tokens =
+        master.json(axum::http::Method::GET, "/api/v1/tokens", Some(&master.token("admin")), json!(null)).await.1;
+    let token = tokens.as_array().unwrap().iter().find(|one| one["account"] == "bob").unwrap()["id"].clone();
+
+    for end in [format!("/rights/{right}/take"), "/webhooks/1/stop".to_string(), "/bob/disable".to_string()] {
+        let pressed = press(&master, &mut admin, &page, &end, &[]).await;
+        assert_eq!(pressed.status, StatusCode::SEE_OTHER, "{end}: {}", pressed.body);
+    }
+
+    assert_eq!(whoami().await.0, StatusCode::UNAUTHORIZED, "he is disabled");
+    let page = get(&master, &mut admin, "/people?q=bob").await;
+    assert!(
+        page.body.contains("<strong class=\"red\">disabled</strong>") && !page.body.contains(">eve</a>"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("contributor everywhere"), "{}", page.body);
+    press(&master, &mut admin, &page, "/bob/enable", &[]).await;
+    assert!(!whoami().await.1["rights"].to_string().contains("contributor"), "he has none any more");
+    press(&master, &mut admin, &page, &format!("/tokens/{token}/revoke"), &[]).await;
+    assert_eq!(whoami().await.0, StatusCode::UNAUTHORIZED, "his token is revoked");
+    let page = get(&master, &mut admin, "/people").await;
+    assert!(form(&page, "/webhooks/1/resume").is_some(), "{}", page.body);
 }

@@ -34,6 +34,36 @@ async fn before_there_was_an_index(master: &Master, path: &std::path::Path) -> S
     stored.sha256
 }
 
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn one_search_finds_builds_packages_and_people_and_people_only_for_those_who_have_an_account() {
+    let master = Master::open().await;
+    let build = crate::pages::waiting_build(&master).await;
+    let ann = master.person("ann", &[]).await;
+    let find = async |text: &str, token: Option<&str>| {
+        let path = format!("/api/v1/search?q={text}");
+        let (status, found) = master.json(axum::http::Method::GET, &path, token, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{found}");
+        let ids = |kind: &str, name: &str| -> Vec<String> {
+            found[kind].as_array().unwrap().iter().map(|one| one[name].to_string()).collect()
+        };
+        (ids("builds", "id"), ids("packages", "name"), ids("accounts", "name"))
+    };
+    let (id, none) = (vec![build.to_string()], Vec::<String>::new());
+
+    assert_eq!(find("ann", Some(&ann)).await, (id.clone(), none.clone(), vec!["\"ann\"".to_string()]));
+    assert_eq!(find("ann", None).await, (id.clone(), none.clone(), none.clone()));
+    assert_eq!(find(&build.to_string(), None).await.0, id);
+    assert_eq!(find("4f2c1e77", None).await.0, id);
+    assert_eq!(find("J", None).await, (none.clone(), vec!["\"jq\"".to_string()], none.clone()));
+    let page = master.browse("/search?q=jq").await.2;
+    assert!(page.contains("href=\"/packages/jq\"") && page.contains("name=\"q\" value=\"jq\""), "{page}");
+    assert!(master.browse("/search").await.2.contains("Search for a build&#39;s number"), "nothing is asked yet");
+}
+
 #[tokio::test]
 async fn packages_are_found_by_name_summary_provides_and_paths_with_and_without_the_index() {
     let master = Master::open().await;
@@ -42,7 +72,7 @@ async fn packages_are_found_by_name_summary_provides_and_paths_with_and_without_
     let odd = before_there_was_an_index(&master, &path).await;
     let repository = show(&master, "p1", "BaseOS/x86_64", &[odd]).await.0;
     let search = async |text: &str, kind: &str| -> Value {
-        let text: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let text = hex(text);
         master.get(&format!("/api/v1/repositories/{repository}/search?q={text}&in={kind}")).await
     };
     let provided = info.provides[0].name.clone();
@@ -76,6 +106,20 @@ async fn packages_are_found_by_name_summary_provides_and_paths_with_and_without_
 
     assert_eq!(without, with);
     assert!(with[6].as_array().unwrap().iter().any(|path| path == &file), "{with:?}");
+    let (nevra, name) = (info.nevra.to_string(), info.nevra.file_name());
+    for (text, count) in [
+        ("ODD", 1),
+        (&nevra, 1),
+        (&name[..name.len() - 4], 1),
+        (provided.as_str(), 1),
+        (file.as_str(), 1),
+        ("/no/such", 0),
+    ] {
+        let found = master.get(&format!("/api/v1/search?q={}", hex(text))).await;
+        assert_eq!(found["rpms"].as_array().unwrap().len(), count, "{text}: {found}");
+        let place = if count == 1 { serde_json::json!("p1/BaseOS/x86_64") } else { Value::Null };
+        assert_eq!(found["rpms"][0]["repositories"][0]["address"], place, "{text}");
+    }
     let (status, _) = master
         .send(
             axum::http::Method::GET,
