@@ -353,6 +353,11 @@ async fn artifacts_that_are_no_packages_are_refused_and_never_opened() {
             "have more than 50331648 bytes",
         ),
         (
+            "twice",
+            "mkdir %{_rpmdir}/other; echo x > %{_rpmdir}/other/twice-1-1.t1.noarch.rpm".to_owned(),
+            "has the name of a package in another folder",
+        ),
+        (
             "folder",
             format!("rm -r %{{_rpmdir}} && ln -s {} %{{_rpmdir}}", secret.path().parent().unwrap().display()),
             "could not",
