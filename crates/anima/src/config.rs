@@ -95,6 +95,9 @@ impl Default for Store {
 
 /// The name of the object store's key among the credentials that a service manager gives.
 const STORE_CREDENTIAL: &str = "store-credentials";
+const MIB: u64 = 1024 * 1024;
+/// A cache that keeps less than one task's root and its packages take keeps nothing of use.
+const LEAST_CACHE_MIB: u64 = 2048;
 
 impl Store {
     /// Returns the address for a master with this folder.
@@ -198,6 +201,10 @@ pub struct BuildNode {
     pub keep_hours: u64,
     /// How much kept roots may take on the disk, all together.
     pub keep_mib: u64,
+    /// How much layers of roots may take on the disk; a test node that shares the folder keeps to it, too.
+    pub layers_mib: u64,
+    /// The same for packages and metadata of repositories.
+    pub downloads_mib: u64,
     /// Architectures that it emulates where no other node runs them; all that there is an emulator for where nothing is said.
     pub emulate: Option<Vec<Arch>>,
     /// The folder of QEMU's emulators (`qemu-aarch64-static`); `/usr/bin` where nothing is said.
@@ -211,16 +218,27 @@ impl Default for BuildNode {
     fn default() -> BuildNode {
         // A night, for who comes in the morning; and so little that no node is filled by it.
         let (keep_hours, keep_mib) = (12, 2048);
+        let budget = anima_build_node::Budget::default();
         BuildNode {
             name: None,
             data: None,
             slots: None,
             keep_hours,
             keep_mib,
+            layers_mib: budget.layer_bytes / MIB,
+            downloads_mib: budget.download_bytes / MIB,
             emulate: None,
             emulators: None,
             limits: Limits::default(),
         }
+    }
+}
+
+impl BuildNode {
+    /// Returns how much the caches of nodes keep.
+    pub fn budget(&self) -> anima_build_node::Budget {
+        let bytes = |mib: u64| mib.saturating_mul(MIB);
+        anima_build_node::Budget { layer_bytes: bytes(self.layers_mib), download_bytes: bytes(self.downloads_mib) }
     }
 }
 
@@ -322,6 +340,14 @@ impl Config {
         {
             if listen.ip().is_unspecified() && url.is_none() {
                 warnings.push(format!("{listen} is no address that others can use: say {key}"));
+            }
+        }
+        let BuildNode { layers_mib, downloads_mib, .. } = self.build_node;
+        for (key, mib) in [("layers_mib", layers_mib), ("downloads_mib", downloads_mib)] {
+            if mib < LEAST_CACHE_MIB {
+                warnings.push(format!(
+                    "[build_node] {key} = {mib}: what one task needs of it has {LEAST_CACHE_MIB} and more, so that others make or fetch it again"
+                ));
             }
         }
         for (name, folder) in &self.mirrors {

@@ -1,7 +1,8 @@
 //! From a source package to binary packages.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io::Seek;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anima_diagnosis::{End, Reader};
@@ -43,7 +44,8 @@ pub struct SrpmFile<'a> {
 
 /// What is known of it.
 struct Srpm {
-    path: PathBuf,
+    /// Held open: a cache may give it up to others' needs before its last root is there.
+    content: File,
     info: PackageInfo,
     /// The spec's path inside a root that it is installed in.
     spec: String,
@@ -59,35 +61,57 @@ pub async fn make(
     let srpm = read(srpm)?;
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
     let static_count = requires.len();
-    let mut workroot = job.workroot(phases, target, &requires).await?;
-    install(job, &workroot, &srpm).await?;
-    if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
-        for round in 1.. {
-            let asked = phases.time("build", dynamic_requires(job, target, &workroot, &srpm, &requires)).await;
-            let more = match asked {
-                Ok(Some(more)) => more,
-                Ok(None) => break,
-                Err(trouble) => return job.leave(workroot, Err(trouble)).await,
-            };
-            if round == MAX_DYNAMIC_ROUNDS {
+    for round in 1.. {
+        let mut workroot = job.workroot(phases, target, &requires).await?;
+        let result = match try_in(job, phases, target, &mut workroot, &srpm, &requires).await {
+            Ok(Tried::Asks(more)) if round == MAX_DYNAMIC_ROUNDS => {
                 let message =
                     format!("%generate_buildrequires asks for more after {round} rounds: {}", more.join(", "));
-                return Err(failed("generate_buildrequires_failed", message, None));
+                Err(failed("generate_buildrequires_failed", message, None))
             }
-            job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
-            requires.extend(more);
-            workroot.remove().await?;
-            workroot = job.workroot(phases, target, &requires).await?;
-            install(job, &workroot, &srpm).await?;
+            other => other,
+        };
+        phases.used("build", job.record.take_usage());
+        match job.leave(workroot, result).await? {
+            Tried::Made(outcome) => {
+                return Ok(BuildOutcome { dynamic_requires: requires.split_off(static_count), ..outcome });
+            }
+            Tried::Asks(more) => {
+                job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
+                requires.extend(more);
+            }
+        }
+    }
+    unreachable!("the last round ends")
+}
+
+/// What came of one root.
+enum Tried {
+    /// The packages.
+    Made(BuildOutcome),
+    /// The sources ask for more than it has.
+    Asks(Vec<String>),
+}
+
+async fn try_in(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    workroot: &mut Workroot,
+    srpm: &Srpm,
+    requires: &[String],
+) -> Result<Tried, Trouble> {
+    install(job, workroot, srpm).await?;
+    if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
+        let asked = phases.time("build", dynamic_requires(job, target, workroot, srpm, requires)).await?;
+        if let Some(more) = asked {
+            return Ok(Tried::Asks(more));
         }
     }
     if srpm.info.changelogs.is_empty() {
         workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
     }
-    let result = make_in(job, phases, target, &workroot, &srpm).await;
-    let result = result.map(|made| BuildOutcome { dynamic_requires: requires.split_off(static_count), ..made });
-    phases.used("build", job.record.take_usage());
-    job.leave(workroot, result).await
+    make_in(job, phases, target, workroot, srpm).await.map(Tried::Made)
 }
 
 /// Reads the spec of a source package in a root; returns what its packages provide, and whether all are noarch.
@@ -115,7 +139,7 @@ async fn make_in(
     phases.time("build", build(job, target, workroot, &srpm.spec)).await?;
     let packages = phases.time("upload", keep(job, target, workroot)).await?;
     let lock = phases.time("upload", job.keep_lock(workroot)).await?;
-    let materials = vec![provenance::file(srpm.info.nevra.file_name(), &srpm.path).await?];
+    let materials = vec![provenance::file(srpm.info.nevra.file_name(), &srpm.content).await?];
     let made = packages.iter().map(|package| Material::sha256(package.nevra.file_name(), package.artifact)).collect();
     let keeping = provenance::keep(job, target, task::Kind::Build, lock, materials, made);
     phases.time("upload", keeping).await?;
@@ -124,12 +148,13 @@ async fn make_in(
 }
 
 fn read(SrpmFile { name, path }: SrpmFile<'_>) -> Result<Srpm, Trouble> {
+    let content = File::open(path).map_err(anima_environment::Error::file("read", path))?;
     let info = PackageInfo::read(path).map_err(|error| failed("bad_source", format!("{name}: {error}"), None))?;
     if !info.is_source {
         return Err(failed("bad_source", format!("{name} is not a source package"), None));
     }
     let spec = spec_of(&info).ok_or_else(|| failed("bad_source", format!("{name} has no spec"), None))?;
-    Ok(Srpm { path: path.to_owned(), spec: format!("/builddir/build/SPECS/{spec}"), info })
+    Ok(Srpm { content, spec: format!("/builddir/build/SPECS/{spec}"), info })
 }
 
 fn spec_of(info: &PackageInfo) -> Option<String> {
@@ -142,9 +167,10 @@ fn spec_of(info: &PackageInfo) -> Option<String> {
 /// Unpacks the source package in the root, as the build user.
 async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), Trouble> {
     let name = srpm.info.nevra.file_name();
-    let (files, path, place) = (workroot.files().clone(), srpm.path.clone(), format!("originals/{name}"));
+    let (files, content, place) = (workroot.files().clone(), srpm.content.try_clone(), format!("originals/{name}"));
     let put = move || {
-        let mut content = File::open(&path).map_err(anima_environment::Error::file("read", &path))?;
+        let again = content.and_then(|mut content| content.rewind().map(|()| content));
+        let mut content = again.map_err(anima_environment::Error::file("read", Path::new(&place)))?;
         files.put(&place, false, &mut content)
     };
     let inside = blocking(put).await?;

@@ -2,7 +2,7 @@
 //! looked at as such.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anima_environment::{Inside, Kind, blocking};
@@ -66,7 +66,13 @@ fn copy_out(inside: &Inside, folder: &str, to: &Path, most_bytes: u64) -> Result
             return Err(failed("bad_package", format!("{} cannot be taken out of the root", path.display()), None));
         }
         let copy = to.join(name);
-        let mut target = File::create_new(&copy).map_err(anima_environment::Error::file("write", &copy))?;
+        let mut target = match File::create_new(&copy) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let message = format!("{} has the name of a package in another folder", path.display());
+                return Err(failed("bad_package", message, None));
+            }
+            made => made.map_err(anima_environment::Error::file("write", &copy))?,
+        };
         let source = inside.file(&path).map_err(no_packages)?;
         // A file with holes takes no room there, and all of it here.
         let size_bytes = source.metadata().map_err(anima_environment::Error::file("read", &path))?.len();

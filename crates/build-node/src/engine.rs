@@ -58,6 +58,14 @@ pub trait Artifacts: fmt::Debug + Send + Sync {
     fn keep_text<'a>(&'a self, text: String, kind: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>>;
 }
 
+/// Where a source package is.
+pub enum SrpmPlace<'a> {
+    /// On this machine, for good.
+    Here(&'a Path),
+    /// Somewhere else, with what brings it here.
+    Away(BoxFuture<'a, Result<PathBuf, Trouble>>),
+}
+
 /// What becomes of the root of a task that failed; without it, it is removed.
 pub trait Aftermath: fmt::Debug + Send + Sync {
     /// Takes the root.
@@ -129,16 +137,22 @@ impl Engine {
         self.explained(made, around, target).await
     }
 
-    /// Makes the packages of a source package that is on this machine.
+    /// Makes the packages of a source package, by a name that people know it by. It is brought to this machine once there is room
+    /// for the task: what waits in a cache for that long may be given up to others' needs.
     pub async fn build(
         &self,
         around: Around<'_>,
         phases: &mut Phases,
         target: &Target<'_>,
-        srpm: SrpmFile<'_>,
+        name: &str,
+        place: SrpmPlace<'_>,
     ) -> Result<BuildOutcome, Trouble> {
         let (job, _held) = self.job(around, target).await?;
-        let made = build_task::make(&job, phases, target, srpm).await;
+        let path = match place {
+            SrpmPlace::Here(path) => path.to_owned(),
+            SrpmPlace::Away(bring) => phases.time("sources", bring).await?,
+        };
+        let made = build_task::make(&job, phases, target, SrpmFile { name, path: &path }).await;
         self.explained(made, around, target).await
     }
 

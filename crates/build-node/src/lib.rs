@@ -36,6 +36,7 @@ use std::time::{Duration, SystemTime};
 use anima_client::Client;
 pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
+pub use anima_environment::Budget;
 use anima_environment::{Emulators, Environments, blocking, condition};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
@@ -69,6 +70,8 @@ pub struct Config {
     pub limits: anima_types::platform::Limits,
     /// Which roots of failed tasks it keeps for people to enter.
     pub keep: Option<kept::Keep>,
+    /// How much its caches keep on the disk.
+    pub budget: Budget,
 }
 
 /// Takes one task, does it, and ends; also when there was none for `wait`, where that is said. An error means what it means
@@ -127,7 +130,7 @@ fn open(config: &Config, own: &Path) -> anyhow::Result<node::Node> {
     let work = own.join("work");
     sweep::remove_leftovers(&work)?;
     let environments = Environments::open(&config.data.join("environments"), &config.helper)?;
-    let environments = environments.with_emulators(config.emulators.clone());
+    let environments = environments.with_emulators(config.emulators.clone()).with_budget(config.budget);
     let (helper, slots, limits) = (config.helper.clone(), config.slots, config.limits);
     let engine = engine::Engine::new(engine::Setup { environments, helper, work, slots, limits })?;
     let (name, master_url) = (config.name.clone(), config.master_url.clone());

@@ -11,8 +11,7 @@ use anima_types::work::{FileRef, Outcome, PhaseTime, Work};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::build_task::SrpmFile;
-use crate::engine::{Aftermath, Around, Artifacts, Engine};
+use crate::engine::{Aftermath, Around, Artifacts, Engine, SrpmPlace};
 use crate::kept::{Keep, Keeper};
 use crate::provenance::About;
 use crate::sources::Pushed;
@@ -85,9 +84,9 @@ impl Node {
                 Ok(Outcome::Src(made))
             }
             Work::Build(work) => {
-                let path = phases.time("sources", self.fetch(&work.srpm, around.cancel)).await?;
-                let srpm = SrpmFile { name: &work.srpm.name, path: &path };
-                Ok(Outcome::Build(self.engine.build(around, phases, &work.into(), srpm).await?))
+                let place = SrpmPlace::Away(Box::pin(self.fetch(&work.srpm, around.cancel)));
+                let made = self.engine.build(around, phases, &work.into(), &work.srpm.name, place).await?;
+                Ok(Outcome::Build(made))
             }
             other => Err(failed("internal", format!("a build node was given a {} task", other.kind().name()), None)),
         }

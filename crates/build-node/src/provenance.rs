@@ -1,9 +1,10 @@
 //! Writes down what a task made, from what, with what, where and when. See [`anima_types::provenance`].
 
-use std::path::{Path, PathBuf};
+use std::io::Seek;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anima_environment::{blocking, sha256_of};
+use anima_environment::{blocking, native_architectures, sha256_of};
 use anima_types::artifact::Kind;
 use anima_types::id::{BuildId, TaskId};
 use anima_types::provenance::{File, Node, Provenance, VERSION};
@@ -50,7 +51,6 @@ pub async fn keep(
     products: Vec<File>,
 ) -> Result<(), Trouble> {
     let Some(about) = job.about else { return Ok(()) };
-    let own = std::env::consts::ARCH.parse::<Arch>().ok();
     let provenance = Provenance {
         version: VERSION,
         task: about.task,
@@ -72,12 +72,7 @@ pub async fn keep(
             processes: Some(job.limits.processes),
             log_mib: Some(job.limits.log_bytes / MIB),
         },
-        node: Node {
-            name: about.node.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            arch: own,
-            is_emulated: !own.is_some_and(|own| own.runs(target.arch)),
-        },
+        node: node(about.node, &native_architectures(), target.arch),
         began_at: moment(job.taken_at),
         ended_at: moment(SystemTime::now()),
         products,
@@ -86,13 +81,49 @@ pub async fn keep(
     job.artifacts.keep_text(provenance.to_json(), Kind::Provenance, NAME).await.map(drop)
 }
 
+/// Returns what is written of a machine that runs programs of these architectures by itself. What it does not run by itself, it has
+/// emulated: that is how roots are made, too.
+fn node(name: &str, native: &[Arch], target: Arch) -> Node {
+    Node {
+        name: name.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // The plainest that it runs: what else it runs depends on its processor.
+        arch: native.first().copied(),
+        is_emulated: !native.contains(&target),
+    }
+}
+
 /// Returns a file with its SHA-256.
-pub async fn file(name: String, path: &Path) -> Result<File, Trouble> {
-    let owned: PathBuf = path.to_owned();
-    let hashing = blocking(move || sha256_of(&mut std::fs::File::open(owned)?)).await;
-    Ok(File::sha256(name, hashing.map_err(anima_environment::Error::file("read", path))?))
+pub async fn file(name: String, content: &std::fs::File) -> Result<File, Trouble> {
+    let own = content.try_clone();
+    let hashing = blocking(move || {
+        let mut own = own?;
+        own.rewind()?;
+        sha256_of(&mut own)
+    });
+    let hash = hashing.await.map_err(anima_environment::Error::file("read", Path::new(&name)))?;
+    Ok(File::sha256(name, hash))
 }
 
 fn moment(at: SystemTime) -> Timestamp {
     Timestamp(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_runs_by_itself_is_not_marked_as_emulated() {
+        let new = [Arch::X86_64, Arch::X86_64V2, Arch::I686];
+        let is_emulated = |native: &[Arch], target| node("n", native, target).is_emulated;
+
+        assert_eq!(new.map(|target| is_emulated(&new, target)), [false; 3]);
+        assert!(is_emulated(&new, Arch::Aarch64) && is_emulated(&[Arch::X86_64, Arch::I686], Arch::X86_64V2));
+        assert!(!is_emulated(&[Arch::Ppc64le], Arch::Ppc64le) && is_emulated(&[], Arch::X86_64));
+        assert_eq!(
+            (node("n", &new, Arch::Aarch64).arch, node("n", &[], Arch::X86_64).arch),
+            (Some(Arch::X86_64), None)
+        );
+    }
 }

@@ -7,7 +7,7 @@ use anima_rpm_file::PackageInfo;
 use anima_types::id::TaskId;
 use anima_types::provenance::Provenance;
 use anima_types::task_log::LogName;
-use anima_types::work::{BuildWork, Work};
+use anima_types::work::{BuildWork, SrcOutcome, Work};
 use common::{World, spec};
 
 fn package(bytes: &[u8]) -> PackageInfo {
@@ -185,6 +185,49 @@ async fn requirements_that_the_sources_generate_are_installed() {
     let built = built.unwrap_or_else(|failure| panic!("{failure:?}\n{}", world.master.log()));
     assert_eq!((built.packages.len(), built.dynamic_requires), (1, vec!["data >= 3".to_string()]));
     assert!(world.master.log().contains("%generate_buildrequires asks for data >= 3"), "{}", world.master.log());
+}
+
+/// Removes a source package from the node's cache, as a sweep does that needs the room.
+fn sweep_srpm(world: &World, source: &SrcOutcome) {
+    let hash = source.srpm.to_string();
+    let path = world.data().join("environments/downloads/sha256").join(&hash[..2]).join(&hash);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_package_that_is_swept_away_is_still_there_for_the_next_round() {
+    let world = World::new().await;
+    // The first round waits until it is looked at; the second has what it asks for.
+    let sections = "%generate_buildrequires\ntest -e /usr/share/data || { echo asking >&2; sleep 3; }\necho data\n";
+    let text = spec("dynamic", "", sections);
+    let source = world.src("dynamic", &world.commit("dynamic", &[("dynamic.spec", &text)])).await.unwrap();
+    world.master.give(Work::Build(world.build_work(&source)));
+    world.until("the first round", || world.master.log().contains("\nasking\n")).await;
+
+    sweep_srpm(&world, &source);
+
+    let end = world.master.report().await.end;
+    assert!(matches!(end, anima_types::lease::End::Succeeded(_)), "{end:?}\n{}", world.master.log());
+    assert!(world.master.log().contains("%generate_buildrequires asks for data"), "{}", world.master.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_in_which_the_source_package_could_not_be_unpacked_is_kept_and_what_was_used_is_told() {
+    let world = World::keeping().await;
+    let source = world.src("a", &world.commit("a", &[("a.spec", &spec("a", "", ""))])).await.unwrap();
+    let mut bytes = world.master.artifact(source.srpm).to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let size_bytes = bytes.len() as u64;
+    let damaged = world.file("a-1-1.t1.src.rpm", world.master.keep_artifact(bytes), size_bytes);
+
+    let report = world.report(Work::Build(world.build_work_of("a", damaged))).await;
+
+    let log = world.master.log();
+    let anima_types::lease::End::Failed(failure) = report.end else { panic!("{:?}", report.end) };
+    assert!(failure.code == "bad_source" && failure.message.contains("cannot be unpacked"), "{failure:?}");
+    assert!(log.contains("the root is kept for 1 h"), "{log}");
+    let build = report.phases.iter().find(|phase| phase.name == "build").unwrap();
+    assert!(build.usage.cpu_secs.is_some(), "{build:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

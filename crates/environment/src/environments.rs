@@ -25,10 +25,6 @@ use crate::trust;
 use crate::who_has;
 use crate::{Downloads, Emulators, Error, FileHash, Journal, Phases, Result, Wanted};
 
-/// Packages and metadata that are kept for later tasks; a distribution's buildroots use around 2 GB of packages.
-const KEEP_DOWNLOAD_BYTES: u64 = 20 * 1024 * 1024 * 1024;
-/// Layers that are kept for later tasks: some hundred of different BuildRequires.
-const KEEP_LAYER_BYTES: u64 = 40 * 1024 * 1024 * 1024;
 /// On a disk that is short of room, what was not used for so long goes first, then what was not used for the next. What was used
 /// later may be in the hands of a task that is just making its root.
 const SPARED_WHEN_SHORT: [Duration; 4] = [
@@ -58,6 +54,23 @@ pub struct Environments {
     layers: Arc<Layers>,
     makings: Makings,
     emulators: Emulators,
+    budget: Budget,
+}
+
+/// How much is kept on the disk for later tasks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Budget {
+    /// Layers.
+    pub layer_bytes: u64,
+    /// Packages and metadata.
+    pub download_bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        // Some hundred of different BuildRequires; and a distribution's buildroots use around 2 GB of packages.
+        Budget { layer_bytes: 40 << 30, download_bytes: 20 << 30 }
+    }
 }
 
 /// What an environment is to contain.
@@ -150,6 +163,7 @@ impl Environments {
             layers: Arc::new(Layers::open(dir.join("roots"), helper)?),
             makings: Makings::default(),
             emulators: Emulators::default(),
+            budget: Budget::default(),
         })
     }
 
@@ -167,6 +181,11 @@ impl Environments {
     /// Makes environments of other architectures, too.
     pub fn with_emulators(self, emulators: Emulators) -> Environments {
         Environments { emulators, ..self }
+    }
+
+    /// Keeps so much.
+    pub fn with_budget(self, budget: Budget) -> Environments {
+        Environments { budget, ..self }
     }
 
     /// Returns what runs an architecture's programs here: nothing where the machine does it by itself.
@@ -193,6 +212,11 @@ impl Environments {
         }
         let solving = self.solutions.solve(wishes.into(), &self.downloads, cancel);
         let solved = phases.time("solve", solving).await?;
+        if let Some(names) = trust::unchecked(&solved.whole.packages, wishes.inputs) {
+            journal.say(format!(
+                "packages of {names}: signatures are not checked: the platform names no gpg_keys for them"
+            ));
+        }
         let mut environment = phases.time("buildroot", self.make(wishes, solved, emulators, journal, cancel)).await?;
         phases.used("buildroot", environment.usage);
         let hit = if environment.layers_hit { "layer hit" } else { "layer made" };
@@ -255,9 +279,9 @@ impl Environments {
     /// Removes what was least recently used, and what processes left that are gone. Where the disk is short of room, less is kept:
     /// a node that is unfit because of what it may need some day does nothing.
     pub fn sweep_once(&self, now: SystemTime) -> Result<Swept> {
-        let layers = self.layers.sweep(now, KEEP_LAYER_BYTES)?;
+        let layers = self.layers.sweep(now, self.budget.layer_bytes)?;
         let swept = Swept {
-            download_bytes: self.downloads.sweep(now, KEEP_DOWNLOAD_BYTES)?,
+            download_bytes: self.downloads.sweep(now, self.budget.download_bytes)?,
             solution_count: self.solutions.sweep(now - KEEP_SOLUTIONS)?,
             layer_bytes: layers.layer_bytes,
             layer_count: layers.layer_count,
@@ -595,6 +619,25 @@ mod tests {
         assert_eq!(left(), [false, false, true, true]);
         assert_eq!(sweep(&|| true).download_bytes, 10);
         assert_eq!(left(), [false, false, false, true], "it may be in use");
+    }
+
+    #[test]
+    fn the_caches_keep_what_they_are_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Environments::open(dir.path(), Path::new("/nonexistent")).unwrap();
+        let now = SystemTime::now();
+        open();
+        for name in ["one", "two"] {
+            let file = std::fs::File::create(dir.path().join("downloads").join(name)).unwrap();
+            file.set_len(1000).unwrap();
+            file.set_modified(now - Duration::from_secs(2 * DAY_SECS)).unwrap();
+        }
+        let swept = |download_bytes| {
+            let budget = Budget { download_bytes, ..Budget::default() };
+            open().with_budget(budget).sweep_once(now).unwrap().download_bytes
+        };
+
+        assert_eq!((swept(2000), swept(1500), swept(0)), (0, 1000, 1000));
     }
 
     #[test]

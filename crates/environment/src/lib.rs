@@ -26,7 +26,7 @@ pub use anima_solver::Lock;
 pub use download::{Beginning, Downloads, Wanted};
 pub use emulation::{Emulators, native_architectures};
 pub use enforcement::limits_memory;
-pub use environments::{Environment, Environments, Installer, Swept, Wishes};
+pub use environments::{Budget, Environment, Environments, Installer, Swept, Wishes};
 pub use error::{Error, is_disk_full};
 pub use hash::{FileHash, hash_file, sha256_of};
 pub use inside::{Inside, Kind, MAX_FOUND};

@@ -2,11 +2,13 @@
 //!
 //! Nothing is taken from a repository on its own word: a key comes with the platform's file, never from the server.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::Path;
 use std::thread;
 
 use anima_rpm_file::{PublicKey, verify};
+use anima_solver::LockedPackage;
 use anima_types::work::Input;
 use sha2::{Digest, Sha256};
 
@@ -51,6 +53,14 @@ pub(crate) fn name_of_keys(inputs: &[Input]) -> Option<String> {
         input.gpg_keys.iter().for_each(|key| hash.update(format!("{}:{key}\n", key.len())));
     }
     (!with_keys.is_empty()).then(|| hex::encode(hash.finalize()))
+}
+
+/// Returns the names of the repositories that packages come from without anybody's signature being looked at.
+pub(crate) fn unchecked(packages: &[LockedPackage], inputs: &[Input]) -> Option<String> {
+    let with_keys = |name: &str| inputs.iter().any(|input| input.name == name && !input.gpg_keys.is_empty());
+    let names = packages.iter().map(|package| package.repository.as_str()).filter(|name| !with_keys(name));
+    let names: BTreeSet<&str> = names.collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn keys(input: &Input) -> Result<Vec<PublicKey>> {

@@ -108,6 +108,8 @@ async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index()
     assert_eq!((names(&first), first.layers_hit), (vec!["base-1".to_owned(), "tool-2".to_owned()], false));
     assert_eq!(content(&first, "/usr/share/tool"), "2\n");
     assert!(log.contains("buildroot: 2 packages, layer made, "), "{log}");
+    let unchecked = "packages of tiny: signatures are not checked: the platform names no gpg_keys for them\n";
+    assert!(log.contains(unchecked), "{log}");
     std::fs::write(first.root().join("usr/share/tool"), "changed").unwrap();
     first.remove().await.unwrap();
     assert!(world.repository.asked().iter().any(|path| path.ends_with("tool-2-1.noarch.rpm")));
@@ -351,8 +353,9 @@ async fn packages_and_index_have_to_be_signed_where_the_platform_has_keys() {
     let key = signed(&world.repository);
     world.input = Input { gpg_keys: vec![key.clone()], is_index_signed: true, ..world.input };
 
-    let (environment, _) = world.prepare(&["base"], &[]).await.unwrap();
+    let (environment, log) = world.prepare(&["base"], &[]).await.unwrap();
     assert_eq!(names(&environment), ["base-1"]);
+    assert!(!log.contains("not checked"), "{log}");
 
     // The index is changed after it was signed.
     world.repository.add("late", "1", "");

@@ -29,6 +29,27 @@ fn a_command_runs_as_an_ordinary_user_without_groups() {
 }
 
 #[test]
+fn of_the_hosts_control_groups_nothing_is_seen_but_a_top_of_its_own() {
+    // The names of groups above its own would tell of other tasks, containers and users.
+    let ours = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = fs::read_link("/proc/self/ns/cgroup").unwrap();
+
+    says("readlink /proc/self/ns/cgroup | grep -c cgroup", "1\n");
+    let root = Root::new();
+    let (log, _) = run(&root.spec("readlink /proc/self/ns/cgroup; cat /proc/self/cgroup"));
+    let (namespace, groups) = log.split_once('\n').unwrap();
+
+    assert!(Path::new(namespace) != own && !groups.is_empty(), "{log}");
+    for line in groups.lines() {
+        let path = line.splitn(3, ':').nth(2).unwrap();
+        assert!(path == "/" || path.starts_with("/..") || path.starts_with("/anima-sandbox-"), "{line}");
+    }
+    let above: Vec<&str> =
+        ours.lines().filter_map(|line| line.splitn(3, ':').nth(2)).filter(|it| it.len() > 1).collect();
+    assert!(above.iter().all(|path| !groups.contains(path)), "{above:?}: {groups}");
+}
+
+#[test]
 fn an_ordinary_user_has_no_capability_and_cannot_gain_one() {
     says(
         "grep -E '^(CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status",

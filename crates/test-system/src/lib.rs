@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use anima_client::Client;
 pub use anima_client::lease::Once;
 use anima_client::lease::{Cancel, Runner};
+pub use anima_environment::Budget;
 use anima_environment::{Emulators, Environments, Swept, blocking, condition, limits_memory};
 use anima_types::lease::{Claim, Condition, MAX_WAIT_SECS};
 use anima_types::{Arch, task};
@@ -53,6 +54,8 @@ pub struct Config {
     pub architectures: Vec<Arch>,
     /// What it tests besides, slowly.
     pub emulators: Emulators,
+    /// How much its caches keep on the disk: the same as the other nodes that share them.
+    pub budget: Budget,
 }
 
 /// Works until `shutdown`. An error means that it can never work: its folder, its token or its claim is wrong.
@@ -73,7 +76,8 @@ async fn with_runner<T>(
 ) -> anyhow::Result<T> {
     let node = Arc::new(node::Node {
         environments: Environments::open(&config.data.join("environments"), &config.helper)?
-            .with_emulators(config.emulators.clone()),
+            .with_emulators(config.emulators.clone())
+            .with_budget(config.budget),
         helper: config.helper.clone(),
     });
     limits_memory(&config.helper, &config.data);

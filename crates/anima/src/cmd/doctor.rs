@@ -16,7 +16,7 @@ pub struct Doctor {}
 
 impl Doctor {
     pub fn run(self, global: &Global) -> Result {
-        let checks = doctor::examine(DataFolder::new(global.data.as_deref()).path());
+        let checks = doctor::examine(&DataFolder::new(global.data.as_deref()));
         Output::new(global.json).show(&checks, |checks| describe(checks))?;
         match checks.iter().filter(|check| check.state == State::Missing).count() {
             0 => Ok(()),

@@ -4,13 +4,14 @@
 
 mod kernel;
 mod machine;
+mod platforms;
 mod programs;
 mod sandbox;
 mod services;
 
-use std::path::Path;
-
 use serde::Serialize;
+
+use crate::data::DataFolder;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Serialize)]
@@ -58,14 +59,15 @@ impl Check {
     }
 }
 
-/// Looks at everything; `data` is the folder that Anima would work in.
-pub fn examine(data: &Path) -> Vec<Check> {
+/// Looks at everything; `folder` is where Anima would work.
+pub fn examine(folder: &DataFolder) -> Vec<Check> {
+    let data = folder.path();
     let mut checks = vec![machine::architecture(), machine::user(), kernel::version()];
     checks.extend(programs::all());
     checks.extend(kernel::isolation(data));
     checks.push(kernel::limits());
     checks.extend(sandbox::checks(data));
     checks.extend([machine::libsolv(), machine::memory(), machine::disk(data), machine::open_files()]);
-    checks.push(services::check());
+    checks.extend([services::check(), platforms::signatures(&folder.platforms())]);
     checks
 }

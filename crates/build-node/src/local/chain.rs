@@ -22,7 +22,7 @@ use super::results::{PackageFolder, Results, copy, index};
 use super::worktree::WorkTree;
 use super::{Event, Local, OWN_PRIORITY, Order, Origin, Refusal, Watch, address_of, inputs};
 use crate::build_task::SrpmFile;
-use crate::engine::{Aftermath, Around, Artifacts};
+use crate::engine::{Aftermath, Around, Artifacts, SrpmPlace};
 use crate::job::Target;
 use crate::node::tell;
 use crate::trouble::Trouble;
@@ -272,7 +272,7 @@ impl<'a> Chain<'a> {
         let file = srpm.file_name().unwrap_or_default().to_string_lossy();
         let Done { result, mut report } = self
             .step(name, arch.name(), folder, &step, async |around, phases| {
-                self.local.engine.build(around, phases, &target, SrpmFile { name: &file, path: srpm }).await
+                self.local.engine.build(around, phases, &target, &file, SrpmPlace::Here(srpm)).await
             })
             .await?;
         if let Ok(built) = result {

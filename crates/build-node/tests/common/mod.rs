@@ -90,6 +90,7 @@ impl World {
             slots: 1,
             architectures: vec![Arch::X86_64],
             emulators: Default::default(),
+            budget: Default::default(),
             limits,
             keep,
         };

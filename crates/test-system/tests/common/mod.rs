@@ -56,6 +56,7 @@ impl World {
             slots: 1,
             architectures: vec![Arch::X86_64],
             emulators: Default::default(),
+            budget: Default::default(),
         };
         tokio::spawn(anima_test_system::run(config, shutdown.clone()));
         World { folder, master, shutdown }

@@ -1,9 +1,9 @@
 //! P5: `hello` from commit to `dnf install`, everything warm, beside the bare `rpmbuild -ba` of the same spec in a root
-//! with the same packages.
+//! with the same packages, and beside mock, where the environment names one.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use anima_types::task;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Figure, median, rounded};
+use super::{Figure, median, mock::Mock, rounded};
 use crate::tidy;
 
 const RUNS: usize = 3;
@@ -26,22 +26,32 @@ pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
     let hello = prepare(&system)?;
     one_build(&system, &hello).await.context("could not build for the first time, which warms everything")?;
     let bare = bare_root(&system, &hello)?;
-    let (mut ours, mut installs, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+    let mock = Mock::from_environment(system.master_url(), &base_packages(&system)?)?;
+    // The first time fills its root cache, and makes the source package that the others build.
+    rpmbuild(&bare)?;
+    let srpm = source_package(&bare)?;
+    mock.as_ref().map(|mock| mock.rebuild(&srpm)).transpose()?;
+    let (mut ours, mut installs, mut peers, mut mocks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut phases = serde_json::Map::new();
     for _ in 0..RUNS {
         peers.push(rpmbuild(&bare)?);
+        mocks.extend(mock.as_ref().map(|mock| mock.rebuild(&srpm)).transpose()?);
         let run = one_build(&system, &hello).await?;
         ours.push(run.released_secs + run.install_secs);
         installs.push(run.install_secs);
         phases = run.phases;
     }
     let (ours, peer) = (median(ours), median(peers));
+    let mock_secs = (!mocks.is_empty()).then(|| median(mocks));
     let values = json!({
         "ours_s": rounded(ours),
         "of_that_dnf_s": rounded(median(installs)),
         "peer": "rpmbuild -ba in the same root",
         "peer_s": rounded(peer),
         "ratio": rounded(ours / peer),
+        "mock": mock_secs.map(|_| "mock --rebuild of its source package, the root cache warm"),
+        "mock_s": mock_secs.map(rounded),
+        "mock_ratio": mock_secs.map(|secs| rounded(secs / ours)),
         "last_run_phases_s": phases,
     });
     Ok(vec![Figure { bench: "pipeline", case: "hello", values }])
@@ -98,13 +108,26 @@ async fn one_build(system: &System, hello: &SourcePackage) -> Result<Run> {
 /// Makes a root with the platform's buildroot packages and the sources.
 fn bare_root(system: &System, hello: &SourcePackage) -> Result<Root> {
     let root = Root::new(system.master_url(), "seed-1")?;
+    let packages = base_packages(system)?;
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    root.dnf(&[&["install"], packages.as_slice()].concat())?;
+    put_sources(&root, hello)?;
+    Ok(root)
+}
+
+/// Returns what every root of the platform has.
+fn base_packages(system: &System) -> Result<Vec<String>> {
     let platform = system.anima(&["--json", "platform", "show", "seed-1"])?;
     let platform: serde_json::Value = serde_json::from_slice(&platform.stdout)?;
     let packages = platform["buildroot"]["packages"].as_array().context("the platform names no packages")?;
-    let packages = packages.iter().filter_map(|name| name.as_str());
-    root.dnf(&[&["install"], packages.collect::<Vec<_>>().as_slice()].concat())?;
-    put_sources(&root, hello)?;
-    Ok(root)
+    Ok(packages.iter().filter_map(|name| name.as_str()).map(str::to_owned).collect())
+}
+
+/// Returns the source package that the bare build has made.
+fn source_package(root: &Root) -> Result<PathBuf> {
+    let folder = root.path("root/builddir/rpmbuild/SRPMS");
+    let first = fs::read_dir(&folder)?.next().with_context(|| format!("{} is empty", folder.display()))?;
+    Ok(first?.path())
 }
 
 /// Puts spec and sources where `rpmbuild` looks for them.

@@ -35,6 +35,7 @@ impl BuildNode {
             emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
             limits: prepared.config.build_node.limits,
             keep: kept::Keep::of(prepared.config.build_node.keep_hours, prepared.config.build_node.keep_mib),
+            budget: node.budget(),
         };
         run(Some((&prepared.folder, Role::BuildNode)), async |shutdown| match self.once.once {
             true => OnceArgs::told(anima_build_node::run_once(config, self.once.wait(), shutdown).await?),

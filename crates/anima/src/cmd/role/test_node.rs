@@ -32,6 +32,7 @@ impl TestNode {
             slots: self.once.slots(|| self.slots.or(node.slots).unwrap_or_else(default_slots)),
             architectures: own_architectures()?,
             emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
+            budget: prepared.config.build_node.budget(),
         };
         run(Some((&prepared.folder, Role::TestNode)), async |shutdown| match self.once.once {
             true => OnceArgs::told(anima_test_system::run_once(config, self.once.wait(), shutdown).await?),
