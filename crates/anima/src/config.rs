@@ -8,7 +8,7 @@ use std::{
 };
 
 use anima_master::{BucketAddress, Credentials, StoreAddress};
-use anima_types::{Arch, platform::Limits};
+use anima_types::{Arch, platform::Limits, retention::Rules};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -50,6 +50,8 @@ pub struct Config {
     /// The OpenID provider that people may sign in by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
+    /// What goes by its age; where nothing is said it stays.
+    pub retention: Rules,
     pub build_node: BuildNode,
     pub test_node: Node,
     pub sign_server: SignServer,
@@ -255,6 +257,7 @@ impl Default for Config {
             database: Database::default(),
             store: Store::default(),
             oidc: None,
+            retention: Rules::default(),
             build_node: BuildNode::default(),
             test_node: Node::default(),
             sign_server: SignServer::default(),
@@ -306,6 +309,7 @@ impl Config {
             check_mirror_name(name)?;
         }
         config.store.check()?;
+        config.retention.check().map_err(Failure::config)?;
         config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
         Ok(config)
     }

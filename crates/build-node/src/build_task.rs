@@ -58,6 +58,7 @@ pub async fn make(
 ) -> Result<BuildOutcome, Trouble> {
     let srpm = read(srpm)?;
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
+    let static_count = requires.len();
     let mut workroot = job.workroot(phases, target, &requires).await?;
     install(job, &workroot, &srpm).await?;
     if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
@@ -84,6 +85,7 @@ pub async fn make(
         workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
     }
     let result = make_in(job, phases, target, &workroot, &srpm).await;
+    let result = result.map(|made| BuildOutcome { dynamic_requires: requires.split_off(static_count), ..made });
     phases.used("build", job.record.take_usage());
     job.leave(workroot, result).await
 }
@@ -117,7 +119,8 @@ async fn make_in(
     let made = packages.iter().map(|package| Material::sha256(package.nevra.file_name(), package.artifact)).collect();
     let keeping = provenance::keep(job, target, task::Kind::Build, lock, materials, made);
     phases.time("upload", keeping).await?;
-    Ok(BuildOutcome { packages, lock, layers_hit: workroot.environment().layers_hit })
+    let layers_hit = workroot.environment().layers_hit;
+    Ok(BuildOutcome { packages, lock, layers_hit, dynamic_requires: Vec::new() })
 }
 
 fn read(SrpmFile { name, path }: SrpmFile<'_>) -> Result<Srpm, Trouble> {
@@ -239,7 +242,7 @@ fn end_of(outcome: &Outcome) -> End {
 
 async fn keep(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot) -> Result<Vec<BuiltPackage>, Trouble> {
     let mut packages = collect(workroot.files(), RPMS, &job.folder, job.limits.disk_bytes).await?;
-    packages.sort_by(|a, b| a.info.nevra.cmp(&b.info.nevra));
+    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
     if packages.is_empty() {
         return Err(failed(
             "no_packages",
@@ -257,7 +260,7 @@ async fn keep(job: &Job<'_>, target: &Target<'_>, workroot: &Workroot) -> Result
 }
 
 fn check(package: &Collected, target: &Target<'_>) -> Result<(), Trouble> {
-    let (nevra, arch) = (&package.info.nevra, target.arch.name());
+    let (nevra, arch) = (&package.nevra, target.arch.name());
     match nevra.arch == arch || nevra.arch == "noarch" {
         true => Ok(()),
         false => Err(failed("bad_package", format!("{nevra} is for another architecture than {arch}"), None)),
@@ -265,7 +268,7 @@ fn check(package: &Collected, target: &Target<'_>) -> Result<(), Trouble> {
 }
 
 async fn keep_one(job: &Job<'_>, package: &Collected) -> Result<BuiltPackage, Trouble> {
-    let nevra = package.info.nevra.clone();
+    let nevra = package.nevra.clone();
     let artifact = job.artifacts.keep(&package.path, Kind::Rpm, &nevra.file_name()).await?;
     job.journal.say(format!("made {}", nevra.file_name()));
     Ok(BuiltPackage { nevra, artifact })

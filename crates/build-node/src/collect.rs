@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anima_environment::{Inside, Kind, blocking};
 use anima_rpm_file::PackageInfo;
-use anima_types::dist_git::is_file_name;
+use anima_types::{Nevra, dist_git::is_file_name};
 
 use crate::files::Files;
 use crate::trouble::{Trouble, failed};
@@ -20,8 +20,10 @@ const MAX_PACKAGES: usize = 10_000;
 pub struct Collected {
     /// Where it is now.
     pub path: PathBuf,
-    /// What it says of itself.
-    pub info: PackageInfo,
+    /// What it says that it is. The rest that it says of itself may be large, and there may be many.
+    pub nevra: Nevra,
+    /// Whether it is a source package.
+    pub is_source: bool,
 }
 
 /// Copies the packages below a folder of the root into `to`, and reads them; each has the name that its header gives. All
@@ -42,6 +44,12 @@ fn no_packages(error: anima_environment::Error) -> Trouble {
         anima_environment::Error::Inside { .. } => failed("bad_package", format!("could not {error}"), None),
         error => error.into(),
     }
+}
+
+/// Reads what a package that was copied out says of itself.
+pub fn read(copy: &Path) -> Result<PackageInfo, Trouble> {
+    let name = copy.file_name().unwrap_or_default().display();
+    PackageInfo::read(copy).map_err(|error| failed("bad_package", format!("{name}: {error}"), None))
 }
 
 fn copy_out(inside: &Inside, folder: &str, to: &Path, most_bytes: u64) -> Result<Vec<Collected>, Trouble> {
@@ -69,11 +77,11 @@ fn copy_out(inside: &Inside, folder: &str, to: &Path, most_bytes: u64) -> Result
         left_bytes -= size_bytes;
         std::io::copy(&mut source.take(size_bytes), &mut target)
             .map_err(anima_environment::Error::file("write", &copy))?;
-        let info = PackageInfo::read(&copy).map_err(|error| failed("bad_package", format!("{name}: {error}"), None))?;
-        if info.nevra.file_name() != name {
-            return Err(failed("bad_package", format!("{name} says in its header that it is {}", info.nevra), None));
+        let PackageInfo { nevra, is_source, .. } = read(&copy)?;
+        if nevra.file_name() != name {
+            return Err(failed("bad_package", format!("{name} says in its header that it is {nevra}"), None));
         }
-        collected.push(Collected { path: copy, info });
+        collected.push(Collected { path: copy, nevra, is_source });
     }
     Ok(collected)
 }

@@ -225,6 +225,7 @@ impl Engine {
             master_url: around.master_url,
             replay: around.replay,
             limits,
+            most: limits.of_layers(self.limits),
             limits_memory: self.limits_memory,
             began_at: OnceLock::new(),
             artifacts: around.artifacts,

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use anima_sandbox::{Emulator, Error, Identity, Running, Sandbox, Spec, Terminal};
+use anima_environment::room_beside;
+use anima_sandbox::{Disk, Emulator, Error, Identity, Running, Sandbox, Spec, Terminal};
 use anima_types::Arch;
 
+use crate::limits::{FILES, Limits};
 use crate::workroot::{TOP, environment_variables, personality};
 
 /// Who a person is in a root.
@@ -29,6 +31,10 @@ pub struct Entry {
     pub emulators: Vec<Emulator>,
     /// The program that sandboxes are started with.
     pub helper: PathBuf,
+    /// The folder of the host that everything goes to that is written in the root.
+    pub(crate) written: PathBuf,
+    /// What the task that the root is of may use: a person in it may as much, beside what is written there already.
+    pub(crate) limits: Limits,
 }
 
 impl Entry {
@@ -52,6 +58,16 @@ impl Entry {
         spec.emulators.clone_from(&self.emulators);
         spec.env = environment_variables();
         spec.cwd = TOP.into();
+        spec.limits = anima_sandbox::Limits {
+            memory_bytes: Some(self.limits.memory_bytes),
+            cores: self.limits.cores,
+            pids: self.limits.processes,
+            file_bytes: self.limits.disk_bytes.saturating_mul(2),
+            ..anima_sandbox::Limits::default()
+        };
+        // What cannot be counted gets nothing beside.
+        let whole = |_| Disk { path: self.written.clone(), bytes: self.limits.disk_bytes, files: FILES };
+        spec.disk = Some(room_beside(&self.written, self.limits.disk_bytes).unwrap_or_else(whole));
         let (uid, gid) = self.owner;
         spec.identity = match who {
             Who::Builder => Identity::User { uid, gid },
@@ -63,5 +79,37 @@ impl Entry {
             }
         }
         spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MIB, Machine};
+
+    #[test]
+    fn a_person_may_use_what_the_task_might() {
+        let written = tempfile::tempdir().unwrap();
+        std::fs::write(written.path().join("left"), vec![1; 1 << 20]).unwrap();
+        let machine = Machine { memory_bytes: 10 * MIB, free_disk_bytes: 0, slots: 1 };
+        let said = anima_types::platform::Limits { processes: Some(7), cores: Some(2), ..Default::default() };
+        let entry = Entry {
+            root: "/root".into(),
+            owner: (1000, 1000),
+            arch: Arch::X86_64,
+            emulators: Vec::new(),
+            helper: "/helper".into(),
+            written: written.path().to_owned(),
+            limits: Limits { disk_bytes: 3 * MIB, ..Limits::of_node(machine, said) },
+        };
+
+        for who in [Who::Builder, Who::Root] {
+            let spec = entry.spec(&[], who);
+
+            let limits = (spec.limits.memory_bytes, spec.limits.cores, spec.limits.pids, spec.limits.file_bytes);
+            assert_eq!(limits, (Some(9 * MIB), Some(2), 7, 6 * MIB));
+            let disk = spec.disk.unwrap();
+            assert!(disk.path == written.path() && (4 * MIB..6 * MIB).contains(&disk.bytes), "{disk:?}");
+        }
     }
 }

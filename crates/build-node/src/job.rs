@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-use anima_environment::{Environment, Environments, Journal, Lock, Phases, Replay, Wishes};
+use anima_environment::{Environment, Environments, Journal, Lock, Most, Phases, Replay, Wishes};
 use anima_types::artifact::Kind;
 use anima_types::work::{BuildWork, Input, SrcWork};
 use anima_types::{Arch, Sha256, platform::Platform};
@@ -67,6 +67,8 @@ pub struct Job<'a> {
     pub replay: Option<&'a Replay>,
     /// What it may use.
     pub limits: Limits,
+    /// What filling the layers of its roots may take.
+    pub most: Most,
     /// Whether it is held to the memory of them.
     pub limits_memory: bool,
     /// When its first root was there: how long packages take to come is not a build's fault.
@@ -103,7 +105,7 @@ impl Job<'_> {
             Some(replay) => {
                 let environments = self.environments;
                 let name = &target.platform.name;
-                environments.replay(replay, name, self.of_root(), phases, &self.cancel).await
+                environments.replay(replay, name, self.most, self.of_root(), phases, &self.cancel).await
             }
             None => self.solved(phases, target, extra).await,
         };
@@ -152,6 +154,7 @@ impl Job<'_> {
             inputs: target.all_inputs(self.master_url),
             exclude: platform.buildroot.exclude.iter().chain(&options.exclude).cloned().collect(),
             modules: platform.modules(package),
+            most: self.most,
         }
     }
 
@@ -176,6 +179,7 @@ struct Asked {
     inputs: Vec<Input>,
     exclude: Vec<String>,
     modules: Vec<String>,
+    most: Most,
 }
 
 impl Asked {
@@ -190,6 +194,7 @@ impl Asked {
             modules: &self.modules,
             without_docs: true,
             bootstrap: target.platform.buildroot.bootstrap,
+            most: self.most,
         }
     }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Aftermath;
 use crate::entry::Entry;
+use crate::limits::{Limits, Machine};
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
 
@@ -44,6 +45,9 @@ pub struct About {
     pub failure: String,
     uid: u32,
     gid: u32,
+    /// What the task might use; roots that an older node kept say nothing.
+    #[serde(default)]
+    limits: Option<Limits>,
 }
 
 /// A kept root that is mounted as long as this lives.
@@ -65,7 +69,12 @@ pub fn enter(node_data: &Path, helper: &Path, emulators: Emulators, task: TaskId
     let about: About = serde_json::from_str(mounted.about()).context("could not read what is known of the root")?;
     let (root, helper) = (mounted.path(), helper.to_owned());
     let emulators = environments.emulators(about.arch)?;
-    let entry = Entry { root, owner: (about.uid, about.gid), arch: about.arch, emulators, helper };
+    let limits = match about.limits {
+        Some(limits) => limits,
+        None => Limits::of_node(Machine::look(node_data, 1).context("could not look at the disk")?, Default::default()),
+    };
+    let (owner, written) = ((about.uid, about.gid), mounted.written());
+    let entry = Entry { root, owner, arch: about.arch, emulators, helper, written, limits };
     Ok(Some(KeptRoot { about, entry, _mounted: mounted }))
 }
 
@@ -99,6 +108,7 @@ impl Aftermath for Keeper<'_> {
                 failure: failure.message.clone(),
                 uid,
                 gid,
+                limits: Some(root.limits()),
             };
             let about = serde_json::to_string(&about).expect("plain data");
             // Why the task failed matters more than that its root could not be kept.

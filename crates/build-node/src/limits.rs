@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anima_environment::Most;
 use anima_environment::condition::{KEEP_FREE_BYTES, memory_bytes};
 use anima_sandbox::{Exit, Outcome};
 use anima_types::lease::MAX_LOG_BYTES;
 use anima_types::platform;
 use anima_types::work::{Failure, NODE_DISK_FULL};
+use serde::{Deserialize, Serialize};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// The slowest packages of a distribution (browsers, compilers on slow architectures) take most of a day.
@@ -23,7 +25,7 @@ pub(crate) const FILES: u64 = 4_000_000;
 const OWN_LOG_BYTES: u64 = MIB;
 
 /// The bounds of one task, each one a number.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     pub memory_bytes: u64,
     pub disk_bytes: u64,
@@ -87,6 +89,18 @@ impl Limits {
             wall: Duration::from_secs(lower(self.wall.as_secs(), said.wall_secs, 1)),
             processes: lower(self.processes, said.processes, 1),
             log_bytes: lower(self.log_bytes, said.log_mib, MIB),
+        }
+    }
+
+    /// Returns what filling the layers of such a task's root may take: the task's room on the machine is all that it was given.
+    /// How long packages take to install, and what layers take on the disk, is no affair of one package; so these are bounded by
+    /// what the node's configuration says, and by the caches' own bounds.
+    pub fn of_layers(&self, node: platform::Limits) -> Most {
+        Most {
+            memory_bytes: Some(self.memory_bytes),
+            cores: self.cores,
+            processes: Some(self.processes),
+            wall: node.wall_secs.map(Duration::from_secs),
         }
     }
 
@@ -185,6 +199,19 @@ mod tests {
         };
 
         assert_eq!((of_task(8 * 1024), of_task(512), of_task(u64::MAX)), (8 * GIB, 512 * MIB, 10 * GIB / 10 * 9));
+    }
+
+    #[test]
+    fn layers_are_filled_within_what_the_task_got_and_in_the_nodes_time() {
+        let node = platform::Limits { wall_secs: Some(600), processes: Some(100), ..Default::default() };
+        let said = platform::Limits { memory_mib: Some(512), cores: Some(2), wall_secs: Some(5), ..Default::default() };
+
+        let most = Limits::of_task(machine(1), node, said).of_layers(node);
+
+        let wall = Some(Duration::from_secs(600));
+        let expected = Most { memory_bytes: Some(512 * MIB), cores: Some(2), processes: Some(100), wall };
+        assert_eq!(most, expected);
+        assert_eq!(Limits::of_node(machine(1), said).of_layers(platform::Limits::default()).wall, None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anima_types::provenance::File as Material;
 use anima_types::task;
 use anima_types::work::{Failure, SrcOutcome};
 
-use crate::collect::{Collected, collect};
+use crate::collect::{self, Collected, collect};
 use crate::files::Files;
 use crate::git::{Commit, CommitFile};
 use crate::history;
@@ -197,7 +197,7 @@ async fn pack(
     rpm(job, package, workroot, &["rpmbuild", "-bs", "--nodeps", "--target", arch, spec], true).await?;
     let mut packages = collect(workroot.files(), SRPMS, &job.folder, job.limits.disk_bytes).await?;
     match (packages.pop(), packages.is_empty()) {
-        (Some(package), true) if package.info.is_source => Ok((package, binaries)),
+        (Some(package), true) if package.is_source => Ok((package, binaries)),
         _ => Err(failed("spec", "rpmbuild did not make exactly one source package".to_owned(), None)),
     }
 }
@@ -306,13 +306,13 @@ async fn keep(
     (srpm, binaries): (Collected, Binaries),
     materials: Vec<Material>,
 ) -> Result<SrcOutcome, Trouble> {
-    let name = srpm.info.nevra.file_name();
+    let name = srpm.nevra.file_name();
     let artifact = job.artifacts.keep(&srpm.path, Kind::Srpm, &name).await?;
     let lock = job.keep_lock(workroot).await?;
     let made = vec![Material::sha256(&name, artifact)];
     provenance::keep(job, target, task::Kind::Src, lock, materials, made).await?;
     job.journal.say(format!("made {name}"));
-    let info = srpm.info;
+    let info = collect::read(&srpm.path)?;
     let build_requires: BTreeSet<String> = info.build_requires().map(ToString::to_string).collect();
     Ok(SrcOutcome {
         srpm: artifact,

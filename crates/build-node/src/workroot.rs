@@ -112,11 +112,17 @@ impl Workroot {
         self.arch
     }
 
+    /// Returns what runs in it may use.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Returns how a person enters it.
     pub fn entry(&self, helper: &Path) -> Entry {
         let (root, helper) = (self.environment.root().to_owned(), helper.to_owned());
         let emulators = self.environment.emulators.clone();
-        Entry { root, owner: self.files.owner(), arch: self.arch, emulators, helper }
+        let (owner, written) = (self.files.owner(), self.environment.written());
+        Entry { root, owner, arch: self.arch, emulators, helper, written, limits: self.limits }
     }
 
     /// Copies the root as it is into a folder.

@@ -182,7 +182,8 @@ async fn requirements_that_the_sources_generate_are_installed() {
 
     let built = world.src_and_build("dynamic", &spec("dynamic", "", sections)).await;
 
-    assert_eq!(built.unwrap_or_else(|failure| panic!("{failure:?}\n{}", world.master.log())).packages.len(), 1);
+    let built = built.unwrap_or_else(|failure| panic!("{failure:?}\n{}", world.master.log()));
+    assert_eq!((built.packages.len(), built.dynamic_requires), (1, vec!["data >= 3".to_string()]));
     assert!(world.master.log().contains("%generate_buildrequires asks for data >= 3"), "{}", world.master.log());
 }
 

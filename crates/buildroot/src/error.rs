@@ -22,6 +22,15 @@ pub enum Error {
         /// The root.
         name: String,
     },
+    /// A layer is not as it was made, and cannot be made again under who uses it.
+    #[error(
+        "use layer {name}: its files were changed or lost, and somebody uses it still; when the tasks and shells in it have \
+         ended, it is made again"
+    )]
+    Damaged {
+        /// The layer.
+        name: String,
+    },
     /// The locked list makes no sense.
     #[error("use locked list: {0}")]
     Lock(String),
@@ -47,6 +56,9 @@ pub enum Error {
         /// The end of rpm's output.
         log: String,
     },
+    /// Whoever wanted the layer wants it no more.
+    #[error("install packages: it was stopped")]
+    Stopped,
     /// The sandbox around rpm failed.
     #[error("install packages: could not {0}")]
     Sandbox(#[from] anima_sandbox::Error),

@@ -3,12 +3,19 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::Error;
 use crate::error::At;
+
+/// A lock that was let go is held on by a program that another thread is just starting, until it has started; so one is looked at
+/// a few times before its layer counts as used.
+const LOOKS: u32 = 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -37,6 +44,17 @@ impl Hold {
     /// Takes the layer for removal, if nobody uses it.
     pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Hold>, Error> {
         Hold::take(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// The same, with some looks in a short time.
+    pub(crate) fn exclusive_soon(path: &Path) -> Result<Option<Hold>, Error> {
+        for _ in 0..LOOKS {
+            if let Some(hold) = Hold::try_exclusive(path)? {
+                return Ok(Some(hold));
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(None)
     }
 
     fn take(path: &Path, how: FlockOperation) -> Result<Option<Hold>, Error> {

@@ -10,12 +10,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anima_sandbox::{Access, Disk, Emulator, Identity, Mount, Outcome, Sandbox, Spec};
 
-use crate::Error;
 use crate::error::At;
+use crate::{Error, Most, Stop};
 
 /// Where the root is inside the sandbox.
 const ROOT: &str = "/layer";
@@ -37,6 +39,23 @@ const STAGE_FOLDERS: [&str; 10] = ["usr", "layer", "packages", "proc", "dev", "s
 const STAGE_LINKS: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 /// Enough for rpm to find names before it enters the root.
 const STAGE_FILES: [(&str, &str); 2] = [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")];
+
+/// The host's rpm, as sandboxes see it.
+const PROGRAM: &str = "/usr/bin/rpm";
+
+/// Returns what the host's rpm says that it is.
+pub(crate) fn version() -> Result<&'static str, Error> {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    if let Some(version) = VERSION.get() {
+        return Ok(version);
+    }
+    let (path, mut command) = (Path::new(PROGRAM), Command::new(PROGRAM));
+    let output = command.arg("--version").env_clear().stdin(Stdio::null()).output().at("run", path)?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("its --version ended with {}", output.status))).at("run", path);
+    }
+    Ok(VERSION.get_or_init(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+}
 
 /// The host's rpm in a sandbox.
 #[derive(Debug, Clone)]
@@ -60,6 +79,8 @@ pub struct Call<'a> {
     pub emulators: Vec<Emulator>,
     /// What it and its scripts may write: see [`crate::room`]. Without it nothing is counted.
     pub disk: Option<Disk>,
+    /// What else they may take, where it is less than [`HostRpm`] gives.
+    pub most: Most,
 }
 
 impl HostRpm {
@@ -97,8 +118,24 @@ impl HostRpm {
 
     /// Runs rpm on the root in the folder `root`. Its output goes to `log`, also what scripts say.
     pub fn run(&self, root: &Path, call: &Call<'_>, log: &mut dyn io::Write) -> Result<Outcome, Error> {
-        let spec = self.spec(root, call);
-        Ok(Sandbox::spawn(&spec, &self.helper)?.wait_with_log(log)?)
+        self.run_until(root, call, log, &Stop::default())
+    }
+
+    /// The same, until somebody stops it.
+    pub fn run_until(
+        &self,
+        root: &Path,
+        call: &Call<'_>,
+        log: &mut dyn io::Write,
+        stop: &Stop,
+    ) -> Result<Outcome, Error> {
+        if stop.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        let running = Sandbox::spawn(&self.spec(root, call), &self.helper)?;
+        let _attached = stop.attach(running.canceller());
+        let outcome = running.wait_with_log(log)?;
+        if stop.is_stopped() { Err(Error::Stopped) } else { Ok(outcome) }
     }
 
     /// Returns the sandbox of a call, for whoever wants to follow it.
@@ -106,9 +143,12 @@ impl HostRpm {
         let mut spec = Spec::new(&self.stage, command(call, self.programs.is_none()));
         spec.root_access = Access::ReadOnly;
         spec.identity = Identity::Root;
-        spec.limits.wall = WALL;
+        let Most { memory_bytes, cores, processes, wall } = call.most;
+        spec.limits.wall = wall.map_or(WALL, |wall| wall.min(WALL));
         spec.limits.log_bytes = LOG_BYTES;
-        spec.limits.memory_bytes = Some(MEMORY_BYTES);
+        spec.limits.memory_bytes = Some(memory_bytes.map_or(MEMORY_BYTES, |bytes| bytes.min(MEMORY_BYTES)));
+        spec.limits.cores = cores;
+        spec.limits.pids = processes.map_or(spec.limits.pids, |count| count.min(spec.limits.pids));
         spec.emulators.clone_from(&call.emulators);
         spec.disk.clone_from(&call.disk);
         let bind = |source: &Path, target: PathBuf, access| Mount::Bind { source: source.to_owned(), target, access };

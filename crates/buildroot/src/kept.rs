@@ -98,17 +98,21 @@ impl Layers {
             let dir = self.dirs.kept.join(&name);
             let kept_at =
                 fs::metadata(dir.join(FILE)).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-            let size_bytes = tree::size_bytes(&dir.join("upper")).unwrap_or(0);
+            // What a build left so that it cannot be counted is too much; what is not there yet is nothing.
+            let size_bytes = match tree::size_bytes(&dir.join("upper")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                counted => counted.unwrap_or(u64::MAX),
+            };
             roots.push((kept_at, size_bytes, name));
         }
         roots.sort_by(|one, other| other.cmp(one));
-        let (mut total_bytes, mut removed_count) = (0, 0);
+        let (mut total_bytes, mut removed_count) = (0u64, 0);
         for (kept_at, size_bytes, name) in roots {
             let is_old = now.duration_since(kept_at).is_ok_and(|age| age > keep_for);
-            total_bytes += size_bytes;
-            if (is_old || total_bytes > keep_bytes) && self.remove_kept(&name)? {
-                total_bytes -= size_bytes;
-                removed_count += 1;
+            let with_it = total_bytes.saturating_add(size_bytes);
+            match (is_old || with_it > keep_bytes) && self.remove_kept(&name)? {
+                true => removed_count += 1,
+                false => total_bytes = with_it,
             }
         }
         Ok(removed_count)

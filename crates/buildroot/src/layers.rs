@@ -6,11 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anima_sandbox::Outcome;
+
 use crate::error::At;
 use crate::hold::Hold;
 use crate::marker::{self, Marker, TREE};
 use crate::spread::spread;
-use crate::{Error, HostRpm, LockInput, MAX_RPM_BYTES, Root, make, tree};
+use crate::{Error, HostRpm, LockInput, MAX_RPM_BYTES, Root, Terms, make, tree};
+
+/// Several may look at a damaged layer at once, each in the way of the others for a moment; who is in the way at so many
+/// looks uses it.
+const LOOKS_AT_USED: u32 = 10;
 
 /// A folder of layers. Cheap to share; all methods take `&self`.
 #[derive(Debug)]
@@ -95,27 +101,54 @@ impl Layers {
 
     /// Returns the layer of this list on top of `parent`; makes it, or waits for who makes it, when it is missing.
     pub fn layer(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Layer, Error> {
+        Ok(self.layer_on(input, parent, &Terms::default())?.0)
+    }
+
+    /// The same on terms that are not the usual ones. Returns, too, what installing took, where this call made it; whoever waits
+    /// for another's work does that on the other's terms.
+    pub fn layer_on(
+        &self,
+        input: &LockInput,
+        parent: Option<&Layer>,
+        terms: &Terms,
+    ) -> Result<(Layer, Option<Outcome>), Error> {
+        let mut took = None;
         let name = input.layer_name(parent.map(Layer::name))?;
+        let lock = self.dirs.lock_of(&name);
+        let mut left_looks = LOOKS_AT_USED;
         loop {
             // Waits for a maker, but never for users, who may stay for hours.
-            if let Some(layer) = self.held(&name, Hold::shared(&self.dirs.lock_of(&name))?, parent)? {
-                return Ok(layer);
+            if let Some(layer) = self.held(&name, Hold::shared(&lock)?, parent)? {
+                return Ok((layer, took));
             }
-            let Some(hold) = Hold::try_exclusive(&self.dirs.lock_of(&name))? else { continue };
+            if terms.stop.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            let Some(hold) = Hold::exclusive_soon(&lock)? else {
+                // Who makes it is waited for; who uses one that cannot be relied on is in the way.
+                if Hold::try_shared(&lock)?.is_some() {
+                    left_looks -= 1;
+                }
+                if left_looks == 0 {
+                    return Err(Error::Damaged { name });
+                }
+                continue;
+            };
             if self.whole(&name).is_some() {
                 continue;
             }
-            let made = self.maker(input).and_then(|(rpm, _hold)| self.make(&rpm, &name, input, parent));
-            if let Err(error) = made {
-                hold.remove()?;
-                return Err(error);
+            let made = self.maker(input).and_then(|(rpm, _hold)| {
+                make::layer(&self.dirs, &rpm, &name, make::Plan { input, parent, most_bytes: self.most_bytes, terms })
+            });
+            match made {
+                Ok(outcome) => took = Some(outcome),
+                Err(error) => {
+                    hold.remove()?;
+                    return Err(error);
+                }
             }
             self.checked().insert(name.clone());
         }
-    }
-
-    fn make(&self, rpm: &HostRpm, name: &str, input: &LockInput, parent: Option<&Layer>) -> Result<(), Error> {
-        make::layer(&self.dirs, rpm, name, make::Plan { input, parent, most_bytes: self.most_bytes })
     }
 
     /// Returns the rpm that makes a layer, and what keeps it in its place meanwhile.

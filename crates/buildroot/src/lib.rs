@@ -43,6 +43,7 @@ mod root;
 mod spread;
 mod summary;
 mod sweep;
+mod terms;
 mod tree;
 mod work;
 
@@ -52,6 +53,7 @@ pub use kept::Kept;
 pub use layers::{Layer, Layers};
 pub use lock::{LayerPackage, LockInput};
 pub use overlay::{Folders, Overlay};
-pub use room::{MAX_RPM_BYTES, room};
+pub use room::{MAX_RPM_BYTES, room, room_beside};
 pub use root::Root;
 pub use sweep::Swept;
+pub use terms::{Most, Stop, Terms};

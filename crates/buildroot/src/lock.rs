@@ -11,8 +11,8 @@ use anima_sandbox::Emulator;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
 use crate::error::At;
+use crate::{Error, host_rpm};
 
 /// Part of every name: raised when layers are made differently, so that old ones are not taken for new ones.
 const RECIPE: &str = "anima-layer 1";
@@ -45,17 +45,23 @@ pub struct LockInput {
 }
 
 impl LockInput {
-    /// Returns the name of the layer that this list gives on top of `parent`.
+    /// Returns the name of the layer that this list gives on top of `parent`. The host's rpm is asked for its version, once in the
+    /// life of a process, where it is to make the layer: another one may make another list of what is installed.
     pub fn layer_name(&self, parent: Option<&str>) -> Result<String, Error> {
+        match &self.made_by {
+            Some(layer) => self.name_by(("rpm of", layer), parent),
+            None => self.name_by(("rpm", host_rpm::version()?), parent),
+        }
+    }
+
+    fn name_by(&self, (kind, rpm): (&str, &str), parent: Option<&str>) -> Result<String, Error> {
         let lines = self.checked_lines()?;
         let mut hash = Sha256::new();
         let mut line = |kind: &str, text: &str| hash.update(format!("{kind} {}:{text}\n", text.len()));
         line("recipe", RECIPE);
         line("parent", parent.unwrap_or(""));
         line("configuration", &self.configuration);
-        if let Some(layer) = &self.made_by {
-            line("rpm of", layer);
-        }
+        line(kind, rpm);
         self.macros.iter().for_each(|(name, value)| line("macro", &format!("{name} {value}")));
         lines.iter().for_each(|text| line("package", text));
         Ok(hex::encode(hash.finalize()))
@@ -154,6 +160,15 @@ mod tests {
         let other = list(&[("b-1:2-1.noarch", "2"), ("a-0:1-1.x86_64", "1")]);
 
         assert_eq!(one.layer_name(None).expect("name"), other.layer_name(None).expect("name"));
+    }
+
+    #[test]
+    fn a_host_with_another_rpm_makes_layers_of_its_own() {
+        let list = list(&[("a-1-1.x86_64", "1")]);
+        let name = |rpm| list.name_by(("rpm", rpm), None).expect("name");
+
+        assert_eq!(list.layer_name(None).expect("name"), name(host_rpm::version().expect("ask rpm")));
+        assert_ne!(name("RPM version 4.20.0"), name("RPM version 4.20.1"));
     }
 
     #[test]

@@ -5,9 +5,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use anima_sandbox::{Disk, Exit};
+use anima_sandbox::{Disk, Exit, Outcome};
 
-use crate::Error;
 use crate::error::At;
 use crate::host_rpm::{Call, HostRpm};
 use crate::layers::{Dirs, Layer};
@@ -15,6 +14,7 @@ use crate::lock::{LockInput, with_epoch};
 use crate::marker::{LOG, Marker, TREE};
 use crate::room::room;
 use crate::work::Work;
+use crate::{Error, Terms};
 
 /// An error shows so much of the end of rpm's output.
 const LOG_TAIL_BYTES: usize = 4 * 1024;
@@ -28,18 +28,19 @@ pub(crate) struct Plan<'a> {
     pub input: &'a LockInput,
     pub parent: Option<&'a Layer>,
     pub most_bytes: u64,
+    pub terms: &'a Terms,
 }
 
-/// Makes the layer `name`, whose lock is held.
-pub(crate) fn layer(dirs: &Dirs, rpm: &HostRpm, name: &str, plan: Plan<'_>) -> Result<(), Error> {
-    let Plan { input, parent, most_bytes } = plan;
+/// Makes the layer `name`, whose lock is held; returns what installing took.
+pub(crate) fn layer(dirs: &Dirs, rpm: &HostRpm, name: &str, plan: Plan<'_>) -> Result<Outcome, Error> {
+    let Plan { input, parent, most_bytes, .. } = plan;
     input.verify_files()?;
     let lowers = parent.map(Layer::trees).unwrap_or_default();
     let mut work = Work::mount(&dirs.works, &lowers)?;
     let log = work.dir().join(LOG);
     let disk = room(&work.upper(), most_bytes)?;
-    install(rpm, &plan, &work.root(), &log, &disk)?;
-    let installed = list(rpm, input, &work.root(), &disk)?;
+    let outcome = install(rpm, &plan, &work.root(), &log, &disk)?;
+    let installed = list(rpm, &plan, &work.root(), &disk)?;
     require_all(input, &installed, &log)?;
     work.unmount()?;
 
@@ -53,10 +54,11 @@ pub(crate) fn layer(dirs: &Dirs, rpm: &HostRpm, name: &str, plan: Plan<'_>) -> R
     // What could not be relied on is in the way.
     dirs.remove_layer(name)?;
     move_in(&done, &dirs.layer(name))?;
-    work.remove()
+    work.remove()?;
+    Ok(outcome)
 }
 
-fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk) -> Result<(), Error> {
+fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk) -> Result<Outcome, Error> {
     let input = plan.input;
     // The file's hash was compared with the list, and the list is the solver's: rpm would only think it over again.
     let trusting = [
@@ -76,10 +78,12 @@ fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk)
         macros: input.macros.clone(),
         emulators: input.emulators.clone(),
         disk: Some(disk.clone()),
+        most: plan.terms.most,
     };
-    let outcome = rpm.run(root, &call, &mut File::create(log).at("write", log)?)?;
-    match outcome.exit {
-        exit if exit.is_success() => Ok(()),
+    let mut file = File::create(log).at("write", log)?;
+    let outcome = rpm.run_until(root, &call, &mut file, &plan.terms.stop)?;
+    match exit_of(&outcome) {
+        exit if exit.is_success() => Ok(outcome),
         // A machine that has less room is no fault of the packages.
         Exit::DiskFull if disk.bytes < plan.most_bytes => {
             Err(io::Error::from(io::ErrorKind::StorageFull)).at("install packages into", root)
@@ -88,11 +92,22 @@ fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk)
     }
 }
 
+/// Returns how rpm ended. It goes on where a script fails, so that one which reached a limit would leave half of its work in a
+/// layer that everybody gets later, whatever they may take.
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome.exit {
+        Exit::Exited(0) if outcome.killed_for_memory_count > 0 => Exit::OutOfMemory,
+        Exit::Exited(0) if outcome.refused_process_count > 0 => Exit::TooManyProcesses,
+        exit => exit,
+    }
+}
+
 /// Asks rpm what is installed.
-fn list(rpm: &HostRpm, input: &LockInput, root: &Path, disk: &Disk) -> Result<Vec<String>, Error> {
-    let call = Call { disk: Some(disk.clone()), ..list_call(input) };
+fn list(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, disk: &Disk) -> Result<Vec<String>, Error> {
+    let input = plan.input;
+    let call = Call { disk: Some(disk.clone()), most: plan.terms.most, ..list_call(input) };
     let mut output = Vec::new();
-    let outcome = rpm.run(root, &call, &mut output)?;
+    let outcome = rpm.run_until(root, &call, &mut output, &plan.terms.stop)?;
     let output = String::from_utf8_lossy(&output).into_owned();
     if !outcome.exit.is_success() {
         let why = format!("the list of what is installed: {}", in_words(outcome.exit));

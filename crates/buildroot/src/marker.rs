@@ -10,7 +10,7 @@ use crate::error::{At, Error};
 use crate::{summary, tree};
 
 /// The version of the file, and of the layout around it.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The name of the file.
 const FILE: &str = "layer.json";
 /// The files of the layer.

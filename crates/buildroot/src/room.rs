@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anima_sandbox::Disk;
 
-use crate::Error;
 use crate::error::At;
+use crate::{Error, tree};
 
 /// More than any set of packages takes that is installed at once: a whole desktop with its debug information has some 20 GiB.
 pub const MAX_RPM_BYTES: u64 = 32 * 1024 * 1024 * 1024;
@@ -24,6 +24,13 @@ pub fn room(written: &Path, most_bytes: u64) -> Result<Disk, Error> {
     Ok(Disk { path: written.to_owned(), bytes: free_bytes.min(most_bytes), files: MAX_FILES })
 }
 
+/// The same beside what is there already, as in a root that was kept.
+pub fn room_beside(written: &Path, most_bytes: u64) -> Result<Disk, Error> {
+    let there_bytes = tree::size_bytes(written).at("count", written)?;
+    let more = room(written, most_bytes)?;
+    Ok(Disk { bytes: more.bytes.saturating_add(there_bytes), ..more })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +41,8 @@ mod tests {
         let disk = rustix::fs::statvfs(folder.path()).unwrap();
 
         assert_eq!(room(folder.path(), 7).unwrap().bytes, 7);
+        std::fs::write(folder.path().join("there"), vec![1; 1 << 20]).unwrap();
+        assert!((1 << 20..1 << 21).contains(&room_beside(folder.path(), 7).unwrap().bytes));
         assert!(room(folder.path(), u64::MAX).unwrap().bytes < disk.f_blocks * disk.f_frsize - KEEP_FREE_BYTES);
     }
 }

@@ -1,8 +1,6 @@
 //! The sweep: removes what is too much and in nobody's hands.
 
 use std::fs;
-use std::path::Path;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::error::At;
@@ -13,11 +11,6 @@ use crate::{Error, kept, work};
 
 /// A layer that was used this recently is kept even when there is too much: its task may only be between two steps.
 const JUST_USED: Duration = Duration::from_secs(10 * 60);
-
-/// A lock that was let go is held on by a program that another thread is just starting, until it has started; so one is looked at
-/// a few times before its layer counts as used.
-const LOOKS: u32 = 10;
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,20 +89,9 @@ fn write_out(dirs: &Dirs, name: &str) -> Result<(), Error> {
     Marker::read(&dir, name).map_or(Ok(()), |mut marker| marker.write_out(&dir))
 }
 
-/// Takes a layer for removal, if nobody uses it.
-fn take(lock: &Path) -> Result<Option<Hold>, Error> {
-    for _ in 0..LOOKS {
-        if let Some(hold) = Hold::try_exclusive(lock)? {
-            return Ok(Some(hold));
-        }
-        thread::sleep(LOOK_AGAIN);
-    }
-    Ok(None)
-}
-
 /// Returns whether the layer is gone; one that is used stays.
 fn remove(dirs: &Dirs, name: &str) -> Result<bool, Error> {
-    let Some(hold) = take(&dirs.lock_of(name))? else { return Ok(false) };
+    let Some(hold) = Hold::exclusive_soon(&dirs.lock_of(name))? else { return Ok(false) };
     dirs.remove_layer(name)?;
     hold.remove()?;
     Ok(true)

@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, statat, unlinkat};
@@ -13,17 +12,34 @@ use rustix::io::Errno;
 /// A disk block as `stat` counts it.
 const BLOCK_BYTES: u64 = 512;
 
-/// Returns what a tree takes on the disk; a file with several names in it is counted once for each.
+/// Returns what a tree takes on the disk; a file with several names in it is counted once for each. It is walked by open
+/// folders, as paths of what a build leaves may be longer than the kernel takes; what is deeper than anybody needs is an
+/// error.
 pub(crate) fn size_bytes(top: &Path) -> io::Result<u64> {
-    let mut total = 0;
-    for entry in fs::read_dir(top)? {
-        let entry = entry?;
-        total += entry.metadata()?.blocks() * BLOCK_BYTES;
-        if entry.file_type()?.is_dir() {
-            total += size_bytes(&entry.path())?;
+    size_below(&openat(CWD, top, FOLDER, Mode::empty())?, 0)
+}
+
+fn size_below(folder: &OwnedFd, depth: usize) -> io::Result<u64> {
+    if depth == MAX_COUNTED_DEPTH {
+        return Err(io::Error::other(format!("it has more than {MAX_COUNTED_DEPTH} folders in one another")));
+    }
+    let mut total: u64 = 0;
+    for (name, is_folder) in names(folder)? {
+        let Some(stat) = unless_gone(statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW))? else { continue };
+        total = total.saturating_add((stat.st_blocks as u64).saturating_mul(BLOCK_BYTES));
+        if is_folder && let Some(below) = unless_gone(openat(folder, &name, FOLDER, Mode::empty()))? {
+            total = total.saturating_add(size_below(&below, depth + 1)?);
         }
     }
     Ok(total)
+}
+
+/// What goes away while it is counted counts no more.
+fn unless_gone<T>(found: rustix::io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(Errno::NOENT) => Ok(None),
+        other => Ok(Some(other?)),
+    }
 }
 
 /// Lists everything but folders below `top`, as paths from it, sorted; looks into nothing but folders.
@@ -60,6 +76,8 @@ pub(crate) fn remove(top: &Path) -> io::Result<()> {
     }
 }
 
+/// Installed files are some twenty deep, and what tests of builds leave some hundred.
+const MAX_COUNTED_DEPTH: usize = 256;
 /// Each level takes an open file and some of the stack.
 const MAX_DEPTH: usize = 128;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -131,6 +149,28 @@ mod tests {
 
     use super::*;
 
+    /// Makes folders in one another; returns the last.
+    fn deepen(tree: &Path, name: &str, count: usize) -> OwnedFd {
+        let mut folder = openat(CWD, tree, FOLDER, Mode::empty()).expect("open");
+        for _ in 0..count {
+            rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(0o755)).expect("make a directory");
+            folder = openat(&folder, name, FOLDER, Mode::empty()).expect("open");
+        }
+        folder
+    }
+
+    #[test]
+    fn what_lies_deeper_than_a_path_can_say_is_counted() {
+        let top = tempfile::tempdir().expect("make a directory");
+        let folder = deepen(top.path(), &"n".repeat(200), 40);
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let file = openat(&folder, "file", flags, Mode::from_raw_mode(0o644)).expect("make a file");
+        rustix::io::write(&file, &[1; 1 << 20]).expect("write");
+
+        assert!(size_bytes(top.path()).expect("count") >= 1 << 20);
+        remove(top.path()).expect("remove");
+    }
+
     #[test]
     fn a_tree_of_any_depth_is_removed_and_what_its_links_name_is_not() {
         let outside = tempfile::tempdir().expect("make a directory");
@@ -139,12 +179,9 @@ mod tests {
         let tree = top.path().join("tree");
         fs::create_dir(&tree).expect("make a directory");
         symlink(outside.path(), tree.join("link")).expect("link");
-        let mut folder = openat(CWD, &tree, FOLDER, Mode::empty()).expect("open");
-        for _ in 0..MAX_DEPTH * 8 {
-            rustix::fs::mkdirat(&folder, "d", Mode::from_raw_mode(0o755)).expect("make a directory");
-            folder = openat(&folder, "d", FOLDER, Mode::empty()).expect("open");
-        }
+        drop(deepen(&tree, "d", MAX_DEPTH * 8));
 
+        assert!(size_bytes(&tree).unwrap_err().to_string().contains("256 folders"));
         remove(&tree).expect("remove");
         remove(&tree).expect("remove again");
 

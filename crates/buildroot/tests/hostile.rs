@@ -6,6 +6,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 
+use std::time::Duration;
+
+use anima_buildroot::{Most, Terms};
 use common::{World, list};
 
 #[test]
@@ -71,6 +74,40 @@ fn a_script_that_fills_the_disk_is_ended_and_nothing_of_it_stays() {
     assert!(error.to_string().contains("rpm and its scripts wrote too much"), "{error}");
     let left = fs::read_dir(world.layers_dir().join("work")).unwrap().count();
     assert_eq!((left, fs::read_dir(world.layers_dir().join("layers")).unwrap().count()), (0, 0));
+}
+
+/// A script that attacks while it is installed is ended by its limit, and nothing of it stays.
+fn is_ended(name: &str, script: &str, most: Most, told: &str) {
+    let world = World::new();
+    let attacked = list(&[&world.shell(), &world.package(name, &format!("%post -p /bin/sh\n{script}\n"))]);
+    let terms = Terms { most, ..Terms::default() };
+
+    let error = world.open().layer_on(&attacked, None, &terms).unwrap_err();
+
+    assert!(error.to_string().contains(told), "{error}");
+    let left = fs::read_dir(world.layers_dir().join("work")).unwrap().count();
+    assert_eq!((left, fs::read_dir(world.layers_dir().join("layers")).unwrap().count()), (0, 0));
+}
+
+#[test]
+fn a_fork_bomb_in_a_script_is_ended() {
+    let most = Most { processes: Some(60), ..Most::default() };
+
+    is_ended("bomb", "bomb() { bomb | bomb & }; while :; do bomb; done", most, "started too many processes");
+}
+
+#[test]
+fn a_script_that_wants_more_memory_than_there_is_for_it_is_ended() {
+    let most = Most { memory_bytes: Some(96 << 20), ..Most::default() };
+
+    is_ended("hog", "x=0123456789abcdef; while :; do x=$x$x; done", most, "took too much memory");
+}
+
+#[test]
+fn a_script_that_never_ends_is_ended() {
+    let most = Most { wall: Some(Duration::from_secs(2)), ..Most::default() };
+
+    is_ended("endless", "trap '' TERM INT HUP; while :; do :; done", most, "took too long");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Artifacts, and which task made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_types::{
     Sha256,
@@ -9,7 +9,7 @@ use anima_types::{
 };
 use sqlx::any::AnyRow;
 
-use crate::{Connection, Result, Write, row::Columns};
+use crate::{Connection, Result, Write, many, row::Columns};
 
 /// Writes that an artifact is in the store; twice is once.
 pub async fn insert(write: &mut Write, sha256: Sha256, size_bytes: u64) -> Result<()> {
@@ -55,6 +55,21 @@ pub async fn list_after(connection: &mut Connection, after: Option<Sha256>, limi
     rows.iter().map(|row| Ok((row.parsed("sha256")?, row.int("size_bytes")?.unsigned_abs()))).collect()
 }
 
+/// Returns the sizes of artifacts, of those that are known.
+pub async fn sizes(connection: &mut Connection, wanted: &BTreeSet<Sha256>) -> Result<BTreeMap<Sha256, u64>> {
+    let wanted: Vec<Sha256> = wanted.iter().copied().collect();
+    let mut sizes = BTreeMap::new();
+    for piece in many::pieces(&wanted) {
+        let sql = format!("SELECT sha256, size_bytes FROM artifact WHERE sha256 IN ({})", many::list(piece.len(), 0));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let query = piece.iter().fold(query, |query, sha256| query.bind(sha256.to_string()));
+        for row in &query.fetch_all(&mut *connection).await? {
+            sizes.insert(row.parsed("sha256")?, row.int("size_bytes")?.unsigned_abs());
+        }
+    }
+    Ok(sizes)
+}
+
 /// Returns an artifact's size, if it is known.
 pub async fn size(connection: &mut Connection, sha256: Sha256) -> Result<Option<u64>> {
     let size: Option<i64> = sqlx::query_scalar("SELECT size_bytes FROM artifact WHERE sha256 = $1")
@@ -92,6 +107,30 @@ pub async fn find(connection: &mut Connection, sha256: Sha256) -> Result<Option<
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(from_row).transpose()
+}
+
+/// Returns how artifacts are called, and how large they are, as [`find`] does for one.
+pub async fn find_all(connection: &mut Connection, wanted: &[Sha256]) -> Result<BTreeMap<Sha256, Artifact>> {
+    let mut found = BTreeMap::new();
+    for piece in many::pieces(wanted) {
+        // Index: task_artifact_sha256.
+        let sql = format!(
+            "SELECT task_artifact.*, artifact.size_bytes, NULL AS signed
+             FROM task_artifact JOIN artifact ON artifact.sha256 = task_artifact.sha256
+             WHERE task_artifact.sha256 IN ({})
+             ORDER BY task_id",
+            many::list(piece.len(), 0)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for sha256 in piece {
+            query = query.bind(sha256.to_string());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let artifact = from_row(&row)?;
+            found.entry(artifact.sha256).or_insert(artifact);
+        }
+    }
+    Ok(found)
 }
 
 /// Returns what a task made.

@@ -1,9 +1,12 @@
 //! Builds.
 
+use std::collections::BTreeMap;
+
 use anima_types::{
     Arch, Timestamp,
-    build::{Event, Options, Priority, Status, next},
-    id::BuildId,
+    build::{Circle, Event, Options, Priority, Status, next},
+    id::{BuildId, EventId},
+    task,
 };
 use sqlx::any::AnyRow;
 
@@ -42,6 +45,8 @@ pub struct Build {
     pub options: Options,
     /// When somebody deleted what it made.
     pub deleted_at: Option<Timestamp>,
+    /// Packages that wait for one another, once the order is known.
+    pub circles: Vec<Circle>,
 }
 
 /// A build that is about to be written.
@@ -152,6 +157,42 @@ pub async fn list_open(connection: &mut Connection) -> Result<Vec<BuildId>> {
     rows.iter().map(|row| row.int("id").map(BuildId)).collect()
 }
 
+/// Returns the builds that have not ended and of which something was told since they were last moved on, each with the event up
+/// to which that was done. That a node took a task moves nothing on.
+pub async fn list_with_news(connection: &mut Connection) -> Result<BTreeMap<BuildId, EventId>> {
+    // Indices: build_status, event_build: one step for each open build, however many events and tasks it has.
+    let rows = sqlx::query(
+        "SELECT id, advanced_event FROM build
+         WHERE status IN ($1, $2, $3, $4)
+           AND EXISTS (
+               SELECT 1 FROM event
+               WHERE event.build_id = build.id AND event.id > build.advanced_event AND event.verb <> $5)",
+    )
+    .bind(Status::Sources.name())
+    .bind(Status::Building.name())
+    .bind(Status::Testing.name())
+    .bind(Status::Signing.name())
+    .bind(task::Event::Claimed.name())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((BuildId(row.int("id")?), EventId(row.int("advanced_event")?)))).collect()
+}
+
+/// Notes that a build was moved on by all that was told of it so far.
+pub async fn set_advanced(write: &mut Write, id: BuildId) -> Result<()> {
+    // Index: event_build.
+    let newest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM event WHERE build_id = $1")
+        .bind(id.0)
+        .fetch_one(&mut **write)
+        .await?;
+    sqlx::query("UPDATE build SET advanced_event = $2 WHERE id = $1 AND advanced_event <> $2")
+        .bind(id.0)
+        .bind(newest)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Moves a build along its table, if it still stands where `build` says.
 pub async fn apply(write: &mut Write, build: &Build, event: Event, summary: &str) -> Result<Status> {
     let (id, status) = (build.id, build.status);
@@ -187,6 +228,16 @@ pub async fn set_options(write: &mut Write, id: BuildId, options: &Options) -> R
     Ok(())
 }
 
+/// Says which packages of a build wait for one another.
+pub async fn set_circles(write: &mut Write, id: BuildId, circles: &[Circle]) -> Result<()> {
+    sqlx::query("UPDATE build SET circles = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(to_json("circles", circles)?)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Forgets what the tasks of a build made: nothing names it any more by that, and it goes with the next collection.
 pub async fn delete(write: &mut Write, build: &Build, summary: &str) -> Result<()> {
     sqlx::query(
@@ -209,12 +260,16 @@ pub async fn delete(write: &mut Write, build: &Build, summary: &str) -> Result<(
 
 /// Returns a build that has not ended and is linked to another.
 pub async fn find_linked_to(connection: &mut Connection, id: BuildId) -> Result<Option<BuildId>> {
+    Ok(linked(connection).await?.remove(&id))
+}
+
+/// Returns the builds that others are linked to that have not ended, each with one of those.
+pub async fn linked(connection: &mut Connection) -> Result<BTreeMap<BuildId, BuildId>> {
+    let mut linked = BTreeMap::new();
     for open in list_open(connection).await? {
-        if get(connection, open).await?.options.linked.contains(&id) {
-            return Ok(Some(open));
-        }
+        linked.extend(get(connection, open).await?.options.linked.into_iter().map(|to| (to, open)));
     }
-    Ok(None)
+    Ok(linked)
 }
 
 /// Says a build's state in other words, without a change of status.
@@ -248,9 +303,9 @@ pub async fn extend_gathering(write: &mut Write, id: BuildId, until: Timestamp) 
     Ok(())
 }
 
-/// Lets no more pushes join a build.
+/// Lets no more pushes join a build, which has to be looked at for that: no event tells of it.
 pub async fn close_gathering(write: &mut Write, id: BuildId) -> Result<()> {
-    sqlx::query("UPDATE build SET gather_key = NULL, gather_until = NULL WHERE id = $1")
+    sqlx::query("UPDATE build SET gather_key = NULL, gather_until = NULL, advanced_event = 0 WHERE id = $1")
         .bind(id.0)
         .execute(&mut **write)
         .await?;
@@ -296,6 +351,7 @@ fn from_row(row: &AnyRow) -> Result<Build> {
         ended_at: row.maybe_time("ended_at")?,
         options: row.json("options")?,
         deleted_at: row.maybe_time("deleted_at")?,
+        circles: row.json("circles")?,
     })
 }
 

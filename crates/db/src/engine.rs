@@ -11,7 +11,7 @@ use std::{
 use sqlx::{
     AnyPool, Executor as _, SqlSafeStr as _,
     any::AnyPoolOptions,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 use crate::{Error, Result};
@@ -24,6 +24,11 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 const CACHE_KIB: u32 = 8_192;
 /// How long a caller waits for its turn to write: a queue that is longer is an overload, better told than hidden.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a master that starts waits for another one that brings the database up to date: an index over all events of a
+/// large distribution takes minutes.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(3_600);
+/// PostgreSQL's word for a lock that was not there in the time that it was waited for.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// A writer that says nothing to PostgreSQL for so long in its turn loses it, as its machine is frozen or gone, and nobody else
 /// writes meanwhile. What a master does between two statements is at most a request to the object store with its retries: two
 /// minutes.
@@ -148,9 +153,28 @@ impl Address {
         let url = self.url();
         let failed = |source| Error::Open { path: self.to_string(), source };
         let writer = self.pool(Pool::Writer).connect(&url).await.map_err(failed)?;
-        self.migrations().run(&writer).await?;
+        self.migrate(&writer).await?;
         let readers = self.pool(Pool::Readers).connect(&url).await.map_err(failed)?;
         Ok((readers, writer))
+    }
+
+    /// Brings the database up to date, or waits for another master that does so: that takes minutes where tables are large, and
+    /// who starts meanwhile is to serve after it, and not to fail. On PostgreSQL a lock is waited for as long as for a turn; then
+    /// it is said, and waited for again.
+    async fn migrate(&self, writer: &AnyPool) -> Result<()> {
+        let migrations = self.migrations();
+        let tries = MIGRATION_PATIENCE.as_secs() / TURN_TIMEOUT.as_secs();
+        for _ in 0..tries {
+            match migrations.run(writer).await {
+                Err(error) if is_lock_timeout(&error) => {
+                    tracing::warn!("database {self} is locked: another master brings it up to date, and is waited for");
+                    // Where the lock among masters was had and one of a table was not: the next try takes it anew.
+                    writer.execute("SELECT pg_advisory_unlock_all()").await?;
+                }
+                other => return Ok(other?),
+            }
+        }
+        Ok(migrations.run(writer).await?)
     }
 
     /// Opens the connections to a database that is there and as this program has it.
@@ -245,6 +269,11 @@ impl Address {
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
             one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
+            one(53, "webhook turns", include_str!("../migrations/0053_webhook_turns.sql")),
+            one(65, "build circles", include_str!("../migrations/0065_build_circles.sql")),
+            one(70, "build news", include_str!("../migrations/0070_build_news.sql")),
+            one(71, "task build status", include_str!("../migrations/0071_task_build_status.sql")),
+            one(72, "retention by age", include_str!("../migrations/0072_retention_by_age.sql")),
         ])
     }
 
@@ -286,6 +315,12 @@ impl fmt::Debug for Address {
     }
 }
 
+fn is_lock_timeout(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
 fn install_drivers() {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(sqlx::any::install_default_drivers);
@@ -301,6 +336,10 @@ fn file_url(path: &Path) -> String {
     }
     url + "?mode=rwc"
 }
+
+#[cfg(test)]
+#[path = "migration_tests.rs"]
+mod migration_tests;
 
 #[cfg(test)]
 mod tests {

@@ -84,6 +84,15 @@ impl Error {
         Error::Missing { noun, id: id.to_string() }
     }
 
+    /// Returns whether the database takes no such value (PostgreSQL's class 22): then the caller's word is at fault, and the
+    /// database is well.
+    pub fn is_of_value(&self) -> bool {
+        let Error::Query(error) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        // Five letters: a number of SQLite's may begin so, too.
+        code.is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+    }
+
     /// Turns a violated uniqueness into [`Error::Taken`].
     pub(crate) fn taken(error: sqlx::Error, noun: &'static str, id: impl ToString) -> Error {
         match error.as_database_error() {

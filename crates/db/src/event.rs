@@ -129,6 +129,35 @@ pub async fn newest(connection: &mut Connection) -> Result<EventId> {
     Ok(EventId(id))
 }
 
+/// What was told after an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct News {
+    /// The newest event.
+    pub newest: EventId,
+    /// Whether something was told of a release.
+    pub is_of_release: bool,
+    /// Whether something was told of a key, or of a task that is no build's and no release's: builds and releases may wait for it.
+    pub is_of_key: bool,
+}
+
+/// Returns what was told after an event.
+pub async fn news(connection: &mut Connection, after: EventId) -> Result<News> {
+    // Index: the primary key.
+    let row = sqlx::query(
+        "SELECT COALESCE(MAX(id), $1) AS newest, COUNT(release_id) AS releases,
+             COUNT(CASE WHEN noun IN ('task', 'key') AND build_id IS NULL AND release_id IS NULL THEN 1 END) AS keys
+         FROM event WHERE id > $1",
+    )
+    .bind(after.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(News {
+        newest: EventId(row.int("newest")?),
+        is_of_release: row.int("releases")? > 0,
+        is_of_key: row.int("keys")? > 0,
+    })
+}
+
 /// What other clocks say than that of the caller.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Clock {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use anima_types::{
     Sha256, Timestamp,
-    id::RepositoryId,
+    id::{BuildId, EventId, RepositoryId, TaskId},
     retention::{DroppedArtifact, SnapshotFacts, SnapshotRule},
 };
 
-use crate::{Connection, Error, Result, Write, row::Columns};
+use crate::{Connection, Error, Result, Write, event, many, row::Columns};
 
 /// Writes which snapshots of a repository stay.
 pub async fn set_rule(write: &mut Write, id: RepositoryId, rule: Option<SnapshotRule>) -> Result<()> {
@@ -108,6 +108,101 @@ pub async fn unlink_failed_builds(write: &mut Write, before: Timestamp) -> Resul
         forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
     }
     Ok(forgotten)
+}
+
+/// Returns builds that succeeded and ended before a moment and that no release carries, the oldest first, at most `limit`.
+pub async fn list_unreleased(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<Vec<BuildId>> {
+    // Indices: build_status, release_build.
+    let rows = sqlx::query(
+        "SELECT id FROM build
+         WHERE status = 'succeeded' AND ended_at < $1 AND deleted_at IS NULL
+           AND NOT EXISTS (
+               SELECT 1 FROM release_plan
+               WHERE release_plan.build_id = build.id AND release_plan.status <> 'abandoned')
+         ORDER BY id LIMIT $2",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.int("id").map(BuildId)).collect()
+}
+
+/// Returns tasks whose logs may go, with the number of the last lease, at most `limit`: those that ended before a moment, and those
+/// of builds that somebody deleted.
+pub async fn list_old_logs(
+    connection: &mut Connection,
+    before: Option<Timestamp>,
+    limit: u32,
+) -> Result<Vec<(TaskId, i64)>> {
+    // Index: task_logs.
+    let rows = sqlx::query(
+        "SELECT task.id, task.lease_number FROM task
+         LEFT JOIN build ON build.id = task.build_id AND task.release_id IS NULL
+         WHERE task.logs_dropped_at IS NULL AND task.lease_number > 0
+           AND (task.ended_at < $1 OR task.ended_at IS NOT NULL AND build.deleted_at IS NOT NULL)
+         ORDER BY task.ended_at LIMIT $2",
+    )
+    .bind(before.map_or(i64::MIN, |before| before.0))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((TaskId(row.int("id")?), row.int("lease_number")?))).collect()
+}
+
+/// Writes that the logs of tasks were dropped, of those that did not begin anew meanwhile.
+pub async fn set_logs_dropped(write: &mut Write, tasks: &[(TaskId, i64)]) -> Result<()> {
+    for piece in many::pieces(tasks) {
+        let sql = format!(
+            "UPDATE task SET logs_dropped_at = $1
+             FROM (VALUES {}) AS given
+             WHERE task.id = given.column1 AND task.lease_number = given.column2",
+            many::rows(piece.len(), 2, 1)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(write.now.0);
+        for (task, number) in piece {
+            query = query.bind(task.0).bind(number);
+        }
+        query.execute(&mut **write).await?;
+    }
+    Ok(())
+}
+
+/// Returns up to which event those go that happened before a moment, and how many that are, of the `limit` oldest at most. The
+/// newest stays: who asks for what came after it goes on there.
+pub async fn find_old_events(
+    connection: &mut Connection,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Option<(EventId, usize)>> {
+    let newest = event::newest(connection).await?;
+    // Index: the primary key. Their times are in its order, but for what a clock was set back by.
+    let rows = sqlx::query("SELECT id, at FROM event WHERE id < $1 ORDER BY id LIMIT $2")
+        .bind(newest.0)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    let mut old = None;
+    for (count, row) in (1..).zip(&rows) {
+        if row.time("at")? >= before {
+            break;
+        }
+        old = Some((EventId(row.int("id")?), count));
+    }
+    Ok(old)
+}
+
+/// Drops the events up to one, but those that messages to webhooks are of; returns how many.
+pub async fn drop_events(write: &mut Write, last: EventId) -> Result<u64> {
+    // Indices: the primary key, webhook_delivery_event.
+    let dropped = sqlx::query(
+        "DELETE FROM event
+         WHERE id <= $1 AND NOT EXISTS (SELECT 1 FROM webhook_delivery WHERE webhook_delivery.event_id = event.id)",
+    )
+    .bind(last.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(dropped.rows_affected())
 }
 
 /// Forgets what imports fetched that were given up before a moment; returns what, with the reason. What was made of it and is

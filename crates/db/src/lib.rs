@@ -27,6 +27,7 @@ pub mod garbage;
 pub mod idempotency;
 pub mod identity;
 pub mod key;
+pub mod last_built;
 pub mod lease;
 pub mod maintenance;
 pub mod node;

@@ -113,7 +113,7 @@ const BUILT_AS: &str =
 
 /// Returns what the build tasks of a build made for a platform.
 pub async fn built(connection: &mut Connection, build: BuildId, platform: &str) -> Result<Vec<Built>> {
-    // Index: task_build.
+    // Index: task_build_status.
     let query = sqlx::query(BUILT).bind(build.0).bind(platform);
     query.fetch_all(connection).await?.iter().map(built_from_row).collect()
 }
@@ -141,7 +141,7 @@ pub async fn unsigned_of_build(
     key: KeyId,
     limit: u32,
 ) -> Result<Vec<RepositoryPackage>> {
-    // Indices: task_build, the primary keys of task_artifact, package and signed_package.
+    // Indices: task_build_status, the primary keys of task_artifact, package and signed_package.
     let rows = sqlx::query(
         "SELECT DISTINCT package.sha256, package.nevra, package.source, package.header_sha256
          FROM task

@@ -53,7 +53,7 @@ pub async fn list(connection: &mut Connection, limit: u32) -> Result<Vec<Rebuild
 
 /// Returns how many tasks of a build are ready or leased.
 pub async fn count_open(connection: &mut Connection, build: BuildId) -> Result<u64> {
-    // Index: task_build.
+    // Index: task_build_status.
     let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM task WHERE build_id = $1 AND status IN ($2, $3)")
         .bind(build.0)
         .bind(Status::Ready.name())

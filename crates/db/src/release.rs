@@ -182,6 +182,20 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
     rows.iter().map(|row| Ok((ReleaseId(row.int("id")?), row.text("product")?))).collect()
 }
 
+/// Returns the ids of those that [`list_open`] returns, without their plans.
+pub async fn list_open_ids(connection: &mut Connection) -> Result<Vec<ReleaseId>> {
+    // Index: release_status.
+    let rows = sqlx::query("SELECT id FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id")
+        .bind(Status::Planning.name())
+        .bind(Status::Planned.name())
+        .bind(Status::Scheduled.name())
+        .bind(Status::Publishing.name())
+        .bind(Status::Signing.name())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.int("id").map(ReleaseId)).collect()
+}
+
 /// Returns the releases that are neither done nor given up, in the order in which they were made.
 pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
     // Index: release_status.
@@ -244,6 +258,40 @@ pub async fn list_that_may_go(connection: &mut Connection) -> Result<Vec<Release
     all.extend(failed);
     all.sort_by_key(|release| release.id);
     Ok(all)
+}
+
+/// What a release stands on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Footing {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Where it stands.
+    pub status: Status,
+    /// What it carries.
+    pub content: Content,
+    /// The snapshots that it is planned upon.
+    pub base: BTreeMap<RepositoryId, i64>,
+}
+
+/// Returns what those stand on that [`list_that_may_go`] returns, without their plans.
+pub async fn list_footings(connection: &mut Connection) -> Result<Vec<Footing>> {
+    // Index: release_status.
+    let rows = sqlx::query(
+        "SELECT id, status, content, base FROM release_plan
+         WHERE status IN ('planning', 'planned', 'scheduled', 'publishing', 'signing', 'failed')
+         ORDER BY id",
+    )
+    .fetch_all(connection)
+    .await?;
+    let footing = |row: &AnyRow| {
+        Ok(Footing {
+            id: ReleaseId(row.int("id")?),
+            status: row.word("status", Status::from_name)?,
+            content: row.json("content")?,
+            base: row.json("base")?,
+        })
+    };
+    rows.iter().map(footing).collect()
 }
 
 /// Returns the releases whose time has come, in the order in which they were made.

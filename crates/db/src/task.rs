@@ -138,6 +138,11 @@ impl About {
     }
 }
 
+/// All columns of a row, with nothing in place of what its work gave.
+const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
+    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, created_at, started_at, ended_at, report_hash, \
+    failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
+
 /// Writes a task that waits.
 pub async fn insert(write: &mut Write, about: &About, why: &str) -> Result<TaskId> {
     let id: i64 = sqlx::query_scalar(
@@ -174,6 +179,21 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
     list(sqlx::query("SELECT * FROM task WHERE build_id = $1 ORDER BY id").bind(build.0), connection).await
 }
 
+/// Returns a build's tasks in the order in which they were made, without their results and phases: those are long, and a build has
+/// thousands.
+pub async fn standing_of_build(connection: &mut Connection, build: BuildId) -> Result<Vec<Task>> {
+    // Index: task_build_status.
+    let sql = format!("SELECT {STANDING} FROM task WHERE build_id = $1 ORDER BY id");
+    list(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0), connection).await
+}
+
+/// Returns a build's tasks of one kind in the order in which they were made.
+pub async fn of_kind(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<Vec<Task>> {
+    // Index: task_build_status.
+    let query = sqlx::query("SELECT * FROM task WHERE build_id = $1 AND kind = $2 ORDER BY id");
+    list(query.bind(build.0).bind(kind.name()), connection).await
+}
+
 /// Returns a build's tasks of one kind for a package on a platform, in the order in which they were made.
 pub async fn of_package(
     connection: &mut Connection,
@@ -202,7 +222,7 @@ pub struct BuiltState {
 
 /// Returns what the build tasks of a build came to.
 pub async fn built_state(connection: &mut Connection, build: BuildId, platform: &str) -> Result<BuiltState> {
-    // Index: task_build. PostgreSQL adds BIGINTs up to a NUMERIC.
+    // Index: task_build_status. PostgreSQL adds BIGINTs up to a NUMERIC.
     let row = sqlx::query(
         "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(lease_number), 0) AS BIGINT) AS lease_count,
              COALESCE(MAX(ended_at), 0) AS ended_at
@@ -219,9 +239,18 @@ pub async fn built_state(connection: &mut Connection, build: BuildId, platform: 
 
 /// Returns whether a build task of a build succeeded.
 pub async fn has_built(connection: &mut Connection, build: BuildId) -> Result<bool> {
-    // Index: task_build.
+    // Index: task_build_status.
     let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status = $3 LIMIT 1");
     let query = query.bind(build.0).bind(Kind::Build.name()).bind(Status::Succeeded.name());
+    Ok(query.fetch_optional(connection).await?.is_some())
+}
+
+/// Returns whether a build has a task of a kind that has not ended.
+pub async fn has_open(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<bool> {
+    // Index: task_build.
+    let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status IN ($3, $4, $5) LIMIT 1");
+    let query = query.bind(build.0).bind(kind.name());
+    let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
     Ok(query.fetch_optional(connection).await?.is_some())
 }
 
@@ -250,13 +279,15 @@ pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64)
     list(query.bind(node).bind(limit), connection).await
 }
 
-/// Returns all tasks of some kinds, however old, with what they are, how they stand, and the number of the
-/// last lease.
+/// Returns all tasks of some kinds, however old, whose logs were not dropped, with what they are, how they stand, and the number of
+/// the last lease.
 pub async fn all_of_kinds(connection: &mut Connection, kinds: &[Kind]) -> Result<Vec<(TaskId, Kind, Status, i64)>> {
     let mut tasks = Vec::new();
     for kind in kinds {
-        let query =
-            sqlx::query("SELECT id, status, lease_number FROM task WHERE kind = $1 ORDER BY id").bind(kind.name());
+        let query = sqlx::query(
+            "SELECT id, status, lease_number FROM task WHERE kind = $1 AND logs_dropped_at IS NULL ORDER BY id",
+        )
+        .bind(kind.name());
         for row in query.fetch_all(&mut *connection).await? {
             let status = row.word("status", Status::from_name)?;
             tasks.push((TaskId(row.int("id")?), *kind, status, row.int("lease_number")?));

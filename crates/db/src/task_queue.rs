@@ -115,7 +115,7 @@ pub async fn count_before(connection: &mut Connection, task: &Task) -> Result<i6
 
 /// Returns how many tasks of an owner's builds that have not ended wait for a node or have one; more than `limit` are not counted.
 pub async fn count_of_owner(connection: &mut Connection, owner: &str, limit: i64) -> Result<i64> {
-    // Indices: build_status, task_build.
+    // Indices: build_status, task_build_status.
     let open: Vec<build::Status> = build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect();
     let sql = format!(
         "SELECT COUNT(*) FROM (

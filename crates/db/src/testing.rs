@@ -22,11 +22,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) async fn new() -> Scratch {
-        let dir = tempfile::tempdir().unwrap();
-        let address = match anima_testkit::database_of_second_run() {
-            Some(url) => Address::new(&url),
-            None => Address::File(dir.path().join("with space %20?.db")),
-        };
+        let (dir, address) = fresh_address();
         Scratch { db: Db::connect(address.clone()).await.unwrap(), address, dir }
     }
 
@@ -37,6 +33,16 @@ impl Scratch {
     pub(crate) async fn write_at(&self, secs: i64) -> Write {
         self.db.write(Timestamp(0).plus_secs(secs), "tester").await.unwrap()
     }
+}
+
+/// Returns a database that nothing is in, and the folder that may be around it.
+pub(crate) fn fresh_address() -> (TempDir, Address) {
+    let dir = tempfile::tempdir().unwrap();
+    let address = match anima_testkit::database_of_second_run() {
+        Some(url) => Address::new(&url),
+        None => Address::File(dir.path().join("with space %20?.db")),
+    };
+    (dir, address)
 }
 
 pub(crate) fn key(name: &str, algorithm: Algorithm) -> CreateKey {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anima_buildroot::{HostRpm, Layer, LayerPackage, Layers, LockInput, Root};
+use anima_buildroot::{HostRpm, Layer, LayerPackage, Layers, LockInput, Most, Root, Terms};
 use anima_sandbox::Emulator;
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
@@ -17,8 +17,9 @@ use anima_types::work::{Input, Usage};
 use tokio_util::sync::CancellationToken;
 
 use crate::condition;
+use crate::makings::Makings;
 use crate::metadata::below;
-use crate::run::blocking;
+use crate::run::{blocking, usage_of};
 use crate::solve::{self, Solutions, Solved};
 use crate::trust;
 use crate::who_has;
@@ -36,6 +37,8 @@ const SPARED_WHEN_SHORT: [Duration; 4] = [
     Duration::from_secs(DAY_SECS / 4),
     Duration::from_secs(DAY_SECS / 24),
 ];
+/// A maker that was stopped is gone within a moment; who waits for another process's maker does not wait for that.
+const STOPPING_LIMIT: Duration = Duration::from_secs(10);
 const DAY_SECS: u64 = 24 * 60 * 60;
 /// The caches are swept this often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -53,6 +56,7 @@ pub struct Environments {
     downloads: Downloads,
     solutions: Solutions,
     layers: Arc<Layers>,
+    makings: Makings,
     emulators: Emulators,
 }
 
@@ -77,6 +81,8 @@ pub struct Wishes<'a> {
     pub without_docs: bool,
     /// Whose rpm installs all this.
     pub bootstrap: Bootstrap,
+    /// What installing may take, with the packages' scripts.
+    pub most: Most,
 }
 
 /// A mounted root and what is in it. Dropping it unmounts it and removes what was written.
@@ -142,6 +148,7 @@ impl Environments {
             downloads: Downloads::open(&dir.join("downloads"))?,
             solutions: Solutions::open(&dir.join("solutions"))?,
             layers: Arc::new(Layers::open(dir.join("roots"), helper)?),
+            makings: Makings::default(),
             emulators: Emulators::default(),
         })
     }
@@ -209,7 +216,8 @@ impl Environments {
         }
         let solved = self.solutions.solve(wishes.into(), &self.downloads, cancel).await?;
         let (input, sources) = self.bootstrap_input(&wishes, &solved.base.packages, &self.emulators(wishes.arch)?)?;
-        let (maker, ..) = self.layer(input, sources, None, journal, cancel).await?;
+        let asked = Asked { input, sources, parent: None, most: wishes.most };
+        let maker = self.layer(asked, journal, cancel).await?.layer;
         Ok(Installer { rpm: self.layers.rpm_of(&maker)?, _maker: Some(maker) })
     }
 
@@ -301,17 +309,21 @@ impl Environments {
             input.made_by = maker.as_ref().map(|(input, _)| input.layer_name(None)).transpose()?;
             let _maker = match (&maker, self.find_layer_on(&input, parent.as_ref()).await?) {
                 (Some((input, sources)), None) => {
-                    Some(self.layer(input.clone(), sources.clone(), None, journal, cancel).await?)
+                    let (input, sources) = (input.clone(), sources.clone());
+                    let asked = Asked { input, sources, parent: None, most: wishes.most };
+                    let made = self.layer(asked, journal, cancel).await?;
+                    usage = usage.and(made.used);
+                    Some(made.layer)
                 }
                 _ => None,
             };
-            let (layer, is_hit, fetched) = self.layer(input, sources, parent, journal, cancel).await?;
-            layers_hit &= is_hit;
-            usage = usage.and(match is_hit {
+            let made = self.layer(Asked { input, sources, parent, most: wishes.most }, journal, cancel).await?;
+            layers_hit &= made.is_hit;
+            usage = usage.and(made.used).and(match made.is_hit {
                 true => counted(1, 0),
-                false => counted((packages.len() - fetched) as u64, 1 + fetched as u64),
+                false => counted((packages.len() - made.fetched_count) as u64, 1 + made.fetched_count as u64),
             });
-            parent = Some(layer);
+            parent = Some(made.layer);
         }
         let layer = parent.expect("a base list without packages is refused by the platform");
         Ok(Environment { usage, ..self.mount(layer, solved.whole, layers_hit).await? })
@@ -336,33 +348,38 @@ impl Environments {
         Ok(blocking(move || layers.find(&input, parent.as_ref())).await?)
     }
 
-    /// Makes a layer whose packages are here.
+    /// Makes a layer whose packages are here; returns what installing them used. It ends when nobody waits for it any more: what is
+    /// cancelled runs nothing, and the room of its task on the machine is given to others.
     pub(crate) async fn make_layer(
         &self,
         input: LockInput,
         parent: Option<Layer>,
+        most: Most,
         cancel: &CancellationToken,
-    ) -> Result<Layer> {
-        let layers = Arc::clone(&self.layers);
-        let making = blocking(move || layers.layer(&input, parent.as_ref()));
-        // A layer that is half made when the task is cancelled is made to its end: the next task will want it.
+    ) -> Result<(Layer, Usage)> {
+        let waiter = self.makings.join(input.layer_name(parent.as_ref().map(Layer::name))?);
+        let (layers, terms) = (Arc::clone(&self.layers), Terms { most, stop: waiter.stop() });
+        let mut making = std::pin::pin!(blocking(move || layers.layer_on(&input, parent.as_ref(), &terms)));
         tokio::select! {
-            layer = making => Ok(layer?),
-            () = cancel.cancelled() => Err(Error::Cancelled),
+            made = &mut making => {
+                let (layer, outcome) = made?;
+                Ok((layer, outcome.as_ref().map(usage_of).unwrap_or_default()))
+            }
+            () = cancel.cancelled() => {
+                if waiter.go() {
+                    // What comes of it is of no account, only that nothing of it is left.
+                    let _ = tokio::time::timeout(STOPPING_LIMIT, making).await;
+                }
+                Err(Error::Cancelled)
+            }
         }
     }
 
-    /// Returns a layer, whether it was there, and how many packages were fetched, which only one that has to be made needs.
-    async fn layer(
-        &self,
-        input: LockInput,
-        sources: Vec<Source>,
-        parent: Option<Layer>,
-        journal: &Journal,
-        cancel: &CancellationToken,
-    ) -> Result<(Layer, bool, usize)> {
+    /// Returns a layer, which is made when it is not there.
+    async fn layer(&self, asked: Asked, journal: &Journal, cancel: &CancellationToken) -> Result<Made> {
+        let Asked { input, sources, parent, most } = asked;
         if let Some(layer) = self.find_layer_on(&input, parent.as_ref()).await? {
-            return Ok((layer, true, 0));
+            return Ok(Made { layer, is_hit: true, fetched_count: 0, used: Usage::default() });
         }
         let wanted: Vec<Wanted> = sources.iter().map(|source| source.wanted.clone()).collect();
         let (count, bytes) = self.downloads.missing(&wanted);
@@ -371,9 +388,13 @@ impl Environments {
         }
         let paths = self.downloads.get_all(&wanted, cancel).await?;
         let checked = sources.into_iter().zip(paths).collect::<Vec<_>>();
-        blocking(move || check_signatures(&checked)).await?;
+        tokio::select! {
+            are_signed = blocking(move || check_signatures(&checked)) => are_signed?,
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        }
         journal.say(format!("buildroot: installing {} packages into a new layer", wanted.len()));
-        Ok((self.make_layer(input, parent, cancel).await?, false, count))
+        let (layer, used) = self.make_layer(input, parent, most, cancel).await?;
+        Ok(Made { layer, is_hit: false, fetched_count: count, used })
     }
 
     /// Returns what the root is made from whose rpm makes the other layers.
@@ -474,6 +495,26 @@ fn layers_of(solved: &Solved) -> Vec<Vec<LockedPackage>> {
 /// Returns the macros that packages are installed with.
 pub(crate) fn macros(without_docs: bool) -> BTreeMap<String, String> {
     without_docs.then(|| ("_excludedocs".to_owned(), "1".to_owned())).into_iter().collect()
+}
+
+/// A layer to have.
+struct Asked {
+    input: LockInput,
+    /// Where its packages come from.
+    sources: Vec<Source>,
+    parent: Option<Layer>,
+    most: Most,
+}
+
+/// A layer that is there.
+struct Made {
+    layer: Layer,
+    /// Whether it was there before.
+    is_hit: bool,
+    /// How many packages were fetched, which only one that has to be made needs.
+    fetched_count: usize,
+    /// What installing used.
+    used: Usage,
 }
 
 /// Where a package comes from.

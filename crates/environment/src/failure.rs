@@ -13,7 +13,7 @@ const NO_EMULATOR: &str =
 impl Error {
     /// Returns whether the task was stopped, so that nothing is to be said of it.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Error::Cancelled)
+        matches!(self, Error::Cancelled | Error::Buildroot(anima_buildroot::Error::Stopped))
     }
 
     /// Returns the failure of a task that could not go on without this. `missing_code` is the word for a wish that nothing

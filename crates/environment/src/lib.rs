@@ -12,6 +12,7 @@ mod failure;
 mod hash;
 mod inside;
 mod journal;
+mod makings;
 mod metadata;
 mod phases;
 mod replay;
@@ -20,7 +21,7 @@ mod solve;
 mod trust;
 mod who_has;
 
-pub use anima_buildroot::{Kept, Layers};
+pub use anima_buildroot::{Kept, Layers, Most, room_beside};
 pub use anima_solver::Lock;
 pub use download::{Beginning, Downloads, Wanted};
 pub use emulation::{Emulators, native_architectures};

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anima_buildroot::{LayerPackage, LockInput};
+use anima_buildroot::{LayerPackage, LockInput, Most};
 use anima_solver::{Lock, LockedPackage};
 use anima_types::dist_git::Algorithm;
 use anima_types::platform::Bootstrap;
-use anima_types::work::Input;
+use anima_types::work::{Input, Usage};
 use tokio_util::sync::CancellationToken;
 
 use crate::environments::{BOOTSTRAP, Source, source};
@@ -40,11 +40,14 @@ impl Environments {
         &self,
         replay: &Replay,
         platform: &str,
+        most: Most,
         journal: &Journal,
         phases: &mut Phases,
         cancel: &CancellationToken,
     ) -> Result<Environment> {
-        let mut made = phases.time("buildroot", self.make_locked(replay, platform, journal, cancel)).await?;
+        let making = self.make_locked(replay, platform, most, journal, cancel);
+        let (mut made, usage) = phases.time("buildroot", making).await?;
+        phases.used("buildroot", usage);
         let hit = if made.layers_hit { "layer hit" } else { "layer made" };
         let count = replay.lock.packages.len();
         made.summary = format!("buildroot: {count} packages as locked, {hit}, {:.2} s", phases.secs("buildroot"));
@@ -56,9 +59,11 @@ impl Environments {
         &self,
         replay: &Replay,
         platform: &str,
+        most: Most,
         journal: &Journal,
         cancel: &CancellationToken,
-    ) -> Result<Environment> {
+    ) -> Result<(Environment, Usage)> {
+        let mut usage = Usage::default();
         let hashes = replay.lock.packages.iter().map(hash_of).collect::<Result<Vec<_>>>()?;
         let emulators = self.emulators_for(&replay.lock)?;
         let emulated = |input: LockInput| LockInput { emulators: emulators.clone(), ..input };
@@ -74,13 +79,18 @@ impl Environments {
                     Bootstrap::Host => None,
                     Bootstrap::Own => {
                         let maker = emulated(bootstrap_input(replay, platform, paths.clone()));
-                        Some(self.make_layer(maker, None, cancel).await?)
+                        let (maker, used) = self.make_layer(maker, None, most, cancel).await?;
+                        usage = usage.and(used);
+                        Some(maker)
                     }
                 };
-                (self.make_layer(emulated(input(replay, platform, paths)?), None, cancel).await?, false)
+                let input = emulated(input(replay, platform, paths)?);
+                let (layer, used) = self.make_layer(input, None, most, cancel).await?;
+                usage = usage.and(used);
+                (layer, false)
             }
         };
-        self.mount(layer, replay.lock.clone(), layers_hit).await
+        Ok((self.mount(layer, replay.lock.clone(), layers_hit).await?, usage))
     }
 
     async fn locked_files(

@@ -4,8 +4,11 @@ mod common;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use anima_environment::{Environment, Environments, Error, Inside, Journal, Phases, Replay, Wishes, limits_memory};
+use anima_environment::{
+    Environment, Environments, Error, Inside, Journal, Most, Phases, Replay, Wishes, limits_memory,
+};
 use anima_rpm_file::{SigningKey, header_bytes, install_signature};
 use anima_types::Arch;
 use anima_types::platform::Bootstrap;
@@ -44,24 +47,29 @@ impl World {
     ) -> Result<(Environment, String), Error> {
         let owned = |list: &[&str]| list.iter().map(|wish| (*wish).to_owned()).collect::<Vec<_>>();
         let (base, extra, modules) = (owned(base), owned(extra), owned(modules));
-        let inputs = std::slice::from_ref(&self.input);
-        let wishes = Wishes {
-            platform: "test",
-            arch: Arch::X86_64,
-            inputs,
-            base: &base,
-            extra: &extra,
-            exclude: &[],
-            modules: &modules,
-            without_docs: true,
-            bootstrap: Bootstrap::Host,
-        };
+        let wishes = Wishes { extra: &extra, modules: &modules, ..self.wishes(&base) };
         let log = Arc::new(Mutex::new(Vec::new()));
         let sink = log.clone();
         let journal = Journal::new(move |bytes| sink.lock().unwrap().extend_from_slice(bytes));
         let environment = self.open().prepare(wishes, &journal, &mut Phases::new(), &CancellationToken::new()).await?;
         let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
         Ok((environment, log))
+    }
+
+    /// The plainest wishes.
+    fn wishes<'a>(&'a self, base: &'a [String]) -> Wishes<'a> {
+        Wishes {
+            platform: "test",
+            arch: Arch::X86_64,
+            inputs: std::slice::from_ref(&self.input),
+            base,
+            extra: &[],
+            exclude: &[],
+            modules: &[],
+            without_docs: true,
+            bootstrap: Bootstrap::Host,
+            most: Most::default(),
+        }
     }
 
     async fn failure(&self, base: &[&str], extra: &[&str]) -> Failure {
@@ -109,6 +117,99 @@ async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index()
     assert!(second.layers_hit && log.contains("buildroot: 2 packages, layer hit, "), "{log}");
     assert_eq!(content(&second, "/usr/share/tool"), "2\n");
     assert_eq!(world.repository.asked(), ["/repodata/repomd.xml"]);
+}
+
+/// What a cancelled task may take to let go: the promise is a second, and this machine may be busy.
+const LET_GO: Duration = Duration::from_secs(3);
+
+fn processes_with(argument: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    commands.filter(|command| String::from_utf8_lossy(command).contains(argument)).count()
+}
+
+/// Waits for what is bound to happen.
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens in time");
+}
+
+/// A repository whose package `slow` has a script of so many seconds, and a version that no other process's arguments have.
+fn slow_to_install(secs: u32) -> (Repository, String) {
+    let (repository, version) = (Repository::new(), format!("{}.{secs}", std::process::id()));
+    repository.add("slow", &version, &format!("%post -p <lua>\nposix.sleep({secs})\n"));
+    (repository, format!("slow-{version}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_that_nobody_waits_for_any_more_is_ended_at_once_with_its_scripts() {
+    let (repository, package) = slow_to_install(1000);
+    let world = World::new(repository).await;
+    let (environments, base, cancel) = (world.open(), ["slow".to_owned()], CancellationToken::new());
+    let (journal, mut phases) = (Journal::nowhere(), Phases::new());
+    let ended = async {
+        until(|| processes_with(&package) > 0).await;
+        let asked_at = Instant::now();
+        cancel.cancel();
+        asked_at
+    };
+
+    let making = environments.prepare(world.wishes(&base), &journal, &mut phases, &cancel);
+    let (made, asked_at) = tokio::join!(making, ended);
+
+    let took = asked_at.elapsed();
+    assert!(made.unwrap_err().is_cancelled() && took < LET_GO, "{took:?}");
+    let left = std::fs::read_dir(world.folder.path().join("roots/work")).unwrap().count();
+    assert_eq!((processes_with(&package), left), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_that_another_waits_for_is_made_to_its_end_and_what_it_used_is_told() {
+    let (repository, package) = slow_to_install(2);
+    let world = World::new(repository).await;
+    let (environments, base, first) = (world.open(), ["slow".to_owned()], CancellationToken::new());
+    let (log, never) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
+    let sink = log.clone();
+    let (nobody, told) = (Journal::nowhere(), Journal::new(move |bytes| sink.lock().unwrap().extend_from_slice(bytes)));
+    let both = || String::from_utf8_lossy(&log.lock().unwrap()).contains("into a new layer");
+    let (mut of_first, mut of_second) = (Phases::new(), Phases::new());
+    let leaving = async {
+        until(|| processes_with(&package) > 0 && both()).await;
+        first.cancel();
+    };
+
+    let (cancelled, made, ()) = tokio::join!(
+        environments.prepare(world.wishes(&base), &nobody, &mut of_first, &first),
+        environments.prepare(world.wishes(&base), &told, &mut of_second, &never),
+        leaving
+    );
+
+    assert!(cancelled.unwrap_err().is_cancelled());
+    assert_eq!(content(&made.unwrap(), "/usr/share/slow"), format!("{}\n", package.trim_start_matches("slow-")));
+    assert!(of_second.secs("buildroot") > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_making_a_layer_used_is_part_of_its_phase() {
+    let repository = Repository::new();
+    repository.add("base", "1", "");
+    let world = World::new(repository).await;
+    let (environments, base, cancel) = (world.open(), ["base".to_owned()], CancellationToken::new());
+    let usage = async |journal: &Journal| {
+        let mut phases = Phases::new();
+        environments.prepare(world.wishes(&base), journal, &mut phases, &cancel).await.unwrap();
+        phases.into_vec().into_iter().find(|phase| phase.name == "buildroot").unwrap().usage
+    };
+
+    let (made, hit) = (usage(&Journal::nowhere()).await, usage(&Journal::nowhere()).await);
+
+    assert!(made.cpu_secs.unwrap() > 0.0 && made.peak_memory_bytes.unwrap() > 0, "{made:?}");
+    assert!(made.read_bytes.is_some() && made.written_bytes.is_some() && made.cache_misses == Some(2), "{made:?}");
+    assert_eq!((hit.cpu_secs, hit.cache_hits), (None, Some(1)), "a layer that was there costs nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,7 +399,7 @@ async fn a_root_is_made_again_from_its_lock_when_the_repository_is_gone() {
         let environments = world.open();
         async move {
             let (journal, cancel) = (Journal::nowhere(), CancellationToken::new());
-            environments.replay(&replay, "test", &journal, &mut Phases::new(), &cancel).await
+            environments.replay(&replay, "test", Most::default(), &journal, &mut Phases::new(), &cancel).await
         }
     };
     let missing = replay(Vec::new(), Vec::new()).await.unwrap_err();
@@ -327,19 +428,8 @@ async fn a_repository_in_a_folder_is_read_by_who_is_told_so_by_this_machines_use
     assert!(refused.message.ends_with("only http and https are read from"), "{}", refused.message);
 
     let base = ["base".to_owned()];
-    let wishes = Wishes {
-        platform: "test",
-        arch: Arch::X86_64,
-        inputs: std::slice::from_ref(&world.input),
-        base: &base,
-        extra: &[],
-        exclude: &[],
-        modules: &[],
-        without_docs: true,
-        bootstrap: Bootstrap::Host,
-    };
     let (journal, cancel) = (Journal::nowhere(), CancellationToken::new());
     let environments = world.open().with_folders();
-    let environment = environments.prepare(wishes, &journal, &mut Phases::new(), &cancel).await.unwrap();
+    let environment = environments.prepare(world.wishes(&base), &journal, &mut Phases::new(), &cancel).await.unwrap();
     assert_eq!(names(&environment), ["base-1"]);
 }

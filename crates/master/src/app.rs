@@ -13,6 +13,7 @@ use anima_types::{
     Timestamp,
     id::{BuildId, ReleaseId, TaskId},
     platform::Platform,
+    retention::Rules,
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub connections_of_address: usize,
     /// The provider that people may sign in by.
     pub oidc: Option<Oidc>,
+    /// What goes by its age.
+    pub retention: Rules,
 }
 
 /// The clock, which tests turn.
@@ -86,6 +89,8 @@ pub struct Inner {
     pub(crate) room: Room,
     /// Tokens that need not be looked up each time.
     pub service_tokens: ServiceTokens,
+    /// What the next plan is made from.
+    pub(crate) plan: crate::release::plan_work::Prepared,
     /// Claims and heartbeats that are answered together.
     pub desk: Desk,
     /// What the repositories of builds said last.
@@ -130,6 +135,7 @@ impl App {
             waiting: Waiting::default(),
             room: Room::default(),
             service_tokens: ServiceTokens::default(),
+            plan: Default::default(),
             desk: Desk::default(),
             build_indices: Indices::default(),
             looked: crate::health::Looked::default(),

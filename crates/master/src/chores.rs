@@ -1,11 +1,12 @@
 //! What has to be done without being asked: builds and releases that can go on, pushes whose time is over, leases that
 //! ended. Each is one pass; the loops around them are at the end.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use anima_db::event::News;
 use anima_types::{
     Timestamp,
-    id::ReleaseId,
+    id::{BuildId, EventId, ReleaseId},
     release::{Event, Status},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,8 +25,12 @@ pub use crate::webhook::{deliver_once, forget_once, run as deliver};
 
 /// Leases end at most this late.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
-/// What another master should have moved on, and cannot any more because it was killed, is moved on after this at most.
+/// What another master should have moved on, and cannot any more because it was killed, is found by the second look.
 const SHARED_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// A master that is alone knows what is due; it looks for what was lost by a fault of its own.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// After so many looks everything is looked at, whatever was told of it, in case somebody forgot to tell.
+const LOOKS_TO_EVERYTHING: u64 = 60;
 /// Builds that another master began to gather pushes for are closed at most this late.
 const SHARED_GATHER_INTERVAL: Duration = Duration::from_secs(1);
 /// Garbage is of no hurry: what goes has been of no use for a day at least.
@@ -47,7 +52,7 @@ pub async fn advance_once(app: &App) -> ApiResult<bool> {
     if due.everything {
         let mut read = app.db.read().await?;
         due.builds.extend(anima_db::build::list_open(&mut read).await?);
-        due.releases.extend(anima_db::release::list_open(&mut read).await?.into_iter().map(|release| release.id));
+        due.releases.extend(anima_db::release::list_open_ids(&mut read).await?);
     }
     let mut any = !due.builds.is_empty() || !due.releases.is_empty();
     if due.everything {
@@ -66,6 +71,40 @@ pub async fn advance_once(app: &App) -> ApiResult<bool> {
         }
     }
     Ok(any)
+}
+
+/// What was found by the last look for what is due.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// The builds of which something was told, with the event up to which they were moved on.
+    builds: BTreeMap<BuildId, EventId>,
+    /// The newest event, once it was looked for.
+    newest: Option<EventId>,
+}
+
+/// Looks for what is due and what nobody knows it of any more: of what happened, whoever made it so is to see what follows; a
+/// build that stands as it did at the last look though something was told of it is nobody's. Of builds and releases at rest
+/// nothing is read.
+pub async fn look_once(app: &App, looked: &mut Looked) -> ApiResult<()> {
+    let mut read = app.db.read().await?;
+    let builds = anima_db::build::list_with_news(&mut read).await?;
+    let news = match looked.newest {
+        Some(after) => anima_db::event::news(&mut read, after).await?,
+        None => News { newest: anima_db::event::newest(&mut read).await?, is_of_release: true, is_of_key: false },
+    };
+    let releases = match news.is_of_release {
+        true => anima_db::release::list_open_ids(&mut read).await?,
+        false => Vec::new(),
+    };
+    drop(read);
+    let is_nobodys = |(id, advanced): &(&BuildId, &EventId)| looked.builds.get(id) == Some(advanced);
+    builds.iter().filter(is_nobodys).for_each(|(id, _)| app.build_is_due(*id));
+    releases.into_iter().for_each(|id| app.release_is_due(id));
+    if news.is_of_key {
+        app.everything_is_due();
+    }
+    *looked = Looked { builds, newest: Some(news.newest) };
+    Ok(())
 }
 
 /// Gives to users what was decided for now; returns how many.
@@ -221,9 +260,15 @@ async fn expire_keys(app: &App) {
 
 /// What is due is known to the master that made it so, and lost with it.
 async fn look(app: &App) {
-    while app.db.is_shared() {
-        tokio::time::sleep(SHARED_LOOK_INTERVAL).await;
-        app.everything_is_due();
+    let interval = if app.db.is_shared() { SHARED_LOOK_INTERVAL } else { LOOK_INTERVAL };
+    let mut looked = Looked::default();
+    for count in 1_u64.. {
+        tokio::time::sleep(interval).await;
+        if count.is_multiple_of(LOOKS_TO_EVERYTHING) {
+            app.everything_is_due();
+        } else if let Err(error) = look_once(app, &mut looked).await {
+            tracing::error!("what is due could not be looked for: {}", error.body.message);
+        }
     }
 }
 

@@ -211,8 +211,7 @@ async fn answer(app: &App, whats: &[What]) -> ApiResult<Vec<ApiResult<Answer>>> 
                 continue;
             }
         };
-        write.commit().await?;
-        lost.iter().for_each(|task| is_due(app, task));
+        commit(app, write, lost).await?;
         log::put_aside_soon(app, given.iter().flatten().filter_map(|given| given.lease.as_ref()));
         let gives = given.iter().flatten().any(|given| given.lease.is_some());
         if !claims.is_empty() {
@@ -226,6 +225,17 @@ async fn answer(app: &App, whats: &[What]) -> ApiResult<Vec<ApiResult<Answer>>> 
         return Ok(answers.collect());
     }
     Err(ApiError::internal("too many tasks of the queue cannot be given out"))
+}
+
+/// Makes the changes hold, and looks at what follows, also where whoever asked goes away meanwhile.
+async fn commit(app: &App, write: Write, lost: Vec<Task>) -> ApiResult<()> {
+    let app = app.clone();
+    let committing = tokio::spawn(async move {
+        write.commit().await?;
+        lost.iter().for_each(|task| is_due(&app, task));
+        Ok(())
+    });
+    committing.await.map_err(ApiError::internal)?
 }
 
 impl What {

@@ -7,10 +7,12 @@ use anima_types::{
     lease::{LOG_FULL, LOG_GAP},
 };
 use axum::{
+    body::Body,
     extract::{FromRequest, FromRequestParts, Request, rejection},
-    http::{StatusCode, header},
+    http::{StatusCode, Uri, header},
     response::{AppendHeaders, IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -88,6 +90,7 @@ impl From<anima_db::Error> for ApiError {
                 ApiError::conflict("changed_meanwhile", error.to_string()).hint("Look again and repeat.")
             }
             Error::Query(ref source) if is_disk_full(&source.to_string()) => out_of_disk(error),
+            Error::Query(_) if error.is_of_value() => ApiError::unprocessable("bad_value", error.to_string()),
             Error::Query(_) | Error::Open { .. } | Error::Migrate(_) => {
                 tracing::error!(%error, "the database does not answer: {error}");
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_database", error.to_string()).hint("Try again soon.")
@@ -158,9 +161,79 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Json<T>, ApiError> {
+        let (request, body) = with_body(request, state).await?;
+        if !nuls(&body).is_empty() {
+            return Err(nul(StatusCode::UNPROCESSABLE_ENTITY, "bad_body"));
+        }
         let axum::Json(Object(value)) = axum::Json::<Object<T>>::from_request(request, state).await?;
         Ok(Json(value))
     }
+}
+
+/// What a node says, as [`Json`]. Its texts quote programs, which write what they like: nothing is refused for the NUL in them, as
+/// the node could only say the same again, and so lose its task; it is marked as what cannot be shown.
+pub struct Told<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Told<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Told<T>, ApiError> {
+        let (request, body) = with_body(request, state).await?;
+        let request = request.map(|whole| match nuls(&body) {
+            none if none.is_empty() => whole,
+            nuls => Body::from(marked(&body, &nuls)),
+        });
+        let axum::Json(Object(value)) = axum::Json::<Object<T>>::from_request(request, state).await?;
+        Ok(Told(value))
+    }
+}
+
+/// Reads the body of a request, and returns both.
+async fn with_body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<(Request, Bytes)> {
+    let (parts, body) = request.into_parts();
+    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await?;
+    Ok((Request::from_parts(parts, Body::from(body.clone())), body))
+}
+
+/// How a JSON text says NUL.
+const JSON_NUL: &[u8] = br"\u0000";
+
+/// Returns where a JSON text says NUL. A backslash that is itself said so begins nothing.
+fn nuls(json: &[u8]) -> Vec<usize> {
+    let (mut at, mut found) = (0, Vec::new());
+    while let Some(next) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += next;
+        if json[at..].starts_with(JSON_NUL) {
+            found.push(at);
+        }
+        at += 2;
+    }
+    found
+}
+
+/// Returns a JSON text with what stands for an unknown character in place of each NUL.
+fn marked(json: &[u8], nuls: &[usize]) -> Vec<u8> {
+    let mut marked = json.to_vec();
+    for &at in nuls {
+        marked[at..at + JSON_NUL.len()].copy_from_slice(br"\ufffd");
+    }
+    marked
+}
+
+/// Refuses an address with a NUL in it: PostgreSQL has no text with one, so nothing is called so or can be.
+pub fn without_nul(address: &Uri) -> ApiResult<()> {
+    let has_nul = |part: &str| part.contains("%00");
+    if has_nul(address.path()) {
+        return Err(nul(StatusCode::BAD_REQUEST, "bad_address"));
+    }
+    match address.query().is_some_and(has_nul) {
+        true => Err(nul(StatusCode::BAD_REQUEST, "bad_query")),
+        false => Ok(()),
+    }
+}
+
+fn nul(status: StatusCode, code: &str) -> ApiError {
+    ApiError::new(status, code, "there is a NUL character in it, which no text here can have")
 }
 
 /// What stands in a body as an object: a list of the fields' values in their order, which serde takes as well, is none.
@@ -187,9 +260,20 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
 }
 
 /// A page's form, whose faults are told in the API's form.
-#[derive(FromRequest)]
-#[from_request(via(axum::Form), rejection(ApiError))]
 pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Form<T>, ApiError> {
+        let (request, body) = with_body(request, state).await?;
+        if body.contains(&0) || body.windows(3).any(|three| three == b"%00") {
+            return Err(nul(StatusCode::UNPROCESSABLE_ENTITY, "bad_form"));
+        }
+        let axum::Form(value) = axum::Form::from_request(request, state).await?;
+        Ok(Form(value))
+    }
+}
 
 /// A query, whose faults are told in the API's form.
 #[derive(FromRequestParts)]
@@ -204,6 +288,9 @@ pub struct Path<T>(pub T);
 impl<T: DeserializeOwned> Json<T> {
     /// Reads a body that may also be absent, where the extractor would ask for one.
     pub fn from_bytes(bytes: &[u8]) -> ApiResult<Json<T>> {
+        if !nuls(bytes).is_empty() {
+            return Err(nul(StatusCode::UNPROCESSABLE_ENTITY, "bad_body"));
+        }
         Ok(axum::Json::from_bytes(bytes).map(|axum::Json(Object(value))| Json(value))?)
     }
 }
@@ -245,6 +332,17 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn nul_is_found_where_it_is_said_and_nowhere_else() {
+        let marked = |text: &str| String::from_utf8(super::marked(text.as_bytes(), &nuls(text.as_bytes()))).unwrap();
+
+        assert_eq!(marked(r#"{"a":"x\u0000\u0000y"}"#), r#"{"a":"x\ufffd\ufffdy"}"#);
+        for without in [r#"{"a":"\\u0000"}"#, r#"{"a":"u0000 \u00e9 \n"}"#, "\\", "{}"] {
+            assert_eq!(marked(without), without);
+        }
+        assert_eq!(Json::<Wanted>::from_bytes(br#"{"name":"\u0000"}"#).err().unwrap().body.code, "bad_body");
     }
 
     /// Every word that stands where a code stands is in the table, and every one of the table stands somewhere.

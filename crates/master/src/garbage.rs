@@ -1,7 +1,7 @@
 //! Retention: which snapshots and artifacts go, and why. Nothing goes that something names: a snapshot that stays, a build
 //! or release that may go on, a repository, a platform's file. A dry run does the same and takes it back.
 //!
-//! Snapshots go in one transaction. What nothing names then is looked for while others write, and looked at again when its
+//! Snapshots go some at a time, and are looked at again when they do. What nothing names then is looked for while others write, and looked at again when its
 //! rows are dropped.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anima_db::{Connection, Origin, Write, event::NewEvent};
+use anima_db::{Connection, Origin, Write, event::NewEvent, release::Footing};
 use anima_types::{
     Sha256, Timestamp,
     permission::Permission,
@@ -27,10 +27,13 @@ use crate::{
     auth::Caller,
     error::{ApiResult, Json},
     release::carried,
+    retention,
     route::Route,
 };
 
 const DAY_SECS: i64 = 86_400;
+/// Snapshots that one transaction drops at most: each is a look at all packages that ever were in its repository.
+const MAX_SNAPSHOTS: usize = 10;
 /// Artifacts that one pass drops at most: others wait for it no longer than some seconds.
 const MAX_ARTIFACTS: u32 = 5_000;
 
@@ -58,11 +61,22 @@ pub async fn collect_once(
     is_dry_run: bool,
 ) -> ApiResult<Collection> {
     let who: Origin = who.into();
+    let rules = app.config.retention;
+    let mut collection = Collection { is_dry_run, rules, ..Collection::default() };
+    let going = decide_all(app, now, &mut collection).await?;
+    if !is_dry_run {
+        collection.snapshots = drop_snapshots(app, now, &who, &going).await?;
+    }
     let mut write = app.db.write(now, who.clone()).await?;
-    let mut collection = Collection { is_dry_run, ..Collection::default() };
-    drop_snapshots(app, &mut write, &mut collection).await?;
+    if is_dry_run {
+        for (repository, number, fate) in going {
+            anima_db::garbage::drop_snapshot(&mut write, repository.id, number).await?;
+            collection.snapshots.push(fate);
+        }
+    }
     let days_ago = |days: i64| now.plus_secs(-days * DAY_SECS);
     let mut reasons: BTreeMap<Sha256, String> = BTreeMap::new();
+    collection.build_count = retention::delete_unreleased(app, &mut write, rules).await?.len();
     reasons.extend(anima_db::garbage::unlink_failed_builds(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
     reasons.extend(anima_db::garbage::unlink_ended_releases(&mut write, days_ago(UNUSED_METADATA_DAYS)).await?);
     reasons.extend(anima_db::garbage::unlink_given_up_imports(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
@@ -72,10 +86,11 @@ pub async fn collect_once(
         drop(write);
         found
     } else {
-        record_snapshots(&mut write, &collection).await?;
         write.commit().await?;
-        drop_unnamed(app, now, who, before).await?
+        drop_unnamed(app, now, who.clone(), before).await?
     };
+    collection.log_count = retention::drop_logs_once(app, now, is_dry_run).await?;
+    collection.event_count = retention::drop_events_once(app, now, &who, is_dry_run).await?;
     for artifact in &mut dropped {
         if let Some(reason) = reasons.remove(&artifact.sha256) {
             artifact.reason = reason;
@@ -90,31 +105,74 @@ pub async fn collect_once(
     Ok(collection)
 }
 
-async fn drop_snapshots(app: &App, write: &mut Write, collection: &mut Collection) -> ApiResult<()> {
-    let releases = anima_db::release::list_that_may_go(write).await?;
-    for repository in anima_db::repository::list(write, None).await? {
-        let rule = anima_db::garbage::rule(write, repository.id).await?;
-        let snapshots = anima_db::garbage::snapshots(write, repository.id).await?;
-        let mut in_use = named_by_platforms(app, &repository);
-        for release in &releases {
-            // One that failed is planned upon what users see then, and copies from where it did.
-            let base = release.base.get(&repository.id).filter(|_| release.status != Status::Failed);
-            in_use.extend(base.map(|number| (*number, format!("release {} is planned upon it", release.id))));
-            let copied = carried::copied_from(&release.content, &repository);
-            in_use.extend(copied.map(|number| (number, format!("release {} copies from it", release.id))));
-        }
-        for (number, fate) in decide(&snapshots, rule, repository.current, &in_use, write.now) {
+/// Decides over all snapshots while others write; returns those that go, and notes those that stay.
+async fn decide_all(
+    app: &App,
+    now: Timestamp,
+    collection: &mut Collection,
+) -> ApiResult<Vec<(Repository, i64, SnapshotFate)>> {
+    let mut read = app.db.read().await?;
+    let releases = anima_db::release::list_footings(&mut read).await?;
+    let mut going = Vec::new();
+    for repository in anima_db::repository::list(&mut read, None).await? {
+        for (number, fate) in fates(app, &mut read, &repository, &releases, now).await? {
             let address = format!("{}/{}@{number}", repository.product, repository.path);
             match fate {
                 Fate::Kept(reason) => collection.kept_snapshots.push(SnapshotFate { address, reason }),
-                Fate::Dropped(reason) => {
-                    anima_db::garbage::drop_snapshot(write, repository.id, number).await?;
-                    collection.snapshots.push(SnapshotFate { address, reason });
-                }
+                Fate::Dropped(reason) => going.push((repository.clone(), number, SnapshotFate { address, reason })),
             }
         }
     }
-    Ok(())
+    Ok(going)
+}
+
+/// Drops snapshots, some in each transaction, of those that still are to go by then; returns which.
+async fn drop_snapshots(
+    app: &App,
+    now: Timestamp,
+    who: &Origin,
+    going: &[(Repository, i64, SnapshotFate)],
+) -> ApiResult<Vec<SnapshotFate>> {
+    let mut dropped = Vec::new();
+    for piece in going.chunk_by(|one, other| one.0.id == other.0.id).flat_map(|of_one| of_one.chunks(MAX_SNAPSHOTS)) {
+        let mut write = app.db.write(now, who.clone()).await?;
+        let releases = anima_db::release::list_footings(&mut write).await?;
+        let repository = anima_db::repository::get(&mut write, piece[0].0.id).await?;
+        let fates: BTreeMap<i64, Fate> =
+            fates(app, &mut write, &repository, &releases, now).await?.into_iter().collect();
+        let mut snapshots = Vec::new();
+        for (_, number, fate) in piece {
+            if matches!(fates.get(number), Some(Fate::Dropped(_))) {
+                anima_db::garbage::drop_snapshot(&mut write, repository.id, *number).await?;
+                snapshots.push(fate.clone());
+            }
+        }
+        record_snapshots(&mut write, &snapshots).await?;
+        write.commit().await?;
+        dropped.extend(snapshots);
+    }
+    Ok(dropped)
+}
+
+/// Returns which snapshots of a repository go and which stay, and why.
+async fn fates(
+    app: &App,
+    connection: &mut Connection,
+    repository: &Repository,
+    releases: &[Footing],
+    now: Timestamp,
+) -> ApiResult<Vec<(i64, Fate)>> {
+    let rule = anima_db::garbage::rule(connection, repository.id).await?;
+    let snapshots = anima_db::garbage::snapshots(connection, repository.id).await?;
+    let mut in_use = named_by_platforms(app, repository);
+    for release in releases {
+        // One that failed is planned upon what users see then, and copies from where it did.
+        let base = release.base.get(&repository.id).filter(|_| release.status != Status::Failed);
+        in_use.extend(base.map(|number| (*number, format!("release {} is planned upon it", release.id))));
+        let copied = carried::copied_from(&release.content, repository);
+        in_use.extend(copied.map(|number| (number, format!("release {} copies from it", release.id))));
+    }
+    Ok(decide(&snapshots, rule, repository.current, &in_use, now))
 }
 
 async fn find_unnamed(connection: &mut Connection, before: Timestamp) -> ApiResult<Vec<DroppedArtifact>> {
@@ -172,8 +230,8 @@ async fn wanted_by_releases(connection: &mut Connection) -> ApiResult<BTreeSet<S
     Ok(wanted)
 }
 
-async fn record_snapshots(write: &mut Write, collection: &Collection) -> ApiResult<()> {
-    for snapshot in &collection.snapshots {
+async fn record_snapshots(write: &mut Write, snapshots: &[SnapshotFate]) -> ApiResult<()> {
+    for snapshot in snapshots {
         let message = format!("Snapshot {} was dropped: {}.", snapshot.address, snapshot.reason);
         let event = NewEvent { noun: "snapshot", verb: "dropped", message, ..NewEvent::default() };
         anima_db::event::record(write, event).await?;

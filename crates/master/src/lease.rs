@@ -31,10 +31,10 @@ use crate::{
     auth::{self, Caller},
     build::hold,
     dispatch,
-    error::{ApiError, ApiResult, Json, Path, Query},
+    error::{ApiError, ApiResult, Json, Path, Query, Told},
     key, log,
     noarch::{self, Verdict},
-    node, report,
+    node, release, report,
     route::Route,
     task::is_due,
 };
@@ -48,8 +48,8 @@ const STOOD_STILL_SECS: f64 = LEASE_SECS as f64 / 3.0;
 pub fn routes() -> Vec<Route> {
     vec![
         // Which kinds a caller may claim is decided by its role, below: one route serves all nodes.
-        Route::post("/api/v1/leases", Permission::Read, claim),
-        Route::post("/api/v1/tasks/{task}/heartbeat", Permission::HoldLease, heartbeat),
+        Route::post("/api/v1/leases", Permission::Read, claim).waiting(),
+        Route::post("/api/v1/tasks/{task}/heartbeat", Permission::HoldLease, heartbeat).waiting(),
         Route::post("/api/v1/tasks/{task}/report", Permission::HoldLease, end),
     ]
 }
@@ -64,7 +64,7 @@ pub const fn claim_permission(kind: Kind) -> Permission {
     }
 }
 
-async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>) -> ApiResult<Response> {
+async fn claim(State(app): State<App>, caller: Caller, Told(claim): Told<Claim>) -> ApiResult<Response> {
     check(&caller, &claim)?;
     let until = Instant::now() + Duration::from_secs(claim.wait_secs.min(MAX_WAIT_SECS));
     // It has its place before it looks, so that nothing that becomes ready in between is missed.
@@ -73,6 +73,10 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
     let mut arrives = true;
     loop {
         place.looks();
+        if let Err(error) = release::plan_work::prepare(&app, &claim).await {
+            // Whoever gives the task out finds the same, and says so of it.
+            tracing::warn!("the next plan could not be prepared: {}", error.body.message);
+        }
         let given = dispatch::claim(&app, &claim, arrives).await?;
         arrives = false;
         place.found(given.takes, given.lease.as_ref().map(|lease| lease.task));
@@ -185,13 +189,14 @@ async fn end(
     State(app): State<App>,
     Path(id): Path<TaskId>,
     caller: Caller,
-    Json(report): Json<Report>,
+    Told(report): Told<Report>,
 ) -> ApiResult<()> {
     let hash = report_hash(&report)?;
     let mut read = app.db.read().await?;
     let task = anima_db::task::get(&mut read, id).await?;
-    // The answer to the first may have been lost.
+    // The answer to the first may have been lost, and with it who would have looked at what follows from it.
     if task.status.is_ended() && task.report_hash.as_deref() == Some(&hash) {
+        is_due(&app, &task);
         return Ok(());
     }
     let task = held(&mut read, &caller, id).await?;
@@ -344,8 +349,6 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
 pub async fn renew_all(app: &App) -> ApiResult<()> {
     let now = app.now();
     let mut write = app.db.write(now, "anima").await?;
-    let leased = anima_db::task::list_leased(&mut write).await?;
-    let leases: Vec<(TaskId, i64)> = leased.iter().map(|task| (task.id, task.lease_number)).collect();
-    task_lease::extend_all(&mut write, &leases, now.plus_secs(LEASE_SECS)).await?;
+    task_lease::renew_all(&mut write, now.plus_secs(LEASE_SECS)).await?;
     Ok(write.commit().await?)
 }

@@ -54,6 +54,7 @@ mod report;
 mod repository;
 mod repository_diff;
 mod repository_settings;
+mod retention;
 mod right;
 mod room;
 mod route;
@@ -72,14 +73,17 @@ mod webhook;
 mod why;
 mod work;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anima_serve::{Crowd, Patience};
 use anima_types::Timestamp;
 use anyhow::Context as _;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use anima_db::Address;
 pub use anima_serve::CONNECTIONS_OF_ADDRESS;
@@ -89,16 +93,29 @@ pub use bootstrap::open;
 pub use route::Route;
 pub use webhook::signature as webhook_signature;
 
+/// What is being done for clients that are gone gets so long when the service ends: as long as a commit takes on a slow disk.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let app = open(config, Arc::new(system_now)).await?;
     let chores = tokio::spawn(chores::run(app.clone(), shutdown.clone()));
+    let under_way = TaskTracker::new();
+    let router = to_the_end(&app, under_way.clone());
     let crowd = Crowd { of_address: app.config.connections_of_address, proxies: app.config.proxies.clone() };
-    let served = anima_serve::serve(listener, router(&app), Patience::default(), crowd, shutdown).await;
+    let served = anima_serve::serve(listener, router, Patience::default(), crowd, shutdown).await;
     served.context("could not serve")?;
     let _ = chores.await;
+    under_way.close();
+    let _ = tokio::time::timeout(GRACE, under_way.wait()).await;
     app.db.close().await;
     Ok(())
+}
+
+/// Returns everything that is served as it is served: what changes something goes on when its client goes away, and is in
+/// `under_way` until then.
+pub fn to_the_end(app: &App, under_way: TaskTracker) -> Router {
+    route::to_the_end(router(app), &routes(), under_way)
 }
 
 /// Returns everything that is served.

@@ -120,7 +120,7 @@ async fn create(
 /// Returns the packages of a rebuild at their commits.
 async fn sources(app: &App, platform: &Platform, wanted: &CreateRebuild) -> ApiResult<Vec<Source>> {
     let mut read = app.db.read().await?;
-    let known = build::known(&mut read, &platform.name).await?;
+    let known = build::known(&mut read, platform).await?;
     let names = names(wanted, &known)?;
     if let Some(reference) = &wanted.reference {
         drop(read);
@@ -290,7 +290,7 @@ async fn hold(
 async fn leave_out(app: &App, id: BuildId, caller: &Caller, wanted: &LeaveOut) -> ApiResult<()> {
     let mut write = app.db.write(app.now(), caller).await?;
     anima_db::rebuild::get(&mut write, id).await?;
-    let tasks = anima_db::task::of_build(&mut write, id).await?;
+    let tasks = anima_db::task::standing_of_build(&mut write, id).await?;
     let tasks: Vec<&Task> = tasks.iter().filter(|task| matches!(task.about.kind, Kind::Src | Kind::Build)).collect();
     let failed = |task: &&&Task| matches!(task.status, Status::Failed | Status::Cancelled);
     let meant: BTreeSet<&str> = match wanted.packages.is_empty() {
@@ -381,11 +381,11 @@ async fn release_all(
 
 async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebuild> {
     let build = anima_db::build::get(read, row.build).await?;
-    let tasks = anima_db::task::of_build(read, row.build).await?;
+    let tasks = anima_db::task::standing_of_build(read, row.build).await?;
     let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
     let package_count = anima_db::source::count(read, row.build).await?;
     let slots = match app.platform(build.platforms.first().map_or("", String::as_str)) {
-        Some(platform) => build::slots(app, platform, None).await?,
+        Some(platform) => build::slots(app, platform).await?,
         None => BTreeMap::new(),
     };
     let at_most = |slots: u32| slots.min(row.limit.unwrap_or(u32::MAX));
@@ -503,6 +503,7 @@ mod tests {
             ended_at: None,
             options: Default::default(),
             deleted_at: None,
+            circles: Vec::new(),
         }
     }
 

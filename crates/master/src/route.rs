@@ -1,24 +1,30 @@
 //! The table of routes: each says who may use it, and there is no other way in. What is not in the table is denied.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use anima_types::permission::{Permission, Role};
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit, RawPathParams, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, RawPathParams, Request, State},
     handler::Handler,
     http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::{
     app::App,
     auth::{self, Caller, Known, Unchecked, Via},
     conditional,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, without_nul},
     idempotency, limit, metrics, openapi, page, session, target,
 };
 
@@ -42,6 +48,8 @@ pub struct Route {
     pub about: About,
     /// It takes a page's form, which has to come from that page whoever sends it.
     pub is_form: bool,
+    /// It waits for something on behalf of its client, and is of no use once that is gone.
+    pub ends_with_client: bool,
     handler: MethodRouter<App>,
 }
 
@@ -62,7 +70,7 @@ impl Route {
         handler: H,
     ) -> Route {
         let handler = on(filter, handler);
-        Route { method, path, permission, about: About::Address, is_form: false, handler }
+        Route { method, path, permission, about: About::Address, is_form: false, ends_with_client: false, handler }
     }
 
     /// Returns a route that reads.
@@ -90,6 +98,11 @@ impl Route {
         Route { is_form: true, ..Route::post(path, permission, handler) }
     }
 
+    /// It waits on behalf of its client: see [`to_the_end`].
+    pub fn waiting(self) -> Route {
+        Route { ends_with_client: true, ..self }
+    }
+
     /// What it is about stands in the body.
     pub fn about_body(self) -> Route {
         Route { about: About::Body, ..self }
@@ -99,7 +112,7 @@ impl Route {
 /// Returns a service of these routes.
 pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
-    for Route { method, path, permission, about, is_form, handler } in routes {
+    for Route { method, path, permission, about, is_form, handler, .. } in routes {
         let is_conditional = openapi::is_conditional(&method, path);
         let gate = Gate { permission, about, is_form, is_conditional };
         let check = middleware::from_fn_with_state((app.clone(), gate), admit);
@@ -114,6 +127,32 @@ pub fn router(app: &App, routes: Vec<Route>) -> Router {
     let nothing = Router::new().fallback(nothing).layer(visit);
     let router = router.method_not_allowed_fallback(other_method);
     router.fallback_service(nothing).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app.clone())
+}
+
+/// Lets what changes something go on to its end when its client goes away, which ends what is done for it wherever it stands.
+/// Half of a change would be left: its rows hold as soon as the database has heard of the commit, and what follows from it (who
+/// listens is told, what waits for it is looked at) would never be. Who only waits is not kept: a task would be given to nobody.
+pub fn to_the_end(router: Router, routes: &[Route], under_way: TaskTracker) -> Router {
+    let waiting: BTreeSet<_> = routes.iter().filter(|route| route.ends_with_client).map(|route| route.path).collect();
+    router.layer(middleware::from_fn_with_state((under_way, Arc::new(waiting)), go_on))
+}
+
+async fn go_on(
+    State((under_way, waiting)): State<(TaskTracker, Arc<BTreeSet<&'static str>>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.extensions().get::<MatchedPath>();
+    if request.method().is_safe() || path.is_none_or(|path| waiting.contains(path.as_str())) {
+        return next.run(request).await;
+    }
+    match under_way.spawn(next.run(request).in_current_span()).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => ApiError::internal(error).into_response(),
+        },
+    }
 }
 
 async fn nothing(request: Request) -> Response {
@@ -193,6 +232,7 @@ async fn check(
     request: &mut Request,
 ) -> ApiResult<()> {
     let caller = &known.caller;
+    without_nul(request.uri())?;
     app.limits.change(caller, request.method())?;
     let is_by_cookie = matches!(caller.via, Via::Session(_));
     if gate.is_form || (is_by_cookie && !request.method().is_safe()) {

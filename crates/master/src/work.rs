@@ -1,11 +1,10 @@
 //! What a node is told to do: a task's row, and all that it rests on, in words that need no database.
 
-use std::collections::BTreeMap;
-
 use anima_db::{Write, package::Built, task::Task};
 use anima_repodata::Part;
 use anima_types::{
     Arch, Sha256,
+    artifact::Artifact,
     build::Options,
     id::{BuildId, ReleaseId, RepositoryId},
     platform::Platform,
@@ -14,9 +13,8 @@ use anima_types::{
     repository::{self, RepositoryPackage},
     task::Kind,
     work::{
-        BuildWork, FileRef, Holding, ImportWork, Input, Outcome, PlanPackage, PlanRepository, PlanWork, PublishChange,
-        PublishRepository, PublishWork, ReferenceInput, RemovedPackage, SrcOutcome, SrcWork, StandsOn, TestPackage,
-        TestWork, Work,
+        BuildWork, FileRef, ImportWork, Input, Outcome, PublishChange, PublishRepository, PublishWork, ReferenceInput,
+        RemovedPackage, SrcOutcome, SrcWork, StandsOn, TestPackage, TestWork, Work,
     },
 };
 
@@ -42,7 +40,7 @@ pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
         Kind::Build => build(app, write, task).await.map(Work::Build),
         Kind::Test => test(app, write, task).await.map(Work::Test),
         Kind::Sign => signing::work::of(app, write, task).await.map(Work::Sign),
-        Kind::Plan => plan(app, write, task).await.map(Work::Plan),
+        Kind::Plan => release::plan_work::of(app, write, task).await.map(Work::Plan),
         Kind::Publish => publish(app, write, task).await.map(Work::Publish),
         Kind::Import => import(write, task).await.map(Work::Import),
     }
@@ -85,78 +83,21 @@ async fn test(app: &App, write: &mut Write, task: &Task) -> ApiResult<TestWork> 
     let build = build_of(task)?;
     let options = anima_db::build::get(write, build).await?.options;
     let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
-    let mut packages = Vec::new();
-    for package in built(write, build, &platform.name, arch).await? {
-        packages.push(TestPackage { file: file(app, write, package.artifact).await?, nevra: package.nevra });
+    let built = built(write, build, &platform.name, arch).await?;
+    let wanted: Vec<Sha256> = built.iter().map(|package| package.artifact).collect();
+    let files = anima_db::artifact::find_all(write, &wanted).await?;
+    let mut packages = Vec::with_capacity(built.len());
+    for package in built {
+        let file = file_ref(app, package.artifact, files.get(&package.artifact).cloned())?;
+        packages.push(TestPackage { file, nevra: package.nevra });
     }
     let inputs = inputs_with_build(app, write, (build, &options.linked), &platform, arch).await?;
     Ok(TestWork { build, packages, inputs, platform, arch })
 }
 
-async fn plan(app: &App, write: &mut Write, task: &Task) -> ApiResult<PlanWork> {
-    let id = release_of(task)?;
-    let row = anima_db::release::get(write, id).await?;
-    let product = anima_db::product::get(write, &row.product).await?;
-    let key = product.key.ok_or_else(|| ApiError::internal(format!("product {} has no key", row.product)))?;
-    let packages = plan_packages(write, &row, key).await?;
-    let (mut repositories, mut there, mut base) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    for repository in anima_db::repository::list(write, Some(&row.product)).await? {
-        base.insert(repository.id, repository.current);
-        let packages = anima_db::snapshot::listed(write, repository.id, repository.current).await?;
-        there.insert(repository.id, (repository, packages));
-    }
-    let removals = release::carried::removals(write, &row, &there).await?;
-    for (repository, packages) in there.into_values() {
-        let address = || app.url(&format!("repos/{}/{}@{}/", row.product, repository.path, repository.current));
-        let url = (repository.current > 0).then(address);
-        repositories.push(PlanRepository { packages, repository, url });
-    }
-    anima_db::release::set_base(write, id, &base).await?;
-    let options = &product.product.options;
-    let bytes = match options.quota.is_empty() {
-        true => 0,
-        false => anima_db::artifact::bytes_of_product(write, &row.product).await?,
-    };
-    Ok(PlanWork {
-        gates: product.product.gates.clone(),
-        packages_url: Some(app.url(&format!("api/v1/releases/{id}/packages"))),
-        key: anima_db::key::get(write, key).await?.public_key,
-        stands_on: stands_on(app, write, &product).await?,
-        references: references(app, &product),
-        edits: row.edits,
-        removals,
-        usage: Holding { quota: options.quota, bytes },
-        ..PlanWork::new(id, packages, repositories)
-    })
-}
-
-/// All packages that a release carries, with their signatures.
-async fn plan_packages(
-    write: &mut Write,
-    row: &anima_db::release::Release,
-    key: anima_types::id::KeyId,
-) -> ApiResult<Vec<PlanPackage>> {
-    let all = release::carried::all(write, row).await?;
-    let verdicts = release::carried::Verdicts::read(write, &all).await?;
-    let signed = release::carried::signed(write, &all, key).await?;
-    let mut packages = BTreeMap::new();
-    for carried in all {
-        let Some(&artifact) = signed.get(&carried.original.artifact) else {
-            let message = format!("{} came while it was being planned, without a signature", carried.original.nevra);
-            let hint = format!("Plan it again: `anima release replan {}`.", row.id);
-            return Err(ApiError::conflict("not_signed", message).hint(hint));
-        };
-        let is_green = verdicts.of(&carried);
-        let package = RepositoryPackage { artifact, ..carried.original };
-        let package = PlanPackage { package, target_arch: carried.target_arch, places: carried.places, is_green };
-        packages.entry(artifact).or_insert(package);
-    }
-    Ok(packages.into_values().collect())
-}
-
 /// Returns what a product's packages may need beside its own repositories: what its platforms are built from, and what was
 /// released of them. A product that a platform releases to stands on that platform.
-async fn stands_on(app: &App, write: &mut Write, product: &Product) -> ApiResult<Vec<StandsOn>> {
+pub async fn stands_on(app: &App, write: &mut Write, product: &Product) -> ApiResult<Vec<StandsOn>> {
     let product = &product.product;
     let is_its = |platform: &&Platform| {
         product.options.platforms.contains(&platform.name) || platform.release_to.as_ref() == Some(&product.name)
@@ -175,7 +116,8 @@ async fn stands_on(app: &App, write: &mut Write, product: &Product) -> ApiResult
     Ok(stands_on)
 }
 
-fn references(app: &App, product: &Product) -> Vec<ReferenceInput> {
+/// Returns the repositories elsewhere that a product is compared with.
+pub fn references(app: &App, product: &Product) -> Vec<ReferenceInput> {
     let product = &product.product;
     let of = |reference: &Reference, arch: &Arch| ReferenceInput {
         path: format!("{}/{arch}", reference.repository),
@@ -306,7 +248,10 @@ async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch
 }
 
 async fn file(app: &App, write: &mut Write, sha256: Sha256) -> ApiResult<FileRef> {
-    let artifact = anima_db::artifact::find(write, sha256).await?;
+    file_ref(app, sha256, anima_db::artifact::find(write, sha256).await?)
+}
+
+fn file_ref(app: &App, sha256: Sha256, artifact: Option<Artifact>) -> ApiResult<FileRef> {
     let artifact = artifact.ok_or_else(|| ApiError::internal(format!("artifact {sha256} is not known")))?;
     let url = app.url(&format!("api/v1/artifacts/{sha256}"));
     Ok(FileRef { sha256, name: artifact.name, url, size_bytes: artifact.size_bytes })
@@ -332,7 +277,8 @@ fn build_of(task: &Task) -> ApiResult<BuildId> {
     task.about.build.ok_or_else(|| ApiError::internal(format!("task {} has no build", task.id)))
 }
 
-fn release_of(task: &Task) -> ApiResult<ReleaseId> {
+/// Returns the release of a task that has to have one.
+pub fn release_of(task: &Task) -> ApiResult<ReleaseId> {
     task.about.release.ok_or_else(|| ApiError::internal(format!("task {} has no release", task.id)))
 }
 

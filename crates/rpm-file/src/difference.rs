@@ -1,6 +1,6 @@
 //! What tells two builds of the same package apart, for the person who has to make them the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::info::{Dependency, File, FileKind, PackageInfo, Scriptlet};
 
@@ -86,8 +86,10 @@ fn scripts(list: &[Scriptlet]) -> Vec<String> {
 }
 
 fn of_sets(sides: Sides<'_>, name: &str, one: &[String], other: &[String]) -> Option<String> {
-    let only =
-        |list: &[String], than: &[String]| list.iter().filter(|it| !than.contains(it)).cloned().collect::<Vec<_>>();
+    let only = |list: &[String], than: &[String]| {
+        let than: HashSet<&String> = than.iter().collect();
+        list.iter().filter(|it| !than.contains(it)).cloned().collect::<Vec<_>>()
+    };
     let (there, here) = (only(one, other), only(other, one));
     let part = |list: &[String], place: &str| (!list.is_empty()).then(|| format!("only {place}: {}", shown(list)));
     let parts: Vec<String> = [part(&there, sides.0), part(&here, sides.1)].into_iter().flatten().collect();
@@ -122,6 +124,27 @@ fn of_files(sides: Sides<'_>, one: &[File], other: &[File]) -> Vec<String> {
     lines
 }
 
+/// What `%config`, `%doc` and their like make of a file, by rpm's names (`rpmfileAttrs`).
+fn flags(file: &File) -> String {
+    const NAMES: [(u32, &str); 8] = [
+        (1 << 0, "config"),
+        (1 << 1, "doc"),
+        (1 << 3, "missingok"),
+        (1 << 4, "noreplace"),
+        (1 << 6, "ghost"),
+        (1 << 7, "license"),
+        (1 << 8, "readme"),
+        (1 << 12, "artifact"),
+    ];
+    let names: Vec<&str> = NAMES.iter().filter(|(bit, _)| file.flags & bit != 0).map(|(_, name)| *name).collect();
+    let known = NAMES.iter().fold(0, |known, (bit, _)| known | bit);
+    match file.flags & !known {
+        0 if names.is_empty() => "none".to_owned(),
+        0 => names.join(" "),
+        more => format!("{} {more:#x}", names.join(" ")).trim_start().to_owned(),
+    }
+}
+
 fn of_file(sides: Sides<'_>, before: &File, after: &File) -> Option<String> {
     let digest = |file: &File| file.digest.as_deref().unwrap_or("none").chars().take(12).collect::<String>();
     let mut parts = Vec::new();
@@ -132,6 +155,12 @@ fn of_file(sides: Sides<'_>, before: &File, after: &File) -> Option<String> {
     };
     part("mode", format!("{:o}", before.mode), format!("{:o}", after.mode));
     part("owner", format!("{}:{}", before.user, before.group), format!("{}:{}", after.user, after.group));
+    let capabilities = |file: &File| {
+        let some = file.capabilities.clone().filter(|text| text != "=");
+        some.unwrap_or_else(|| "none".to_owned())
+    };
+    part("capabilities", capabilities(before), capabilities(after));
+    part("flags", flags(before), flags(after));
     part("kind", format!("{:?}", before.kind), format!("{:?}", after.kind));
     part("link to", before.link_to.clone().unwrap_or_default(), after.link_to.clone().unwrap_or_default());
     if before.kind == FileKind::File {

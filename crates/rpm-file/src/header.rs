@@ -16,6 +16,9 @@ const MAX_DATA: u32 = 64 << 20;
 const MAX_SIGNATURE_ENTRIES: u32 = 32;
 /// The most data of a signature header: signatures of each file (IMA) make it large.
 const MAX_SIGNATURE_DATA: u32 = 64 << 20;
+/// The most texts in lists: each is one byte there at least, and thirty times as much in memory. 300,000 files have nine
+/// tenths of so many.
+const MAX_TEXTS: u64 = 3_000_000;
 
 const MAGIC: [u8; 8] = [0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0];
 const INTRO_SIZE: usize = 16;
@@ -29,6 +32,8 @@ pub(crate) const INT32: u32 = 4;
 pub(crate) const STRING: u32 = 6;
 /// The type of a list of texts.
 pub(crate) const STRING_ARRAY: u32 = 8;
+/// The type of a text in several languages.
+const I18N_STRING: u32 = 9;
 
 /// Which of the two headers of a package it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -194,12 +199,16 @@ fn check(index: &[u8], data: &[u8], part: Part) -> std::result::Result<Vec<Entry
     let region = raw.next().ok_or("it has no entries")?;
     let data_end = check_region(region, index.len(), data, part)?;
 
-    let mut end = 0;
+    let (mut end, mut left_texts) = (0, MAX_TEXTS);
     let mut entries = Vec::with_capacity(raw.len());
     for [tag, kind, offset, count] in raw {
         let offset = offset as usize;
         if offset < end || offset > data_end || !offset.is_multiple_of(alignment(kind)) {
             return Err(format!("tag {tag} overlaps, is out of range, or is not aligned"));
+        }
+        if matches!(kind, STRING_ARRAY | I18N_STRING) {
+            let left = left_texts.checked_sub(u64::from(count));
+            left_texts = left.ok_or_else(|| format!("its lists have more than {MAX_TEXTS} texts"))?;
         }
         let len =
             length(kind, count, &data[offset..data_end]).ok_or_else(|| format!("tag {tag} does not fit its data"))?;

@@ -201,6 +201,9 @@ pub struct File {
     pub user: String,
     /// The owning group's name.
     pub group: String,
+    /// rpm's flags: whether it is configuration, documentation and so on.
+    #[serde(default)]
+    pub flags: u32,
     /// The capabilities that it gives to who runs it, such as `cap_net_raw=ep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<String>,

@@ -60,6 +60,20 @@ fn files_are_told_with_what_of_them_differs() {
 }
 
 #[test]
+fn a_files_capabilities_and_what_becomes_of_it_at_an_update_are_told() {
+    let lines = lines(|other| {
+        let file = |path: &str| other.files.iter().position(|file| file.path == path).unwrap();
+        let (binary, config) = (file("/usr/bin/odd"), file("/etc/odd.conf"));
+        other.files[binary].capabilities = Some("cap_net_raw=ep".into());
+        other.files[config].flags = 1;
+    });
+
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!(lines[0], "/etc/odd.conf: flags config noreplace (x86_64), config (aarch64)");
+    assert_eq!(lines[1], "/usr/bin/odd: capabilities none (x86_64), cap_net_raw=ep (aarch64)");
+}
+
+#[test]
 fn of_many_files_some_are_shown_and_the_others_counted() {
     let lines = lines(|other| {
         let template = other.files[0].clone();

@@ -77,6 +77,66 @@ fn a_header_that_claims_to_be_huge_costs_no_memory() {
     }
 }
 
+/// A header with these entries (tag, type, count, data) in order, framed by its region.
+fn header(region: u32, entries: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
+    let word = |out: &mut Vec<u8>, value: u32| out.extend(value.to_be_bytes());
+    let (mut index, mut data) = (Vec::new(), Vec::new());
+    for (tag, kind, count, bytes) in entries {
+        data.resize(data.len().next_multiple_of(if *kind == 4 { 4 } else { 2 }), 0);
+        [*tag, *kind, data.len() as u32, *count].iter().for_each(|value| word(&mut index, *value));
+        data.extend_from_slice(bytes);
+    }
+    let (count, end) = (entries.len() as u32 + 1, data.len() as u32);
+    [region, 7, (count * 16).wrapping_neg(), 16].iter().for_each(|value| word(&mut data, *value));
+    let mut out = vec![0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
+    [count, data.len() as u32, region, 7, end, 16].iter().for_each(|value| word(&mut out, *value));
+    [out, index, data].concat()
+}
+
+/// Reads a package of so many files in one folder, whose name has so many bytes; returns how many files it has.
+fn files_of(file_count: u32, folder_bytes: usize) -> Result<usize, Error> {
+    let (empty, zeros) = (vec![0; file_count as usize], vec![0; file_count as usize * 4]);
+    let (modes, folder) = ([0o100, 0].repeat(file_count as usize), [&vec![b'/'; folder_bytes][..], b"\0"].concat());
+    let one = |tag, text: &'static [u8]| (tag, 6, 1, text);
+    let texts = |tag| (tag, 8, file_count, &empty[..]);
+    let numbers = |tag| (tag, 4, file_count, &zeros[..]);
+    let entries = [
+        one(1000, b"bomb\0"),
+        one(1001, b"1\0"),
+        one(1002, b"1\0"),
+        one(1022, b"noarch\0"),
+        numbers(1028),
+        (1030, 3, file_count, &modes[..]),
+        texts(1035),
+        texts(1036),
+        numbers(1037),
+        texts(1039),
+        texts(1040),
+        one(1044, b"bomb-1-1.src.rpm\0"),
+        numbers(1116),
+        texts(1117),
+        (1118, 8, 1, &folder[..]),
+    ];
+    let mut signature = header(62, &[one(269, b"0\0")]);
+    signature.resize(signature.len().next_multiple_of(8), 0);
+    let package = [&[0xed, 0xab, 0xee, 0xdb, 3, 0][..], &[0; 90], &signature, &header(63, &entries)].concat();
+    Ok(PackageInfo::from_reader(&mut Cursor::new(package))?.files.len())
+}
+
+#[test]
+fn one_long_folder_before_many_files_costs_no_memory() {
+    assert_eq!(files_of(1000, 4096).unwrap(), 1000);
+
+    for (file_count, folder_bytes, reason) in [
+        (100_000, 200_000, "a path of 200000 bytes"),
+        (100_000, 4096, "more than 67108864 bytes"),
+        (700_000, 1, "more than 3000000 texts"),
+    ] {
+        let error = files_of(file_count, folder_bytes).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_package_says_so() {
     for bytes in [&b""[..], b"#!/bin/sh\n", &[0u8; 4096]] {

@@ -26,6 +26,12 @@ pub struct Outcome {
     /// The least room that the file system of [`crate::Disk`] had for them at any look; `None` where nobody looked.
     #[serde(default)]
     pub least_free_bytes: Option<u64>,
+    /// Processes that were killed because the memory limit was reached, also where the command went on without them.
+    #[serde(default)]
+    pub killed_for_memory_count: u64,
+    /// Processes that were refused because there were too many, also where the command went on without them.
+    #[serde(default)]
+    pub refused_process_count: u64,
 }
 
 /// How a run ended.

@@ -57,7 +57,7 @@ pub struct Spec {
 /// How much may be written below a folder of the host: the upper folder of an overlay.
 ///
 /// It is counted while the command runs, a few times a second, so the last of it may be late; what is written in such
-/// a time is bounded, because room on the disk cannot be taken without writing (`fallocate` is refused).
+/// a time is bounded, because room on the disk cannot be taken without writing (`fallocate` and its like are refused).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     /// The folder on the host.

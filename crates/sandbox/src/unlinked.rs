@@ -1,15 +1,15 @@
 //! Files that a run has open or mapped and that have no name any more: they take room on the disk, and no walk over names
 //! finds them.
 //!
-//! Each process of the run, and each of its threads, is asked through `/proc`. What is only on its way through a socket is seen
-//! when it has arrived.
+//! Each process of the run, and each of its threads, is asked through `/proc`. What is only on its way through a socket
+//! (`SCM_RIGHTS`) cannot be looked at, but the kernel tells that there is something (since Linux 5.6): then the free room decides.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Stat, stat, statfs};
+use rustix::fs::{FileType, Stat, stat, statfs};
 
 use crate::disk::{BLOCK_BYTES, Used};
 
@@ -38,6 +38,7 @@ pub(crate) fn count(helper_pid: u32, top: &Path, used: &mut Used) {
             }
             // A process, or a file of it, that is gone meanwhile counts no more.
             let Ok(stat) = stat(&path) else { continue };
+            used.is_partial |= holds_files_in_flight(&path, &stat);
             // An open file and a mapping of it have the same number, though not always the same device.
             if stat.st_nlink == 0 && is_on_disk(&path, &stat) && seen.insert(stat.st_ino) {
                 used.files += 1;
@@ -77,6 +78,16 @@ fn folders(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 
 fn open_files(thread: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     folders(&thread.join("fd"))
+}
+
+/// Returns whether an open file is a socket that somebody sent files to, which nobody has taken out yet.
+fn holds_files_in_flight(open_file: &Path, stat: &Stat) -> bool {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return false;
+    }
+    let (Some(thread), Some(number)) = (open_file.ancestors().nth(2), open_file.file_name()) else { return false };
+    let told = fs::read_to_string(thread.join("fdinfo").join(number)).unwrap_or_default();
+    told.lines().filter_map(|line| line.strip_prefix("scm_fds:")).any(|count| count.trim() != "0")
 }
 
 fn mapped_files(thread: &Path) -> impl Iterator<Item = PathBuf> + use<> {
@@ -119,6 +130,31 @@ mod tests {
 
         let more = bytes(&mut used) - before;
         assert!((900_000..1_200_000).contains(&more), "{more}");
+    }
+
+    #[test]
+    fn a_file_without_a_name_that_waits_in_a_socket_makes_the_count_a_partial_one() {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        use std::os::fd::AsFd;
+        let top = tempfile::tempdir().unwrap();
+        let file = tempfile::tempfile_in(top.path()).unwrap();
+        let is_partial = || {
+            let mut used = Used::default();
+            count(std::process::id(), top.path(), &mut used);
+            used.is_partial
+        };
+        let (sender, receiver) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!is_partial());
+
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut message = SendAncillaryBuffer::new(&mut space);
+        let files = [file.as_fd()];
+        assert!(message.push(SendAncillaryMessage::ScmRights(&files)));
+        sendmsg(&sender, &[std::io::IoSlice::new(b"x")], &mut message, SendFlags::empty()).unwrap();
+        drop((file, sender));
+
+        assert!(is_partial());
+        drop(receiver);
     }
 
     #[test]

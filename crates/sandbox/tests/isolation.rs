@@ -149,6 +149,43 @@ fn mounts_and_namespaces_are_refused_even_to_root() {
 }
 
 #[test]
+fn devices_and_the_kernels_files_keep_their_modes_and_owners_even_from_root() {
+    let root = Root::new();
+    for user_namespace in [UserNamespace::WhenPossible, UserNamespace::Off] {
+        // Each is changed to what it is already, which harms no host that would let it happen.
+        let mut spec = root.spec(
+            "for it in /dev/null /dev/full /dev/tty /proc/consoles /proc/version /proc/driver /proc/sys; do \
+             chmod $(stat -c %a $it) $it 2>/dev/null && echo $it; chown 0:0 $it 2>/dev/null && echo owner of $it; done; \
+             chmod $(stat -L -c %a /dev/stdin) /dev/stdin 2>/dev/null </dev/null && echo stdin; \
+             echo x >/dev/null && echo x >>/dev/null && head -c 1 /dev/zero >/dev/null && cat /proc/version >/dev/null && echo usable; \
+             echo 500 >/proc/self/oom_score_adj && printf name >/proc/$$/comm && cat /proc/$$/comm; cat /proc/mounts >/dev/null",
+        );
+        spec.identity = Identity::Root;
+        spec.user_namespace = user_namespace;
+
+        let (log, outcome) = run(&spec);
+
+        assert_eq!((log.as_str(), outcome.exit), ("usable\nname\n", Exit::Exited(0)), "{user_namespace:?}");
+    }
+}
+
+#[test]
+fn sockets_are_of_few_families_and_room_is_taken_by_writing_only() {
+    let python = "import errno, fcntl, socket
+for family in (1, 2, 10, 16): socket.socket(family, socket.SOCK_RAW if family == 16 else socket.SOCK_STREAM).close()
+socket.socketpair()
+def errors(call, *arguments):
+    try: call(*arguments); return 'none'
+    except OSError as error: return errno.errorcode[error.errno]
+print({errors(socket.socket, family, kind) for family in (3, 9, 17, 21, 29, 30, 31, 38, 40, 43, 44) for kind in (1, 2, 5)})
+print(errors(socket.socketpair, 40))
+file = open('file', 'w')
+print({errors(fcntl.ioctl, file, command, bytes(64)) for command in (0x40305828, 0x4030582a, 0x40305839, 0x402c5828, 0x401c5820)})
+print(errors(fcntl.ioctl, file, 0x5401, bytes(64)))";
+    says(&format!("python3 -c \"{python}\""), "{'EAFNOSUPPORT'}\nEAFNOSUPPORT\n{'ENOTSUP'}\nENOTTY\n");
+}
+
+#[test]
 fn the_program_of_pid_1_cannot_be_reached() {
     let root = Root::new();
     for user_namespace in [UserNamespace::WhenPossible, UserNamespace::Off] {
@@ -329,14 +366,16 @@ fn a_person_at_a_terminal_gets_one_of_the_sandboxs_own() {
 
 /// A program of 32 bits that makes one system call and ends with its error number, or the negative of what it answers.
 #[cfg(target_arch = "x86_64")]
-fn program_of_32_bits(call: u32, first: u32) -> Vec<u8> {
+fn program_of_32_bits(call: u32, first: u32, second: u32) -> Vec<u8> {
     const BASE: u32 = 0x0804_8000;
     const HEADERS: u32 = 52 + 32;
     let mut code = vec![0xb8];
     code.extend(call.to_le_bytes()); // mov eax, call
     code.push(0xbb);
     code.extend(first.to_le_bytes()); // mov ebx, first
-    code.extend([0x31, 0xc9, 0x31, 0xd2, 0x31, 0xf6, 0x31, 0xff]); // xor of ecx, edx, esi and edi
+    code.push(0xb9);
+    code.extend(second.to_le_bytes()); // mov ecx, second
+    code.extend([0x31, 0xd2, 0x31, 0xf6, 0x31, 0xff]); // xor of edx, esi and edi
     code.extend([0xcd, 0x80, 0xf7, 0xd8, 0x89, 0xc3]); // int 0x80; neg eax; mov ebx, eax
     code.extend([0xb8, 1, 0, 0, 0, 0xcd, 0x80]); // exit
     let size = HEADERS + code.len() as u32;
@@ -357,15 +396,21 @@ fn program_of_32_bits(call: u32, first: u32) -> Vec<u8> {
 #[cfg(target_arch = "x86_64")]
 fn a_program_of_32_bits_is_held_by_the_same_filter() {
     let root = Root::new();
-    let status = |call, first| {
+    let answer = |call, first, second| {
         let program = root.path().join("home/program");
-        fs::write(&program, program_of_32_bits(call, first)).unwrap();
+        fs::write(&program, program_of_32_bits(call, first, second)).unwrap();
         fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         run(&root.spec("./program")).1.exit
     };
+    let status = |call, first| answer(call, first, 0);
 
     // getuid32: the negative of 1000, as far as a status goes.
     assert_eq!(status(199, 0), Exit::Exited(24), "the kernel runs programs of 32 bits");
+    let (no_family, not_supported) = (Exit::Exited(97), Exit::Exited(95));
+    assert_eq!(
+        (answer(359, 40, 1), answer(360, 40, 1), answer(54, 1, 0x402c_5828)),
+        (no_family, no_family, not_supported)
+    );
     let (not_permitted, not_implemented) = (Exit::Exited(1), Exit::Exited(38));
     for (name, call, first) in [
         ("unshare of users", 310, 0x1000_0000),

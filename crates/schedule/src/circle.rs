@@ -1,7 +1,8 @@
 //! Circles: packages that wait for one another, and a way out.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet},
     fmt,
 };
 
@@ -29,26 +30,29 @@ impl std::error::Error for Circle {}
 impl Graph {
     /// Returns all circles, one for each set of packages that can reach each other.
     pub fn circles(&self) -> Vec<Circle> {
-        let mut circles: Vec<Circle> = self.components().iter().map(|members| self.circle(members)).collect();
+        let mut circles: Vec<Circle> =
+            self.components().iter().map(|members| self.circle(members, &self.way_out(members))).collect();
         circles.sort_by(|a, b| a.members.cmp(&b.members));
         circles
     }
 
     /// Returns the graph without what the circles' ways out leave to the platform, and the circles.
     pub fn without_circles(&self) -> (Graph, Vec<Circle>) {
-        let mut graph = self.clone();
-        let components = self.components();
-        for (waiting, needed) in components.iter().flat_map(|members| self.way_out(members)) {
-            graph.cut(waiting, needed);
+        let (mut circles, mut cuts) = (Vec::new(), HashSet::new());
+        for members in self.components() {
+            let way_out = self.way_out(&members);
+            circles.push(self.circle(&members, &way_out));
+            cuts.extend(way_out);
         }
-        (graph, self.circles())
+        circles.sort_by(|a, b| a.members.cmp(&b.members));
+        (self.without(&cuts), circles)
     }
 
-    fn circle(&self, members: &[usize]) -> Circle {
+    fn circle(&self, members: &[usize], way_out: &[(usize, usize)]) -> Circle {
         let mut names: Vec<String> = members.iter().map(|at| self.name(*at).to_string()).collect();
         names.sort_unstable();
         let name = |at: usize| self.name(at).to_string();
-        let bootstrap = self.way_out(members).into_iter().map(|(first, other)| (name(first), name(other))).collect();
+        let bootstrap = way_out.iter().map(|&(first, other)| (name(first), name(other))).collect();
         Circle { members: names, path: self.way_round(members), bootstrap }
     }
 
@@ -82,22 +86,10 @@ impl Graph {
     /// Chooses what to take from the platform first: again and again, of those that wait, the one that the most others wait
     /// for and that waits for the fewest (the greedy way of Eades, Lin and Smyth for feedback arc sets).
     fn way_out(&self, members: &[usize]) -> Vec<(usize, usize)> {
-        let mut left: BTreeSet<usize> = members.iter().copied().collect();
-        let count = |list: &[usize], left: &BTreeSet<usize>| list.iter().filter(|at| left.contains(at)).count();
+        let mut left = Left::new(self, members);
         let mut cuts = Vec::new();
-        while !left.is_empty() {
-            let free: Vec<usize> = left.iter().copied().filter(|at| count(self.needs(*at), &left) == 0).collect();
-            if !free.is_empty() {
-                left.retain(|at| !free.contains(at));
-                continue;
-            }
-            let weight = |at: &usize| {
-                let (others, own) = (count(self.needed_by(*at), &left), count(self.needs(*at), &left));
-                (others as i64 - own as i64, std::cmp::Reverse(self.name(*at)))
-            };
-            let first = *left.iter().max_by_key(|at| weight(at)).expect("it is not empty");
-            left.remove(&first);
-            let needed = self.needs(first).iter().filter(|other| left.contains(other));
+        while let Some(first) = left.take_first() {
+            let needed = self.needs(first).iter().filter(|other| left.has(**other));
             cuts.extend(needed.map(|other| (first, *other)));
         }
         cuts
@@ -144,5 +136,74 @@ impl Graph {
             }
         }
         found
+    }
+}
+
+/// The members of a circle that are not taken yet. Each edge is looked at once for each of its ends.
+struct Left<'a> {
+    graph: &'a Graph,
+    /// How many of those that are left each waits for, and is waited for by.
+    degrees: HashMap<usize, (i64, i64)>,
+    /// Those that wait for none of them, and are still among them.
+    free: Vec<usize>,
+    /// By weight; an entry whose weight is not its own any more says nothing.
+    by_weight: BinaryHeap<(i64, Reverse<&'a str>, usize)>,
+}
+
+impl<'a> Left<'a> {
+    fn new(graph: &'a Graph, members: &[usize]) -> Left<'a> {
+        let inside: HashSet<usize> = members.iter().copied().collect();
+        let count = |list: &[usize]| list.iter().filter(|at| inside.contains(at)).count() as i64;
+        let degrees = inside.iter().map(|&at| (at, (count(graph.needs(at)), count(graph.needed_by(at)))));
+        let mut left = Left { graph, degrees: degrees.collect(), free: Vec::new(), by_weight: BinaryHeap::new() };
+        inside.iter().for_each(|&at| left.note(at));
+        left
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.degrees.contains_key(&at)
+    }
+
+    /// Writes down what a member weighs by now.
+    fn note(&mut self, at: usize) {
+        let (own, others) = self.degrees[&at];
+        match own {
+            0 => self.free.push(at),
+            _ => self.by_weight.push((others - own, Reverse(self.graph.name(at)), at)),
+        }
+    }
+
+    /// Takes the member that goes first out of those that wait, once those are gone that need not wait.
+    fn take_first(&mut self) -> Option<usize> {
+        while let Some(at) = self.free.pop() {
+            self.remove(at);
+        }
+        while let Some((weight, _, at)) = self.by_weight.pop() {
+            if self.degrees.get(&at).is_some_and(|(own, others)| *own > 0 && others - own == weight) {
+                self.remove(at);
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, at: usize) {
+        if self.degrees.remove(&at).is_none() {
+            return;
+        }
+        for &waiting in self.graph.needed_by(at) {
+            if let Some((own, _)) = self.degrees.get_mut(&waiting) {
+                *own -= 1;
+                self.note(waiting);
+            }
+        }
+        for &needed in self.graph.needs(at) {
+            if let Some((own, others)) = self.degrees.get_mut(&needed) {
+                *others -= 1;
+                if *own > 0 {
+                    self.note(needed);
+                }
+            }
+        }
     }
 }

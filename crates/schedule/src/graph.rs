@@ -1,6 +1,6 @@
 //! Who waits for whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::{circle::Circle, names};
 
@@ -41,8 +41,7 @@ impl Graph {
         }
         let mut graph = Graph {
             names: sources.iter().map(|source| source.name.clone()).collect(),
-            // A cost that is no number would spoil every sum that it is in.
-            costs: sources.iter().map(|source| if source.cost_secs > 0.0 { source.cost_secs } else { 0.0 }).collect(),
+            costs: sources.iter().map(|source| cost(source.cost_secs)).collect(),
             needs: vec![Vec::new(); sources.len()],
             needed_by: vec![Vec::new(); sources.len()],
         };
@@ -56,6 +55,22 @@ impl Graph {
             graph.needs[at] = needed.into_iter().collect();
         }
         graph
+    }
+
+    /// Takes what somebody else found out: names with costs in seconds, and for each the places of those that it waits for.
+    pub fn from_needs(nodes: Vec<(String, f64)>, needs: Vec<Vec<usize>>) -> Graph {
+        assert_eq!(nodes.len(), needs.len(), "everybody waits for somebody or for none");
+        let mut needed_by = vec![Vec::new(); needs.len()];
+        for (at, needed) in needs.iter().enumerate() {
+            needed.iter().for_each(|&other| needed_by[other].push(at));
+        }
+        let (names, costs): (Vec<String>, Vec<f64>) = nodes.into_iter().unzip();
+        Graph { names, costs: costs.into_iter().map(cost).collect(), needs, needed_by }
+    }
+
+    /// Says how long the builds take otherwise, in seconds, in the order of the sources.
+    pub fn set_costs(&mut self, costs: impl IntoIterator<Item = f64>) {
+        self.costs.iter_mut().zip(costs).for_each(|(old, new)| *old = cost(new));
     }
 
     /// Returns how many sources there are.
@@ -99,10 +114,16 @@ impl Graph {
         (0..self.len()).map(|at| (self.names[at].clone(), waits(at))).collect()
     }
 
-    /// Takes away that `at` waits for `other`: it takes what the platform has.
-    pub(crate) fn cut(&mut self, at: usize, other: usize) {
-        self.needs[at].retain(|needed| *needed != other);
-        self.needed_by[other].retain(|waiting| *waiting != at);
+    /// Returns the same without these pairs: the first of each waits no more for the second, and takes what the platform has.
+    pub(crate) fn without(&self, pairs: &HashSet<(usize, usize)>) -> Graph {
+        let mut graph = self.clone();
+        for at in pairs.iter().map(|(at, _)| *at).collect::<HashSet<_>>() {
+            graph.needs[at].retain(|needed| !pairs.contains(&(at, *needed)));
+        }
+        for other in pairs.iter().map(|(_, other)| *other).collect::<HashSet<_>>() {
+            graph.needed_by[other].retain(|waiting| !pairs.contains(&(*waiting, other)));
+        }
+        graph
     }
 
     /// Returns an order in which nobody comes before what it waits for, or the first circle that forbids one.
@@ -138,6 +159,16 @@ impl Graph {
         }
         waves.iter_mut().for_each(|wave| wave.sort_unstable());
         Ok(waves)
+    }
+
+    /// Returns how many seconds pass at least from the start of all to the end of each source.
+    pub fn earliest_ends_secs(&self) -> Result<Vec<f64>, Circle> {
+        let mut ends = vec![0.0; self.len()];
+        for at in self.order()? {
+            let before = self.needs[at].iter().map(|other| ends[*other]).fold(0.0, f64::max);
+            ends[at] = self.costs[at] + before;
+        }
+        Ok(ends)
     }
 
     /// Returns how many seconds pass at least from the start of each source to the end of all that waits for it.
@@ -184,4 +215,9 @@ impl Graph {
     pub fn find(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| other == name)
     }
+}
+
+/// A cost that is no number would spoil every sum that it is in.
+fn cost(secs: f64) -> f64 {
+    if secs > 0.0 { secs } else { 0.0 }
 }

@@ -16,4 +16,4 @@ mod simulate;
 pub use circle::Circle;
 pub use dependency::names;
 pub use graph::{Graph, Source};
-pub use simulate::{Run, Schedule, simulate};
+pub use simulate::{Pool, Run, Schedule, simulate, simulate_in_pools};

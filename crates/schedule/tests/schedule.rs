@@ -1,6 +1,6 @@
 //! Orders, circles and schedules of small graphs by hand, and of many by rules that hold for all.
 
-use anima_schedule::{Graph, Source, simulate};
+use anima_schedule::{Graph, Source, simulate, simulate_in_pools};
 use proptest::prelude::*;
 
 fn source(name: &str, provides: &[&str], build_requires: &[&str], cost_secs: f64) -> Source {
@@ -61,6 +61,43 @@ fn a_circle_is_named_with_a_way_out() {
     assert_eq!(circle.bootstrap.len(), 1);
     let (open, circles) = graph.without_circles();
     assert_eq!((open.order().unwrap().len(), circles), (3, vec![circle]));
+}
+
+#[test]
+fn a_circle_of_thousands_is_left_in_a_moment() {
+    // Each waits for the next, and the last for the first; every third for one far away, too.
+    const MEMBERS: usize = 3_000;
+    let sources = (0..MEMBERS).map(|at| {
+        let far = (at % 3 == 0).then(|| format!("p{}", (at + MEMBERS / 2) % MEMBERS));
+        let next = format!("p{}", (at + 1) % MEMBERS);
+        Source {
+            name: format!("p{at}"),
+            provides: vec![format!("p{at}")],
+            build_requires: far.into_iter().chain([next]).collect(),
+            cost_secs: 1.0,
+        }
+    });
+    let graph = Graph::new(&sources.collect::<Vec<_>>());
+
+    let (open, circles) = graph.without_circles();
+
+    assert_eq!((circles.len(), circles[0].members.len()), (1, MEMBERS));
+    assert_eq!(open.order().unwrap().len(), MEMBERS);
+    assert_eq!(graph.edge_count() - open.edge_count(), circles[0].bootstrap.len());
+    assert!(circles[0].bootstrap.len() < graph.edge_count() / 2, "{}", circles[0].bootstrap.len());
+}
+
+#[test]
+fn what_may_run_on_some_slots_only_waits_for_them_and_for_what_runs_elsewhere() {
+    // 0 and 1 are for the first pool, 2 and 3 for the other; 3 waits for 0.
+    let graph = graph(4, &[(3, 0)], |at| [5.0, 1.0, 2.0, 3.0][at]);
+
+    let schedule = simulate_in_pools(&graph, &[0, 0, 1, 1], &[1, 1]).unwrap();
+
+    let start = |source: usize| schedule.runs.iter().find(|run| run.source == source).unwrap().start_secs;
+    assert_eq!([0, 1, 2, 3].map(start), [0.0, 5.0, 0.0, 5.0]);
+    let pools: Vec<_> = schedule.pools.iter().map(|pool| (pool.makespan_secs, pool.lower_bound_secs)).collect();
+    assert_eq!(pools, [(6.0, 6.0), (8.0, 8.0)]);
 }
 
 #[test]

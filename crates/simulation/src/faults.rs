@@ -13,6 +13,8 @@ pub struct Faults {
     pub late: u32,
     /// The master is killed while it answers a request, or while it moves something on.
     pub master_killed: u32,
+    /// Whoever asks goes away while the answer is being made, and the master goes on.
+    pub client_gone: u32,
     /// A node is killed, in a step.
     pub node_killed: u32,
     /// A node cannot reach the master for a while, from a step on.
@@ -37,6 +39,7 @@ impl Faults {
             doubled: 0,
             late: 0,
             master_killed: 0,
+            client_gone: 0,
             node_killed: 0,
             node_cut_off: 0,
             node_stands_still: 0,
@@ -59,6 +62,7 @@ impl Faults {
             doubled: chance(200),
             late: chance(100),
             master_killed: chance(40),
+            client_gone: chance(100),
             node_killed: chance(80),
             node_cut_off: chance(50),
             node_stands_still: chance(50),

@@ -225,6 +225,25 @@ pub fn no_mixture(binary: &[Value], source: &[Value]) -> Result<(), String> {
     }
 }
 
+/// Each push that the master took, as package and commit, is in exactly one build that pushes began, and each of those builds came to
+/// a release: nothing that was pushed is lost on its way to users, and nothing is built for them twice.
+pub fn pushes_are_built_once(pushes: &[(String, String)], builds: &[Value], releases: &[Value]) -> Result<(), String> {
+    let of_pushes: Vec<&Value> =
+        builds.iter().filter(|build| build["reason"].as_str().is_some_and(|it| it.starts_with("pushed to "))).collect();
+    for (package, commit) in pushes {
+        let has = |build: &&&Value| {
+            let sources = build["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
+            sources.iter().any(|source| source["package"] == *package && source["commit"] == *commit)
+        };
+        let ids: Vec<&Value> = of_pushes.iter().filter(has).map(|build| &build["id"]).collect();
+        if ids.len() != 1 {
+            return Err(format!("{commit} of {package} was pushed once and is in the builds {ids:?}"));
+        }
+    }
+    let without = of_pushes.iter().find(|build| !releases.iter().any(|release| release["build"] == build["id"]));
+    without.map_or(Ok(()), |build| Err(format!("build {} is {} and has no release", build["id"], build["status"])))
+}
+
 #[cfg(test)]
 mod tests {
     use anima_types::{Timestamp, id::EventId};
@@ -319,5 +338,20 @@ mod tests {
 
         assert_eq!(no_mixture(&[package("a-1-1.x86_64")], &[package("a-1-1.src")]), Ok(()));
         assert!(no_mixture(&[package("a-2-1.x86_64")], &[package("a-1-1.src")]).is_err());
+    }
+
+    #[test]
+    fn a_push_without_a_build_with_two_or_without_a_release_is_told() {
+        let pushes = [("a".to_string(), "a-1".to_string())];
+        let build = |id: u64, commit: &str, reason: &str| json!({ "id": id, "status": "succeeded", "reason": reason, "sources": [{ "package": "a", "commit": commit }] });
+        let (pushed, rebuilt) = (build(1, "a-1", "pushed to a@p1"), build(2, "a-1", "rebuild of p1"));
+        let release = json!({ "id": 5, "build": 1 });
+        let complaint = |builds: &[Value], releases: &[Value]| pushes_are_built_once(&pushes, builds, releases).err();
+
+        assert_eq!(complaint(&[pushed.clone(), rebuilt.clone()], &[release.clone()]), None);
+        assert!(complaint(&[rebuilt], &[release.clone()]).expect("no build").contains("builds []"));
+        let twice = [pushed.clone(), build(3, "a-1", "pushed to a@p1")];
+        assert!(complaint(&twice, &[release]).expect("two builds").contains("1"));
+        assert!(complaint(&[pushed], &[]).expect("no release").contains("no release"));
     }
 }

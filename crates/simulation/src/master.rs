@@ -23,6 +23,7 @@ use axum::{
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast::{self, error::TryRecvError};
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// An answer in these worlds at most.
@@ -53,6 +54,15 @@ pub struct Call {
 
 /// What it answers; nothing when it was killed meanwhile.
 pub type Answer = Option<(StatusCode, Vec<u8>)>;
+
+/// Who ends while an answer is being made, after so many of its steps.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending {
+    /// The master is killed.
+    Master(u32),
+    /// Whoever asked goes away.
+    Client(u32),
+}
 
 /// The service and what survives it.
 pub struct Master {
@@ -108,15 +118,17 @@ impl Master {
         self.up.is_some()
     }
 
-    /// Returns whether a task became ready since this was asked: real nodes wait at the master for that.
-    pub fn has_ready(&mut self) -> bool {
-        let Some(news) = &mut self.news else { return false };
-        let mut is_ready = false;
+    /// Returns how many tasks became ready since this was asked: real nodes wait at the master for that.
+    pub fn ready_count(&mut self) -> usize {
+        let Some(news) = &mut self.news else { return 0 };
+        let mut count = 0;
         loop {
             match news.try_recv() {
-                Ok(event) => is_ready |= event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()),
-                Err(TryRecvError::Lagged(_)) => is_ready = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return is_ready,
+                Ok(event) => {
+                    count += usize::from(event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()));
+                }
+                Err(TryRecvError::Lagged(missed)) => count += missed as usize,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return count,
             }
         }
     }
@@ -133,10 +145,16 @@ impl Master {
         Ok(text.trim().to_string())
     }
 
-    /// Asks it; with `steps`, it is killed when it has not answered after so many of its steps.
-    pub async fn ask(&mut self, call: &Call, steps: Option<u32>) -> Result<Answer> {
-        let Some((_, router)) = &self.up else { return Ok(None) };
-        let router = router.clone();
+    /// Asks it; with `ending`, something ends when it has not answered after so many of its steps.
+    pub async fn ask(&mut self, call: &Call, ending: Option<Ending>) -> Result<Answer> {
+        let Some((app, router)) = &self.up else { return Ok(None) };
+        let under_way = TaskTracker::new();
+        let (router, steps) = match ending {
+            // As it is served: what is done for a client that is gone goes on.
+            Some(Ending::Client(steps)) => (anima_master::to_the_end(app, under_way.clone()), Some(steps)),
+            Some(Ending::Master(steps)) => (router.clone(), Some(steps)),
+            None => (router.clone(), None),
+        };
         let mut request =
             Request::builder().method(&call.method).uri(&call.path).header("content-type", "application/json");
         if !call.token.is_empty() {
@@ -152,7 +170,13 @@ impl Master {
         match (Steps { future: Box::pin(answering), left: steps }).await {
             Some(answer) => Ok(Some(answer?)),
             None => {
-                self.kill().await;
+                match ending {
+                    Some(Ending::Client(_)) => {
+                        under_way.close();
+                        under_way.wait().await;
+                    }
+                    _ => self.kill().await,
+                }
                 Ok(None)
             }
         }
@@ -228,6 +252,7 @@ fn config(folder: &Path) -> Result<Config> {
         limits_factor: 1,
         connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
+        retention: Default::default(),
     })
 }
 

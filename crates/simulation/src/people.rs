@@ -34,10 +34,15 @@ pub fn pushes(random: &mut Random) -> Vec<(i64, Push)> {
     pushes
 }
 
+/// Returns the commit of a push.
+pub fn commit(push: &Push) -> String {
+    format!("{}-{}", push.package, push.version)
+}
+
 /// Returns what tells the master of a push.
 pub fn tell(push: &Push, token: String) -> Call {
     let body = json!({
-        "package": push.package, "branch": "p1", "commit": format!("{}-{}", push.package, push.version),
+        "package": push.package, "branch": "p1", "commit": commit(push),
         "subject": "Update", "pusher": push.pusher,
     });
     Call { method: Method::POST, path: "/api/v1/pushes".to_string(), token, body: body.to_string().into_bytes() }

@@ -4,7 +4,7 @@ mod looks;
 mod nodes;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt, thread,
 };
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     faults::Faults,
     invariants::{self, Leases, Replay},
-    master::{Call, Master, START},
+    master::{Call, Ending, Master, START},
     node::{HEARTBEAT_SECS, Held, Id, Node, PATIENCE_SECS, heartbeat},
     people::{self, Push, seconds},
     random::Random,
@@ -34,13 +34,13 @@ const REST_SECS: i64 = 3_600;
 /// what users see. Real chores run every second; a world takes most of its time for them.
 const STEP_SECS: i64 = 4;
 const LOOK_SECS: i64 = 15;
-/// A node that has nothing to do asks again after this at most, and when a task became ready.
-const ASK_AGAIN_SECS: i64 = 20;
+/// A node that has nothing to do asks again after this at most, as a real one waits at the master, and when a task became ready.
+const ASK_AGAIN_SECS: i64 = anima_types::lease::MAX_WAIT_SECS as i64;
 /// A killed process is back within this.
 const DOWN_SECS: i64 = 40;
 /// A live node is refused its name by one late word at a time, and there are few lives.
 const MAX_REFUSED: u32 = 3;
-/// Steps of an answer after which the master may be killed; most answers take less.
+/// Steps of an answer after which the master may be killed, or who asked be gone; most answers take less.
 const KILL_STEPS: i64 = 12;
 /// Events in one answer.
 const EVENTS: usize = 1_000;
@@ -75,6 +75,8 @@ pub struct Summary {
     pub node_kill_count: usize,
     /// Messages that were lost.
     pub lost_count: usize,
+    /// Answers that nobody was there for any more.
+    pub gone_count: usize,
     /// How long it took, in its own time.
     pub secs: i64,
 }
@@ -89,6 +91,7 @@ impl Summary {
             master_kill_count: self.master_kill_count + other.master_kill_count,
             node_kill_count: self.node_kill_count + other.node_kill_count,
             lost_count: self.lost_count + other.lost_count,
+            gone_count: self.gone_count + other.gone_count,
             secs: self.secs + other.secs,
         }
     }
@@ -157,6 +160,8 @@ struct World {
     nodes: Vec<Node>,
     tokens: BTreeMap<&'static str, String>,
     pushes_open: usize,
+    /// Packages and commits that the master took.
+    pushed: Vec<(String, String)>,
     leases: Leases,
     replay: Replay,
     lines: VecDeque<String>,
@@ -188,6 +193,7 @@ impl World {
             nodes,
             tokens,
             pushes_open: pushes.len(),
+            pushed: Vec::new(),
             leases: Leases::default(),
             replay: Replay::default(),
             lines: VecDeque::new(),
@@ -296,6 +302,7 @@ impl World {
         match answer {
             Some((status, _)) if status.is_success() && !self.goes_wrong(self.faults.lost) => {
                 self.say(format_args!("{} pushed {}-{}", push.pusher, push.package, push.version));
+                self.pushed.push((push.package.to_string(), people::commit(&push)));
                 self.pushes_open -= 1;
             }
             _ => {
@@ -380,10 +387,19 @@ impl World {
 
     /// Asks the master, which may be killed by it; looks at its answer as such.
     async fn ask(&mut self, call: &Call) -> Result<Option<(StatusCode, Vec<u8>)>> {
-        let is_killed = self.goes_wrong(self.faults.master_killed);
-        let steps = is_killed.then(|| self.random.between(0, KILL_STEPS) as u32);
+        let ending = if self.goes_wrong(self.faults.master_killed) {
+            Some(Ending::Master(self.random.between(0, KILL_STEPS) as u32))
+        } else if self.goes_wrong(self.faults.client_gone) {
+            Some(Ending::Client(self.random.between(0, KILL_STEPS) as u32))
+        } else {
+            None
+        };
         let was_up = self.master.is_up();
-        let answer = self.master.ask(call, steps).await?;
+        let answer = self.master.ask(call, ending).await?;
+        if was_up && answer.is_none() && self.master.is_up() {
+            self.say(format_args!("who asked {} {} is gone", call.method, call.path));
+            self.summary.gone_count += 1;
+        }
         if was_up && !self.master.is_up() {
             self.master_is_killed(&format!("while it answered {} {}", call.method, call.path)).await?;
         }
@@ -393,7 +409,11 @@ impl World {
             let body = String::from_utf8_lossy(body);
             return Err(anyhow!("{} {} was answered with {status}: {body}", call.method, call.path));
         }
-        self.move_on().await?;
+        // Who was given nothing and who only read changed nothing.
+        let is_idle = matches!(&answer, Some((StatusCode::NO_CONTENT, _))) || call.method == Method::GET;
+        if !is_idle {
+            self.move_on().await?;
+        }
         Ok(answer)
     }
 
@@ -426,20 +446,25 @@ impl World {
         if self.master.chores(steps).await? {
             self.master_is_killed("while it moved something on").await?;
         }
-        if self.master.has_ready() {
+        for _ in 0..self.master.ready_count().min(self.nodes.len()) {
             self.tell_nodes();
         }
         Ok(())
     }
 
-    /// Something can be done: who has nothing to do asks for it.
+    /// Something became ready: one of each role that has nothing to do asks for it, as one of those that wait at the real master
+    /// is woken. The rest come by themselves.
     fn tell_nodes(&mut self) {
-        for index in 0..self.nodes.len() {
-            let delay = self.random.between(200, 5_000);
+        let first = self.random.between(0, self.nodes.len() as i64) as usize;
+        let mut told = BTreeSet::new();
+        let count = self.nodes.len();
+        for index in (0..count).map(|step| (first + step) % count) {
             let node = &mut self.nodes[index];
-            if node.is_alive && node.task.is_none() && node.waits_for.is_none() && node.cut_off_until <= self.now {
+            let is_idle = node.is_alive && node.task.is_none() && node.waits_for.is_none() && node.asks_at > self.now;
+            if is_idle && node.cut_off_until <= self.now && told.insert(node.role()) {
                 node.asks_at = self.now;
                 let life = node.life;
+                let delay = self.random.between(200, 5_000);
                 self.after(delay, Happening::Wake(index, life));
             }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anima_buildroot::{MAX_RPM_BYTES, room};
-use anima_environment::{Environment, Installer, Phases, Wishes};
+use anima_environment::{Environment, Installer, Most, Phases, Wishes};
 use anima_sandbox::Disk;
 use anima_types::work::TestWork;
 
@@ -41,6 +41,7 @@ pub(crate) async fn make(job: &Job<'_>, work: &TestWork) -> Result<Ground, Troub
         modules: &work.platform.modules,
         without_docs: false,
         bootstrap: work.platform.buildroot.bootstrap,
+        most: Most::default(),
     };
     let environments = &job.node.environments;
     // Its own phases are one of ours.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anima_environment::{Environments, Journal, Wishes};
+use anima_environment::{Environments, Journal, Most, Wishes};
 use anima_solver::{Lock, Problem};
 use anima_types::Nevra;
 use anima_types::work::{Input, TestWork};
@@ -77,6 +77,7 @@ fn wishes<'a>(work: &'a TestWork, extra: &'a [String]) -> Wishes<'a> {
         modules: &work.platform.modules,
         without_docs: false,
         bootstrap: work.platform.buildroot.bootstrap,
+        most: Most::default(),
     }
 }
 

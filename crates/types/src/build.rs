@@ -230,6 +230,20 @@ pub struct Build {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// Packages of a build that wait for one another on a platform, and how they are built all the same.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BuildCircle)]
+pub struct Circle {
+    /// The platform's name.
+    pub platform: String,
+    /// All of them.
+    pub members: Vec<String>,
+    /// One way round.
+    pub path: Vec<String>,
+    /// The way out: each first package is built with what the platform has of the second.
+    pub bootstrap: Vec<(String, String)>,
+}
+
 /// `GET /api/v1/builds/{build}`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuildDetail {
@@ -238,6 +252,20 @@ pub struct BuildDetail {
     pub build: Build,
     /// All its tasks.
     pub tasks: Vec<Task>,
+    /// Packages that wait for one another, once the order is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub circles: Vec<Circle>,
+}
+
+impl Circle {
+    /// Returns the packages that are built with what the platform has of others: those that it pays to build once more when this
+    /// build is released.
+    pub fn again(&self) -> Vec<&str> {
+        let mut again: Vec<&str> = self.bootstrap.iter().map(|(first, _)| first.as_str()).collect();
+        again.sort_unstable();
+        again.dedup();
+        again
+    }
 }
 
 #[cfg(test)]

@@ -106,6 +106,38 @@ pub fn decide(
     fates.collect()
 }
 
+/// An event stays so long at least: who reads the stream of them, another master or a webhook may have been away and goes on where
+/// it stopped, and a number of an event that is gone says nothing.
+pub const MIN_AUDIT_DAYS: u32 = 30;
+
+/// `[retention]` of the configuration: what goes by its age alone. What has no rule stays: nobody can make an old log, a build or
+/// who did what anew, and how long they are owed to somebody is for an operator to know.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// Logs of tasks stay for so long after their end. Those of builds that somebody deleted go with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs_days: Option<u32>,
+    /// What builds made that ended well and that no release carries stays for so long, as if nobody deleted it before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreleased_build_days: Option<u32>,
+    /// Events stay for so long, [`MIN_AUDIT_DAYS`] at least: they are the audit, and how a build came to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_days: Option<u32>,
+}
+
+impl Rules {
+    /// Says what is wrong with them.
+    pub fn check(&self) -> Result<(), String> {
+        match self.audit_days {
+            Some(days) if days < MIN_AUDIT_DAYS => Err(format!(
+                "[retention] audit_days = {days} is too few: readers of events go on where they stopped, within {MIN_AUDIT_DAYS} days"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What was dropped, or would be.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Collection {
@@ -121,6 +153,18 @@ pub struct Collection {
     pub artifact_count: usize,
     /// The room that they take.
     pub size_bytes: u64,
+    /// What goes by its age.
+    #[serde(default)]
+    pub rules: Rules,
+    /// Builds that go because no release carries them.
+    #[serde(default)]
+    pub build_count: usize,
+    /// Tasks whose logs go.
+    #[serde(default)]
+    pub log_count: usize,
+    /// Events that go.
+    #[serde(default)]
+    pub event_count: usize,
 }
 
 /// A snapshot, and why it goes or stays.

@@ -310,6 +310,9 @@ pub struct BuildOutcome {
     pub lock: Sha256,
     /// Whether the buildroot came from layers that were there already.
     pub layers_hit: bool,
+    /// What the sources asked for beyond the header of the source package (`%generate_buildrequires`): the next order goes by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dynamic_requires: Vec<String>,
 }
 
 /// One package that was built.

@@ -158,7 +158,9 @@ async fn release(program: &Path, folder: &Path, sources: &[PathBuf], profile: &s
     let rpm = ["rpm", "-q", "--qf", "  %{NEVRA}, %{SIZE} bytes\n", PACKAGE, "anima-services"];
     print!("{}", root.run(&rpm)?);
     println!("  anima --version: {}", root.run(&["anima", "--version"])?.trim());
-    println!("  users: {}", root.run(&["sh", "-c", "grep ^anima /etc/passwd | cut -d: -f1 | tr '\\n' ' '"])?.trim());
+    let accounts = fs::read_to_string(root.path("root/etc/passwd")).context("could not read the root's accounts")?;
+    let users = accounts.lines().filter_map(|line| line.split(':').next()).filter(|name| name.starts_with("anima"));
+    println!("  users: {}", users.collect::<Vec<_>>().join(" "));
     println!("  {}", root.run(&["anima", "--config", "/etc/anima/anima.toml", "config", "check"])?.trim());
     println!("{}", doctor(&root.path("root"))?);
     system.stop()

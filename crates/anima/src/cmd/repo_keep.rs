@@ -140,6 +140,21 @@ fn describe(collection: &Collection) -> String {
         collection.artifact_count,
         collection.size_bytes >> 20
     )];
+    let rules = &collection.rules;
+    lines.extend(
+        [
+            ("builds that no release carries", rules.unreleased_build_days, collection.build_count),
+            ("logs of tasks", rules.logs_days, collection.log_count),
+            ("events", rules.audit_days, collection.event_count),
+        ]
+        .map(|(what, days, count)| match days {
+            Some(days) => format!("{what}: {count} {goes}; they stay for {days} days"),
+            None if count > 0 => {
+                format!("{what}: {count} {goes}, of deleted builds; the others stay, as no rule says otherwise")
+            }
+            None => format!("{what} stay: no rule says otherwise"),
+        }),
+    );
     let fate = |fate: &SnapshotFate| format!("{}: {}", fate.address, fate.reason);
     lines.extend(collection.snapshots.iter().take(MAX_LINES).map(|one| format!("- {}", fate(one))));
     let artifact = |artifact: &anima_types::retention::DroppedArtifact| {
@@ -162,7 +177,10 @@ fn describe(collection: &Collection) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anima_types::{Sha256, retention::DroppedArtifact};
+    use anima_types::{
+        Sha256,
+        retention::{DroppedArtifact, Rules},
+    };
 
     #[test]
     fn a_dry_run_says_what_would_go_and_what_stays_with_reasons() {
@@ -180,11 +198,18 @@ mod tests {
             artifacts: vec![artifact],
             artifact_count: 1,
             size_bytes: 3 << 20,
+            rules: Rules { audit_days: Some(400), ..Rules::default() },
+            build_count: 0,
+            log_count: 2,
+            event_count: 7,
         };
 
         assert_eq!(
             describe(&collection),
-            "1 snapshots and 1 artifacts with 3 MiB would go\n- p/x@1: 9 days old\n- jq-1-1.x86_64.rpm, 3145728 bytes: build 7 failed\n  p/x@2 stays: users see it"
+            "1 snapshots and 1 artifacts with 3 MiB would go\n\
+             builds that no release carries stay: no rule says otherwise\n\
+             logs of tasks: 2 would go, of deleted builds; the others stay, as no rule says otherwise\n\
+             events: 7 would go; they stay for 400 days\n- p/x@1: 9 days old\n- jq-1-1.x86_64.rpm, 3145728 bytes: build 7 failed\n  p/x@2 stays: users see it"
         );
     }
 }

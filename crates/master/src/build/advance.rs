@@ -10,27 +10,26 @@ use anima_db::{
 };
 use anima_types::{
     Arch,
-    build::{Event, Status},
+    build::{Circle, Event, Status},
     id::{BuildId, ReleaseId, TaskId},
-    platform::Platform,
     task::{self, Kind},
-    work::{Outcome, SrcOutcome},
 };
 
 use super::{
     hold::{self, Hold},
+    order::{self, Ordered, Taken},
     queue::{self, Queue},
 };
 use crate::{app::App, error::ApiResult, release, signing};
-use anima_schedule::Graph;
 
 /// Steps of one build at once at most: it has four statuses to go through, and each may make tasks.
 const MAX_STEPS: usize = 16;
 
 /// Moves a build on as far as it goes.
 pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
+    let ahead = order::ahead(app, id).await?;
     let mut write = app.db.write(app.now(), "anima").await?;
-    let released = advance(app, &mut write, id).await?;
+    let released = move_on(app, &mut write, id, ahead).await?;
     write.commit().await?;
     released.into_iter().for_each(|id| app.release_is_due(id));
     Ok(())
@@ -38,14 +37,25 @@ pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
 
 /// The same in somebody's transaction; returns the releases that were begun, which have to be looked at after it.
 pub async fn advance(app: &App, write: &mut Write, id: BuildId) -> ApiResult<Vec<ReleaseId>> {
+    move_on(app, write, id, None).await
+}
+
+/// The same with the order, where that was found before.
+async fn move_on(
+    app: &App,
+    write: &mut Write,
+    id: BuildId,
+    mut ahead: Option<Vec<Ordered<'_>>>,
+) -> ApiResult<Vec<ReleaseId>> {
     let mut released = Vec::new();
     for _ in 0..MAX_STEPS {
         let build = anima_db::build::get(write, id).await?;
-        let tasks = anima_db::task::of_build(write, id).await?;
+        // Each end of a task comes here: what the others gave is not read.
+        let tasks = anima_db::task::standing_of_build(write, id).await?;
         // Tasks of the build's releases are the releases' own.
         let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
         let moved = match build.status {
-            Status::Sources => sources(app, write, &build, &tasks).await?,
+            Status::Sources => sources(app, write, &build, &tasks, ahead.take()).await?,
             Status::Building => building(write, &build, &tasks).await?,
             Status::Testing => testing(write, &build, &tasks).await?,
             Status::Signing => signing(app, write, &build, &tasks, &mut released).await?,
@@ -55,11 +65,18 @@ pub async fn advance(app: &App, write: &mut Write, id: BuildId) -> ApiResult<Vec
             break;
         }
     }
+    anima_db::build::set_advanced(write, id).await?;
     Ok(released)
 }
 
 /// Source packages are made; then the order is known.
-async fn sources(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
+async fn sources(
+    app: &App,
+    write: &mut Write,
+    build: &Build,
+    tasks: &[Task],
+    ahead: Option<Vec<Ordered<'_>>>,
+) -> ApiResult<bool> {
     let sources = of_kind(tasks, Kind::Src);
     if wake(write, build, &sources, &BTreeMap::new()).await? {
         return Ok(true);
@@ -71,11 +88,16 @@ async fn sources(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) ->
         return fail(write, build, &summary).await;
     }
     let has_tasks = tasks.iter().any(|task| task.about.kind == Kind::Build);
-    if !has_tasks && let Err(summary) = make_build_tasks(app, write, build, tasks).await? {
-        return fail(write, build, &summary).await;
+    let mut circles = build.circles.clone();
+    if !has_tasks {
+        // What the sources say is read once, when all of it is there.
+        let tasks = anima_db::task::of_kind(write, build.id, Kind::Src).await?;
+        circles = match make_build_tasks(app, write, build, &tasks, ahead).await? {
+            Ok(circles) => circles,
+            Err(summary) => return fail(write, build, &summary).await,
+        };
     }
-    let count = sources.len();
-    let summary = format!("{count} source packages are made; packages are being built.");
+    let summary = order::summary(sources.len(), &circles);
     anima_db::build::close_gathering(write, build.id).await?;
     anima_db::build::apply(write, build, Event::SourcesMade, &summary).await?;
     Ok(true)
@@ -85,63 +107,42 @@ fn is_gathering(build: &Build, write: &Write) -> bool {
     build.gather_until.is_some_and(|until| until > write.now)
 }
 
-/// Makes a task for each package and target, and writes down what waits for what. The inner error is the user's; then
-/// nothing was made, also for the platforms that are in order.
+/// Makes a task for each package and target, and writes down what waits for what; returns the circles. The inner error is the
+/// user's; then nothing was made, also for the platforms that are in order.
 async fn make_build_tasks(
     app: &App,
     write: &mut Write,
     build: &Build,
     tasks: &[Task],
-) -> ApiResult<Result<(), String>> {
-    let ordered = build.platforms.iter().map(|name| ordered(app, tasks, name)).collect::<Result<Vec<_>, _>>();
-    let ordered = match ordered {
-        Ok(ordered) => ordered,
-        Err(summary) => return Ok(Err(summary)),
+    ahead: Option<Vec<Ordered<'_>>>,
+) -> ApiResult<Result<Vec<Circle>, String>> {
+    let ordered = match ahead.filter(|ahead| ahead.iter().all(|ordered| ordered.is_of(tasks))) {
+        Some(ordered) => ordered,
+        None => match order::of(app, write, build, tasks).await? {
+            Ok(ordered) => ordered,
+            Err(summary) => return Ok(Err(summary)),
+        },
     };
     for ordered in &ordered {
         make_targets(write, build, ordered).await?;
     }
-    Ok(Ok(()))
-}
-
-/// What is built on a platform, and in which order.
-struct Ordered<'a> {
-    platform: &'a Platform,
-    made: BTreeMap<&'a str, &'a SrcOutcome>,
-    /// The packages, in the order of `made`.
-    graph: Graph,
-}
-
-fn ordered<'a>(app: &'a App, tasks: &'a [Task], name: &str) -> Result<Ordered<'a>, String> {
-    let platform = app.platform(name).ok_or_else(|| format!("Failed: platform {name} is not configured any more."))?;
-    let sources =
-        tasks.iter().filter(|task| task.about.kind == Kind::Src && task.about.platform.as_deref() == Some(name));
-    let made = sources.filter_map(|task| match (&task.about.package, &task.result) {
-        (Some(package), Some(Outcome::Src(made))) => Some((package.as_str(), made)),
-        _ => None,
-    });
-    let made: BTreeMap<&str, &SrcOutcome> = made.collect();
-    let sources = made.iter().map(|(package, made)| queue::source(package, made, 0.0)).collect::<Vec<_>>();
-    let graph = Graph::new(&sources);
-    if let Err(circle) = graph.order() {
-        let way_out =
-            circle.bootstrap.iter().map(|(first, other)| format!("{first} with the {other} that is released"));
-        let way_out = way_out.collect::<Vec<_>>().join(", ");
-        return Err(format!("Failed: {circle}; build first, alone, {way_out}."));
+    let circles: Vec<Circle> = ordered.into_iter().flat_map(|ordered| ordered.circles).collect();
+    if !circles.is_empty() {
+        anima_db::build::set_circles(write, build.id, &circles).await?;
     }
-    Ok(Ordered { platform, made, graph })
+    Ok(Ok(circles))
 }
 
 async fn make_targets(
     write: &mut Write,
     build: &Build,
-    Ordered { platform, made, graph }: &Ordered<'_>,
+    Ordered { platform, made, graph, .. }: &Ordered<'_>,
 ) -> ApiResult<()> {
     let waits = graph.waits();
     let archs: Vec<Arch> =
         platform.architectures.iter().copied().filter(|arch| build.architectures.contains(arch)).collect();
     let targets: Vec<(&str, Arch)> =
-        made.keys().flat_map(|&package| archs.iter().map(move |&arch| (package, arch))).collect();
+        made.keys().flat_map(|package| archs.iter().map(move |&arch| (package.as_str(), arch))).collect();
     let about = |&(package, arch): &(&str, Arch)| {
         let about = About {
             build: Some(build.id),
@@ -157,38 +158,31 @@ async fn make_targets(
     let made_ids = anima_db::task_queue::insert_all(write, &tasks, (waiting, waiting)).await?;
     let mut excluded = Vec::new();
     for ((&(package, arch), &id), (about, _)) in targets.iter().zip(&made_ids).zip(&tasks) {
-        let made = made[&package];
-        let first = archs.iter().copied().find(|&arch| made.excluded(arch).is_none());
-        let why = made.excluded(arch).or_else(|| noarch_elsewhere(made, arch, first));
+        let why = order::excluded(&made[package], arch, &archs);
         excluded.extend(why.map(|why| (id, about, why)));
     }
     anima_db::task::apply_to_made(write, &excluded, task::Event::Excluded).await?;
     let ids: BTreeMap<(&str, Arch), TaskId> = targets.into_iter().zip(made_ids).collect();
     let mut all_needs = Vec::new();
     for (&(package, arch), &id) in &ids {
-        // What is noarch was made on one architecture, for all.
         let needs = waits.get(package).into_iter().flatten();
         let needs = needs.flat_map(|need| {
-            archs.iter().filter_map(|&other| {
-                let is_for = other == arch || made.get(need.as_str()).is_some_and(|made| made.is_noarch);
-                is_for.then(|| ids.get(&(need.as_str(), other)).copied()).flatten()
-            })
+            order::waited_for(&made[need], arch, &archs).filter_map(|other| ids.get(&(need.as_str(), other)).copied())
         });
         all_needs.extend(needs.collect::<BTreeSet<_>>().into_iter().map(|need| (id, need)));
     }
     anima_db::task_dependency::insert_all(write, &all_needs).await?;
+    let mut graph = graph.clone();
     for &arch in &archs {
-        let estimates = queue::estimate(write, &platform.name, arch, made).await?.into_iter();
-        let estimates = estimates
-            .map(|(package, estimate)| (ids[&(package.as_str(), arch)], estimate.measured_secs, estimate.chain_secs));
+        let estimates = queue::estimate(write, &platform.name, arch, made, made).await?;
+        graph.set_costs(estimates.values().map(|estimate| estimate.secs));
+        let chains = graph.remaining_secs().expect("the circles were taken out");
+        let estimates = estimates.iter().zip(chains).map(|((package, estimate), chain)| {
+            (ids[&(package.as_str(), arch)], estimate.measured_secs(), chain.ceil() as i64)
+        });
         anima_db::task::set_estimates(write, &estimates.collect::<Vec<_>>()).await?;
     }
     Ok(())
-}
-
-fn noarch_elsewhere(made: &SrcOutcome, arch: Arch, first: Option<Arch>) -> Option<String> {
-    let first = first.filter(|&first| made.is_noarch && first != arch)?;
-    Some(format!("All its packages are noarch; they are built on {}.", first.name()))
 }
 
 /// Packages are being made, each when those that it waits for are there.
@@ -223,6 +217,7 @@ async fn wake(
     let hold = Hold::of(write, build).await?;
     let mut moved = hold::take_back(write, hold, tasks).await?;
     let mut can_begin = Vec::new();
+    let taken = Taken::of(&build.circles);
     let by_id: BTreeMap<TaskId, &Task> = tasks.iter().map(|task| (task.id, *task)).collect();
     for task in tasks.iter().filter(|task| task.status == task::Status::Waiting) {
         let needs: Vec<&Task> =
@@ -239,8 +234,9 @@ async fn wake(
         } else {
             let waiting = needs.iter().filter(|need| !need.status.is_ended()).map(|need| name(need));
             let why = format!(
-                "It waits for {}.",
-                waiting.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+                "It waits for {}.{}",
+                waiting.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", "),
+                taken.sentence(task).unwrap_or_default()
             );
             say_why(write, task, &why).await?;
         }
@@ -266,8 +262,12 @@ async fn begin(
         return Ok(false);
     }
     let mut queue = Queue::of(write, build).await?;
+    let taken = Taken::of(&build.circles);
     for task in can_begin {
         queue.ready(write, task).await?;
+        if let Some(sentence) = taken.sentence(task) {
+            say_why(write, task, &format!("{}{sentence}", queue::WAITS)).await?;
+        }
     }
     Ok(true)
 }

@@ -70,12 +70,13 @@ async fn show(State(app): State<App>, Path(id): Path<BuildId>) -> ApiResult<Json
 pub async fn detail(app: &App, id: BuildId) -> ApiResult<BuildDetail> {
     let mut read = app.db.read().await?;
     let row = anima_db::build::get(&mut read, id).await?;
+    let circles = row.circles.clone();
     let build = view(&mut read, row).await?;
     let tasks = anima_db::task::of_build(&mut read, id).await?;
     let waits_for = anima_db::task_dependency::of_build(&mut read, id).await?;
     let artifacts = anima_db::artifact::of_build(&mut read, id).await?;
     drop(read);
-    Ok(BuildDetail { build, tasks: views(app, tasks, waits_for, artifacts).await? })
+    Ok(BuildDetail { build, tasks: views(app, tasks, waits_for, artifacts).await?, circles })
 }
 
 async fn create(

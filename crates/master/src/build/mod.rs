@@ -3,6 +3,8 @@
 pub mod advance;
 mod api;
 pub mod hold;
+mod last_built;
+pub mod order;
 mod plan;
 pub mod queue;
 
@@ -150,7 +152,7 @@ pub async fn cancel_as(write: &mut Write, id: BuildId, who: &str) -> ApiResult<(
     let row = anima_db::build::get(write, id).await?;
     anima_db::build::apply(write, &row, Event::Cancelled, &why).await?;
     anima_db::build::close_gathering(write, id).await?;
-    for task in anima_db::task::of_build(write, id).await? {
+    for task in anima_db::task::standing_of_build(write, id).await? {
         if !task.status.is_ended() && task.about.release.is_none() {
             anima_db::task::apply(write, &task, task::Event::Cancelled, &why).await?;
         }
@@ -160,7 +162,7 @@ pub async fn cancel_as(write: &mut Write, id: BuildId, who: &str) -> ApiResult<(
 
 /// What was blocked by a task that is tried again, or is left out, waits again.
 pub async fn restart_blocked(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
-    for task in anima_db::task::of_build(write, id).await? {
+    for task in anima_db::task::standing_of_build(write, id).await? {
         if task.status == task::Status::Blocked {
             restart_row(write, &task, who).await?;
         }
@@ -171,7 +173,7 @@ pub async fn restart_blocked(write: &mut Write, id: BuildId, who: &str) -> ApiRe
 /// Tries again what did not end well in a build.
 pub async fn restart_as(write: &mut Write, id: BuildId, who: &str) -> ApiResult<()> {
     reopen(write, id, who).await?;
-    for task in anima_db::task::of_build(write, id).await? {
+    for task in anima_db::task::standing_of_build(write, id).await? {
         let is_bad = matches!(task.status, task::Status::Failed | task::Status::Blocked | task::Status::Cancelled);
         if is_bad && task.about.release.is_none() {
             restart_row(write, &task, who).await?;

@@ -5,15 +5,16 @@
 //! earlier. The lowest is next. As all of these are bounded and time goes on, nothing waits for ever, and the queue need
 //! never be sorted anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{
     Write,
     build::Build,
     task::{About, Task},
 };
-use anima_schedule::{Graph, Source};
-use anima_types::{Arch, build::Priority, package::MEASURED_BUILDS, task::Event, work::SrcOutcome};
+use anima_types::{
+    Arch, Sha256, build::Priority, build_plan::Basis, package::MEASURED_BUILDS, task::Event, work::SrcOutcome,
+};
 
 use crate::error::ApiResult;
 
@@ -29,7 +30,7 @@ pub const MAX_OWNED: i64 = MAX_SHARE_SECS / SHARE_SECS;
 /// Why a task that was just made stands where it stands.
 pub const ASKED: &str = "It was asked for.";
 /// Why a ready task stands where it stands.
-const WAITS: &str = "It waits for a node.";
+pub const WAITS: &str = "It waits for a node.";
 /// What a long chain waits for is at most so much earlier.
 const MAX_CHAIN_SECS: i64 = 3600;
 /// What a build takes of which, and of whose neighbours, nothing is known.
@@ -45,12 +46,17 @@ pub struct Queue {
 /// How long a package's build takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// How long it took the last time, in seconds.
-    pub measured_secs: Option<i64>,
-    /// That, or what others took.
+    /// In seconds.
     pub secs: f64,
-    /// How long it takes with the longest chain of those that wait for it.
-    pub chain_secs: i64,
+    /// Whence that is known.
+    pub basis: Basis,
+}
+
+impl Estimate {
+    /// Returns how long it took the last times, in seconds; nothing where that is a guess.
+    pub fn measured_secs(&self) -> Option<i64> {
+        (self.basis == Basis::Measured).then(|| self.secs.ceil() as i64)
+    }
 }
 
 impl Queue {
@@ -91,16 +97,6 @@ fn delay_secs(priority: Priority, owned: i64, chain_secs: i64) -> i64 {
     hurry + (owned * SHARE_SECS).min(MAX_SHARE_SECS) - chain_secs.clamp(0, MAX_CHAIN_SECS)
 }
 
-/// Returns what is known of a source package for the order.
-pub fn source(package: &str, made: &SrcOutcome, cost_secs: f64) -> Source {
-    Source {
-        name: package.to_string(),
-        provides: made.provides.clone(),
-        build_requires: made.build_requires.clone(),
-        cost_secs,
-    }
-}
-
 /// Returns the last builds of a package for a target that succeeded, the newest first.
 pub async fn last_builds(
     connection: &mut anima_db::Connection,
@@ -118,32 +114,71 @@ pub fn measured_secs(builds: &[Task]) -> Option<f64> {
     (!took.is_empty()).then(|| middle(took))
 }
 
-/// Returns how long the builds of packages take on an architecture, by what their last ones took; of those that were
-/// never built there, what the others take in the middle.
+/// Returns how long the builds of packages take on an architecture, by what their last ones took. Those that were never built there
+/// are guessed by the size of their source packages, and by what those of `history` took in the middle for theirs; where a size is
+/// not known, by what those took in the middle.
 pub async fn estimate(
     connection: &mut anima_db::Connection,
     platform: &str,
     arch: Arch,
-    made: &BTreeMap<&str, &SrcOutcome>,
+    made: &BTreeMap<String, SrcOutcome>,
+    history: &BTreeMap<String, SrcOutcome>,
 ) -> ApiResult<BTreeMap<String, Estimate>> {
-    let packages: Vec<&str> = made.keys().copied().collect();
-    let mut took = anima_db::task::newest_durations(connection, &packages, platform, arch, MEASURED_BUILDS).await?;
-    let measured: BTreeMap<&str, Option<f64>> =
-        packages.into_iter().map(|package| (package, took.remove(package).map(middle))).collect();
-    let guess = middle(measured.values().flatten().copied().collect());
-    let costs: BTreeMap<&str, f64> = measured.iter().map(|(package, took)| (*package, took.unwrap_or(guess))).collect();
-    let sources: Vec<Source> = made.iter().map(|(package, made)| source(package, made, costs[package])).collect();
-    let (graph, _) = Graph::new(&sources).without_circles();
-    let chains = graph.remaining_secs().expect("the circles were taken out");
-    let estimates = measured.into_iter().enumerate().map(|(at, (package, took))| {
-        let estimate = Estimate {
-            measured_secs: took.map(|secs| secs.ceil() as i64),
-            secs: costs[package],
-            chain_secs: chains[at].ceil() as i64,
+    let packages: Vec<&str> = history.keys().map(String::as_str).collect();
+    let took = anima_db::task::newest_durations(connection, &packages, platform, arch, MEASURED_BUILDS).await?;
+    let took: BTreeMap<String, f64> = took.into_iter().map(|(package, took)| (package, middle(took))).collect();
+    let sizes = match made.keys().all(|package| took.contains_key(package)) {
+        true => BTreeMap::new(),
+        false => {
+            let all: BTreeSet<Sha256> = history.values().chain(made.values()).map(|made| made.srpm).collect();
+            anima_db::artifact::sizes(connection, &all).await?
+        }
+    };
+    let known =
+        took.iter().filter_map(|(package, secs)| Some((*secs, sizes.get(&history.get(package)?.srpm).copied())));
+    let pace = Pace::of(&known.collect::<Vec<_>>());
+    let estimate = |(package, made): (&String, &SrcOutcome)| {
+        let estimate = match took.get(package) {
+            Some(secs) => Estimate { secs: *secs, basis: Basis::Measured },
+            None => pace.guess(sizes.get(&made.srpm).copied()),
         };
-        (package.to_string(), estimate)
-    });
-    Ok(estimates.collect())
+        (package.clone(), estimate)
+    };
+    Ok(made.iter().map(estimate).collect())
+}
+
+/// How long builds take in the middle.
+struct Pace {
+    median_secs: f64,
+    /// For each byte of the source package, where sizes are known.
+    secs_per_byte: Option<f64>,
+    /// Nothing is guessed to take longer or less than anything did: sizes do not say so much.
+    bounds_secs: (f64, f64),
+}
+
+impl Pace {
+    /// Reads it from builds: how long each took, and the size of its source package.
+    fn of(builds: &[(f64, Option<u64>)]) -> Pace {
+        let paces =
+            builds.iter().filter_map(|(secs, size)| size.filter(|size| *size > 0).map(|size| secs / size as f64));
+        let paces: Vec<f64> = paces.collect();
+        let secs = || builds.iter().map(|(secs, _)| *secs);
+        Pace {
+            median_secs: middle(secs().collect()),
+            secs_per_byte: (!paces.is_empty()).then(|| middle(paces)),
+            bounds_secs: (secs().fold(f64::INFINITY, f64::min), secs().fold(0.0, f64::max)),
+        }
+    }
+
+    fn guess(&self, size_bytes: Option<u64>) -> Estimate {
+        match size_bytes.filter(|size| *size > 0).zip(self.secs_per_byte) {
+            Some((size, pace)) => {
+                let secs = (size as f64 * pace).max(self.bounds_secs.0).min(self.bounds_secs.1);
+                Estimate { secs, basis: Basis::Size }
+            }
+            None => Estimate { secs: self.median_secs, basis: Basis::Unknown },
+        }
+    }
 }
 
 /// Returns the median.
@@ -178,6 +213,17 @@ mod tests {
     #[test]
     fn what_a_long_chain_waits_for_goes_first_within_a_build() {
         assert!(delay_secs(Priority::Normal, 5, 3_000) < delay_secs(Priority::Normal, 0, 10));
+    }
+
+    #[test]
+    fn what_was_never_built_is_guessed_by_its_size_within_what_others_took() {
+        let pace = Pace::of(&[(10.0, Some(100)), (40.0, Some(200)), (90.0, None), (60.0, Some(300))]);
+
+        let guesses = [Some(250), Some(1), Some(1_000_000), None].map(|size| pace.guess(size));
+
+        assert_eq!(guesses.map(|guess| guess.secs), [50.0, 10.0, 90.0, 60.0]);
+        assert_eq!(guesses.map(|guess| guess.basis), [Basis::Size, Basis::Size, Basis::Size, Basis::Unknown]);
+        assert_eq!(Pace::of(&[]).guess(Some(5)), Estimate { secs: UNKNOWN_SECS, basis: Basis::Unknown });
     }
 
     #[test]

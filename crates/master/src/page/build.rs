@@ -3,7 +3,7 @@
 use anima_types::{
     Arch,
     artifact::{self, Artifact},
-    build::{Build, BuildDetail, Source, Status},
+    build::{Build, BuildDetail, Circle, Source, Status},
     id::BuildId,
     permission::Permission,
     task::{Kind, Status as TaskStatus, Task},
@@ -27,6 +27,8 @@ use crate::{app::App, auth::Caller};
 
 /// So many failures are told on a build's page; each is on its task's page, too.
 const MAX_FAILURES: usize = 10;
+/// So many circles are told there.
+const MAX_CIRCLES: usize = 20;
 /// Lines of one table: what has more is for the API. A page of a build of 2,000 packages stays readable.
 const MAX_ROWS: usize = 300;
 
@@ -52,6 +54,17 @@ struct BuildPage {
     uses: Vec<(String, String)>,
     unshown: usize,
     failures: Vec<FailedTask>,
+    circles: Vec<CircleRow>,
+    more_circles: usize,
+}
+
+/// Packages that wait for one another, and how they are built.
+struct CircleRow {
+    platform: String,
+    path: String,
+    taken: String,
+    /// What builds once more those that began without the others.
+    again: String,
 }
 
 /// A task that failed, with the likeliest cause.
@@ -148,7 +161,7 @@ fn view(
     frame: Frame,
     acts: Acts,
 ) -> BuildPage {
-    let BuildDetail { build, tasks } = detail;
+    let BuildDetail { build, tasks, circles } = detail;
     let now = app.now();
     let scale = Scale::of(tasks, now);
     // A lock belongs to one buildroot and is on its task's page; metadata and its signatures belong to the release.
@@ -179,6 +192,18 @@ fn view(
         uses: uses(app, build, tasks),
         unshown: tasks.len().saturating_sub(MAX_ROWS),
         failures: tasks.iter().filter_map(failed_task).take(MAX_FAILURES).collect(),
+        circles: circles.iter().take(MAX_CIRCLES).map(circle_row).collect(),
+        more_circles: circles.len().saturating_sub(MAX_CIRCLES),
+    }
+}
+
+fn circle_row(circle: &Circle) -> CircleRow {
+    let taken = circle.bootstrap.iter().map(|(first, other)| format!("{first} with what the platform has of {other}"));
+    CircleRow {
+        platform: circle.platform.clone(),
+        path: circle.path.join(" → "),
+        taken: taken.collect::<Vec<_>>().join(", "),
+        again: format!("anima build create {} --platform {}", circle.again().join(" "), circle.platform),
     }
 }
 

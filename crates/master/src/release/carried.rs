@@ -51,7 +51,7 @@ pub async fn all(connection: &mut Connection, row: &Release) -> ApiResult<Vec<Ca
 }
 
 async fn of_build(connection: &mut Connection, build: BuildId, only: &[String]) -> ApiResult<Vec<Carried>> {
-    let tasks = anima_db::task::of_build(connection, build).await?;
+    let tasks = anima_db::task::standing_of_build(connection, build).await?;
     let packages = releasable(connection, &tasks, build).await?;
     let wanted = packages.into_iter().filter(|(_, package)| is_named(only, &package.nevra, &package.source));
     let carried = wanted.map(|(arch, original)| Carried {
@@ -286,8 +286,8 @@ impl Verdicts {
 
 async fn verdicts(connection: &mut Connection, build: BuildId) -> ApiResult<BTreeMap<Nevra, bool>> {
     let mut verdicts = BTreeMap::new();
-    for task in anima_db::task::of_build(connection, build).await? {
-        if let (Kind::Test, Some(Outcome::Test(made))) = (task.about.kind, &task.result) {
+    for task in anima_db::task::of_kind(connection, build, Kind::Test).await? {
+        if let Some(Outcome::Test(made)) = &task.result {
             for verdict in &made.verdicts {
                 let known = verdicts.entry(verdict.nevra.clone()).or_insert(true);
                 *known &= verdict.is_green;

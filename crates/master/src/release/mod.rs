@@ -7,6 +7,7 @@ pub mod beside;
 pub mod carried;
 pub mod decide;
 pub mod people;
+pub mod plan_work;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,7 +161,7 @@ pub async fn to_release(connection: &mut Connection, row: &Build) -> ApiResult<V
         return Err(ApiError::conflict("deleted", format!("what build {id} made was deleted"))
             .hint("Make a new build of the same packages."));
     }
-    let tasks = anima_db::task::of_build(connection, id).await?;
+    let tasks = anima_db::task::standing_of_build(connection, id).await?;
     let packages = releasable(connection, &tasks, id).await?;
     if packages.is_empty() {
         return Err(ApiError::unprocessable("nothing", format!("build {id} made no packages")));

@@ -36,7 +36,7 @@ pub async fn of_packages(connection: &mut Connection, task: &Task) -> ApiResult<
     let product = product_of(connection, task).await?;
     let row = anima_db::build::get(connection, build).await?;
     let tasks: BTreeMap<TaskId, Task> =
-        anima_db::task::of_build(connection, build).await?.into_iter().map(|task| (task.id, task)).collect();
+        anima_db::task::standing_of_build(connection, build).await?.into_iter().map(|task| (task.id, task)).collect();
     let approved_by = anima_db::signature::approvals(connection, task.id).await?;
     // Once for each platform: a mass rebuild has as many packages as it has tasks, and more.
     let platforms: BTreeSet<&str> = tasks.values().filter_map(|task| task.about.platform.as_deref()).collect();
@@ -112,7 +112,7 @@ impl Makers {
             if let Some(build) = task.about.build
                 && !makers.builds.contains_key(&build)
             {
-                makers.builds.insert(build, anima_db::task::of_build(connection, build).await?);
+                makers.builds.insert(build, anima_db::task::standing_of_build(connection, build).await?);
             }
             if let (Kind::Import, Some(release)) = (task.about.kind, task.about.release)
                 && let Content::Import { import } = anima_db::release::get(connection, release).await?.content

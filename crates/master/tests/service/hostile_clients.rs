@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use anima_types::task::Kind;
 use axum::{
     body::{Body, Bytes},
     extract::ConnectInfo,
@@ -226,4 +227,40 @@ async fn who_never_says_what_they_want_is_given_up() {
     let answer = tokio::time::timeout(LIMIT, half).await.expect("the connection is closed").unwrap();
 
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_nul_is_refused_where_somebody_sends_it_and_the_database_is_not_asked() {
+    let master = Master::open().await;
+    let admin = master.token("admin");
+    for path in [
+        "/api/v1/builds?package=%00",
+        "/api/v1/builds?owner=a%00b",
+        "/api/v1/packages/a%00b",
+        "/packages/a%00b",
+        "/packages?q=%00",
+    ] {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        assert_eq!(master.raw(request).await.0, StatusCode::BAD_REQUEST, "{path}");
+    }
+    let reason = json!({ "reason": "a\0b" });
+    let (status, answer) = master.json(Method::PUT, "/api/v1/maintenance", Some(&admin), reason).await;
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some("bad_body")));
+    let form = Request::builder().method(Method::POST).uri("/sign-in");
+    let form = form.header("content-type", "application/x-www-form-urlencoded");
+    let (status, _, body) = master.raw(form.body("account=a%00b&password=c".into()).unwrap()).await;
+    assert!(status.is_client_error(), "{status}: {body}");
+}
+
+#[tokio::test]
+async fn a_nul_in_what_a_node_tells_is_marked_and_its_task_ends() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+
+    let end = json!({ "failed": { "code": "x", "message": "ld: bad magic \0\0, see \\u0000" } });
+    assert_eq!(master.report(&lease, end).await.0, StatusCode::OK);
+
+    let task = master.get(&format!("/api/v1/tasks/{}", lease["task"])).await;
+    assert_eq!(task["status"], "failed");
+    assert_eq!(task["failure"]["message"], "ld: bad magic \u{fffd}\u{fffd}, see \\u0000");
 }

@@ -17,6 +17,7 @@ use anima_types::{
     Arch, Sha256, Timestamp,
     lease::{Claim, Condition, PROTOCOL},
     platform::Platform,
+    retention::Rules,
     task::Kind,
 };
 use axum::{
@@ -118,6 +119,7 @@ pub fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (
         limits_factor: 1,
         connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
+        retention: Default::default(),
     };
     (config, stored)
 }
@@ -144,6 +146,14 @@ impl Master {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         master.pass_secs(now.as_secs() as i64 - START.0 / 1_000_000);
         master
+    }
+
+    /// The same, and these rules say what goes by its age.
+    pub async fn open_with_rules(rules: Rules) -> Master {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, stored) = config(folder.path(), "http://master.example".to_string(), None);
+        let clock = Arc::new(AtomicI64::new(START.0));
+        Master::open_config(folder, clock, Config { retention: rules, ..config }, stored).await
     }
 
     /// Answers over the network, until the runtime ends.

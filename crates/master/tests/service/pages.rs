@@ -109,7 +109,8 @@ async fn story() -> Story {
     (about.platform, about.arch) = (Some("p1".into()), Some(Arch::X86_64));
     let built = anima_db::task::insert(&mut write, &about, "It waits.").await.unwrap();
     let packages = vec![BuiltPackage { nevra: nevra("jq"), artifact: hash(b'1') }];
-    let outcome = Outcome::Build(BuildOutcome { packages, lock: hash(b'2'), layers_hit: true });
+    let outcome =
+        Outcome::Build(BuildOutcome { packages, lock: hash(b'2'), layers_hit: true, dynamic_requires: Vec::new() });
     wake_and_end(&mut write, built, outcome).await;
     anima_db::artifact::insert(&mut write, hash(b'1'), 1_234_567).await.unwrap();
     anima_db::artifact::link(&mut write, built, hash(b'1'), artifact::Kind::Rpm, "jq-1.7-1.p1.x86_64.rpm")

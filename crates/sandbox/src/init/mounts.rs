@@ -4,10 +4,11 @@
 //! after it, so that a symlink in the root leads nowhere but into the root. The host's tree is let go last, because a
 //! kernel allows a new `/proc` in a user namespace only while a whole one is in sight.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -19,9 +20,10 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{emulators, sys};
 use crate::wire::{Failure, Step};
-use crate::{Access, Mount, Spec};
+use crate::{Access, Identity, Mount, Spec};
 
-/// The devices that programs may rely on.
+/// The devices that programs may rely on. They are the host's own files: what is written to them goes through a mount
+/// that is read-only, and their modes, owners and times stay.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Links in `/dev`, and where they lead.
 const DEVICE_LINKS: [(&str, &str); 6] = [
@@ -32,7 +34,7 @@ const DEVICE_LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
-/// Id 0 inside is id 0 of the host, and these files look at ids only.
+/// Id 0 inside is id 0 of the host, and these files look at ids only. For who is id 0 inside, see [`kernels_files`].
 const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 /// What tells about the host and nothing about the sandbox.
 const PROC_HIDDEN: [&str; 9] =
@@ -56,13 +58,13 @@ struct Waiting<'a> {
 pub(super) fn enter_root(spec: &Spec) -> Result<(), Failure> {
     detach_from_host()?;
     let devices = DEVICES.map(|name| Path::new("/dev").join(name));
-    let devices = devices.iter().map(|path| take(path, path, Access::ReadWrite)).collect::<Result<Vec<_>, _>>()?;
+    let devices = devices.iter().map(|path| take(path, path, Access::ReadOnly)).collect::<Result<Vec<_>, _>>()?;
     let mut binds = spec.mounts.iter().filter_map(bind_of).map(|(source, target, access)| take(source, target, access));
     let mut binds = binds.by_ref().collect::<Result<Vec<_>, _>>()?.into_iter();
     let emulators = emulators::open(&spec.emulators)?;
 
     let old_root = pivot(&spec.root)?;
-    mount_system(devices, &emulators)?;
+    mount_system(devices, &emulators, spec.identity)?;
     for wanted in &spec.mounts {
         match wanted {
             Mount::Bind { .. } => put(binds.next().expect("one was taken for each bind"))?,
@@ -158,7 +160,11 @@ fn leave(old_root: &OwnedFd) -> Result<(), Failure> {
     rustix::process::chdir("/").step(step)
 }
 
-fn mount_system(devices: Vec<Waiting<'_>>, emulators: &[emulators::Opened<'_>]) -> Result<(), Failure> {
+fn mount_system(
+    devices: Vec<Waiting<'_>>,
+    emulators: &[emulators::Opened<'_>],
+    identity: Identity,
+) -> Result<(), Failure> {
     mount_one("proc", Path::new("/proc"), MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, "")?;
     // Before `restrict_proc`: what the kernel was told can then be read inside, and not changed.
     emulators::register(emulators)?;
@@ -166,7 +172,7 @@ fn mount_system(devices: Vec<Waiting<'_>>, emulators: &[emulators::Opened<'_>]) 
     mount_tmpfs(Path::new("/run"), RUN_BYTES, 0o755)?;
     // The host's /sys would make builds depend on the machine, and there is no other.
     mount_one("tmpfs", Path::new("/sys"), MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY, "mode=555")?;
-    restrict_proc()
+    restrict_proc(identity)
 }
 
 fn mount_dev(devices: Vec<Waiting<'_>>) -> Result<(), Failure> {
@@ -182,19 +188,37 @@ fn mount_dev(devices: Vec<Waiting<'_>>) -> Result<(), Failure> {
     mount_one("devpts", Path::new("/dev/pts"), flags, "newinstance,ptmxmode=0666,mode=620,gid=5")
 }
 
-fn restrict_proc() -> Result<(), Failure> {
+fn restrict_proc(identity: Identity) -> Result<(), Failure> {
     let proc = |name: &&str| Path::new("/proc").join(name);
-    for path in PROC_READ_ONLY.iter().map(proc).filter(|path| path.exists()) {
-        put(take(&path, &path, Access::ReadOnly)?)?;
+    let fixed = match identity {
+        Identity::User { .. } => PROC_READ_ONLY.iter().map(proc).filter(|path| path.exists()).collect(),
+        Identity::Root => kernels_files().step(|| "list /proc".to_owned())?,
+    };
+    for path in &fixed {
+        put(take(path, path, Access::ReadOnly)?)?;
     }
     for path in PROC_HIDDEN.iter().map(proc).filter(|path| path.exists()) {
         if path.is_dir() {
             mount_one("tmpfs", &path, MountFlags::RDONLY, "mode=555")?;
         } else {
-            put(take(Path::new("/dev/null"), &path, Access::ReadWrite)?)?;
+            put(take(Path::new("/dev/null"), &path, Access::ReadOnly)?)?;
         }
     }
     Ok(())
+}
+
+/// Lists what is in `/proc` beside processes and links. The kernel has one mode and owner for each, which every `/proc`
+/// shows and whose owner, id 0, may change them: also the id 0 of a sandbox.
+fn kernels_files() -> io::Result<Vec<PathBuf>> {
+    let is_process = |name: &OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        if !is_process(&entry.file_name()) && !entry.file_type()?.is_symlink() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 fn mount_tmpfs(target: &Path, size_bytes: u64, mode: u32) -> Result<(), Failure> {

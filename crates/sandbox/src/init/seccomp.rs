@@ -17,6 +17,9 @@ use super::sys;
 #[path = "seccomp_calls.rs"]
 mod calls;
 
+/// Sockets within a machine, of the two internets, and to the kernel about the sandbox's own network.
+const FAMILIES: [u32; 4] = [libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
+
 /// What happens to one system call.
 #[derive(Clone, Copy)]
 enum Rule {
@@ -26,6 +29,11 @@ enum Rule {
     NoUserNamespace(u32, usize),
     /// Refused as if the file system could not, unless it gives room back: whoever wants room writes, and is counted.
     NoReservation(u32),
+    /// The same for the older ways to room, which its second argument names.
+    NoReservingIoctl(u32),
+    /// Refused for all families of sockets but those of [`FAMILIES`]: others lead past the sandbox's network, as that to the
+    /// hypervisor (vsock) does, or load a module of the host's kernel.
+    FewFamilies(u32),
     /// Said not to exist, so that programs use the older call, whose flags a filter can see.
     Unknown(u32),
 }
@@ -72,6 +80,14 @@ fn block(arch: &Arch) -> Vec<sock_filter> {
                 refuse(libc::EOPNOTSUPP),
                 answer(SECCOMP_RET_ALLOW),
             ]),
+            Rule::NoReservingIoctl(number) => {
+                let (reserves, other) = (refuse(libc::EOPNOTSUPP), answer(SECCOMP_RET_ALLOW));
+                block.extend(by_value(number, 1, &calls::reserving_ioctls(), (reserves, other)));
+            }
+            Rule::FewFamilies(number) => {
+                let (known, other) = (answer(SECCOMP_RET_ALLOW), refuse(libc::EAFNOSUPPORT));
+                block.extend(by_value(number, 0, &FAMILIES, (known, other)));
+            }
             Rule::NoUserNamespace(number, argument) => block.extend([
                 jump(BPF_JEQ, number, 0, 4),
                 load(low_word(argument)),
@@ -82,6 +98,15 @@ fn block(arch: &Arch) -> Vec<sock_filter> {
         }
     }
     block.push(answer(SECCOMP_RET_ALLOW));
+    block
+}
+
+/// Answers one call by whether an argument of 32 bits is one of some values, and goes on after others.
+fn by_value(number: u32, argument: usize, values: &[u32], (one, none): (sock_filter, sock_filter)) -> Vec<sock_filter> {
+    let count = values.len() as u8;
+    let mut block = vec![jump(BPF_JEQ, number, 0, count + 3), load(low_word(argument))];
+    block.extend((0..count).zip(values).map(|(before, value)| jump(BPF_JEQ, *value, count - before, 0)));
+    block.extend([none, one]);
     block
 }
 

@@ -247,7 +247,8 @@ impl Supervised {
             Some(Inside::Ended(status)) => Some(status),
             _ => None,
         };
-        let exit = decide(status, ended.status, self.cause, self.groups.oom_kills(), self.groups.refused_processes());
+        let (killed, refused) = (self.groups.oom_kills(), self.groups.refused_processes());
+        let exit = decide(status, ended.status, self.cause, killed, refused);
         Report::Ended(Outcome {
             exit,
             wall,
@@ -258,6 +259,8 @@ impl Supervised {
             read_bytes: ended.read_bytes,
             written_bytes: ended.written_bytes,
             least_free_bytes: None,
+            killed_for_memory_count: killed,
+            refused_process_count: refused,
         })
     }
 }

@@ -79,7 +79,7 @@ impl World {
         match status {
             StatusCode::OK => self.take(id, serde_json::from_slice(&body)?),
             StatusCode::NO_CONTENT => {
-                let delay = self.random.between(SECOND, ASK_AGAIN_SECS * SECOND);
+                let delay = self.random.between(ASK_AGAIN_SECS / 2 * SECOND, ASK_AGAIN_SECS * SECOND);
                 self.nodes[id.node].asks_at = self.now + delay;
                 self.after(delay, Happening::Wake(id.node, id.life));
             }

@@ -228,6 +228,16 @@ impl Bucket {
         absent_is_fine(self.client.delete(&self.sealed_key(oldest)).await).map_err(away)
     }
 
+    pub(super) async fn remove(&self, log: LogId) -> Result<(), Error> {
+        let end = self.end(log);
+        let mut end = end.lock().await;
+        self.drop_pieces(log, &self.pieces(log).await?).await?;
+        let gone = absent_is_fine(self.client.delete(&self.sealed_key(log)).await);
+        *end = End::default();
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(&log);
+        gone.map_err(|error| Error::away(format!("remove log {log}"), error))
+    }
+
     pub(super) async fn seal(&self, log: LogId) -> Result<bool, Error> {
         let end = self.end(log);
         let mut end = end.lock().await;

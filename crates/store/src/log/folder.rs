@@ -130,6 +130,14 @@ impl Folder {
         Ok(())
     }
 
+    pub(super) fn remove(&self, log: LogId) -> Result<(), Error> {
+        let _lock = self.lock(log.task);
+        for path in [self.path(log), self.sealed_path(log)] {
+            absent_is_fine(fs::remove_file(path)).map_err(|error| Error::io(format!("remove log {log}"), error))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn sync(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
         let sync = || {
             for name in LogName::ALL {

@@ -8,7 +8,7 @@ use std::{io, sync::Arc, time::SystemTime};
 use anima_types::{
     id::TaskId,
     lease::{MAX_LOG_BYTES, MAX_LOG_PIECE_BYTES},
-    task_log::LogId,
+    task_log::{KEPT_ATTEMPTS, LogId, LogName},
 };
 use bytes::Bytes;
 
@@ -113,6 +113,25 @@ impl LogStore {
         match &self.place {
             Place::Folder(folder) => in_folder(folder, move |folder| folder.put_aside(task, attempt)).await,
             Place::Bucket(bucket) => bucket.put_aside(task, attempt).await,
+        }
+    }
+
+    /// Drops all logs of a task of which `attempt` was the last.
+    pub async fn remove(&self, task: TaskId, attempt: i64) -> Result<(), Error> {
+        let attempts = (attempt - KEPT_ATTEMPTS).max(1)..=attempt;
+        let logs = attempts.map(Some).chain([None]);
+        let logs = logs.flat_map(|attempt| LogName::ALL.map(|name| LogId { task, name, attempt }));
+        match &self.place {
+            Place::Folder(folder) => {
+                let logs: Vec<LogId> = logs.collect();
+                in_folder(folder, move |folder| logs.into_iter().try_for_each(|log| folder.remove(log))).await
+            }
+            Place::Bucket(bucket) => {
+                for log in logs {
+                    bucket.remove(log).await?;
+                }
+                Ok(())
+            }
         }
     }
 

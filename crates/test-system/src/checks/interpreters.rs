@@ -12,8 +12,8 @@ use super::judged;
 const FIRST_LINE_BYTES: u64 = 256;
 /// Where `env` looks for a program.
 const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-/// Examples in the documentation may be for programs that the package does without.
-const DOCUMENTATION: &str = "/usr/share/doc/";
+/// Examples in the documentation may be for programs that the package does without, and nobody runs the sources that a debugger shows.
+const NOT_RUN: [&str; 2] = ["/usr/share/doc/", "/usr/src/debug/"];
 /// What rpm runs itself.
 const LUA: &str = "<lua>";
 
@@ -23,7 +23,8 @@ pub fn interpreters(info: &PackageInfo, inside: &Inside) -> Check {
     let programs = info
         .files
         .iter()
-        .filter(|file| file.is_regular() && is_program(file.mode) && !file.path.starts_with(DOCUMENTATION));
+        .filter(|file| file.is_regular() && is_program(file.mode))
+        .filter(|file| !NOT_RUN.iter().any(|folder| file.path.starts_with(folder)));
     let (mut count, mut wrong) = (0, Vec::new());
     for file in programs {
         let Some(line) = shebang(&file.path, inside) else { continue };
@@ -51,7 +52,8 @@ pub fn missing_script_interpreters(info: &PackageInfo, inside: &Inside) -> Vec<S
 fn shebang(path: &str, inside: &Inside) -> Option<String> {
     let mut start = Vec::new();
     inside.file(path).ok()?.take(FIRST_LINE_BYTES).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?;
+    // A source of Rust may begin with an attribute, `#![…]`; rpm's `brp-mangle-shebangs` knows it, too.
+    let line = start.strip_prefix(b"#!").filter(|line| !line.starts_with(b"["))?;
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
     Some(String::from_utf8_lossy(line).trim().to_owned())
 }
@@ -109,7 +111,9 @@ mod tests {
         ] {
             assert_eq!(said(line).detail, "1 scripts have their interpreter", "{line}");
         }
-        assert_eq!(said("no script").detail, "0 scripts have their interpreter");
+        for line in ["no script", "#![allow(dead_code)]"] {
+            assert_eq!(said(line).detail, "0 scripts have their interpreter", "{line}");
+        }
     }
 
     #[test]
@@ -136,7 +140,12 @@ mod tests {
         let tree = Tree::new();
         tree.file("/usr/share/doc/x/example", 0o755, b"#!/usr/bin/ruby\n");
         tree.file("/usr/share/x/template", 0o644, b"#!/usr/bin/ruby\n");
-        let info = package().file("/usr/share/doc/x/example", 0o755).file("/usr/share/x/template", 0o644).done();
+        tree.file("/usr/src/debug/x/main.rb", 0o755, b"#!/usr/bin/ruby\n");
+        let info = package()
+            .file("/usr/share/doc/x/example", 0o755)
+            .file("/usr/share/x/template", 0o644)
+            .file("/usr/src/debug/x/main.rb", 0o755)
+            .done();
 
         assert!(interpreters(&info, &tree.inside()).is_green);
     }

@@ -109,6 +109,7 @@ impl Package {
             link_to: link_to.map(str::to_owned),
             user: "root".to_owned(),
             group: "root".to_owned(),
+            flags: 0,
             capabilities: None,
         });
         self

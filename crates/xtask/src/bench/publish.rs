@@ -211,7 +211,7 @@ async fn build(context: &Task, packages: Vec<PathBuf>) -> Result<BuildOutcome, S
     });
     let packages = uploads.buffer_unordered(UPLOADS).try_collect().await?;
     let lock = context.upload_bytes("{}", artifact::Kind::Lock, "lock.json").await?;
-    Ok(BuildOutcome { packages, lock: lock.sha256, layers_hit: true })
+    Ok(BuildOutcome { packages, lock: lock.sha256, layers_hit: true, dynamic_requires: Vec::new() })
 }
 
 /// The most memory that a role had since it was started.

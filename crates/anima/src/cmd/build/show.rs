@@ -1,7 +1,7 @@
 //! `anima build show`: a build with its tasks, and how long each step took.
 
 use anima_types::{
-    build::BuildDetail,
+    build::{BuildDetail, Circle},
     id::BuildId,
     release::Release,
     task::{Status, Task},
@@ -55,7 +55,7 @@ async fn look(ask: &Ask, id: BuildId) -> Result<Shown> {
 fn describe(detail: &BuildDetail, times: &[times::Times]) -> String {
     let build = &detail.build;
     let releases: Vec<_> = build.releases.iter().map(ToString::to_string).collect();
-    let fields = output::fields(&[
+    let mut fields = vec![
         ("build", build.id.to_string()),
         ("status", build.status.name().to_string()),
         ("summary", build.summary.clone()),
@@ -64,9 +64,21 @@ fn describe(detail: &BuildDetail, times: &[times::Times]) -> String {
         ("began", output::moment(build.created_at)),
         ("took", or_dash(build.ended_at.map(|ended_at| output::span(ended_at.secs_since(build.created_at))))),
         ("releases", or_dash(Some(releases.join(", ")).filter(|text| !text.is_empty()))),
-    ]);
+    ];
+    fields.extend(detail.circles.iter().map(|circle| ("circle", circle_text(circle))));
+    let fields = output::fields(&fields);
     let tasks = output::table(["task", "what", "status", "took", "node", "why"], detail.tasks.iter().map(row));
     format!("{fields}\n\n{tasks}\n\n{}{}", times::table(times), failures(detail))
+}
+
+fn circle_text(circle: &Circle) -> String {
+    format!(
+        "{} on {}; when this is released: anima build create {} --platform {}",
+        circle.path.join(" → "),
+        circle.platform,
+        circle.again().join(" "),
+        circle.platform
+    )
 }
 
 fn row(task: &Task) -> [String; 6] {

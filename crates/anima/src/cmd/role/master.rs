@@ -60,6 +60,7 @@ impl Master {
             mirrors: config.mirrors,
             tokens: data.tokens(),
             proxies: config.proxies,
+            retention: config.retention,
             limits_factor: config.limits_factor,
             connections_of_address: config.connections_of_address,
             oidc: config.oidc.as_ref().map(Oidc::of_master).transpose()?,
