@@ -59,6 +59,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad_url", "The webhook, or its address, cannot be used."),
     ("bad_user_id", "It is no user id of a key."),
     ("bad_validity", "The key would be good for too short a time."),
+    ("bad_value", "A value cannot be kept, such as a text with a NUL byte."),
     ("changed_meanwhile", "Somebody else was faster."),
     ("deleted", "What the build made was deleted."),
     ("disabled", "The account is disabled."),
