@@ -245,6 +245,9 @@ impl Address {
             one(48, "rebuild", include_str!("../migrations/0048_rebuild.sql")),
             one(49, "build options", include_str!("../migrations/0049_build_options.sql")),
             one(50, "snapshot layout", include_str!("../migrations/0050_snapshot_layout.sql")),
+            one(60, "task home", include_str!("../migrations/0060_task_home.sql")),
+            one(61, "lease end", include_str!("../migrations/0061_lease_end.sql")),
+            one(62, "build team", include_str!("../migrations/0062_build_team.sql")),
         ])
     }
 
