@@ -322,14 +322,15 @@ async fn leave_out_task(write: &mut Write, task: &Task, who: &str, reason: &str)
         Status::Waiting | Status::Ready => {
             anima_db::task::apply(write, task, Event::Excluded, &why).await?;
         }
-        Status::Failed | Status::Blocked | Status::Cancelled => {
-            restart_row(write, task, who).await?;
+        Status::Failed | Status::Blocked | Status::Cancelled | Status::Leased => {
+            // Who wants it out wants the node to stop, too.
+            if task.status == Status::Leased {
+                anima_db::task::apply(write, task, Event::Cancelled, &why).await?;
+            }
+            let task = anima_db::task::get(write, task.id).await?;
+            restart_row(write, &task, who).await?;
             let task = anima_db::task::get(write, task.id).await?;
             anima_db::task::apply(write, &task, Event::Excluded, &why).await?;
-        }
-        Status::Leased => {
-            let message = format!("{} is being built just now", build::advance::name(task));
-            return Err(ApiError::conflict("under_way", message).hint("Cancel its task first: `anima task cancel`."));
         }
         Status::Succeeded | Status::Excluded => {}
     }

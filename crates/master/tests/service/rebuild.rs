@@ -211,6 +211,14 @@ async fn what_fails_is_retried_or_left_out_and_what_needs_it_goes_on() {
 /// Ends all tasks of a build, which has no packages to be signed, and the build.
 async fn succeed(master: &Master, id: BuildId) {
     while let Some((task, _)) = take(master).await {
+
+    // What a node works on just now is stopped, and does not keep the others in.
+    let (status, answer) = leave_out(json!(["birch", "elm"])).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let tasks = anima_db::task::of_build(&mut master.app.db.read().await.unwrap(), id).await.unwrap();
+    let out = tasks.iter().filter(|task| task.about.kind == Kind::Build && task.status == Status::Excluded);
+    let out: Vec<&str> = out.filter_map(|task| task.about.package.as_deref()).collect();
+    assert_eq!(out, ["alder", "birch", "elm"]);
         end(master, task, Event::Succeeded).await;
     }
     let mut write = master.app.db.write(master.app.now(), "anima").await.unwrap();
