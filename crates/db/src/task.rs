@@ -517,6 +517,9 @@ async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> 
     Ok(next)
 }
 
+    if status == Status::Leased {
+        crate::lease::end(write, task, event, why).await?;
+    }
 async fn record(
     write: &mut Write,
     id: TaskId,
