@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anima_master::{BucketAddress, Credentials, StoreAddress};
-use anima_types::{Arch, platform::Limits};
+use anima_master::{BucketAddress, Credentials, Quota, StoreAddress};
+use anima_types::{
+    Arch,
+    platform::{Limits, is_feature},
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -44,6 +47,9 @@ pub struct Config {
     /// The OpenID provider that people may sign in by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
+    /// How much of the farm a team may have at once.
+    #[serde(skip_serializing_if = "Quota::is_empty")]
+    pub quota: Quota,
     pub build_node: BuildNode,
     pub test_node: Node,
     pub sign_server: SignServer,
@@ -251,6 +257,7 @@ impl Default for Config {
             test_node: Node::default(),
             sign_server: SignServer::default(),
             release_system: Node::default(),
+            quota: Quota::default(),
         }
     }
 }
@@ -301,6 +308,14 @@ impl Config {
         config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
         Ok(config)
     }
+        if let Some(word) = config.build_node.features.iter().find(|word| !is_feature(word)) {
+            return Err(Failure::config(format!(
+                "[build_node] features: \"{word}\" is no word of small letters, digits, '-', '_' and '.'"
+            )));
+        }
+        if config.quota.team_tasks.iter().chain(config.quota.tasks_of.values()).any(|tasks| *tasks == 0) {
+            return Err(Failure::config("[quota]: with 0 tasks a team could build nothing"));
+        }
 
     /// Returns what is allowed but rarely meant.
     pub fn warnings(&self) -> Vec<String> {
@@ -454,6 +469,8 @@ mod tests {
             ("[store]\nurl = \"s3://x\"\nendpoint = \"x:1\"", "http://"),
         ];
         for (text, wanted) in cases {
+            ("[quota]\nteam_tasks = 0", "0 tasks"),
+            ("[build_node]\nfeatures = [\"K V M\"]", "K V M"),
             let failure = Config::parse(text).unwrap_err();
 
             assert!(failure.message.contains(wanted), "{}", failure.message);

@@ -113,28 +113,89 @@ pub async fn count_before(connection: &mut Connection, task: &Task) -> Result<i6
     .await?)
 }
 
-/// Returns how many tasks of an owner's builds that have not ended wait for a node or have one; more than `limit` are not counted.
-pub async fn count_of_owner(connection: &mut Connection, owner: &str, limit: i64) -> Result<i64> {
+/// What the people of a team have in the queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Share {
+    /// Tasks of one of them, of builds of the team that have not ended, that wait for a node or have one.
+    pub owned: i64,
+    /// How many people have any, with that one.
+    pub people: i64,
+}
+
+/// Returns what an owner has in the queue beside others of the same team; more tasks than `limit` are not counted. Who builds for no
+/// team is alone.
+pub async fn share(connection: &mut Connection, (owner, team): (&str, Option<&str>), limit: i64) -> Result<Share> {
     // Indices: build_status, task_build.
-    let open: Vec<build::Status> = build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect();
+    let open = open_builds();
     let sql = format!(
         "SELECT COUNT(*) FROM (
              SELECT task.id FROM build JOIN task ON task.build_id = build.id
-             WHERE build.owner = $1 AND task.status IN ($2, $3) AND build.status IN ({})
-             LIMIT $4
+             WHERE build.owner = $1 AND COALESCE(build.team, '') = $2 AND task.status IN ($3, $4) AND build.status IN ({})
+             LIMIT $5
          ) AS counted",
-        many::list(open.len(), 4)
+        many::list(open.len(), 5)
     );
     let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(owner)
         .bind(Status::Ready.name())
         .bind(Status::Leased.name())
         .bind(limit);
-    let query = open.iter().fold(query, |query, status| query.bind(status.name()));
-    Ok(query.fetch_one(connection).await?)
+    let owned = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(&mut *connection).await?;
+    let Some(team) = team else { return Ok(Share { owned, people: 1 }) };
+    let sql = format!(
+        "SELECT COUNT(DISTINCT build.owner) FROM build
+         WHERE build.team = $1 AND build.owner <> $2 AND build.status IN ({})
+           AND EXISTS (SELECT 1 FROM task WHERE task.build_id = build.id AND task.status IN ($3, $4))",
+        many::list(open.len(), 4)
+    );
+    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(team)
+        .bind(owner)
+        .bind(Status::Ready.name())
+        .bind(Status::Leased.name());
+    let others: i64 = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(connection).await?;
+    Ok(Share { owned, people: others + 1 })
 }
 
-/// Gives a task its place in the queue.
+/// Returns how many tasks of a team's builds that have not ended wait for a node or have one.
+pub async fn count_of_team(connection: &mut Connection, team: &str) -> Result<i64> {
+    // Indices: build_status, task_build.
+    let open = open_builds();
+    let sql = format!(
+        "SELECT COUNT(*) FROM build JOIN task ON task.build_id = build.id
+         WHERE build.team = $1 AND task.status IN ($2, $3) AND build.status IN ({})",
+        many::list(open.len(), 3)
+    );
+    let query =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(team).bind(Status::Ready.name()).bind(Status::Leased.name());
+    Ok(open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(connection).await?)
+}
+
+/// Returns the builds of teams, with these, of which a task waits for a reason that begins with these words.
+pub async fn builds_held(connection: &mut Connection, why: &str) -> Result<Vec<(BuildId, String)>> {
+    // Indices: build_status, task_build.
+    let open = open_builds();
+    let sql = format!(
+        "SELECT build.id, build.team FROM build
+         WHERE build.team IS NOT NULL AND build.status IN ({})
+           AND EXISTS (SELECT 1 FROM task
+                       WHERE task.build_id = build.id AND task.status = $1 AND SUBSTR(task.why, 1, $2) = $3)
+         ORDER BY build.id",
+        many::list(open.len(), 3)
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(Status::Waiting.name())
+        .bind(i32::try_from(why.chars().count()).unwrap_or(i32::MAX))
+        .bind(why);
+    let rows = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((BuildId(row.int("id")?), row.text("team")?))).collect()
+}
+
+fn open_builds() -> Vec<build::Status> {
+    build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect()
+}
+
+/// Gives a task its place in the queue, and notes which node built its package for its target last.
 pub async fn set_queued_for(write: &mut Write, id: TaskId, moment: Timestamp) -> Result<()> {
     sqlx::query("UPDATE task SET queued_for = $2 WHERE id = $1")
         .bind(id.0)
@@ -147,3 +208,4 @@ pub async fn set_queued_for(write: &mut Write, id: TaskId, moment: Timestamp) ->
 #[cfg(test)]
 #[path = "task_queue_tests.rs"]
 mod tests;
+        .bind(team.unwrap_or_default())

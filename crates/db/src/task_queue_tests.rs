@@ -51,12 +51,34 @@ async fn what_an_owner_has_in_the_queue_is_counted_to_a_limit_and_only_where_bui
         ready(&mut write, build, Kind::Build, Some(Arch::X86_64), place).await;
     }
 
-    assert_eq!(count_of_owner(&mut write, "ada", 9).await.unwrap(), 5);
-    assert_eq!(count_of_owner(&mut write, "ada", 3).await.unwrap(), 3);
-    assert_eq!(count_of_owner(&mut write, "bob", 9).await.unwrap(), 0);
+    let mut owned = async |owner: &str, limit| share(&mut write, (owner, None), limit).await.unwrap().owned;
+    assert_eq!((owned("ada", 9).await, owned("ada", 3).await, owned("bob", 9).await), (5, 3, 0));
     let row = build::get(&mut write, build).await.unwrap();
     build::apply(&mut write, &row, anima_types::build::Event::Cancelled, "Stopped.").await.unwrap();
-    assert_eq!(count_of_owner(&mut write, "ada", 9).await.unwrap(), 0);
+    assert_eq!(share(&mut write, ("ada", None), 9).await.unwrap().owned, 0);
+}
+
+#[tokio::test]
+async fn what_a_team_has_is_counted_with_its_people_and_apart_from_what_they_do_for_others() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let (own, team) = (testing::build(&mut write).await, testing::build(&mut write).await);
+    build::set_team(&mut write, team, "desktop").await.unwrap();
+    for (build, count) in [(own, 3), (team, 2)] {
+        for place in 0..count {
+            ready(&mut write, build, Kind::Build, Some(Arch::X86_64), place).await;
+        }
+    }
+    let waits = About { build: Some(team), ..About::new(Kind::Build) };
+    task::insert(&mut write, &waits, "Held: by its team.").await.unwrap();
+
+    let alone = Share { owned: 3, people: 1 };
+    assert_eq!(share(&mut write, ("ada", None), 9).await.unwrap(), alone);
+    assert_eq!(share(&mut write, ("ada", Some("desktop")), 9).await.unwrap(), Share { owned: 2, people: 1 });
+    assert_eq!(share(&mut write, ("bob", Some("desktop")), 9).await.unwrap(), Share { owned: 0, people: 2 });
+    assert_eq!(count_of_team(&mut write, "desktop").await.unwrap(), 2);
+    assert_eq!(builds_held(&mut write, "Held: ").await.unwrap(), [(team, "desktop".to_string())]);
+    assert_eq!(builds_held(&mut write, "Other: ").await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use crate::{
     limit::Limits,
     metrics::Metrics,
     oidc::{Oidc, Provider},
+    quota::Quota,
     repo_files::Indices,
     room::Room,
     waiting::Waiting,
@@ -53,6 +54,8 @@ pub struct Config {
     pub proxies: Vec<IpAddr>,
     /// The provider that people may sign in by.
     pub oidc: Option<Oidc>,
+    /// How much of the farm a team may have.
+    pub quota: Quota,
 }
 
 /// The clock, which tests turn.
@@ -119,10 +122,10 @@ impl App {
             db,
             store,
             logs,
+            room: Room::at_start(&config),
             config,
             log_grew,
             metrics: Metrics::default(),
-            room: Room::at_start(&config),
             waiting: Waiting::default(),
             service_tokens: ServiceTokens::default(),
             desk: Desk::default(),

@@ -48,6 +48,8 @@ mod platform;
 mod product;
 mod push;
 mod rebuild;
+mod queues;
+mod quota;
 pub mod release;
 mod repo_files;
 mod report;
@@ -86,6 +88,7 @@ pub use anima_store::{Address as StoreAddress, BucketAddress, Credentials};
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
 pub use route::Route;
+pub use quota::Quota;
 pub use webhook::signature as webhook_signature;
 
 /// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.

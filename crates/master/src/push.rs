@@ -14,7 +14,7 @@ use axum::extract::State;
 use crate::{
     app::App,
     auth::Caller,
-    build::add_sources,
+    build::{add_sources, has_grown},
     error::{ApiResult, Json},
     route::Route,
 };
@@ -46,6 +46,7 @@ async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiR
     anima_db::push::insert(&mut write, &push, build).await?;
     write.commit().await?;
     app.gathering_changed();
+    has_grown(&app, build);
     Ok(Json(begun(&app, build)))
 }
 

@@ -496,6 +496,7 @@ mod tests {
             owner: "ann".into(),
             reason: String::new(),
             platforms: vec!["p1".into()],
+            team: None,
             architectures: vec![Arch::X86_64],
             priority: Priority::Background,
             summary: String::new(),

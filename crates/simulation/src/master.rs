@@ -226,6 +226,7 @@ fn config(folder: &Path) -> Result<Config> {
         tokens: folder.join("tokens"),
         proxies: Vec::new(),
         oidc: None,
+        quota: Default::default(),
     })
 }
 

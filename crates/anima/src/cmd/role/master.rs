@@ -61,6 +61,7 @@ impl Master {
             tokens: data.tokens(),
             proxies: config.proxies,
             oidc: config.oidc.as_ref().map(Oidc::of_master).transpose()?,
+            quota: config.quota,
         };
         run(Some((&folder, Role::Master)), async |shutdown| {
             let listener = listener(listen).await?;
