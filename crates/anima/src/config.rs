@@ -203,6 +203,9 @@ pub struct BuildNode {
     /// What each task may use at most; its share of the machine where nothing is said.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// What its machine has that not all have, such as `kvm`: packages that need it are built here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 impl Default for BuildNode {
@@ -218,6 +221,7 @@ impl Default for BuildNode {
             emulate: None,
             emulators: None,
             limits: Limits::default(),
+            features: Vec::new(),
         }
     }
 }
@@ -253,11 +257,11 @@ impl Default for Config {
             database: Database::default(),
             store: Store::default(),
             oidc: None,
+            quota: Quota::default(),
             build_node: BuildNode::default(),
             test_node: Node::default(),
             sign_server: SignServer::default(),
             release_system: Node::default(),
-            quota: Quota::default(),
         }
     }
 }
@@ -304,10 +308,6 @@ impl Config {
         for name in config.mirrors.keys() {
             check_mirror_name(name)?;
         }
-        config.store.check()?;
-        config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
-        Ok(config)
-    }
         if let Some(word) = config.build_node.features.iter().find(|word| !is_feature(word)) {
             return Err(Failure::config(format!(
                 "[build_node] features: \"{word}\" is no word of small letters, digits, '-', '_' and '.'"
@@ -316,6 +316,10 @@ impl Config {
         if config.quota.team_tasks.iter().chain(config.quota.tasks_of.values()).any(|tasks| *tasks == 0) {
             return Err(Failure::config("[quota]: with 0 tasks a team could build nothing"));
         }
+        config.store.check()?;
+        config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
+        Ok(config)
+    }
 
     /// Returns what is allowed but rarely meant.
     pub fn warnings(&self) -> Vec<String> {
@@ -465,12 +469,12 @@ mod tests {
             ("[store]\nurl = \"https://x\"", "s3://BUCKET"),
             ("[store]\nurl = \"s3:///x\"", "s3://BUCKET"),
             ("[store]\nurl = \"s3://x\"\nfolder = \"/y\"", "not both"),
+            ("[quota]\nteam_tasks = 0", "0 tasks"),
+            ("[build_node]\nfeatures = [\"K V M\"]", "K V M"),
             ("[store]\nregion = \"x\"", "no url"),
             ("[store]\nurl = \"s3://x\"\nendpoint = \"x:1\"", "http://"),
         ];
         for (text, wanted) in cases {
-            ("[quota]\nteam_tasks = 0", "0 tasks"),
-            ("[build_node]\nfeatures = [\"K V M\"]", "K V M"),
             let failure = Config::parse(text).unwrap_err();
 
             assert!(failure.message.contains(wanted), "{}", failure.message);

@@ -75,7 +75,7 @@ async fn claim(State(app): State<App>, caller: Caller, Json(claim): Json<Claim>)
         place.looks();
         let given = dispatch::claim(&app, &claim, arrives).await?;
         arrives = false;
-        place.found(given.takes, given.lease.as_ref().map(|lease| lease.task));
+        place.found(given.found());
         if let Some(lease) = given.lease {
             return Ok(Json(lease).into_response());
         }

@@ -22,6 +22,7 @@ mod enrolment;
 pub mod error;
 mod event;
 mod file;
+mod fit;
 pub mod garbage;
 mod git;
 pub mod health;
@@ -47,9 +48,9 @@ mod password;
 mod platform;
 mod product;
 mod push;
-mod rebuild;
 mod queues;
 mod quota;
+mod rebuild;
 pub mod release;
 mod repo_files;
 mod report;
@@ -87,8 +88,8 @@ pub use anima_db::Address;
 pub use anima_store::{Address as StoreAddress, BucketAddress, Credentials};
 pub use app::{App, Clock, Config};
 pub use bootstrap::open;
-pub use route::Route;
 pub use quota::Quota;
+pub use route::Route;
 pub use webhook::signature as webhook_signature;
 
 /// Serves until `shutdown`. An error means that it cannot: the data folder or the database does not open.

@@ -91,6 +91,7 @@ impl World {
             architectures: vec![Arch::X86_64],
             emulators: Default::default(),
             limits,
+            features: Vec::new(),
             keep,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));
