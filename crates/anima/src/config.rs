@@ -7,8 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anima_master::{BucketAddress, Credentials, StoreAddress};
-use anima_types::{Arch, platform::Limits, retention::Rules};
+use anima_master::{BucketAddress, Credentials, Quota, StoreAddress};
+use anima_types::{
+    Arch,
+    platform::{Limits, is_feature},
+    retention::Rules,
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -52,6 +56,9 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// What goes by its age; where nothing is said it stays.
     pub retention: Rules,
+    /// How much of the farm a team may have at once.
+    #[serde(skip_serializing_if = "Quota::is_empty")]
+    pub quota: Quota,
     pub build_node: BuildNode,
     pub test_node: Node,
     pub sign_server: SignServer,
@@ -212,6 +219,9 @@ pub struct BuildNode {
     /// What each task may use at most; its share of the machine where nothing is said.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// What its machine has that not all have, such as `kvm`: packages that need it are built here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
 }
 
 impl Default for BuildNode {
@@ -230,6 +240,7 @@ impl Default for BuildNode {
             emulate: None,
             emulators: None,
             limits: Limits::default(),
+            features: Vec::new(),
         }
     }
 }
@@ -276,6 +287,7 @@ impl Default for Config {
             store: Store::default(),
             oidc: None,
             retention: Rules::default(),
+            quota: Quota::default(),
             build_node: BuildNode::default(),
             test_node: Node::default(),
             sign_server: SignServer::default(),
@@ -325,6 +337,14 @@ impl Config {
         }
         for name in config.mirrors.keys() {
             check_mirror_name(name)?;
+        }
+        if let Some(word) = config.build_node.features.iter().find(|word| !is_feature(word)) {
+            return Err(Failure::config(format!(
+                "[build_node] features: \"{word}\" is no word of small letters, digits, '-', '_' and '.'"
+            )));
+        }
+        if config.quota.team_tasks.iter().chain(config.quota.tasks_of.values()).any(|tasks| *tasks == 0) {
+            return Err(Failure::config("[quota]: with 0 tasks a team could build nothing"));
         }
         config.store.check()?;
         config.retention.check().map_err(Failure::config)?;
@@ -488,6 +508,8 @@ mod tests {
             ("[store]\nurl = \"https://x\"", "s3://BUCKET"),
             ("[store]\nurl = \"s3:///x\"", "s3://BUCKET"),
             ("[store]\nurl = \"s3://x\"\nfolder = \"/y\"", "not both"),
+            ("[quota]\nteam_tasks = 0", "0 tasks"),
+            ("[build_node]\nfeatures = [\"K V M\"]", "K V M"),
             ("[store]\nregion = \"x\"", "no url"),
             ("[store]\nurl = \"s3://x\"\nendpoint = \"x:1\"", "http://"),
         ];

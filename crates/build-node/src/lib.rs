@@ -68,6 +68,8 @@ pub struct Config {
     pub emulators: Emulators,
     /// What each task may use; its share of the machine where nothing is said.
     pub limits: anima_types::platform::Limits,
+    /// What its machine has that not all have, such as `kvm`: packages may need it.
+    pub features: Vec<String>,
     /// Which roots of failed tasks it keeps for people to enter.
     pub keep: Option<kept::Keep>,
     /// How much its caches keep on the disk.
@@ -108,8 +110,16 @@ async fn with_runner<T>(
         condition: Condition::default(),
     };
     let client = Client::new(&config.master_url, Some(config.token))?;
-    let data = config.data.clone();
-    let runner = Runner::new(client, claim).with_condition(move || condition::look(&data));
+    let (data, slots, limits, features) = (config.data.clone(), config.slots, config.limits, config.features.clone());
+    let look = move || {
+        let condition = condition::look(&data);
+        let cores = condition.machine.map_or(1, |machine| machine.cores);
+        // What cannot be looked at is told by the condition.
+        let machine = limits::Machine::look(&data, slots).ok();
+        let gives = machine.map(|machine| limits::Limits::given(machine, limits, cores));
+        Condition { gives, features: features.clone(), ..condition }
+    };
+    let runner = Runner::new(client, claim).with_condition(look);
     let result = work(runner, node, shutdown.into()).await;
     sweeper.abort();
     Ok(result?)

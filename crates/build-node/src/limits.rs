@@ -6,7 +6,7 @@ use std::time::Duration;
 use anima_environment::Most;
 use anima_environment::condition::{KEEP_FREE_BYTES, memory_bytes};
 use anima_sandbox::{Exit, Outcome};
-use anima_types::lease::MAX_LOG_BYTES;
+use anima_types::lease::{Gives, MAX_LOG_BYTES};
 use anima_types::platform;
 use anima_types::work::{Failure, NODE_DISK_FULL};
 use serde::{Deserialize, Serialize};
@@ -70,12 +70,27 @@ impl Limits {
     }
 
     /// Returns what one task may use: its share of the node, or what its package says. That may be more memory than a share, up to
-    /// all that the node gives: it then waits until others have given it back ([`crate::admission`]).
+    /// all that the node gives: it then waits until others have given it back ([`crate::admission`]). It may be more room on the
+    /// disk than a share, too, where that is free when it begins.
     pub fn of_task(machine: Machine, node: platform::Limits, said: platform::Limits) -> Limits {
         let limits = Limits::of_node(machine, node).within(said);
         let whole = Limits::of_node(Machine { slots: 1, ..machine }, node);
-        let memory_bytes = said.memory_mib.map(|mib| mib.saturating_mul(MIB).min(whole.memory_bytes));
-        Limits { memory_bytes: memory_bytes.unwrap_or(limits.memory_bytes), ..limits }
+        let within = |said: Option<u64>, whole: u64| said.map(|mib| mib.saturating_mul(MIB).min(whole));
+        Limits {
+            memory_bytes: within(said.memory_mib, whole.memory_bytes).unwrap_or(limits.memory_bytes),
+            disk_bytes: within(said.disk_mib, whole.disk_bytes).unwrap_or(limits.disk_bytes),
+            ..limits
+        }
+    }
+
+    /// Returns what a node gives to one task at most, as it says to the master: none that asks for more comes.
+    pub fn given(machine: Machine, node: platform::Limits, cores: u32) -> Gives {
+        let whole = Limits::of_node(Machine { slots: 1, ..machine }, node);
+        Gives {
+            memory_mib: whole.memory_bytes / MIB,
+            disk_mib: whole.disk_bytes / MIB,
+            cores: whole.cores.map_or(cores, |said| said.min(cores)),
+        }
     }
 
     /// Returns the lower of both, each by each.
@@ -212,6 +227,27 @@ mod tests {
         let expected = Most { memory_bytes: Some(512 * MIB), cores: Some(2), processes: Some(100), wall };
         assert_eq!(most, expected);
         assert_eq!(Limits::of_node(machine(1), said).of_layers(platform::Limits::default()).wall, None);
+    }
+
+    #[test]
+    fn a_package_may_have_more_of_the_disk_than_a_share_and_never_more_than_is_free() {
+        let of_task = |mib| {
+            let said = platform::Limits { disk_mib: Some(mib), ..Default::default() };
+            Limits::of_task(machine(2), platform::Limits::default(), said).disk_bytes
+        };
+
+        assert_eq!((of_task(80 * 1024), of_task(512), of_task(u64::MAX)), (80 * GIB, 512 * MIB, 100 * GIB));
+    }
+
+    #[test]
+    fn a_node_says_what_one_task_may_have_of_all_that_it_gives() {
+        let node = platform::Limits { memory_mib: Some(4096), cores: Some(2), ..Default::default() };
+
+        let given = Limits::given(machine(4), node, 8);
+        let whole = Limits::given(machine(4), platform::Limits::default(), 8);
+
+        assert_eq!(given, Gives { memory_mib: 4096, disk_mib: 100 * 1024, cores: 2 });
+        assert_eq!((whole.memory_mib, whole.cores), (10 * GIB / 10 * 9 / MIB, 8));
     }
 
     #[test]

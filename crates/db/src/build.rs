@@ -25,6 +25,8 @@ pub struct Build {
     pub status: Status,
     /// Who asked for it.
     pub owner: String,
+    /// The team that it is for, where it is one's.
+    pub team: Option<String>,
     /// How it came to be.
     pub reason: String,
     /// The platforms' names.
@@ -218,6 +220,12 @@ pub async fn apply(write: &mut Write, build: &Build, event: Event, summary: &str
     Ok(next)
 }
 
+/// Says which team a build is for.
+pub async fn set_team(write: &mut Write, id: BuildId, team: &str) -> Result<()> {
+    sqlx::query("UPDATE build SET team = $2 WHERE id = $1").bind(id.0).bind(team).execute(&mut **write).await?;
+    Ok(())
+}
+
 /// Says how a build that was just made differs from others.
 pub async fn set_options(write: &mut Write, id: BuildId, options: &Options) -> Result<()> {
     sqlx::query("UPDATE build SET options = $2 WHERE id = $1")
@@ -341,6 +349,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<Build> {
         id: BuildId(row.int("id")?),
         status: row.word("status", Status::from_name)?,
         owner: row.text("owner")?,
+        team: row.maybe_text("team")?,
         reason: row.text("reason")?,
         platforms: row.json("platforms")?,
         architectures: row.json("architectures")?,

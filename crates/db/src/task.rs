@@ -60,6 +60,10 @@ pub struct Task {
     pub chain_secs: i64,
     /// Ready tasks are given out in the order of this.
     pub queued_for: Timestamp,
+    /// Since when it stands where it stands.
+    pub since: Timestamp,
+    /// The node that built the same package for the same target last.
+    pub home: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last given out.
@@ -544,6 +548,9 @@ async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> 
     if updated.rows_affected() == 0 {
         return Err(Error::Conflict { noun: "task", id: id.0, status: status.name() });
     }
+    if status == Status::Leased {
+        crate::lease::end(write, task, event, why).await?;
+    }
     record(write, id, &task.about, event.name(), next, why).await?;
     Ok(next)
 }
@@ -601,6 +608,8 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<Task> {
         estimate_secs: row.maybe_int("estimate_secs")?,
         chain_secs: row.int("chain_secs")?,
         queued_for: row.time("queued_for")?,
+        since: row.time("status_since")?,
+        home: row.maybe_text("home")?,
         created_at: row.time("created_at")?,
         started_at: row.maybe_time("started_at")?,
         ended_at: row.maybe_time("ended_at")?,

@@ -2,7 +2,7 @@
 
 use anima_types::{
     Arch, Timestamp, build,
-    id::TaskId,
+    id::{BuildId, TaskId},
     task::{Event, Kind, Status, next},
 };
 
@@ -10,24 +10,38 @@ use crate::{
     Connection, Result, Write,
     event::{self, NewEvent},
     many,
+    row::Columns as _,
     task::{About, Subject, Task, list},
 };
 
-/// Returns the first of the queue of one kind and architecture, at most `limit`; their places are `(queued_for, id)`.
-pub async fn first(connection: &mut Connection, kind: Kind, arch: Option<Arch>, limit: usize) -> Result<Vec<Task>> {
+/// A task's place in its queue: the lowest is next.
+pub type Place = (Timestamp, TaskId);
+
+/// The place before all others.
+pub const FRONT: Place = (Timestamp(i64::MIN), TaskId(0));
+
+/// Returns those of the queue of one kind and architecture that are next behind a place, at most `limit`.
+pub async fn behind(
+    connection: &mut Connection,
+    (kind, arch): (Kind, Option<Arch>),
+    (queued_for, id): Place,
+    limit: usize,
+) -> Result<Vec<Task>> {
     // Index: task_queue. So many steps along the index, however long the queue is.
     let query = match arch {
-        Some(arch) => sqlx::query(
-            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND arch = $3 ORDER BY queued_for, id LIMIT $4",
-        )
-        .bind(Status::Ready.name())
-        .bind(kind.name())
-        .bind(arch.name()),
+        Some(_) => sqlx::query(
+            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND (queued_for, id) > ($3, $4) AND arch = $5
+             ORDER BY queued_for, id LIMIT $6",
+        ),
         None => sqlx::query(
-            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND arch IS NULL ORDER BY queued_for, id LIMIT $3",
-        )
-        .bind(Status::Ready.name())
-        .bind(kind.name()),
+            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND (queued_for, id) > ($3, $4) AND arch IS NULL
+             ORDER BY queued_for, id LIMIT $5",
+        ),
+    };
+    let query = query.bind(Status::Ready.name()).bind(kind.name()).bind(queued_for.0).bind(id.0);
+    let query = match arch {
+        Some(arch) => query.bind(arch.name()),
+        None => query,
     };
     list(query.bind(i64::try_from(limit).unwrap_or(i64::MAX)), connection).await
 }
@@ -95,12 +109,26 @@ pub async fn insert_all(
     Ok(made)
 }
 
-/// Returns how many ready tasks of the same kind and architecture are given out before a task.
-pub async fn count_before(connection: &mut Connection, task: &Task) -> Result<i64> {
+/// What is given out before a task.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Before {
+    /// How many tasks these are.
+    pub count: i64,
+    /// How long those take, all together, of which that is known.
+    pub known_secs: i64,
+    /// How many it is not known of.
+    pub unknown_count: i64,
+}
+
+/// Returns what ready tasks of the same kind and architecture are given out before a task.
+pub async fn before(connection: &mut Connection, task: &Task) -> Result<Before> {
     // Index: task_queue.
     let arch = task.about.arch.map_or("", Arch::name);
-    Ok(sqlx::query_scalar(
-        "SELECT COUNT(*) FROM task
+    // PostgreSQL adds BIGINTs up to a NUMERIC.
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(estimate_secs), 0) AS BIGINT) AS known_secs,
+             COUNT(*) - COUNT(estimate_secs) AS unknown_count
+         FROM task
          WHERE status = $1 AND kind = $2 AND ($3 = '' OR arch = $3) AND ($3 <> '' OR arch IS NULL)
            AND (queued_for < $4 OR (queued_for = $4 AND id < $5))",
     )
@@ -110,37 +138,115 @@ pub async fn count_before(connection: &mut Connection, task: &Task) -> Result<i6
     .bind(task.queued_for.0)
     .bind(task.id.0)
     .fetch_one(connection)
-    .await?)
+    .await?;
+    Ok(Before {
+        count: row.int("count")?,
+        known_secs: row.int("known_secs")?,
+        unknown_count: row.int("unknown_count")?,
+    })
 }
 
-/// Returns how many tasks of an owner's builds that have not ended wait for a node or have one; more than `limit` are not counted.
-pub async fn count_of_owner(connection: &mut Connection, owner: &str, limit: i64) -> Result<i64> {
+/// What the people of a team have in the queue.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Share {
+    /// Tasks of one of them, of builds of the team that have not ended, that wait for a node or have one.
+    pub owned: i64,
+    /// How many people have any, with that one.
+    pub people: i64,
+}
+
+/// Returns what an owner has in the queue beside others of the same team; more tasks than `limit` are not counted. Who builds for no
+/// team is alone.
+pub async fn share(connection: &mut Connection, (owner, team): (&str, Option<&str>), limit: i64) -> Result<Share> {
     // Indices: build_status, task_build_status.
-    let open: Vec<build::Status> = build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect();
+    let open = open_builds();
     let sql = format!(
         "SELECT COUNT(*) FROM (
              SELECT task.id FROM build JOIN task ON task.build_id = build.id
-             WHERE build.owner = $1 AND task.status IN ($2, $3) AND build.status IN ({})
-             LIMIT $4
+             WHERE build.owner = $1 AND COALESCE(build.team, '') = $2 AND task.status IN ($3, $4) AND build.status IN ({})
+             LIMIT $5
          ) AS counted",
-        many::list(open.len(), 4)
+        many::list(open.len(), 5)
     );
     let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(owner)
+        .bind(team.unwrap_or_default())
         .bind(Status::Ready.name())
         .bind(Status::Leased.name())
         .bind(limit);
-    let query = open.iter().fold(query, |query, status| query.bind(status.name()));
-    Ok(query.fetch_one(connection).await?)
+    let owned = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(&mut *connection).await?;
+    let Some(team) = team else { return Ok(Share { owned, people: 1 }) };
+    let sql = format!(
+        "SELECT COUNT(DISTINCT build.owner) FROM build
+         WHERE build.team = $1 AND build.owner <> $2 AND build.status IN ({})
+           AND EXISTS (SELECT 1 FROM task WHERE task.build_id = build.id AND task.status IN ($3, $4))",
+        many::list(open.len(), 4)
+    );
+    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(team)
+        .bind(owner)
+        .bind(Status::Ready.name())
+        .bind(Status::Leased.name());
+    let others: i64 = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(connection).await?;
+    Ok(Share { owned, people: others + 1 })
 }
 
-/// Gives a task its place in the queue.
+/// Returns how many tasks of a team's builds that have not ended wait for a node or have one.
+pub async fn count_of_team(connection: &mut Connection, team: &str) -> Result<i64> {
+    // Indices: build_status, task_build.
+    let open = open_builds();
+    let sql = format!(
+        "SELECT COUNT(*) FROM build JOIN task ON task.build_id = build.id
+         WHERE build.team = $1 AND task.status IN ($2, $3) AND build.status IN ({})",
+        many::list(open.len(), 3)
+    );
+    let query =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(team).bind(Status::Ready.name()).bind(Status::Leased.name());
+    Ok(open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(connection).await?)
+}
+
+/// Returns the builds of teams, with these, of which a task waits for a reason that begins with these words.
+pub async fn builds_held(connection: &mut Connection, why: &str) -> Result<Vec<(BuildId, String)>> {
+    // Indices: build_status, task_build.
+    let open = open_builds();
+    let sql = format!(
+        "SELECT build.id, build.team FROM build
+         WHERE build.team IS NOT NULL AND build.status IN ({})
+           AND EXISTS (SELECT 1 FROM task
+                       WHERE task.build_id = build.id AND task.status = $1 AND SUBSTR(task.why, 1, $2) = $3)
+         ORDER BY build.id",
+        many::list(open.len(), 3)
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(Status::Waiting.name())
+        .bind(i32::try_from(why.chars().count()).unwrap_or(i32::MAX))
+        .bind(why);
+    let rows = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((BuildId(row.int("id")?), row.text("team")?))).collect()
+}
+
+fn open_builds() -> Vec<build::Status> {
+    build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect()
+}
+
+/// Gives a task its place in the queue, and notes which node built its package for its target last.
 pub async fn set_queued_for(write: &mut Write, id: TaskId, moment: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE task SET queued_for = $2 WHERE id = $1")
-        .bind(id.0)
-        .bind(moment.0)
-        .execute(&mut **write)
-        .await?;
+    // Index: task_package, for the builds of one package.
+    sqlx::query(
+        "UPDATE task
+         SET queued_for = $2,
+             home = (SELECT last.node FROM task AS last
+                     WHERE last.package = task.package AND last.kind = $3 AND last.status = $4
+                       AND last.platform = task.platform AND last.arch = task.arch AND task.kind = $3
+                     ORDER BY last.id DESC LIMIT 1)
+         WHERE id = $1",
+    )
+    .bind(id.0)
+    .bind(moment.0)
+    .bind(Kind::Build.name())
+    .bind(Status::Succeeded.name())
+    .execute(&mut **write)
+    .await?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ async fn ready(write: &mut Write, build: BuildId, kind: Kind, arch: Option<Arch>
 }
 
 async fn head(write: &mut Write, kind: Kind, arch: Option<Arch>, limit: usize) -> Vec<TaskId> {
-    first(write, kind, arch, limit).await.unwrap().into_iter().map(|task| task.id).collect()
+    behind(write, (kind, arch), FRONT, limit).await.unwrap().into_iter().map(|task| task.id).collect()
 }
 
 #[tokio::test]
@@ -39,7 +39,11 @@ async fn the_first_of_a_queue_are_those_with_the_lowest_places() {
     assert_eq!(head(&mut write, Kind::Sign, None, 1).await, [sign]);
     assert_eq!(head(&mut write, Kind::Build, None, 1).await, []);
     let late = task::get(&mut write, late).await.unwrap();
-    assert_eq!(count_before(&mut write, &late).await.unwrap(), 2);
+    let next = behind(&mut write, (Kind::Build, Some(Arch::X86_64)), (Timestamp(100), early), 9).await.unwrap();
+    assert_eq!(next.iter().map(|task| task.id).collect::<Vec<_>>(), [same, late.id]);
+    task::set_estimates(&mut write, &[(early, Some(70), 0)]).await.unwrap();
+    let expected = Before { count: 2, known_secs: 70, unknown_count: 1 };
+    assert_eq!(before(&mut write, &late).await.unwrap(), expected);
 }
 
 #[tokio::test]
@@ -51,12 +55,34 @@ async fn what_an_owner_has_in_the_queue_is_counted_to_a_limit_and_only_where_bui
         ready(&mut write, build, Kind::Build, Some(Arch::X86_64), place).await;
     }
 
-    assert_eq!(count_of_owner(&mut write, "ada", 9).await.unwrap(), 5);
-    assert_eq!(count_of_owner(&mut write, "ada", 3).await.unwrap(), 3);
-    assert_eq!(count_of_owner(&mut write, "bob", 9).await.unwrap(), 0);
+    let mut owned = async |owner: &str, limit| share(&mut write, (owner, None), limit).await.unwrap().owned;
+    assert_eq!((owned("ada", 9).await, owned("ada", 3).await, owned("bob", 9).await), (5, 3, 0));
     let row = build::get(&mut write, build).await.unwrap();
     build::apply(&mut write, &row, anima_types::build::Event::Cancelled, "Stopped.").await.unwrap();
-    assert_eq!(count_of_owner(&mut write, "ada", 9).await.unwrap(), 0);
+    assert_eq!(share(&mut write, ("ada", None), 9).await.unwrap().owned, 0);
+}
+
+#[tokio::test]
+async fn what_a_team_has_is_counted_with_its_people_and_apart_from_what_they_do_for_others() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let (own, team) = (testing::build(&mut write).await, testing::build(&mut write).await);
+    build::set_team(&mut write, team, "desktop").await.unwrap();
+    for (build, count) in [(own, 3), (team, 2)] {
+        for place in 0..count {
+            ready(&mut write, build, Kind::Build, Some(Arch::X86_64), place).await;
+        }
+    }
+    let waits = About { build: Some(team), ..About::new(Kind::Build) };
+    task::insert(&mut write, &waits, "Held: by its team.").await.unwrap();
+
+    let alone = Share { owned: 3, people: 1 };
+    assert_eq!(share(&mut write, ("ada", None), 9).await.unwrap(), alone);
+    assert_eq!(share(&mut write, ("ada", Some("desktop")), 9).await.unwrap(), Share { owned: 2, people: 1 });
+    assert_eq!(share(&mut write, ("bob", Some("desktop")), 9).await.unwrap(), Share { owned: 0, people: 2 });
+    assert_eq!(count_of_team(&mut write, "desktop").await.unwrap(), 2);
+    assert_eq!(builds_held(&mut write, "Held: ").await.unwrap(), [(team, "desktop".to_string())]);
+    assert_eq!(builds_held(&mut write, "Other: ").await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -79,7 +105,7 @@ async fn many_ready_tasks_are_made_in_their_order_each_with_both_events() {
     let rows: Vec<_> = made.iter().map(|task| (task.about.clone(), Some(task.queued_for))).collect();
     assert_eq!(rows, tasks);
     assert!(made.iter().all(|task| (task.status, task.why.as_str()) == (Status::Ready, "Waits.")));
-    let next = first(&mut write, Kind::Src, Some(Arch::X86_64), 333).await.unwrap();
+    let next = behind(&mut write, (Kind::Src, Some(Arch::X86_64)), FRONT, 333).await.unwrap();
     assert!(next.is_sorted_by_key(|task| task.queued_for) && next.len() == 333);
     let events = event::list(&mut write, EventId(0), Some(build), 1_000).await.unwrap();
     for task in &made {
@@ -118,4 +144,37 @@ async fn the_first_of_a_long_queue_is_found_by_the_index() {
         plan.iter().all(|line| line.contains("USING INDEX task_queue") && !line.contains("TEMP B-TREE")),
         "{plan:?}"
     );
+}
+
+#[tokio::test]
+async fn a_task_that_gets_its_place_knows_the_node_that_built_its_package_for_its_target_last() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    let build = testing::build(&mut write).await;
+    let mut made = async |package: &str, arch| {
+        let about = About {
+            build: Some(build),
+            package: Some(package.into()),
+            platform: Some("p1".into()),
+            arch: Some(arch),
+            ..About::new(Kind::Build)
+        };
+        let id = task::insert(&mut write, &about, "Waits.").await.unwrap();
+        let waits = task::get(&mut write, id).await.unwrap();
+        set_queued_for(&mut write, id, Timestamp(1)).await.unwrap();
+        task::apply(&mut write, &waits, Event::DependenciesMet, "It waits for a node.").await.unwrap();
+        let ready = task::get(&mut write, id).await.unwrap();
+        task::claim(&mut write, &ready, &format!("n{id}"), Timestamp(9), "It works.").await.unwrap();
+        let leased = task::get(&mut write, id).await.unwrap();
+        let ended = task::Ended { phases: Vec::new(), failure: None, result: None, report_hash: None };
+        task::end(&mut write, &leased, Event::Succeeded, "Done.", &ended).await.unwrap();
+        (format!("n{id}"), ready.home)
+    };
+
+    let (_, none) = made("jq", Arch::X86_64).await;
+    let (second, _) = made("jq", Arch::X86_64).await;
+    let (_, other) = made("jq", Arch::Aarch64).await;
+    let (_, third) = made("jq", Arch::X86_64).await;
+
+    assert_eq!((none, other, third), (None, None, Some(second)));
 }

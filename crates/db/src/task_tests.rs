@@ -96,7 +96,7 @@ async fn each_kind_and_architecture_has_a_queue() {
     apply(&mut write, &sign, Event::DependenciesMet, "Ready.").await.unwrap();
 
     let mut found = async |kind: Kind, arch: Option<Arch>| {
-        let first = crate::task_queue::first(&mut write, kind, arch, 1).await.unwrap();
+        let first = crate::task_queue::behind(&mut write, (kind, arch), crate::task_queue::FRONT, 1).await.unwrap();
         first.first().map(|task| task.id)
     };
 

@@ -23,6 +23,7 @@ use crate::{
     limit::Limits,
     metrics::Metrics,
     oidc::{Oidc, Provider},
+    quota::Quota,
     repo_files::Indices,
     room::Room,
     waiting::Waiting,
@@ -60,6 +61,8 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// What goes by its age.
     pub retention: Rules,
+    /// How much of the farm a team may have.
+    pub quota: Quota,
 }
 
 /// The clock, which tests turn.
@@ -129,11 +132,11 @@ impl App {
             db,
             store,
             logs,
+            room: Room::at_start(&config),
             config,
             log_grew,
             metrics: Metrics::default(),
             waiting: Waiting::default(),
-            room: Room::default(),
             service_tokens: ServiceTokens::default(),
             plan: Default::default(),
             desk: Desk::default(),

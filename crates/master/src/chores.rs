@@ -15,12 +15,13 @@ pub use crate::lease::{expire_after, expire_once};
 pub use crate::log::seal_once;
 
 use crate::{
-    app::App, build, error::ApiResult, garbage, idempotency, key, lease, log, node, node_load, release, search,
+    app::App, build, error::ApiResult, garbage, idempotency, key, lease, log, node, node_load, quota, release, search,
     session, signing, waiting, webhook,
 };
 
 pub use crate::key::expire_once as expire_keys_once;
 pub use crate::node::forget_once as forget_nodes_once;
+pub use crate::quota::wake_once as wake_teams_once;
 pub use crate::webhook::{deliver_once, forget_once, run as deliver};
 
 /// Leases end at most this late.
@@ -41,6 +42,8 @@ const KEY_INTERVAL: Duration = Duration::from_secs(60);
 const SESSION_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Logs that were left uncompressed are looked for this often.
 const SEAL_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Tasks that wait for their team's turn begin at most so late.
+const TURN_INTERVAL: Duration = Duration::from_secs(2);
 /// A scheduled release goes at most so late.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 /// What failed by the database's fault is tried again.
@@ -176,6 +179,7 @@ pub async fn run(app: App, shutdown: CancellationToken) {
             seal(&app),
             webhook::run(&app),
             waiting::run(&app),
+            take_turns(&app),
             fill_index(&app)
         )
     };
@@ -245,6 +249,16 @@ async fn expire(app: &App) {
         match lease::expire_after(app, now, looked_at).await {
             Ok(_) => looked_at = now,
             Err(error) => tracing::error!("leases could not be looked at: {}", error.body.message),
+        }
+    }
+}
+
+/// What waits for its team's turn begins when something of another build of the team ended, a little later.
+async fn take_turns(app: &App) {
+    while !app.config.quota.is_empty() {
+        tokio::time::sleep(TURN_INTERVAL).await;
+        if let Err(error) = quota::wake_once(app).await {
+            tracing::error!("whose turn it is could not be looked at: {}", error.body.message);
         }
     }
 }

@@ -20,7 +20,6 @@ use anima_db::{
     node::Node,
     task::Task,
     task_lease::{self, Claimed},
-    task_queue,
 };
 use anima_types::{
     Arch, Timestamp,
@@ -38,8 +37,10 @@ use crate::{
     error::{ApiError, ApiResult},
     lease, log,
     node::{self, Standing},
+    queues::{Pair, Queues},
     signing,
     task::is_due,
+    waiting::Found,
     work,
 };
 
@@ -54,8 +55,22 @@ const MAX_GIVEN_UP: usize = 1_000;
 pub struct Given {
     /// Whether the node gets anything just now.
     pub takes: bool,
+    /// Whether there are tasks that it takes, and that are not for it: another is to look.
+    pub passes: bool,
     /// A task, where there is one.
     pub lease: Option<Lease>,
+}
+
+impl Given {
+    /// Returns what the look gave.
+    pub fn found(&self) -> Found {
+        match &self.lease {
+            Some(lease) => Found::Task(lease.task),
+            None if !self.takes => Found::NotNow,
+            None if self.passes => Found::NotForIt,
+            None => Found::Nothing,
+        }
+    }
 }
 
 /// Who waits to be answered.
@@ -267,7 +282,7 @@ async fn look(app: &App, claims: &[&Asked]) -> ApiResult<Option<Vec<ApiResult<Gi
     drop(read);
     let tasks: Vec<&Task> = chosen.iter().flatten().filter_map(|choice| choice.task.as_ref()).collect();
     if tasks.is_empty() {
-        let given = |choice: Choice| Given { takes: choice.takes, lease: None };
+        let given = |choice: Choice| Given { takes: choice.takes, passes: choice.passes, lease: None };
         return Ok(Some(chosen.into_iter().map(|choice| choice.map(given)).collect()));
     }
     for task in tasks.into_iter().filter(|task| task.about.kind == Kind::Sign) {
@@ -299,10 +314,11 @@ fn is_news(Asked { claim, arrives }: &Asked, node: Option<&Node>, now: Timestamp
 /// What a claim would get.
 struct Choice {
     takes: bool,
+    passes: bool,
     task: Option<Task>,
 }
 
-/// Chooses a task for each claim, in their order: of the queues that it takes from, the first of all.
+/// Chooses a task for each claim, in their order: of the queues that it takes from, the first that fits it.
 async fn choose(
     app: &App,
     connection: &mut Connection,
@@ -326,24 +342,22 @@ async fn choose(
         .zip(&standings)
         .map(|(asked, standing)| if takes(standing) { pairs(&asked.claim, &others, now) } else { Vec::new() })
         .collect();
-    let mut counts: BTreeMap<Pair, usize> = BTreeMap::new();
-    wanted.iter().flatten().for_each(|pair| *counts.entry(*pair).or_default() += 1);
-    let mut queues: BTreeMap<Pair, VecDeque<Task>> = BTreeMap::new();
-    for (pair, count) in counts {
-        queues.insert(pair, task_queue::first(connection, pair.0, pair.1, count).await?.into());
+    let mut queues = Queues::new(app, now, others, &wanted);
+    let mut choices = Vec::with_capacity(claims.len());
+    for ((asked, standing), wanted) in claims.iter().zip(standings).zip(wanted) {
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(error) => {
+                choices.push(Err(error));
+                continue;
+            }
+        };
+        let task = queues.take(connection, &asked.claim, &wanted).await?;
+        let passes = task.is_none() && queues.have_any(&wanted);
+        choices.push(Ok(Choice { takes: standing == Standing::Takes, passes, task }));
     }
-    let choices = standings.into_iter().zip(wanted).map(|(standing, wanted)| {
-        let takes = standing? == Standing::Takes;
-        let place = |pair: &Pair| queues.get(pair)?.front().map(|task| (task.queued_for, task.id, *pair));
-        let first = wanted.iter().filter_map(place).min();
-        let task = first.and_then(|(_, _, pair)| queues.get_mut(&pair)?.pop_front());
-        Ok(Choice { takes, task })
-    });
-    Ok(choices.collect())
+    Ok(choices)
 }
-
-/// A queue: tasks of one kind and architecture.
-type Pair = (Kind, Option<Arch>);
 
 /// Returns the queues that a claim takes from.
 fn pairs(claim: &Claim, others: &[Node], now: Timestamp) -> Vec<Pair> {
@@ -399,7 +413,7 @@ async fn give(
     let mut given = chosen.into_iter().map(|choice| {
         let choice = choice?;
         let lease = choice.task.is_some().then(|| works.pop_front()).flatten();
-        Ok(Given { takes: choice.takes, lease })
+        Ok(Given { takes: choice.takes, passes: choice.passes, lease })
     });
     let answers = refused.into_iter().map(|refused| match refused {
         Some(error) => Err(error),

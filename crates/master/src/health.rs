@@ -62,6 +62,10 @@ pub async fn look(app: &App) -> Readiness {
         part("disk", disk(app)),
         part("clock", clock(app)),
     );
+    // A disk that just took nothing takes no package either.
+    if [&store, &disk].into_iter().any(|part| part.state == PartState::Full) {
+        app.room.ran_out();
+    }
     let parts = vec![database, store, disk, clock];
     Readiness { is_ready: parts.iter().all(|part| part.state == PartState::Good), parts }
 }

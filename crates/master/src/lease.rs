@@ -16,7 +16,7 @@ use anima_types::{
         STALE_LEASE,
     },
     permission::Permission,
-    task::{Event, Kind, MAX_ATTEMPTS, Status},
+    task::{Attempt, Event, Kind, MAX_ATTEMPTS, Status},
     work::{Failure, MASTER_DISK_FULL},
 };
 use axum::{
@@ -79,7 +79,7 @@ async fn claim(State(app): State<App>, caller: Caller, Told(claim): Told<Claim>)
         }
         let given = dispatch::claim(&app, &claim, arrives).await?;
         arrives = false;
-        place.found(given.takes, given.lease.as_ref().map(|lease| lease.task));
+        place.found(given.found());
         if let Some(lease) = given.lease {
             return Ok(Json(lease).into_response());
         }
@@ -337,8 +337,18 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
         anima_db::task::apply(write, task, Event::LeaseExpired, &why).await?;
         hold::take_back_returned(write, task.id).await?;
     } else {
-        let message = format!("{how}, and its other {} tries ended without a report, too", task.attempts - 1);
-        let hint = "It may end its nodes: look at the nodes' memory and disk, then restart it.".to_string();
+        // This one is not over yet, and the earlier ones are those since it was last restarted.
+        let history = anima_db::lease::history(write, task.id, task.attempts).await?;
+        let earlier: Vec<String> = history.iter().skip(1).map(Attempt::in_words).collect();
+        let message = match earlier.is_empty() {
+            true => how.to_string(),
+            false => format!("{how}, and its other {} attempts ended so: {}", earlier.len(), earlier.join("; ")),
+        };
+        let hint = format!(
+            "It may end its nodes: see how far each came (`anima task log {} --attempt NUMBER`) and the nodes' memory and \
+             disk, then restart it.",
+            task.id
+        );
         let failure = Failure::new("node_lost", &message).with_hint(Some(hint));
         let ended = Ended { phases: Vec::new(), failure: Some(failure), result: None, report_hash: None };
         anima_db::task::end(write, task, Event::AttemptsExhausted, &message, &ended).await?;

@@ -15,6 +15,7 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult, Json, Path},
+    fit,
     paging::{Page, Paging},
     route::Route,
 };
@@ -139,7 +140,8 @@ pub fn is_news(claim: &Claim, node: &anima_db::node::Node, now: Timestamp) -> bo
         && (&claim.kinds, &claim.architectures, &claim.emulated) == (&node.kinds, &node.architectures, &node.emulated)
         && (claim.slots, &claim.version) == (node.slots, &node.version)
         && (claim.condition.protocol, &claim.condition.problem, claim.condition.takes_one)
-            == (node.condition.protocol, &node.condition.problem, node.condition.takes_one);
+            == (node.condition.protocol, &node.condition.problem, node.condition.takes_one)
+        && claim.condition.features == node.condition.features;
     !(is_fresh && is_same)
 }
 
@@ -149,9 +151,9 @@ pub fn offered(others: &[anima_db::node::Node], now: Timestamp, claim: &Claim) -
     let mut offered = claim.architectures.clone();
     let runs = |arch: &Arch| {
         others.iter().any(|node| {
+            // One that takes nothing, for a reason of its own or for its age, does not run it, however often it asks.
             node.architectures.contains(arch)
-                && node.drain.is_none()
-                && now.secs_since(node.seen_at) <= ONLINE_SECS
+                && fit::is_taking(node, now)
                 && node.kinds.iter().any(|kind| claim.kinds.contains(kind))
         })
     };
@@ -184,6 +186,8 @@ fn view(node: anima_db::node::Node, leased: &[Task], maintenance: Option<&Mainte
         state,
         why,
         machine: node.condition.machine,
+        gives: node.condition.gives,
+        features: node.condition.features,
         name: node.name,
         kinds: node.kinds,
         architectures: node.architectures,

@@ -15,7 +15,7 @@ use axum::extract::State;
 use crate::{
     app::App,
     auth::Caller,
-    build::add_sources,
+    build::{add_sources, has_grown},
     error::{ApiError, ApiResult, Json},
     route::Route,
 };
@@ -54,6 +54,7 @@ async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiR
     anima_db::push::insert(&mut write, &push, build).await?;
     write.commit().await?;
     app.gathering_changed();
+    has_grown(&app, build);
     Ok(Json(begun(&app, build)))
 }
 

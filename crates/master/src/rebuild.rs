@@ -323,14 +323,15 @@ async fn leave_out_task(write: &mut Write, task: &Task, who: &str, reason: &str)
         Status::Waiting | Status::Ready => {
             anima_db::task::apply(write, task, Event::Excluded, &why).await?;
         }
-        Status::Failed | Status::Blocked | Status::Cancelled => {
-            restart_row(write, task, who).await?;
+        Status::Failed | Status::Blocked | Status::Cancelled | Status::Leased => {
+            // Who wants it out wants the node to stop, too.
+            if task.status == Status::Leased {
+                anima_db::task::apply(write, task, Event::Cancelled, &why).await?;
+            }
+            let task = anima_db::task::get(write, task.id).await?;
+            restart_row(write, &task, who).await?;
             let task = anima_db::task::get(write, task.id).await?;
             anima_db::task::apply(write, &task, Event::Excluded, &why).await?;
-        }
-        Status::Leased => {
-            let message = format!("{} is being built just now", build::advance::name(task));
-            return Err(ApiError::conflict("under_way", message).hint("Cancel its task first: `anima task cancel`."));
         }
         Status::Succeeded | Status::Excluded => {}
     }
@@ -479,6 +480,8 @@ mod tests {
             estimate_secs,
             chain_secs,
             queued_for: Timestamp(0),
+            since: Timestamp(0),
+            home: None,
             created_at: Timestamp(0),
             started_at: None,
             ended_at: None,
@@ -494,6 +497,7 @@ mod tests {
             id: BuildId(1),
             status,
             owner: "ann".into(),
+            team: None,
             reason: String::new(),
             platforms: vec!["p1".into()],
             architectures: vec![Arch::X86_64],

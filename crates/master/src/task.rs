@@ -42,15 +42,19 @@ async fn show(State(app): State<App>, Path(id): Path<TaskId>) -> ApiResult<Json<
 /// Logs whose sizes are asked for at once.
 const LOGS_AT_ONCE: usize = 32;
 
+/// Attempts of one task that are told, the newest: those since it was last restarted, and some before.
+const MAX_HISTORY: u32 = 20;
+
 /// Returns a task with its artifacts.
 pub async fn get(app: &App, id: TaskId) -> ApiResult<Task> {
     let mut read = app.db.read().await?;
     let task = anima_db::task::get(&mut read, id).await?;
     let waits_for = task_dependency::of_task(&mut read, id).await?;
     let artifacts = artifact::of_task(&mut read, id).await?;
+    let history = anima_db::lease::history(&mut read, id, MAX_HISTORY).await?;
     drop(read);
     let logs = logs(app, &task).await?;
-    Ok(Task { logs, ..view(app, task, waits_for, artifacts).await? })
+    Ok(Task { logs, history, ..view(app, task, waits_for, artifacts).await? })
 }
 
 /// Returns a task's logs that there are, the newest attempt's first.
@@ -115,6 +119,7 @@ async fn view(
         log_size_bytes,
         attempt: task.lease_number,
         logs: Vec::new(),
+        history: Vec::new(),
         result: task.result.as_ref().map(inner_value).transpose()?,
     })
 }

@@ -8,7 +8,6 @@ use anima_db::{
     task_list::{Filter, Waits},
 };
 use anima_types::{
-    Timestamp,
     id::TaskId,
     node::Node,
     permission::Permission,
@@ -43,7 +42,7 @@ async fn list(State(app): State<App>, paging: Paging, Query(query): Query<ListQu
     let rows = anima_db::task_list::page(&mut read, &filter, paging.after()?, limit + 1).await?;
     let places: BTreeMap<TaskId, _> =
         rows.iter().map(|task| (task.id, anima_db::task_list::place(&filter, task))).collect();
-    let tasks = listed(&mut read, app.now(), rows, &nodes).await?;
+    let tasks = listed(&app, &mut read, rows, &nodes).await?;
     paging.page(tasks, limit, |task| places.get(&task.id).copied())
 }
 
@@ -53,7 +52,7 @@ fn filter(query: ListQuery) -> Filter {
 }
 
 /// Returns tasks in one line each.
-pub async fn listed(read: &mut Read, now: Timestamp, rows: Vec<Task>, nodes: &[Node]) -> ApiResult<Vec<ListedTask>> {
+pub async fn listed(app: &App, read: &mut Read, rows: Vec<Task>, nodes: &[Node]) -> ApiResult<Vec<ListedTask>> {
     let waiting: Vec<TaskId> = rows.iter().filter(|task| task.status == Status::Waiting).map(|task| task.id).collect();
     let waits = anima_db::task_list::waits_for(read, &waiting).await?;
     let mut waits: BTreeMap<TaskId, Waits> = waits.into_iter().map(|one| (one.task, one)).collect();
@@ -67,7 +66,7 @@ pub async fn listed(read: &mut Read, now: Timestamp, rows: Vec<Task>, nodes: &[N
                 task.waits_for = Some(wait.first.id);
             }
             (Status::Ready, _) => {
-                let why = why::of_ready(read, now, &row, nodes).await?;
+                let why = why::of_ready(app, read, &row, nodes).await?;
                 (task.why, task.starts_at, task.ends_at) = (why.summary, why.starts_at, why.ends_at);
             }
             (Status::Leased, _) => {

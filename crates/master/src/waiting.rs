@@ -4,7 +4,7 @@
 //! look, so that no task becomes ready unseen; a node that goes away while it is awake hands its turn on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,12 +13,16 @@ use anima_types::{
     Arch,
     event::Event,
     id::TaskId,
-    lease::Claim,
+    lease::{Claim, Condition},
     task::{Kind, Status},
 };
 use tokio::sync::{Notify, broadcast::error::RecvError};
 
-use crate::{app::App, error::ApiResult};
+use crate::{
+    app::App,
+    error::ApiResult,
+    fit::{self, Asks},
+};
 
 /// What wakes nodes begins again after this when the database did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -34,6 +38,8 @@ struct Claims {
 }
 
 struct Waiter {
+    node: String,
+    condition: Condition,
     kinds: Vec<Kind>,
     archs: Vec<Arch>,
     emulated: Vec<Arch>,
@@ -41,15 +47,50 @@ struct Waiter {
     takes: bool,
     /// What it was woken for, until it has looked.
     woken_for: Option<Want>,
+    /// What it was woken for and found not to be for it: those are for others.
+    passed: BTreeSet<Turn>,
     wake: Arc<Notify>,
 }
 
+/// A task and the number of its last lease: once more in the queue, it is another turn.
+type Turn = (TaskId, i64);
+
 /// A task that became ready, and what it asks of a node.
-#[derive(Clone, Copy)]
 struct Want {
-    task: TaskId,
+    turn: Turn,
     kind: Kind,
     arch: Option<Arch>,
+    asks: Asks,
+    /// The node that has the layers of its package.
+    home: Option<String>,
+    /// The node that lost it just now.
+    avoided: Option<String>,
+}
+
+impl Want {
+    /// Returns how well a claim suits, the least the best; nothing where it does not: one that runs the architecture rather than
+    /// one that emulates it, another than the one that lost it, and then the one that has the layers.
+    fn rank(&self, waiter: &Waiter) -> Option<impl Ord + use<>> {
+        let is_free = waiter.takes && waiter.woken_for.is_none() && waiter.kinds.contains(&self.kind);
+        let runs = self.arch.is_none_or(|arch| waiter.archs.contains(&arch));
+        let emulates = self.arch.is_some_and(|arch| waiter.emulated.contains(&arch));
+        let fits = || self.asks.lacks(&waiter.condition).is_none() && !waiter.passed.contains(&self.turn);
+        let is_node = |node: &Option<String>| node.as_ref() == Some(&waiter.node);
+        (is_free && (runs || emulates) && fits()).then(|| (!runs, is_node(&self.avoided), !is_node(&self.home)))
+    }
+}
+
+/// What a look at the queue gave.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Found {
+    /// A task.
+    Task(TaskId),
+    /// There is none.
+    Nothing,
+    /// There are some, and they are for others.
+    NotForIt,
+    /// The node gets nothing just now.
+    NotNow,
 }
 
 /// The place of a claim among those that wait.
@@ -69,11 +110,14 @@ impl Waiting {
         claims.newest += 1;
         let number = claims.newest;
         let waiter = Waiter {
+            node: claim.node.clone(),
+            condition: claim.condition.clone(),
             kinds: claim.kinds.clone(),
             archs: claim.architectures.clone(),
             emulated: claim.emulated.clone(),
             takes: true,
             woken_for: None,
+            passed: BTreeSet::new(),
             wake: wake.clone(),
         };
         claims.by_number.insert(number, waiter);
@@ -81,17 +125,11 @@ impl Waiting {
         Place { waiting: self.clone(), number, wake, looks_for: None }
     }
 
-    /// Wakes the one that has waited longest of those that can take such a task: one that runs its architecture, or else one that
-    /// emulates it.
+    /// Wakes the one that has waited longest of those that suit such a task best.
     fn wake_one(&self, want: Want) {
         let mut claims = self.lock();
-        let is_free = |waiter: &Waiter| waiter.takes && waiter.woken_for.is_none() && waiter.kinds.contains(&want.kind);
-        let runs = |waiter: &Waiter| want.arch.is_none_or(|arch| waiter.archs.contains(&arch));
-        let emulates = |waiter: &Waiter| want.arch.is_some_and(|arch| waiter.emulated.contains(&arch));
-        let find = |fits: &dyn Fn(&Waiter) -> bool| {
-            claims.by_number.iter().find(|(_, waiter)| is_free(waiter) && fits(waiter)).map(|(&number, _)| number)
-        };
-        let Some(number) = find(&runs).or_else(|| find(&emulates)) else { return };
+        let ranked = claims.by_number.iter().filter_map(|(&number, waiter)| Some((want.rank(waiter)?, number)));
+        let Some((_, number)) = ranked.min() else { return };
         if let Some(waiter) = claims.by_number.get_mut(&number) {
             waiter.woken_for = Some(want);
             waiter.wake.notify_one();
@@ -115,17 +153,26 @@ impl Place {
         self.looks_for = waiter.woken_for.take().or(self.looks_for.take());
     }
 
-    /// Notes what the look gave, and whether the node gets anything. One that was woken for a task and may not take it, or that
-    /// found another one, leaves it to the next; one that found nothing saw that somebody else has it.
-    pub fn found(&mut self, takes: bool, task: Option<TaskId>) {
-        if takes && (task.is_none() || self.looks_for.map(|want| want.task) == task) {
-            self.looks_for = None;
-        }
+    /// Notes what the look gave. One that was woken for a task and may not take it, or that found another one or that what there is
+    /// is not for it, leaves it to the next; one that found nothing saw that somebody else has it.
+    pub fn found(&mut self, found: Found) {
         let mut claims = self.waiting.lock();
         let mut woken_for = None;
+        let turn = self.looks_for.as_ref().map(|want| want.turn);
+        let is_settled = match found {
+            Found::Task(task) => turn.is_some_and(|(id, _)| id == task),
+            Found::Nothing => true,
+            Found::NotForIt | Found::NotNow => false,
+        };
+        if is_settled {
+            self.looks_for = None;
+        }
         if let Some(waiter) = claims.by_number.get_mut(&self.number) {
+            if found == Found::NotForIt {
+                waiter.passed.extend(turn);
+            }
             // Who has its task goes.
-            waiter.takes = takes && task.is_none();
+            waiter.takes = matches!(found, Found::Nothing | Found::NotForIt);
             if !waiter.takes {
                 woken_for = waiter.woken_for.take();
             }
@@ -196,7 +243,10 @@ async fn wake_for(app: &App, event: &Event) -> ApiResult<()> {
 async fn want(app: &App, task: TaskId) -> ApiResult<Want> {
     let mut read = app.db.read().await?;
     let task = anima_db::task::get(&mut read, task).await?;
-    Ok(Want { task: task.id, kind: task.about.kind, arch: task.about.arch })
+    let asks = Asks::of(app, &mut read, &task).await?;
+    let avoided = fit::avoided(&task, app.now()).map(String::from);
+    let turn = (task.id, task.lease_number);
+    Ok(Want { turn, kind: task.about.kind, arch: task.about.arch, asks, home: task.home, avoided })
 }
 
 #[cfg(test)]
@@ -221,7 +271,8 @@ mod tests {
     }
 
     fn want(task: i64, kind: Kind, arch: Option<Arch>) -> Want {
-        Want { task: TaskId(task), kind, arch }
+        let (asks, home, avoided) = (Asks::default(), None, None);
+        Want { turn: (TaskId(task), 1), kind, arch, asks, home, avoided }
     }
 
     fn is_awake(place: &Place) -> bool {
@@ -256,22 +307,62 @@ mod tests {
         drop(first);
         assert!(is_awake(&second) && !is_awake(&third));
         second.looks();
-        second.found(false, None);
+        second.found(Found::NotNow);
         assert!(!is_awake(&second) && is_awake(&third), "one that gets nothing is not woken for tasks");
         third.looks();
-        third.found(true, Some(TaskId(9)));
+        third.found(Found::Task(TaskId(9)));
         assert!(is_awake(&fourth), "the task that it was woken for is still there");
     }
 
     #[test]
+    fn the_node_that_has_the_layers_is_woken_and_not_the_one_that_lost_the_task_nor_one_that_lacks_something() {
+        let waiting = Waiting::default();
+        let enter = |node: &str, features: &[&str]| {
+            let features = features.iter().map(ToString::to_string).collect();
+            let condition = Condition { features, ..Condition::default() };
+            waiting.enter(&Claim { node: node.into(), condition, ..claim(&[Kind::Build], &[Arch::X86_64], &[]) })
+        };
+        let places = [enter("lost", &["kvm"]), enter("plain", &[]), enter("other", &["kvm"]), enter("home", &["kvm"])];
+        let wake = || {
+            let (home, avoided) = (Some("home".to_string()), Some("lost".to_string()));
+            let asks = Asks::features(&["kvm"]);
+            waiting.wake_one(Want { asks, home, avoided, ..want(1, Kind::Build, Some(Arch::X86_64)) });
+            places.each_ref().map(is_awake)
+        };
+
+        assert_eq!(wake(), [false, false, false, true]);
+        assert_eq!(wake(), [false, false, true, true]);
+        assert_eq!(wake(), [true, false, true, true], "where there is no other, the one that lost it");
+        assert_eq!(wake(), [true, false, true, true], "nobody is woken for what it lacks");
+    }
+
+    #[test]
+    fn who_finds_that_a_task_is_not_for_it_hands_it_on_and_is_not_asked_again() {
+        let waiting = Waiting::default();
+        let enter = || waiting.enter(&claim(&[Kind::Build], &[Arch::X86_64], &[]));
+        let mut places = [enter(), enter()];
+        waiting.wake_one(want(1, Kind::Build, Some(Arch::X86_64)));
+
+        for at in [0, 1] {
+            assert!(is_awake(&places[at]));
+            places[at].looks();
+            places[at].found(Found::NotForIt);
+        }
+
+        assert_eq!(places.each_ref().map(is_awake), [false, false], "it is not handed to and fro");
+        waiting.wake_one(want(2, Kind::Build, Some(Arch::X86_64)));
+        assert_eq!(places.each_ref().map(is_awake), [true, false]);
+    }
+
+    #[test]
     fn who_found_its_task_or_none_wakes_nobody() {
-        for found in [Some(TaskId(1)), None] {
+        for found in [Found::Task(TaskId(1)), Found::Nothing] {
             let waiting = Waiting::default();
             let mut first = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
             let second = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
             waiting.wake_one(want(1, Kind::Sign, None));
             first.looks();
-            first.found(true, found);
+            first.found(found);
             drop(first);
             assert!(!is_awake(&second), "{found:?}");
         }
@@ -282,7 +373,7 @@ mod tests {
         let waiting = Waiting::default();
         let mut place = waiting.enter(&claim(&[Kind::Sign], &[], &[]));
         place.looks();
-        place.found(true, None);
+        place.found(Found::Nothing);
         waiting.wake_one(want(1, Kind::Sign, None));
         tokio::time::timeout(Duration::from_secs(5), place.woken()).await.expect("it does not sleep");
     }

@@ -1,21 +1,27 @@
 //! Why a task stands where it stands.
 
-use anima_db::{Read, task::Task};
+use anima_db::{
+    Read,
+    task::Task,
+    task_queue::{Before, Share},
+};
 use anima_types::{
     Timestamp,
     build::Priority,
     id::TaskId,
-    node::Node,
+    lease::Condition,
+    node::{Node, State},
     permission::Permission,
     task::{Kind, MAX_ATTEMPTS, Status},
     why::{Fact, Why},
 };
-use axum::extract::State;
+use axum::extract::State as Extract;
 
 use crate::{
     app::App,
     build::queue::{MAX_OWNED, UNKNOWN_SECS},
     error::{ApiResult, Json, Path},
+    fit::{self, Asks},
     node,
     route::Route,
 };
@@ -25,7 +31,7 @@ pub fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/tasks/{task}/why", Permission::Read, show)]
 }
 
-async fn show(State(app): State<App>, Path(id): Path<TaskId>) -> ApiResult<Json<Why>> {
+async fn show(Extract(app): Extract<App>, Path(id): Path<TaskId>) -> ApiResult<Json<Why>> {
     Ok(Json(why(&app, id).await?))
 }
 
@@ -46,7 +52,7 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     let maintenance = anima_db::maintenance::get(&mut read).await?;
     match task.status {
         Status::Waiting | Status::Blocked => waits_for(&mut read, &task, &mut why).await?,
-        Status::Ready => queue(&mut read, app.now(), &task, &nodes, &mut why).await?,
+        Status::Ready => queue(app, &mut read, &task, &nodes, &mut why).await?,
         Status::Leased => lease(app.now(), &task, &mut why),
         Status::Failed => failure(&task, &mut why),
         Status::Succeeded | Status::Excluded | Status::Cancelled => {}
@@ -60,7 +66,7 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
 }
 
 /// Returns why a ready task is not given out yet, whoever looks after the whole.
-pub async fn of_ready(read: &mut Read, now: Timestamp, task: &Task, nodes: &[Node]) -> ApiResult<Why> {
+pub async fn of_ready(app: &App, read: &mut Read, task: &Task, nodes: &[Node]) -> ApiResult<Why> {
     let mut why = Why {
         task: task.id,
         status: task.status,
@@ -70,7 +76,7 @@ pub async fn of_ready(read: &mut Read, now: Timestamp, task: &Task, nodes: &[Nod
         ends_at: None,
         hint: None,
     };
-    queue(read, now, task, nodes, &mut why).await?;
+    queue(app, read, task, nodes, &mut why).await?;
     Ok(why)
 }
 
@@ -86,65 +92,116 @@ pub fn name(task: &Task) -> String {
 }
 
 async fn waits_for(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
+    // When all that it waits for should have ended, where that can be said of each.
+    let mut ready_at = Some(Timestamp(0));
     for id in anima_db::task_dependency::of_task(read, task.id).await? {
         let needed = anima_db::task::get(read, id).await?;
         if needed.status == Status::Succeeded {
             continue;
         }
+        let ends_at = needed.started_at.zip(needed.estimate_secs).map(|(start, secs)| start.plus_secs(secs));
+        let ends_at = ends_at.filter(|_| needed.status == Status::Leased);
+        ready_at = ready_at.zip(ends_at).map(|(latest, ends_at)| latest.max(ends_at));
         let text = format!("Task {id} ({}) is {}: {}", name(&needed), needed.status.name(), needed.why);
         why.facts.push(Fact { task: Some(id), ..fact("waits_for", text) });
         if matches!(needed.status, Status::Failed | Status::Cancelled) {
             why.hint = Some(format!("Repair {}, then restart task {id}: this one follows.", name(&needed)));
         }
     }
+    why.starts_at = ready_at.filter(|at| *at > Timestamp(0));
     Ok(())
 }
 
-async fn queue(read: &mut Read, now: Timestamp, task: &Task, nodes: &[Node], why: &mut Why) -> ApiResult<()> {
-    let before = anima_db::task_queue::count_before(read, task).await?;
-    let able: Vec<&Node> = nodes.iter().filter(|node| takes(node, task)).collect();
-    let online = online_for(nodes, task);
+async fn queue(app: &App, read: &mut Read, task: &Task, nodes: &[Node], why: &mut Why) -> ApiResult<()> {
+    let now = app.now();
+    let before = anima_db::task_queue::before(read, task).await?;
+    let asks = Asks::of(app, read, task).await?;
     let what = what(task);
     why.facts.push(fact(
         "queue",
-        match before {
+        match before.count {
             0 => format!("It is the next of the {what}."),
             1 => format!("One of the {what} is before it."),
             before => format!("{before} of the {what} are before it."),
         },
     ));
-    let slots: u32 = online.iter().map(|node| node.slots.max(1)).sum();
-    let busy = online.iter().map(|node| node.tasks.len()).sum::<usize>();
-    if online.is_empty() {
-        why.summary = format!("No node is online that takes {what}.");
-        let away = able.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
-        if !able.is_empty() {
-            why.facts.push(fact("nodes", format!("These would, and were not heard of: {away}.")));
-        }
-        why.hint = Some(match task.about.arch {
-            Some(arch) => format!("Start a node on a machine for {}.", arch.name()),
-            None => "Start the role that takes it; `anima node list` shows which are there.".to_string(),
-        });
+    let able = able(nodes, task);
+    let (fit, unfit): (Vec<&Node>, Vec<&Node>) = able.into_iter().partition(|node| lacks(&asks, node).is_none());
+    let (taking, not_taking): (Vec<&Node>, Vec<&Node>) =
+        fit.iter().copied().partition(|node| node.state == State::Taking);
+    if taking.is_empty() {
+        nobody(task, &asks, (&not_taking, &unfit), why);
     } else {
-        let names = online.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
-        why.facts.push(fact("nodes", format!("{busy} of {slots} slots are taken on {names}.")));
-        if let Some(arch) = task.about.arch.filter(|_| !online.iter().any(|node| takes(node, task))) {
-            let text =
-                format!("No node online runs {arch} by itself: it will be emulated, and take many times as long.");
-            why.facts.push(fact("nodes", text));
-        }
-        // As long as those before it take on all slots: nobody knows more before they ran.
-        let free = i64::from(slots) - busy as i64;
-        let wait = (before + 1 - free).max(0) as f64 * UNKNOWN_SECS / f64::from(slots);
-        why.starts_at = Some(now.plus_secs(wait.ceil() as i64));
-        why.ends_at = task.estimate_secs.map(|secs| now.plus_secs(wait.ceil() as i64 + secs));
-        why.summary = match before {
-            0 if free <= 0 => format!("All {slots} slots are taken; it is the next."),
-            0 => "A node is about to take it.".to_string(),
-            before => format!("{before} tasks are before it on {slots} slots."),
-        };
+        turn(now, task, &taking, before, why);
     }
-    share(read, task, why).await
+    why.facts.extend(not_taking.into_iter().map(|node| {
+        let because = node.why.as_ref().map_or(String::new(), |because| format!(": {because}"));
+        fact("nodes", format!("{} would take it, and is {}{because}.", node.name, node.state.name()))
+    }));
+    if let Some(asked) = asks.in_words() {
+        why.facts.push(fact("nodes", format!("Its package asks for {asked}.")));
+        why.facts.extend(unfit.into_iter().filter_map(|node| {
+            let lacks = lacks(&asks, node)?;
+            Some(fact("nodes", format!("{} does not fit: it {lacks}.", node.name)))
+        }));
+    }
+    if let Some(node) = fit::avoided(task, now).filter(|_| taking.len() > 1) {
+        why.facts.push(fact("lease", format!("{node} lost it or gave it back: another node is to have it now.")));
+    }
+    share(read, task, why).await?;
+    if !app.room.is_there(&app.config) {
+        why.summary = "No task is given out: the master has no room for what nodes make.".to_string();
+        why.hint = Some("Make room on the disk of the master's data folder; it goes on by itself.".to_string());
+        (why.starts_at, why.ends_at) = (None, None);
+    }
+    Ok(())
+}
+
+/// Says that no node takes the task as things stand.
+fn nobody(task: &Task, asks: &Asks, (not_taking, unfit): (&[&Node], &[&Node]), why: &mut Why) {
+    let what = what(task);
+    let are_all_away = not_taking.iter().all(|node| node.state == State::Away);
+    if are_all_away && !unfit.is_empty() {
+        why.summary = format!("It fits no node: it asks for {}.", asks.in_words().unwrap_or_default());
+        why.hint = Some(
+            "Start a node that gives it, or ask for less: [packages.NAME] limits and needs of the platform's file."
+                .to_string(),
+        );
+        return;
+    }
+    if !are_all_away {
+        why.summary = format!("No node takes {what} just now: each that would says why it does not.");
+        why.hint = Some("See `anima node list`; one that is drained is let on by `anima node undrain`.".to_string());
+        return;
+    }
+    why.summary = format!("No node is online that takes {what}.");
+    why.hint = Some(match task.about.arch {
+        Some(arch) => format!("Start a node on a machine for {}.", arch.name()),
+        None => "Start the role that takes it; `anima node list` shows which are there.".to_string(),
+    });
+}
+
+/// Says when it is the task's turn on the nodes that take it.
+fn turn(now: Timestamp, task: &Task, taking: &[&Node], before: Before, why: &mut Why) {
+    let slots: u32 = taking.iter().map(|node| node.slots.max(1)).sum();
+    let busy = taking.iter().map(|node| node.tasks.len()).sum::<usize>();
+    let names = taking.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
+    why.facts.push(fact("nodes", format!("{busy} of {slots} slots are taken on {names}.")));
+    if let Some(arch) = task.about.arch.filter(|_| !taking.iter().any(|node| takes(node, task))) {
+        let text = format!("No node online runs {arch} by itself: it will be emulated, and take many times as long.");
+        why.facts.push(fact("nodes", text));
+    }
+    let free = i64::from(slots) - busy as i64;
+    // What those before it take, on all slots; what runs already ends some time in the middle of that.
+    let ahead_secs = before.known_secs as f64 + (before.unknown_count + 1) as f64 * UNKNOWN_SECS;
+    let wait_secs = if before.count < free { 0.0 } else { ahead_secs / f64::from(slots) };
+    why.starts_at = Some(now.plus_secs(wait_secs.ceil() as i64));
+    why.ends_at = task.estimate_secs.map(|secs| now.plus_secs(wait_secs.ceil() as i64 + secs));
+    why.summary = match before.count {
+        0 if free <= 0 => format!("All {slots} slots are taken; it is the next."),
+        0 => "A node is about to take it.".to_string(),
+        before => format!("{before} tasks are before it on {slots} slots."),
+    };
 }
 
 /// Says what moved the task within the queue.
@@ -160,7 +217,12 @@ async fn share(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
             .facts
             .push(fact("share", "Its build is in the background: it is after what comes up to a day later.".into())),
     }
-    let owned = anima_db::task_queue::count_of_owner(read, &build.owner, MAX_OWNED).await?;
+    let who = (build.owner.as_str(), build.team.as_deref());
+    let Share { owned, people } = anima_db::task_queue::share(read, who, MAX_OWNED).await?;
+    if let Some(team) = build.team.as_ref().filter(|_| people > 1) {
+        let text = format!("{people} people have tasks for team {team} in the queue, and share its part of it.");
+        why.facts.push(fact("share", text));
+    }
     if owned > 1 {
         let text = format!(
             "{} has {}{owned} tasks in the queue or at nodes; others' are given out between them.",
@@ -179,17 +241,21 @@ fn takes(node: &Node, task: &Task) -> bool {
     node.kinds.contains(&task.about.kind) && task.about.arch.is_none_or(|arch| node.architectures.contains(&arch))
 }
 
-/// Returns the nodes online that take a task: those that run its architecture, or, where there is none, those that emulate it.
-fn online_for<'a>(nodes: &'a [Node], task: &Task) -> Vec<&'a Node> {
-    let online: Vec<&Node> = nodes.iter().filter(|node| node.is_online).collect();
-    let native: Vec<&Node> = online.iter().copied().filter(|node| takes(node, task)).collect();
-    match task.about.arch {
-        Some(arch) if native.is_empty() => online
-            .into_iter()
-            .filter(|node| node.kinds.contains(&task.about.kind) && node.emulated.contains(&arch))
-            .collect(),
-        _ => native,
-    }
+/// Returns the nodes that are for a task: those that run its architecture, or, where none of those takes tasks, those that emulate
+/// it besides.
+fn able<'a>(nodes: &'a [Node], task: &Task) -> Vec<&'a Node> {
+    let has_native = nodes.iter().any(|node| takes(node, task) && node.state == State::Taking);
+    let emulates = |node: &Node| {
+        let arch = task.about.arch.filter(|_| !has_native);
+        node.kinds.contains(&task.about.kind) && arch.is_some_and(|arch| node.emulated.contains(&arch))
+    };
+    nodes.iter().filter(|node| takes(node, task) || emulates(node)).collect()
+}
+
+/// Returns what a node lacks for a task, as it said last.
+fn lacks(asks: &Asks, node: &Node) -> Option<String> {
+    let (machine, gives, features) = (node.machine, node.gives, node.features.clone());
+    asks.lacks(&Condition { machine, gives, features, ..Condition::default() })
 }
 
 fn what(task: &Task) -> String {

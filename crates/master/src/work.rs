@@ -267,10 +267,13 @@ fn platform_of(app: &App, task: &Task) -> ApiResult<Platform> {
 
 /// Returns the platform with the flavors of the task's build.
 fn platform_with(app: &App, task: &Task, options: &Options) -> ApiResult<Platform> {
-    platform_of(app, task)?.with_flavors(&options.flavors).map_err(|why| {
+    let mut platform = platform_of(app, task)?.with_flavors(&options.flavors).map_err(|why| {
         ApiError::unprocessable("unknown_flavor", why)
             .hint("Put it back into the platform's file, or cancel the build.")
-    })
+    })?;
+    // That is the master's to look at, and a node of an earlier version does not know the word.
+    platform.packages.values_mut().for_each(|options| options.needs.clear());
+    Ok(platform)
 }
 
 fn build_of(task: &Task) -> ApiResult<BuildId> {

@@ -253,6 +253,7 @@ fn config(folder: &Path) -> Result<Config> {
         connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
         retention: Default::default(),
+        quota: Default::default(),
     })
 }
 

@@ -86,11 +86,28 @@ pub struct Condition {
     /// Whether it takes one task and ends: its name does not come again, and is soon forgotten.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub takes_one: bool,
+    /// What it gives to one task at most, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gives: Option<Gives>,
+    /// What its machine has that not all have, such as `kvm`: packages may need it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+/// What a node gives to one task at most.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Gives {
+    /// Memory.
+    pub memory_mib: u64,
+    /// Room on the disk that it works on, just now.
+    pub disk_mib: u64,
+    /// Processors.
+    pub cores: u32,
 }
 
 impl Default for Condition {
     fn default() -> Condition {
-        Condition { protocol: 1, problem: None, machine: None, takes_one: false }
+        Condition { protocol: 1, problem: None, machine: None, takes_one: false, gives: None, features: Vec::new() }
     }
 }
 

@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Arch, Timestamp, id::TaskId, lease::Machine, task};
+use crate::{
+    Arch, Timestamp,
+    id::TaskId,
+    lease::{Gives, Machine},
+    task,
+};
 
 /// A node as the API shows it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -33,6 +38,12 @@ pub struct Node {
     pub why: Option<String>,
     /// What its machine has, as it said last.
     pub machine: Option<Machine>,
+    /// What it gives to one task at most, as it said last.
+    #[serde(default)]
+    pub gives: Option<Gives>,
+    /// What its machine has that not all have, such as `kvm`.
+    #[serde(default)]
+    pub features: Vec<String>,
 }
 
 /// Whether a node takes tasks.

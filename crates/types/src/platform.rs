@@ -95,9 +95,13 @@ pub struct PackageOptions {
     /// Repositories besides the platform's.
     #[serde(default)]
     pub repositories: Vec<Repository>,
-    /// What it may use, in place of the platform's.
+    /// What it may use, in place of the platform's. Memory, disk and cores that are said here are asked of the node, too: one that
+    /// gives less does not get its builds.
     #[serde(default)]
     pub limits: Limits,
+    /// What its builds need of a node's machine, by the words that nodes say for it (`[build_node] features`), such as `kvm`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
 }
 
 /// What a build may use. What is not said is said by the platform, or else by the node; no build gets more than its node gives.
@@ -243,8 +247,18 @@ impl Platform {
         if packages().map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
             return wrong("a limit of 0 lets nothing be built");
         }
+        if packages().flat_map(|it| &it.needs).any(|word| !is_feature(word)) {
+            return wrong(
+                "what a package needs of a node is a word of small letters, digits, '-', '_' and '.', such as kvm",
+            );
+        }
         Ok(platform)
     }
+}
+
+/// Returns whether a word can name what a node's machine has and a package needs.
+pub fn is_feature(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
 }
 
 fn is_module(text: &str) -> bool {

@@ -207,6 +207,9 @@ pub struct Task {
     /// All its logs, those of earlier attempts too; only where one task is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<TaskLog>,
+    /// Each time that it was given out, the newest first; only where one task is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Attempt>,
     /// What the work gave, in the form of its kind ([`crate::work::Outcome`]).
     #[schema(value_type = Option<Object>)]
     pub result: Option<serde_json::Value>,
@@ -221,6 +224,38 @@ pub struct TaskLog {
     pub attempt: i64,
     /// Its size, uncompressed.
     pub size_bytes: u64,
+}
+
+/// What became of a task on one of the nodes that it was given to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attempt {
+    /// The number of the attempt's lease, by which its logs are asked for.
+    pub attempt: i64,
+    /// The node.
+    pub node: String,
+    /// When it got it.
+    pub started_at: Timestamp,
+    /// When that was over.
+    pub ended_at: Option<Timestamp>,
+    /// The event that it ended with, such as `lease_expired`, where that is known.
+    pub ending: Option<String>,
+    /// How it ended, in one sentence.
+    pub why: Option<String>,
+}
+
+impl Attempt {
+    /// Returns what became of it, in words.
+    pub fn in_words(&self) -> String {
+        let Attempt { attempt, node, started_at, .. } = self;
+        let how = self.why.as_deref().or(self.ending.as_deref()).unwrap_or("it is not known how it ended");
+        match self.ended_at {
+            Some(ended_at) => {
+                let secs = ended_at.secs_since(*started_at);
+                format!("attempt {attempt} on {node} at {started_at}, after {secs:.0} s: {how}")
+            }
+            None => format!("attempt {attempt} on {node} at {started_at}"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -157,8 +157,15 @@ fn describe(node: &node::Node) -> String {
     fields.extend(node.why.as_ref().map(|why| ("why", why.clone())));
     fields.extend([("takes", takes), ("architectures", architectures), ("slots", slots), ("works on", works_on)]);
     fields.extend([("heard of", heard_of), ("version", version)]);
+    let size = |mib: u64| output::size(mib.saturating_mul(1024 * 1024));
+    if let Some(gives) = node.gives {
+        let text = format!("{}, {} on the disk, {} cores", size(gives.memory_mib), size(gives.disk_mib), gives.cores);
+        fields.push(("gives a task", text));
+    }
+    if !node.features.is_empty() {
+        fields.push(("features", node.features.join(", ")));
+    }
     if let Some(machine) = node.machine {
-        let size = |mib: u64| output::size(mib * 1024 * 1024);
         fields.push(("cores", machine.cores.to_string()));
         fields.push(("load", format!("{:.2}", f64::from(machine.load_percent) / 100.0)));
         fields.push(("memory", format!("{}, {} free", size(machine.memory_mib), size(machine.free_memory_mib))));

@@ -201,6 +201,9 @@ fn describe(task: &task::Task) -> String {
         let attempt = if log.attempt == task.attempt { String::new() } else { format!(" of attempt {}", log.attempt) };
         ("log", format!("{}{attempt} ({})", log.name.name(), output::size(log.size_bytes)))
     }));
+    if task.history.len() > 1 {
+        fields.extend(task.history.iter().map(|one| ("attempt", one.in_words())));
+    }
     let ids: Vec<_> = task.waits_for.iter().map(TaskId::to_string).collect();
     if !ids.is_empty() {
         fields.push(("waits for", ids.join(", ")));

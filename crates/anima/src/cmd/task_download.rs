@@ -7,10 +7,7 @@ use anima_types::{artifact::Artifact, id::TaskId, work::FileRef};
 use clap::Args;
 
 use super::Ask;
-use crate::{
-    exit::{Failure, Result},
-    output,
-};
+use crate::exit::{Failure, Result};
 
 /// A download.
 #[derive(Args, Debug)]

@@ -92,6 +92,7 @@ impl World {
             emulators: Default::default(),
             budget: Default::default(),
             limits,
+            features: Vec::new(),
             keep,
         };
         let node = Some(tokio::spawn(anima_build_node::run(config, shutdown.clone())));

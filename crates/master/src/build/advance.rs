@@ -56,8 +56,8 @@ async fn move_on(
         let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
         let moved = match build.status {
             Status::Sources => sources(app, write, &build, &tasks, ahead.take()).await?,
-            Status::Building => building(write, &build, &tasks).await?,
-            Status::Testing => testing(write, &build, &tasks).await?,
+            Status::Building => building(app, write, &build, &tasks).await?,
+            Status::Testing => testing(app, write, &build, &tasks).await?,
             Status::Signing => signing(app, write, &build, &tasks, &mut released).await?,
             Status::Succeeded | Status::Failed | Status::Cancelled => false,
         };
@@ -78,7 +78,7 @@ async fn sources(
     ahead: Option<Vec<Ordered<'_>>>,
 ) -> ApiResult<bool> {
     let sources = of_kind(tasks, Kind::Src);
-    if wake(write, build, &sources, &BTreeMap::new()).await? {
+    if wake(app, write, build, (&sources, &BTreeMap::new())).await? {
         return Ok(true);
     }
     if sources.iter().any(|task| !task.status.is_ended()) || is_gathering(build, write) {
@@ -186,16 +186,21 @@ async fn make_targets(
 }
 
 /// Packages are being made, each when those that it waits for are there.
-async fn building(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
-    let builds = of_kind(tasks, Kind::Build);
+async fn building(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
+    let (builds, tests) = (of_kind(tasks, Kind::Build), of_kind(tasks, Kind::Test));
     let needs = anima_db::task_dependency::of_build(write, build.id).await?;
-    if wake(write, build, &builds, &needs).await? {
+    if wake(app, write, build, (&[builds.as_slice(), &tests].concat(), &needs)).await? {
         return Ok(true);
     }
     if builds.iter().any(|task| !task.status.is_ended()) {
-        return Ok(false);
+        // A slow architecture does not hold up the tests of the others; what goes out is still all or nothing.
+        let done = targets(tasks).into_iter().filter(|target| is_built(&builds, *target));
+        return make_tests(write, build, &tests, done).await;
     }
     if let Some(summary) = first_failure(&builds) {
+        if tests.iter().any(|task| !task.status.is_ended()) {
+            return Ok(false);
+        }
         return fail(write, build, &summary).await;
     }
     if builds.iter().all(|task| task.status == task::Status::Excluded) {
@@ -209,13 +214,17 @@ async fn building(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult
 
 /// Lets waiting tasks begin, or blocks them where what they wait for will not come; returns whether any moved.
 async fn wake(
+    app: &App,
     write: &mut Write,
     build: &Build,
-    tasks: &[&Task],
-    needs: &BTreeMap<TaskId, Vec<TaskId>>,
+    (tasks, needs): (&[&Task], &BTreeMap<TaskId, Vec<TaskId>>),
 ) -> ApiResult<bool> {
-    let hold = Hold::of(write, build).await?;
-    let mut moved = hold::take_back(write, hold, tasks).await?;
+    let hold = Hold::of(app, write, build).await?;
+    if hold::take_back(write, &hold, tasks).await? {
+        // How much room there is now is seen at the next look.
+        return Ok(true);
+    }
+    let mut moved = false;
     let mut can_begin = Vec::new();
     let taken = Taken::of(&build.circles);
     let by_id: BTreeMap<TaskId, &Task> = tasks.iter().map(|task| (task.id, *task)).collect();
@@ -241,14 +250,14 @@ async fn wake(
             say_why(write, task, &why).await?;
         }
     }
-    Ok(moved | begin(write, build, hold, tasks, can_begin).await?)
+    Ok(moved | begin(write, build, &hold, tasks, can_begin).await?)
 }
 
 /// Lets tasks that can begin wait for a node, as many as the build's bounds let; returns whether any does.
 async fn begin(
     write: &mut Write,
     build: &Build,
-    hold: Hold,
+    hold: &Hold,
     tasks: &[&Task],
     mut can_begin: Vec<&Task>,
 ) -> ApiResult<bool> {
@@ -256,7 +265,7 @@ async fn begin(
     can_begin.sort_by_key(|task| hold::turn(task));
     let wait = can_begin.split_off(room);
     for task in wait {
-        say_why(write, task, &hold.why()).await?;
+        say_why(write, task, &hold.why(tasks)).await?;
     }
     if can_begin.is_empty() {
         return Ok(false);
@@ -280,25 +289,10 @@ async fn say_why(write: &mut Write, task: &Task, why: &str) -> ApiResult<()> {
 }
 
 /// Each target's packages are tested together.
-async fn testing(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
-    let mut moved = false;
-    for (platform, arch) in targets(tasks) {
-        let is_there = |task: &&Task| {
-            task.about.kind == Kind::Test
-                && task.about.platform.as_deref() == Some(platform)
-                && task.about.arch == Some(arch)
-        };
-        if tasks.iter().find(is_there).is_none() {
-            let mut about = About::new(Kind::Test);
-            about.build = Some(build.id);
-            about.platform = Some(platform.to_string());
-            about.arch = Some(arch);
-            anima_db::task::insert(write, &about, "All packages of its target are built.").await?;
-            moved = true;
-        }
-    }
+async fn testing(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
     let tests = of_kind(tasks, Kind::Test);
-    if moved || wake(write, build, &tests, &BTreeMap::new()).await? {
+    let moved = make_tests(write, build, &tests, targets(tasks).into_iter()).await?;
+    if moved || wake(app, write, build, (&tests, &BTreeMap::new())).await? {
         return Ok(true);
     }
     if tests.iter().any(|task| !task.status.is_ended()) {
@@ -310,6 +304,47 @@ async fn testing(write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<
     anima_db::build::apply(write, build, Event::Tested, "Every verdict is green; the packages are being signed.")
         .await?;
     Ok(true)
+}
+
+/// Makes the test tasks of targets that have none yet; returns whether there was any.
+async fn make_tests<'a>(
+    write: &mut Write,
+    build: &Build,
+    tests: &[&Task],
+    targets: impl Iterator<Item = (&'a str, Arch)>,
+) -> ApiResult<bool> {
+    let mut moved = false;
+    for (platform, arch) in targets {
+        if !tests.iter().any(|task| is_of((platform, arch), task)) {
+            let mut about = About::new(Kind::Test);
+            about.build = Some(build.id);
+            about.platform = Some(platform.to_string());
+            about.arch = Some(arch);
+            anima_db::task::insert(write, &about, "All packages of its target are built.").await?;
+            moved = true;
+        }
+    }
+    Ok(moved)
+}
+
+fn is_of((platform, arch): (&str, Arch), task: &Task) -> bool {
+    task.about.platform.as_deref() == Some(platform) && task.about.arch == Some(arch)
+}
+
+/// Returns whether all is there that a target's test is of: its own packages, and what others build for it because it is noarch.
+fn is_built(builds: &[&Task], target: (&str, Arch)) -> bool {
+    let is_done = |task: &&Task| matches!(task.status, task::Status::Succeeded | task::Status::Excluded);
+    let own: Vec<&Task> = builds.iter().copied().filter(|task| is_of(target, task)).collect();
+    let elsewhere: BTreeSet<&str> = own
+        .iter()
+        .filter(|task| task.status == task::Status::Excluded)
+        .filter_map(|task| task.about.package.as_deref())
+        .collect();
+    let others = builds.iter().copied().filter(|task| {
+        task.about.platform.as_deref() == Some(target.0)
+            && task.about.package.as_deref().is_some_and(|package| elsewhere.contains(package))
+    });
+    own.iter().copied().chain(others).all(|task| is_done(&task))
 }
 
 /// Returns the targets that something was built for.

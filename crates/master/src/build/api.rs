@@ -11,7 +11,7 @@ use anima_types::{
 use axum::{extract::State, http::StatusCode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{add_sources, check_packages, platforms, view};
+use super::{add_sources, check_packages, has_grown, platforms, view};
 use crate::{
     app::App,
     auth::{Caller, Unchecked},
@@ -113,6 +113,7 @@ async fn create(
     let row = anima_db::build::get(&mut write, id).await?;
     let build = view(&mut write, row).await?;
     write.commit().await?;
+    has_grown(&app, id);
     Ok((StatusCode::CREATED, Json(build)))
 }
 

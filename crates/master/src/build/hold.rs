@@ -1,4 +1,5 @@
-//! How many tasks of a build may be under way: as many as there are, unless it is a mass rebuild with bounds.
+//! How many tasks of a build may be under way: as many as there are, unless it is a mass rebuild with bounds, or its team has a
+//! quota.
 
 use std::cmp::Reverse;
 
@@ -8,20 +9,23 @@ use anima_types::{
     task::{Event, Kind, Status},
 };
 
-use crate::error::ApiResult;
+use crate::{app::App, error::ApiResult, quota::Bound};
 
 /// The bounds of a build.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hold {
     is_paused: bool,
     /// Tasks that are ready or leased at once.
     limit: usize,
+    /// That of its team, for all its builds together.
+    team: Option<Bound>,
 }
 
 impl Hold {
     /// Reads how a build is held.
-    pub async fn of(write: &mut Write, build: &Build) -> ApiResult<Hold> {
-        Ok(Hold::new(anima_db::rebuild::find(write, build.id).await?))
+    pub async fn of(app: &App, write: &mut Write, build: &Build) -> ApiResult<Hold> {
+        let rebuild = anima_db::rebuild::find(write, build.id).await?;
+        Ok(Hold { team: Bound::of(app, write, build.team.as_deref()).await?, ..Hold::new(rebuild) })
     }
 
     fn new(rebuild: Option<Rebuild>) -> Hold {
@@ -29,22 +33,25 @@ impl Hold {
         Hold {
             is_paused: rebuild.is_some_and(|rebuild| rebuild.is_paused),
             limit: limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX),
+            team: None,
         }
     }
 
     /// Returns how many more may begin beside those that are open.
-    pub fn room(self, tasks: &[&Task]) -> usize {
+    pub fn room(&self, tasks: &[&Task]) -> usize {
+        let of_team = self.team.as_ref().map_or(usize::MAX, Bound::room);
         match self.is_paused {
             true => 0,
-            false => self.limit.saturating_sub(open(tasks)),
+            false => self.limit.saturating_sub(open(tasks)).min(of_team),
         }
     }
 
     /// Says why a task that could begin does not.
-    pub fn why(self) -> String {
-        match self.is_paused {
-            true => "It waits until the rebuild is resumed.".to_string(),
-            false => {
+    pub fn why(&self, tasks: &[&Task]) -> String {
+        match &self.team {
+            _ if self.is_paused => "It waits until the rebuild is resumed.".to_string(),
+            Some(team) if open(tasks) < self.limit => team.why(),
+            _ => {
                 let tasks = if self.limit == 1 { "task" } else { "tasks" };
                 format!("It waits for its turn: the rebuild has at most {} {tasks} under way at once.", self.limit)
             }
@@ -52,10 +59,11 @@ impl Hold {
     }
 
     /// Returns the ready tasks that are too many: those whose turn is the last. What nodes work on is theirs.
-    fn excess<'a>(self, tasks: &[&'a Task]) -> Vec<&'a Task> {
+    fn excess<'a>(&self, tasks: &[&'a Task]) -> Vec<&'a Task> {
         let mut ready: Vec<&Task> = tasks.iter().copied().filter(|task| task.status == Status::Ready).collect();
         let leased = open(tasks) - ready.len();
-        let stay = if self.is_paused { 0 } else { self.limit.saturating_sub(leased) };
+        let of_team = ready.len().saturating_sub(self.team.as_ref().map_or(0, Bound::excess));
+        let stay = if self.is_paused { 0 } else { self.limit.saturating_sub(leased).min(of_team) };
         ready.sort_by_key(|task| turn(task));
         ready.split_off(stay.min(ready.len()))
     }
@@ -71,10 +79,10 @@ pub fn turn(task: &Task) -> impl Ord + use<> {
 }
 
 /// Takes back what is ready beyond the bounds; returns whether that was anything.
-pub async fn take_back(write: &mut Write, hold: Hold, tasks: &[&Task]) -> ApiResult<bool> {
+pub async fn take_back(write: &mut Write, hold: &Hold, tasks: &[&Task]) -> ApiResult<bool> {
     let excess = hold.excess(tasks);
     for task in &excess {
-        anima_db::task::apply(write, task, Event::Held, &hold.why()).await?;
+        anima_db::task::apply(write, task, Event::Held, &hold.why(tasks)).await?;
     }
     Ok(!excess.is_empty())
 }
@@ -88,7 +96,7 @@ pub async fn take_back_returned(write: &mut Write, id: TaskId) -> ApiResult<()> 
     let Some(rebuild) = anima_db::rebuild::find(write, build).await? else { return Ok(()) };
     let open = anima_db::rebuild::count_open(write, build).await?;
     if rebuild.is_paused || rebuild.limit.is_some_and(|limit| open > u64::from(limit)) {
-        let why = Hold::new(Some(rebuild)).why();
+        let why = Hold::new(Some(rebuild)).why(&[]);
         anima_db::task::apply(write, &task, Event::Held, &why).await?;
     }
     Ok(())

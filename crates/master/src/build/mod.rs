@@ -41,6 +41,13 @@ pub async fn add_sources(
     Queue::of(write, &row).await?.make_ready(write, tasks).await
 }
 
+/// Lets a build be looked at that packages were just added to, where teams have bounds: what is beyond them goes back to waiting.
+pub fn has_grown(app: &App, id: BuildId) {
+    if !app.config.quota.is_empty() {
+        app.build_is_due(id);
+    }
+}
+
 /// Adds packages to a build, whose tasks begin when the build is moved on.
 pub async fn add_held_sources(
     write: &mut Write,
@@ -64,6 +71,7 @@ async fn insert_sources(
     architectures: &[Arch],
 ) -> ApiResult<Vec<About>> {
     anima_db::source::insert_all(write, build, sources).await?;
+    note_team(write, build, platforms).await?;
     let mut tasks = Vec::with_capacity(sources.len() * platforms.len());
     for source in sources {
         for platform in platforms {
@@ -79,6 +87,26 @@ async fn insert_sources(
         }
     }
     Ok(tasks)
+}
+
+/// Notes which team a build is for: the one whose product a platform of it releases to, or else the first by name that its owner is
+/// in. Whatever a machine pushes for a team is the team's.
+async fn note_team(write: &mut Write, id: BuildId, platforms: &[&Platform]) -> ApiResult<()> {
+    let build = anima_db::build::get(write, id).await?;
+    if build.team.is_some() {
+        return Ok(());
+    }
+    for product in platforms.iter().filter_map(|platform| platform.release_to.as_deref()) {
+        let product = anima_db::product::find(write, product).await?;
+        if let Some(team) = product.and_then(|product| product.product.options.team) {
+            return Ok(anima_db::build::set_team(write, id, &team).await?);
+        }
+    }
+    let Some(account) = anima_db::account::find(write, &build.owner).await? else { return Ok(()) };
+    match anima_db::team::of_account(write, account.account.id).await?.first() {
+        Some(team) => Ok(anima_db::build::set_team(write, id, team).await?),
+        None => Ok(()),
+    }
 }
 
 fn no_architecture(platform: &Platform, wanted: &[Arch]) -> ApiError {

@@ -11,6 +11,7 @@ use anima_db::{
     Write,
     build::Build,
     task::{About, Task},
+    task_queue::Share,
 };
 use anima_types::{
     Arch, Sha256, build::Priority, build_plan::Basis, package::MEASURED_BUILDS, task::Event, work::SrcOutcome,
@@ -21,7 +22,8 @@ use crate::error::ApiResult;
 /// An urgent build is before what came up to a day earlier, and one in the background after what comes up to a day later.
 const PRIORITY_SECS: i64 = 24 * 3600;
 /// Each task that an owner has in the queue puts their next one so much later: whoever asks for one package is served
-/// between those of somebody who asked for a thousand.
+/// between those of somebody who asked for a thousand. Who builds for a team has the team's share together with all of its
+/// people who have something in the queue: of ten, each one's next comes ten times so much later.
 const SHARE_SECS: i64 = 20;
 /// At most so much later.
 const MAX_SHARE_SECS: i64 = 12 * 3600;
@@ -39,8 +41,8 @@ pub const UNKNOWN_SECS: f64 = 60.0;
 /// The places of a build's tasks in the queue.
 pub struct Queue {
     priority: Priority,
-    /// Tasks that the build's owner has in the queue.
-    owned: i64,
+    /// What the build's owner, and their team, have in the queue.
+    share: Share,
 }
 
 /// How long a package's build takes.
@@ -62,16 +64,17 @@ impl Estimate {
 impl Queue {
     /// Counts what the build's owner has in the queue now.
     pub async fn of(write: &mut Write, build: &Build) -> ApiResult<Queue> {
-        let owned = anima_db::task_queue::count_of_owner(write, &build.owner, MAX_OWNED).await?;
-        Ok(Queue { priority: build.priority, owned })
+        let who = (build.owner.as_str(), build.team.as_deref());
+        let share = anima_db::task_queue::share(write, who, MAX_OWNED).await?;
+        Ok(Queue { priority: build.priority, share })
     }
 
     /// Makes tasks that wait for nothing but a node, each at its place.
     pub async fn make_ready(&mut self, write: &mut Write, tasks: Vec<About>) -> ApiResult<()> {
         let mut placed = Vec::with_capacity(tasks.len());
         for about in tasks {
-            placed.push((about, Some(write.now.plus_secs(delay_secs(self.priority, self.owned, 0)))));
-            self.owned += 1;
+            placed.push((about, Some(write.now.plus_secs(delay_secs(self.priority, self.share, 0)))));
+            self.share.owned += 1;
         }
         anima_db::task_queue::insert_all(write, &placed, (ASKED, WAITS)).await?;
         Ok(())
@@ -79,8 +82,8 @@ impl Queue {
 
     /// Lets a task wait for a node, at its place.
     pub async fn ready(&mut self, write: &mut Write, task: &Task) -> ApiResult<()> {
-        let place = write.now.plus_secs(delay_secs(self.priority, self.owned, task.chain_secs));
-        self.owned += 1;
+        let place = write.now.plus_secs(delay_secs(self.priority, self.share, task.chain_secs));
+        self.share.owned += 1;
         anima_db::task_queue::set_queued_for(write, task.id, place).await?;
         anima_db::task::apply(write, task, Event::DependenciesMet, WAITS).await?;
         Ok(())
@@ -88,13 +91,14 @@ impl Queue {
 }
 
 /// Returns how much after now a task's turn is; a negative number is before.
-fn delay_secs(priority: Priority, owned: i64, chain_secs: i64) -> i64 {
+fn delay_secs(priority: Priority, share: Share, chain_secs: i64) -> i64 {
     let hurry = match priority {
         Priority::Urgent => -PRIORITY_SECS,
         Priority::Normal => 0,
         Priority::Background => PRIORITY_SECS,
     };
-    hurry + (owned * SHARE_SECS).min(MAX_SHARE_SECS) - chain_secs.clamp(0, MAX_CHAIN_SECS)
+    hurry + share.owned.saturating_mul(share.people * SHARE_SECS).min(MAX_SHARE_SECS)
+        - chain_secs.clamp(0, MAX_CHAIN_SECS)
 }
 
 /// Returns the last builds of a package for a target that succeeded, the newest first.
@@ -191,12 +195,29 @@ fn middle(mut numbers: Vec<f64>) -> f64 {
 mod tests {
     use super::*;
 
+    const fn alone(owned: i64) -> Share {
+        Share { owned, people: 1 }
+    }
+
+    #[test]
+    fn a_team_of_ten_has_the_share_of_one() {
+        let turns_before = |share: fn(i64) -> Share, secs| {
+            (0..1_000).filter(|owned| delay_secs(Priority::Normal, share(*owned), 0) < secs).count()
+        };
+
+        let of_ten = 10 * turns_before(|owned| Share { owned, people: 10 }, 2_000);
+
+        assert_eq!((of_ten, turns_before(alone, 2_000)), (100, 100));
+        let latest = delay_secs(Priority::Normal, Share { owned: MAX_OWNED, people: 1_000 }, 0);
+        assert_eq!(latest, MAX_SHARE_SECS);
+    }
+
     #[test]
     fn a_single_package_is_served_between_those_of_a_mass_rebuild() {
-        let mass: Vec<i64> = (0..1_000).map(|owned| delay_secs(Priority::Normal, owned, 100)).collect();
+        let mass: Vec<i64> = (0..1_000).map(|owned| delay_secs(Priority::Normal, alone(owned), 100)).collect();
 
         // Ten minutes later somebody else asks for one.
-        let single = 600 + delay_secs(Priority::Normal, 0, 0);
+        let single = 600 + delay_secs(Priority::Normal, alone(0), 0);
 
         let before = mass.iter().filter(|place| **place <= single).count();
         assert_eq!(before, 36, "of a thousand tasks");
@@ -204,15 +225,15 @@ mod tests {
 
     #[test]
     fn nothing_waits_for_ever() {
-        let worst = delay_secs(Priority::Background, i64::from(u32::MAX), 0);
-        let best = delay_secs(Priority::Urgent, 0, i64::MAX);
+        let worst = delay_secs(Priority::Background, alone(i64::from(u32::MAX)), 0);
+        let best = delay_secs(Priority::Urgent, alone(0), i64::MAX);
 
         assert!(worst - best < 3 * 24 * 3600);
     }
 
     #[test]
     fn what_a_long_chain_waits_for_goes_first_within_a_build() {
-        assert!(delay_secs(Priority::Normal, 5, 3_000) < delay_secs(Priority::Normal, 0, 10));
+        assert!(delay_secs(Priority::Normal, alone(5), 3_000) < delay_secs(Priority::Normal, alone(0), 10));
     }
 
     #[test]

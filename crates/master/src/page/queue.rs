@@ -79,7 +79,7 @@ pub async fn show(Extract(app): Extract<App>) -> PageResult {
     let waiting = anima_db::task_list::page(&mut read, &of(Status::Waiting), None, OTHERS).await?;
     let blocked = anima_db::task_list::blocked(&mut read, OTHERS).await?;
     let aside = anima_db::task_list::set_aside(&mut read, LOOKED, OTHERS).await?;
-    let running = listed(&mut read, now, running, &nodes).await?;
+    let running = listed(&app, &mut read, running, &nodes).await?;
     let mut parts = Vec::new();
     for (id, head, none, rows) in [
         ("ready", "Next", "Nothing waits for a node.", ready),
@@ -87,7 +87,7 @@ pub async fn show(Extract(app): Extract<App>) -> PageResult {
         ("blocked", "Blocked", "Nothing is blocked in a build that goes on.", blocked),
         ("aside", "Set aside", "No task took its nodes with it.", aside),
     ] {
-        let tasks = listed(&mut read, now, rows, &nodes).await?;
+        let tasks = listed(&app, &mut read, rows, &nodes).await?;
         parts.push(Part {
             id,
             head,

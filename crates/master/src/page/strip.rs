@@ -132,6 +132,7 @@ mod tests {
             log_size_bytes: 0,
             attempt: 1,
             logs: Vec::new(),
+            history: Vec::new(),
             result: None,
         };
         let tasks = [task];

@@ -60,6 +60,8 @@ struct TaskPage {
     node_address: String,
     is_emulated: bool,
     attempts: u32,
+    /// What became of each attempt, where there were several, with the address of its log.
+    history: Vec<(String, String)>,
     created: When,
     took: String,
     waits_for: Vec<TaskId>,
@@ -219,6 +221,7 @@ fn page_of(app: &App, task: Task, log: LogView, frame: Frame, acts: Acts) -> Tas
         node_address: address_part(task.node.as_deref().unwrap_or_default()),
         is_emulated: task.is_emulated,
         attempts: task.attempts,
+        history: history(&task),
         created: When::new(task.created_at, now),
         took: took(&task, app),
         waits_for: task.waits_for.clone(),
@@ -229,6 +232,15 @@ fn page_of(app: &App, task: Task, log: LogView, frame: Frame, acts: Acts) -> Tas
         log,
         acts,
     }
+}
+
+fn history(task: &Task) -> Vec<(String, String)> {
+    let address = |attempt| {
+        let query = address_query(task, LogName::default(), attempt);
+        format!("/tasks/{}?{query}", task.id).trim_end_matches(['?', '&']).to_string()
+    };
+    let all = task.history.iter().filter(|_| task.history.len() > 1);
+    all.map(|one| (one.in_words(), address(one.attempt))).collect()
 }
 
 fn failure_view(failure: Failure, log: &LogView) -> FailureView {

@@ -71,7 +71,7 @@ pub async fn prepare(app: &App, claim: &Claim) -> ApiResult<()> {
     }
     let now = app.now();
     let mut read = app.db.read().await?;
-    let next = task_queue::first(&mut read, Kind::Plan, None, 1).await?.pop();
+    let next = task_queue::behind(&mut read, (Kind::Plan, None), task_queue::FRONT, 1).await?.pop();
     let Some(task) = next.filter(|task| !app.plan.has(task.id, now)) else { return Ok(()) };
     let (row, product) = row_of(&mut read, &task).await?;
     let facts = Facts::read(&mut read, row, &product).await?;

@@ -75,6 +75,21 @@ async fn a_task_waits_for_a_node_of_its_architecture_as_long_as_one_is_there() {
 }
 
 #[tokio::test]
+async fn a_native_node_that_can_take_nothing_does_not_keep_the_task_from_one_that_emulates() {
+    let master = ready().await;
+    let ill = json!({
+        "node": "x86", "kinds": ["src"], "architectures": ["x86_64"], "slots": 1, "version": "1", "wait_secs": 0,
+        "condition": { "protocol": PROTOCOL, "problem": "its disk is full" },
+    });
+    assert_eq!(master.post("/api/v1/leases", "build-node", ill).await.0, StatusCode::NO_CONTENT);
+
+    let lease = ask(&master, "arm", Arch::Aarch64, &[Arch::X86_64]).await.expect("the native node takes nothing");
+
+    let task = master.get(&format!("/api/v1/tasks/{}", lease["task"])).await;
+    assert_eq!((task["node"].as_str(), task["is_emulated"].as_bool()), (Some("arm"), Some(true)));
+}
+
+#[tokio::test]
 async fn who_asks_why_is_told_that_it_will_be_emulated() {
     let master = ready().await;
     let tasks = master.get("/api/v1/builds/1").await["tasks"].clone();

@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use anima_master::{Address, App, BucketAddress, Config, Credentials, StoreAddress, oidc::Oidc};
+use anima_master::{Address, App, BucketAddress, Config, Credentials, Quota, StoreAddress, oidc::Oidc};
 use anima_testkit::{Bucket, ObjectStore};
 use anima_types::{
     Arch, Sha256, Timestamp,
@@ -34,6 +34,11 @@ const START: Timestamp = Timestamp(1_700_000_000_000_000);
 pub const PASSWORD: &str = "correct horse battery";
 /// An answer of these tests at most.
 const MAX_ANSWER_BYTES: usize = 128 << 20;
+
+/// The one platform.
+const PLATFORM: &str = "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
+     [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
+     [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n";
 
 pub struct Master {
     pub app: App,
@@ -97,11 +102,7 @@ fn database(folder: &Path) -> Address {
 
 /// Returns the configuration of a service in this folder, and where its artifacts are.
 pub fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (Config, PathBuf) {
-    let platform = Platform::parse(
-        "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
-             [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
-             [[repositories]]\nname = \"base\"\nurl = \"{master}/mirror/base/{arch}/\"\n",
-    );
+    let platform = Platform::parse(PLATFORM);
     let (artifacts, stored) = match own {
         Some(address) => (address, PathBuf::new()),
         None => artifacts(folder),
@@ -120,6 +121,7 @@ pub fn config(folder: &Path, public_url: String, own: Option<StoreAddress>) -> (
         connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
         oidc: None,
         retention: Default::default(),
+        quota: Quota::default(),
     };
     (config, stored)
 }
@@ -128,6 +130,21 @@ impl Master {
     /// Opens a service with one platform, whose product releases by itself.
     pub async fn open() -> Master {
         Master::open_at("http://master.example").await
+    }
+
+    /// The same, with more lines in the platform's file.
+    pub async fn open_with_lines(lines: &str) -> Master {
+        Master::open_with_quota(lines, Quota::default()).await
+    }
+
+    /// The same, with quotas for teams.
+    pub async fn open_with_quota(lines: &str, quota: Quota) -> Master {
+        let clock = Arc::new(AtomicI64::new(START.0));
+        let folder = tempfile::tempdir().unwrap();
+        let (mut config, stored) = config(folder.path(), "http://master.example".to_string(), None);
+        config.platforms = vec![Platform::parse(&format!("{PLATFORM}{lines}")).unwrap()];
+        config.quota = quota;
+        Master::open_config(folder, clock, config, stored).await
     }
 
     /// The same, and it calls itself by this address.

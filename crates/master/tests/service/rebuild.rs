@@ -69,6 +69,12 @@ pub async fn take(master: &Master) -> Option<(TaskId, String)> {
 /// A master on whose platform all packages were built before.
 pub async fn built_before() -> Master {
     let master = Master::open().await;
+    build_all(&master).await;
+    master
+}
+
+/// Lets all packages have been built before.
+pub async fn build_all(master: &Master) {
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
     let new = NewBuild {
@@ -90,12 +96,11 @@ pub async fn built_before() -> Master {
     let platform = app.platform("p1").unwrap();
     anima_master::build::add_sources(&mut write, build, &sources, &[platform], &[Arch::X86_64]).await.unwrap();
     write.commit().await.unwrap();
-    while let Some((task, _)) = take(&master).await {
-        end(&master, task, Event::Succeeded).await;
+    while let Some((task, _)) = take(master).await {
+        end(master, task, Event::Succeeded).await;
     }
     let cancel = format!("/api/v1/builds/{build}/cancel");
     assert!(matches!(master.post(&cancel, "admin", json!({})).await.0, StatusCode::OK | StatusCode::CONFLICT));
-    master
 }
 
 pub async fn create(master: &Master, more: Value) -> BuildId {
@@ -206,6 +211,14 @@ async fn what_fails_is_retried_or_left_out_and_what_needs_it_goes_on() {
     let tasks = anima_db::task::of_build(&mut master.app.db.read().await.unwrap(), id).await.unwrap();
     let out = tasks.iter().find(|task| task.status == Status::Excluded).unwrap();
     assert_eq!(out.why, "admin left it out: it needs a newer compiler");
+
+    // What a node works on just now is stopped, and does not keep the others in.
+    let (status, answer) = leave_out(json!(["birch", "cedar"])).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let tasks = anima_db::task::of_build(&mut master.app.db.read().await.unwrap(), id).await.unwrap();
+    let out = tasks.iter().filter(|task| task.about.kind == Kind::Build && task.status == Status::Excluded);
+    let out: Vec<&str> = out.filter_map(|task| task.about.package.as_deref()).collect();
+    assert_eq!(out, ["alder", "birch", "cedar"]);
 }
 
 /// Ends all tasks of a build, which has no packages to be signed, and the build.

@@ -34,6 +34,7 @@ impl BuildNode {
             architectures: own_architectures()?,
             emulators: emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
             limits: prepared.config.build_node.limits,
+            features: prepared.config.build_node.features.clone(),
             keep: kept::Keep::of(prepared.config.build_node.keep_hours, prepared.config.build_node.keep_mib),
             budget: node.budget(),
         };

@@ -64,6 +64,7 @@ impl Master {
             limits_factor: config.limits_factor,
             connections_of_address: config.connections_of_address,
             oidc: config.oidc.as_ref().map(Oidc::of_master).transpose()?,
+            quota: config.quota,
         };
         run(Some((&folder, Role::Master)), async |shutdown| {
             let listener = listener(listen).await?;
