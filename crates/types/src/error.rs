@@ -133,7 +133,6 @@ pub const CODES: &[(&str, &str)] = &[
     ("too_often", "It was asked too often; `Retry-After` says when to ask again."),
     ("too_old", "It is too long ago."),
     ("twice", "Something is named twice."),
-    ("under_way", "It is being built just now."),
     ("unknown_architecture", "The platform has no such architecture."),
     ("unknown_flavor", "The platform has no such flavor."),
     ("unknown_identity", "Nobody here is linked to who the provider speaks of."),
