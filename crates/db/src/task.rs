@@ -144,7 +144,7 @@ impl About {
 
 /// All columns of a row, with nothing in place of what its work gave.
 const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
-    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, created_at, started_at, ended_at, report_hash, \
+    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, \
     failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
 
 /// Writes a task that waits.

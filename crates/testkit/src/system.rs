@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Output},
     time::Duration,
@@ -80,6 +81,12 @@ impl System {
         System::start_in(configuration, "", program, arguments, tokens, None).await
     }
 
+    /// Starts these roles where they listen at an address of this machine that other hosts reach.
+    pub async fn start_at(program: &Path, address: IpAddr, roles: &[&str]) -> Result<System> {
+        let arguments: Vec<&str> = roles.iter().flat_map(|role| ["--role", role]).collect();
+        System::start_listening(address, ("", ""), program, &arguments, None, None).await
+    }
+
     async fn start_in(
         first: &str,
         last: &str,
@@ -88,10 +95,22 @@ impl System {
         tokens: Option<&Path>,
         log: Option<&str>,
     ) -> Result<System> {
+        System::start_listening(Ipv4Addr::LOCALHOST.into(), (first, last), program, arguments, tokens, log).await
+    }
+
+    async fn start_listening(
+        address: IpAddr,
+        (first, last): (&str, &str),
+        program: &Path,
+        arguments: &[&str],
+        tokens: Option<&Path>,
+        log: Option<&str>,
+    ) -> Result<System> {
         let seed = tokio::task::spawn_blocking(crate::seed).await??;
         let folder = tempfile::tempdir()?;
+        let free = SocketAddr::new(address, 0);
         let config = format!(
-            "listen = \"127.0.0.1:0\"\ngit_listen = \"127.0.0.1:0\"\n{first}\n[mirrors]\nseed = \"{}\"\n{last}\n",
+            "listen = \"{free}\"\ngit_listen = \"{free}\"\n{first}\n[mirrors]\nseed = \"{}\"\n{last}\n",
             seed.canonicalize()?.display()
         );
         fs::create_dir(folder.path().join("data"))?;

@@ -11,6 +11,7 @@ mod examples;
 mod failure;
 mod full_disk;
 mod gates;
+mod hosts;
 mod keys;
 mod kills;
 mod local;
