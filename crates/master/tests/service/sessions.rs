@@ -149,7 +149,7 @@ async fn a_wrong_password_and_an_unknown_account_are_the_same_answer() {
         (page.status, page.body.replace(account, "NAME").replace(&page.word(), "WORD"))
     };
 
-    let (known, unknown) = (try_as("ann").await, try_as("eve").await);
+    let (known, unknown) = (try_as("ann").await, try_as("quizzy").await);
 
     assert_eq!(known.0, StatusCode::UNAUTHORIZED);
     assert_eq!(known, unknown);
