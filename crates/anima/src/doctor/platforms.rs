@@ -53,7 +53,7 @@ mod tests {
         let open = "[[repositories]]\nname = \"open\"\nurl = \"https://h/o/\"\n";
         let without = Platform::parse(&format!("{text}{open}")).unwrap();
 
-        assert_eq!(of(&[with_keys.clone()]).state, State::Ok);
+        assert_eq!(of(std::slice::from_ref(&with_keys)).state, State::Ok);
         let check = of(&[with_keys, without]);
         assert_eq!((check.state, check.detail.ends_with("no gpg_keys for x (open)")), (State::Warning, true));
     }
