@@ -348,8 +348,8 @@ mod tests {
         let release = json!({ "id": 5, "build": 1 });
         let complaint = |builds: &[Value], releases: &[Value]| pushes_are_built_once(&pushes, builds, releases).err();
 
-        assert_eq!(complaint(&[pushed.clone(), rebuilt.clone()], &[release.clone()]), None);
-        assert!(complaint(&[rebuilt], &[release.clone()]).expect("no build").contains("builds []"));
+        assert_eq!(complaint(&[pushed.clone(), rebuilt.clone()], std::slice::from_ref(&release)), None);
+        assert!(complaint(&[rebuilt], std::slice::from_ref(&release)).expect("no build").contains("builds []"));
         let twice = [pushed.clone(), build(3, "a-1", "pushed to a@p1")];
         assert!(complaint(&twice, &[release]).expect("two builds").contains("1"));
         assert!(complaint(&[pushed], &[]).expect("no release").contains("no release"));
