@@ -241,6 +241,8 @@ pub struct Circle {
     /// One way round.
     pub path: Vec<String>,
     /// The way out: each first package is built with what the platform has of the second.
+    // Generators of clients stumble over the schema of a pair.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub bootstrap: Vec<(String, String)>,
 }
 
