@@ -375,6 +375,13 @@ async fn signing(
     if !all_signed {
         return Ok(false);
     }
+    // A task that was started again has nothing left to do where another signed the same packages meanwhile.
+    for task in of_kind(tasks, Kind::Sign) {
+        if matches!(task.status, task::Status::Waiting | task::Status::Ready | task::Status::Blocked) {
+            let why = "All that it was to sign is signed.";
+            anima_db::task::apply(write, task, task::Event::Cancelled, why).await?;
+        }
+    }
     let summary = match products.is_empty() {
         true => "Built and tested; its platforms belong to no product, so nothing is signed yet.".to_string(),
         false => "Built, tested and signed.".to_string(),
