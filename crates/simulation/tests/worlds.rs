@@ -5,7 +5,7 @@ use std::thread;
 
 use anima_simulation::{Summary, run, run_on_one_core};
 
-/// Worlds in `./test`, shared by so many threads as there are processors.
+/// Worlds in `./test`, shared by two threads for each processor: a world waits now and then for what its master ends by itself.
 const WORLDS: u64 = 2_000;
 
 #[test]
@@ -15,7 +15,7 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice_and_everything_ends() {
         println!("{summary:?}");
         return;
     }
-    let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let threads = 2 * thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let live = |first: u64| {
         let seeds = (first..=WORLDS).step_by(threads as usize);
         let core = first as usize - 1;
