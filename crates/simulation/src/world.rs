@@ -5,7 +5,9 @@ mod nodes;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt, thread,
+    fmt,
+    sync::OnceLock,
+    thread,
 };
 
 use anima_types::{lease::Lease, task::Kind};
@@ -107,8 +109,11 @@ pub fn run(seed: u64) -> Result<Summary, Broken> {
 /// Lives through the world of a seed on one processor: its master's database answers from another thread at each question, and to wake
 /// a thread of another processor takes longer than the answer.
 pub fn run_on_one_core(seed: u64, core: usize) -> Result<Summary, Broken> {
+    // Asked once: a thread that keeps to one processor is told that there is one.
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    let count = *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, usize::from));
     let mut cores = CpuSet::new();
-    cores.set(core % thread::available_parallelism().map_or(1, usize::from));
+    cores.set(core % count);
     // Where it is not allowed, the world is as good, and slower.
     let _ = rustix::thread::sched_setaffinity(None, &cores);
     run(seed)
