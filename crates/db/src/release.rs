@@ -162,30 +162,21 @@ pub async fn of_build(connection: &mut Connection, build: BuildId) -> Result<Vec
 
 /// Returns the ids of those that [`list_open`] returns, without their plans.
 pub async fn list_open_ids(connection: &mut Connection) -> Result<Vec<ReleaseId>> {
-    // Index: release_status.
-    let rows = sqlx::query("SELECT id FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id")
-        .bind(Status::Planning.name())
-        .bind(Status::Planned.name())
-        .bind(Status::Scheduled.name())
-        .bind(Status::Publishing.name())
-        .bind(Status::Signing.name())
-        .fetch_all(connection)
-        .await?;
+    let rows = open(connection, "SELECT id FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id").await?;
     rows.iter().map(|row| row.int("id").map(ReleaseId)).collect()
 }
 
 /// Returns the releases that are neither done nor given up, in the order in which they were made.
 pub async fn list_open(connection: &mut Connection) -> Result<Vec<Release>> {
-    // Index: release_status.
-    let rows = sqlx::query("SELECT * FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id")
-        .bind(Status::Planning.name())
-        .bind(Status::Planned.name())
-        .bind(Status::Scheduled.name())
-        .bind(Status::Publishing.name())
-        .bind(Status::Signing.name())
-        .fetch_all(connection)
-        .await?;
+    let rows = open(connection, "SELECT * FROM release_plan WHERE status IN ($1, $2, $3, $4, $5) ORDER BY id").await?;
     rows.iter().map(from_row).collect()
+}
+
+async fn open(connection: &mut Connection, sql: &'static str) -> Result<Vec<AnyRow>> {
+    // Index: release_status.
+    let open = [Status::Planning, Status::Planned, Status::Scheduled, Status::Publishing, Status::Signing];
+    let query = open.iter().fold(sqlx::query(sql), |query, status| query.bind(status.name()));
+    Ok(query.fetch_all(connection).await?)
 }
 
 /// Returns a release of the same product that goes before another: one that is on its way to users, or an earlier one whose plan

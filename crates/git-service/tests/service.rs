@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anima_git_service::Config;
@@ -28,7 +28,7 @@ use axum::{
 };
 use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// What is waited for is there within this, also on a busy machine.
@@ -44,6 +44,8 @@ const REFUSED: &str = "refused";
 struct Master {
     pushes: Arc<Mutex<Vec<Push>>>,
     changes: Arc<Mutex<Vec<GitChanges>>>,
+    /// Something was told.
+    was_told: Arc<Notify>,
     is_away: Arc<AtomicBool>,
 }
 
@@ -120,11 +122,13 @@ async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Resp
     }
     let message = format!("building {}", push.package);
     master.pushes.lock().unwrap().push(push);
+    master.was_told.notify_waiters();
     Json(PushAnswer { build: None, message }).into_response()
 }
 
 async fn take_changes(State(master): State<Master>, Json(changes): Json<GitChanges>) -> Json<()> {
     master.changes.lock().unwrap().push(changes);
+    master.was_told.notify_waiters();
     Json(())
 }
 
@@ -169,21 +173,20 @@ impl Service {
     }
 
     async fn told(&self, count: usize) -> Vec<Push> {
-        let began = Instant::now();
         loop {
+            let next = self.master.was_told.notified();
             let pushes = self.master.pushes.lock().unwrap().clone();
             if pushes.len() >= count {
                 return pushes;
             }
-            assert!(began.elapsed() < LIMIT, "the master was told of {pushes:?} only");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(timeout(LIMIT, next).await.is_ok(), "the master was told of {pushes:?} only");
         }
     }
 
     /// Returns what the master was told for its audit, once it is so much.
     async fn changes(&self, count: usize) -> Vec<GitChange> {
-        let began = Instant::now();
         loop {
+            let next = self.master.was_told.notified();
             let told = self.master.changes.lock().unwrap().clone();
             let changes: Vec<_> = told.iter().flat_map(|one| one.changes.clone()).collect();
             if changes.len() >= count {
@@ -194,8 +197,7 @@ impl Service {
                 assert!(told.iter().all(|one| one.address.as_deref() == Some("127.0.0.1")), "{told:?}");
                 return changes;
             }
-            assert!(began.elapsed() < LIMIT, "the master was told of {changes:?} only");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(timeout(LIMIT, next).await.is_ok(), "the master was told of {changes:?} only");
         }
     }
 

@@ -42,8 +42,6 @@ const KEY_INTERVAL: Duration = Duration::from_secs(60);
 const SESSION_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Logs that were left uncompressed are looked for this often.
 const SEAL_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// Tasks that wait for their team's turn begin at most so late.
-const TURN_INTERVAL: Duration = Duration::from_secs(2);
 /// A scheduled release goes at most so late.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 /// What failed by the database's fault is tried again.
@@ -253,12 +251,21 @@ async fn expire(app: &App) {
     }
 }
 
-/// What waits for its team's turn begins when something of another build of the team ended, a little later.
+/// What waits for its team's turn begins when a task left the queue, which every master hears.
 async fn take_turns(app: &App) {
-    while !app.config.quota.is_empty() {
-        tokio::time::sleep(TURN_INTERVAL).await;
-        if let Err(error) = quota::wake_once(app).await {
+    if app.config.quota.is_empty() {
+        return;
+    }
+    let mut events = app.db.subscribe();
+    loop {
+        let looked = quota::wake_once(app).await;
+        if let Err(error) = &looked {
             tracing::error!("whose turn it is could not be looked at: {}", error.body.message);
+        }
+        let freed = quota::until_freed(&mut events);
+        match looked {
+            Ok(_) => freed.await,
+            Err(_) => drop(tokio::time::timeout(RETRY_AFTER, freed).await),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anima_db::Connection;
+use anima_types::{event::Event, task::Status};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{app::App, error::ApiResult};
 
@@ -83,6 +85,22 @@ pub async fn wake_once(app: &App) -> ApiResult<usize> {
         }
     }
     Ok(count)
+}
+
+/// Waits until a task is neither ready nor leased any more, or events were missed, of which one may have said so.
+pub async fn until_freed(events: &mut broadcast::Receiver<Event>) {
+    let in_queue = [Status::Ready.name(), Status::Leased.name()];
+    loop {
+        match events.recv().await {
+            Ok(event) if event.noun == "task" && !in_queue.contains(&event.status.as_deref().unwrap_or_default()) => {
+                return;
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            // The service ends.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::master::Master;
-use anima_db::{build::NewBuild, task::About, task_queue};
+use crate::master::{Master, new_build};
+use anima_db::{task::About, task_queue};
 use anima_types::{
     Arch, Timestamp,
     build::Source,
@@ -19,15 +19,7 @@ use serde_json::{Value, json};
 async fn queued(master: &Master, count: usize) -> BuildId {
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
-    let new = NewBuild {
-        owner: "ann".into(),
-        reason: "a test".into(),
-        platforms: vec!["p1".into()],
-        architectures: vec![Arch::X86_64],
-        priority: Default::default(),
-        summary: String::new(),
-        gather: None,
-    };
+    let new = new_build();
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = |number| Source {
         package: format!("package{number:03}"),

@@ -1,6 +1,6 @@
 //! Who gets a task: nodes of its architecture, and only where there is none, a node that emulates it.
 
-use crate::master::Master;
+use crate::master::{Master, new_build};
 use anima_types::{Arch, build::Source, lease::PROTOCOL, task::Kind};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -22,15 +22,7 @@ async fn ready() -> Master {
     let master = Master::open().await;
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
-    let new = anima_db::build::NewBuild {
-        owner: "ann".into(),
-        reason: "a test".into(),
-        platforms: vec!["p1".into()],
-        architectures: vec![Arch::X86_64],
-        priority: Default::default(),
-        summary: String::new(),
-        gather: None,
-    };
+    let new = new_build();
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = Source { package: "jq".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
     let platform = app.platform("p1").unwrap();

@@ -11,6 +11,7 @@ use std::{
     time::SystemTime,
 };
 
+use anima_db::build::NewBuild;
 use anima_master::{Address, App, BucketAddress, Config, Credentials, Quota, StoreAddress, oidc::Oidc};
 use anima_testkit::{Bucket, ObjectStore};
 use anima_types::{
@@ -97,6 +98,19 @@ fn database(folder: &Path) -> Address {
             Address::new(&url)
         }
         None => Address::File(folder.join("anima.db")),
+    }
+}
+
+/// Returns a build of ann's on `p1` for one architecture, to which sources are still to be added.
+pub fn new_build() -> NewBuild {
+    NewBuild {
+        owner: "ann".into(),
+        reason: "a test".into(),
+        platforms: vec!["p1".into()],
+        architectures: vec![Arch::X86_64],
+        priority: Default::default(),
+        summary: String::new(),
+        gather: None,
     }
 }
 

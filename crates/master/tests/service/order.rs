@@ -1,7 +1,7 @@
 //! In which order packages are built: by what source packages say, by what last builds gave, and out of circles; and the plan that
 //! says so before.
 
-use anima_db::{build::NewBuild, package::Package, package_search::Searchable, task::Ended};
+use anima_db::{package::Package, package_search::Searchable, task::Ended};
 use anima_types::{
     Arch, Nevra, Sha256,
     artifact::Kind as ArtifactKind,
@@ -13,7 +13,10 @@ use anima_types::{
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{master::Master, plans};
+use crate::{
+    master::{Master, new_build},
+    plans,
+};
 
 /// A package with what its source package asks for.
 type Asks<'a> = (&'a str, &'a [&'a str]);
@@ -37,15 +40,7 @@ fn hash(name: &str) -> Sha256 {
 
 async fn begin(master: &Master, packages: &[Asks<'_>]) -> BuildId {
     let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
-    let new = NewBuild {
-        owner: "ann".into(),
-        reason: "a test".into(),
-        platforms: vec!["p1".into()],
-        architectures: vec![Arch::X86_64],
-        priority: Default::default(),
-        summary: String::new(),
-        gather: None,
-    };
+    let new = new_build();
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = |(package, _): &Asks<'_>| Source {
         package: package.to_string(),

@@ -1,6 +1,5 @@
 //! Who gets which task: what its package asks for, which node lost it, which node built it last.
 
-use anima_db::build::NewBuild;
 use anima_types::{
     Arch,
     build::{self, Source},
@@ -11,7 +10,10 @@ use anima_types::{
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{master::Master, rebuild::end};
+use crate::{
+    master::{Master, new_build},
+    rebuild::end,
+};
 
 /// What the platform says of two packages.
 const LINES: &str = "[packages.alder]\nneeds = [\"kvm\"]\n[packages.dogwood.limits]\nmemory_mib = 65536\n";
@@ -20,15 +22,7 @@ const LINES: &str = "[packages.alder]\nneeds = [\"kvm\"]\n[packages.dogwood.limi
 async fn build(master: &Master, packages: &[&str]) -> BuildId {
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
-    let new = NewBuild {
-        owner: "ann".into(),
-        reason: "a test".into(),
-        platforms: vec!["p1".into()],
-        architectures: vec![Arch::X86_64],
-        priority: Default::default(),
-        summary: String::new(),
-        gather: None,
-    };
+    let new = new_build();
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source =
         |package: &&str| Source { package: package.to_string(), reference: "p1".into(), commit: "4f2c".repeat(10) };

@@ -1,6 +1,6 @@
 //! Mass rebuilds: in bounds, paused and resumed, retried, left out, released as one; with a master that is killed between.
 
-use anima_db::{build::NewBuild, task::Ended};
+use anima_db::task::Ended;
 use anima_types::{
     Arch, Nevra, Sha256,
     build::{self, Source},
@@ -11,7 +11,7 @@ use anima_types::{
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::master::Master;
+use crate::master::{Master, new_build};
 
 /// What each package needs for its build.
 const PACKAGES: [(&str, &[&str]); 6] =
@@ -77,15 +77,7 @@ pub async fn built_before() -> Master {
 pub async fn build_all(master: &Master) {
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
-    let new = NewBuild {
-        owner: "ann".into(),
-        reason: "a test".into(),
-        platforms: vec!["p1".into()],
-        architectures: vec![Arch::X86_64],
-        priority: Default::default(),
-        summary: String::new(),
-        gather: None,
-    };
+    let new = new_build();
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = |(package, _): &(&str, _)| Source {
         package: package.to_string(),
