@@ -181,7 +181,7 @@ async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), 
     if outcome.exit.is_success() {
         return Ok(());
     }
-    job.journal.write(output.as_bytes());
+    job.journal.pour(output.as_bytes()).await;
     let how = anima_environment::exit_in_words(outcome.exit);
     Err(failed("bad_source", format!("{name} cannot be unpacked: {how}"), None))
 }

@@ -234,7 +234,7 @@ async fn rpm(
     let lines_before = job.journal.line_count();
     if is_shown || !outcome.exit.is_success() {
         job.journal.say(format!("$ {}", command.join(" ")));
-        job.journal.write(output.as_bytes());
+        job.journal.pour(output.as_bytes()).await;
     }
     match outcome.exit.is_success() {
         true => Ok(output),

@@ -22,7 +22,7 @@ use anima_types::{
 pub use cancel::Cancel;
 pub use hold::Context;
 pub use runner::{Once, Runner};
-pub use task_log::{MAX_BUFFER_BYTES, TaskLog};
+pub use task_log::{LOG_PATIENCE, MAX_BUFFER_BYTES, TaskLog};
 
 use crate::error::Error;
 
