@@ -1,7 +1,7 @@
 //! What an environment that could not be made means to the person who asked for it.
 
 use anima_solver::{MissingRequirement, Problem};
-use anima_types::work::{Failure, NODE_DISK_FULL};
+use anima_types::work::{Failure, NODE_DISK_FULL, NODE_LAYER_DAMAGED};
 
 use crate::Error;
 
@@ -53,6 +53,10 @@ impl Error {
             Error::Buildroot(anima_buildroot::Error::Install { .. }) => failure(
                 "buildroot_failed",
                 Some("A package of the platform does not install: its scripts say why.".to_owned()),
+            ),
+            Error::Buildroot(anima_buildroot::Error::Damaged { .. }) => failure(
+                NODE_LAYER_DAMAGED,
+                Some("Look at the disk of the node: something changed or lost files of its cache.".to_owned()),
             ),
             Error::Modules(_) => failure(
                 "modules",
@@ -137,6 +141,13 @@ mod tests {
 
         assert_eq!((failure.code.as_str(), failure.hint), ("unsolvable", None));
         assert!(failure.message.ends_with("a conflicts with b"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_damaged_layer_is_the_nodes_fault() {
+        let error = Error::from(anima_buildroot::Error::Damaged { name: "ab".to_owned() });
+
+        assert_eq!(error.failure("x").code, NODE_LAYER_DAMAGED);
     }
 
     #[test]

@@ -483,6 +483,8 @@ impl Usage {
 /// The code of a failure that is the node's and not the task's: its disk was full. It gives the task back
 /// ([`crate::lease::End::GivenBack`]).
 pub const NODE_DISK_FULL: &str = "node_disk_full";
+/// Another such code: a layer on the node is damaged and in use, so that it cannot be made again just now.
+pub const NODE_LAYER_DAMAGED: &str = "node_layer_damaged";
 /// The code of a failure that is neither the task's nor the node's: the master had no room for what was made. The task is given
 /// back, which does not count as an attempt.
 pub const MASTER_DISK_FULL: &str = "master_disk_full";

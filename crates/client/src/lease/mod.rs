@@ -16,7 +16,7 @@ use std::{future::Future, time::Duration};
 
 use anima_types::{
     lease::{LEASE_SECS, Lease},
-    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, Outcome, PhaseTime},
+    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, NODE_LAYER_DAMAGED, Outcome, PhaseTime},
 };
 
 pub use cancel::Cancel;
@@ -62,7 +62,7 @@ pub enum Stop {
 impl Stop {
     /// Returns a failure as the end of the task, or, where it is the node's own or the master's, as one that gives the task back.
     pub fn of(failure: Box<Failure>, phases: Vec<PhaseTime>) -> Stop {
-        match [NODE_DISK_FULL, MASTER_DISK_FULL].contains(&failure.code.as_str()) {
+        match [NODE_DISK_FULL, NODE_LAYER_DAMAGED, MASTER_DISK_FULL].contains(&failure.code.as_str()) {
             true => Stop::GivenBack { failure },
             false => Stop::Failed { failure, phases },
         }

@@ -10,7 +10,7 @@ use anima_client::{
 use anima_types::{
     artifact::Kind,
     lease::{Claim, End},
-    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL},
+    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, NODE_LAYER_DAMAGED},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -255,6 +255,7 @@ async fn a_node_for_one_task_takes_one_and_tells_what_became_of_it() {
         (Ok(()), Once::Succeeded),
         (failure("check_failed"), Once::Failed),
         (failure(NODE_DISK_FULL), Once::GivenBack),
+        (failure(NODE_LAYER_DAMAGED), Once::GivenBack),
         (Err(Stop::Abandoned), Once::Abandoned),
     ];
     for (does, wanted) in cases {
