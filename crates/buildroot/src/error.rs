@@ -22,6 +22,12 @@ pub enum Error {
         /// The root.
         name: String,
     },
+    /// A root of that name was kept before, and somebody is in it.
+    #[error("take the place of the earlier {name}: somebody is in it")]
+    StillEntered {
+        /// The root.
+        name: String,
+    },
     /// A layer is not as it was made, and cannot be made again under who uses it.
     #[error(
         "use layer {name}: its files were changed or lost, and somebody uses it still; when the tasks and shells in it have \
