@@ -228,8 +228,10 @@ impl Engine {
     }
 
     async fn job<'a>(&'a self, around: Around<'a>, target: &Target<'_>) -> Result<(Job<'a>, Held), Trouble> {
-        let limits = self.limits_of(target)?;
-        let admitted = self.admission.enter(&limits, around.journal, around.cancel).await?;
+        let (limits, machine) = self.limits_of(target)?;
+        let admitted = self.admission.enter(&limits, machine.writable_bytes(), around.journal, around.cancel).await?;
+        // Hours may have gone, and with them what was free on the disk.
+        let (limits, _) = self.limits_of(target)?;
         let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = self.work.join(format!("{}-{number}", around.name));
         std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
@@ -255,10 +257,11 @@ impl Engine {
         Ok((job, Held { _admitted: admitted, _folder: Folder(folder) }))
     }
 
-    fn limits_of(&self, target: &Target<'_>) -> Result<Limits, Trouble> {
+    /// Returns what a task may use as the machine is now, and how it is.
+    fn limits_of(&self, target: &Target<'_>) -> Result<(Limits, Machine), Trouble> {
         let machine =
             Machine::look(&self.work, self.slots).map_err(anima_environment::Error::file("look at", &self.work))?;
-        if machine.free_disk_bytes <= KEEP_FREE_BYTES {
+        if machine.writable_bytes() == 0 {
             let message = format!(
                 "the disk of {} is full: {} MiB are free, and {} MiB are kept so",
                 self.work.display(),
@@ -267,7 +270,7 @@ impl Engine {
             );
             return Err(failed(NODE_DISK_FULL, message, None));
         }
-        Ok(Limits::of_task(machine, self.limits, target.platform.limits(target.package)))
+        Ok((Limits::of_task(machine, self.limits, target.platform.limits(target.package)), machine))
     }
 }
 

@@ -49,6 +49,11 @@ impl Machine {
         let disk = rustix::fs::statvfs(data)?;
         Ok(Machine { memory_bytes: memory_bytes(), free_disk_bytes: disk.f_bavail * disk.f_frsize, slots })
     }
+
+    /// Returns what tasks may write on the disk, all together.
+    pub fn writable_bytes(&self) -> u64 {
+        self.free_disk_bytes.saturating_sub(KEEP_FREE_BYTES)
+    }
 }
 
 impl Limits {
@@ -57,7 +62,7 @@ impl Limits {
         let slots = u64::from(machine.slots.max(1));
         // A tenth is for the node itself and the system.
         let memory_bytes = machine.memory_bytes / 10 * 9 / slots;
-        let disk_bytes = machine.free_disk_bytes.saturating_sub(KEEP_FREE_BYTES) / slots;
+        let disk_bytes = machine.writable_bytes() / slots;
         let all = Limits {
             memory_bytes,
             disk_bytes,
@@ -69,9 +74,8 @@ impl Limits {
         all.within(said)
     }
 
-    /// Returns what one task may use: its share of the node, or what its package says. That may be more memory than a share, up to
-    /// all that the node gives: it then waits until others have given it back ([`crate::admission`]). It may be more room on the
-    /// disk than a share, too, where that is free when it begins.
+    /// Returns what one task may use: its share of the node, or what its package says. That may be more memory than a share, and more
+    /// of the disk, up to all that the node gives: it then waits until others have given it back ([`crate::admission`]).
     pub fn of_task(machine: Machine, node: platform::Limits, said: platform::Limits) -> Limits {
         let limits = Limits::of_node(machine, node).within(said);
         let whole = Limits::of_node(Machine { slots: 1, ..machine }, node);
