@@ -315,6 +315,10 @@ pub struct BuildOutcome {
     pub dynamic_requires: Vec<String>,
 }
 
+/// What `%generate_buildrequires` of one package may ask for in all: the largest (programs of Rust, documentation by Python) ask
+/// for some hundred. They are kept with the task, and each later order reads them.
+pub const MAX_DYNAMIC_REQUIRES: usize = 10_000;
+
 /// One package that was built.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuiltPackage {
