@@ -91,7 +91,7 @@ async fn requires_in(
     let files = workroot.files().clone();
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
-    history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec).await?;
+    history::fill_in(job, target.package, workroot, sources, &commit, &spec_in_git, &spec).await?;
     let query = ["rpmspec", "-q", "--srpm", "--target", target.arch.name(), "--queryformat", REQUIRES_QUERY, &spec];
     let answer = rpm(job, target.package, workroot, &query, false).await?;
     Ok(parse_requires(&answer))
@@ -110,7 +110,9 @@ async fn make_in(
     let materials = materials(&taken);
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
-    phases.time("sources", history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec)).await?;
+    phases
+        .time("sources", history::fill_in(job, target.package, workroot, sources, &commit, &spec_in_git, &spec))
+        .await?;
     let packed = phases.time("build", pack(job, target, workroot, &spec, time_secs)).await;
     phases.used("build", job.record.take_usage());
     let (srpm, binaries) = packed?;
