@@ -492,6 +492,9 @@ pub const NODE_LAYER_DAMAGED: &str = "node_layer_damaged";
 /// The code of a failure that is neither the task's nor the node's: the master had no room for what was made. The task is given
 /// back, which does not count as an attempt.
 pub const MASTER_DISK_FULL: &str = "master_disk_full";
+/// The code of a failure that is nobody's: the node was asked to end before the task was done. The task is given back, which does not
+/// count as an attempt.
+pub const NODE_STOPS: &str = "node_stops";
 
 /// Why a task failed, for the person who looks first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

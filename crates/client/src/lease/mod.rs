@@ -2,7 +2,8 @@
 //!
 //! A node gives a [`Handler`], which is the middle; [`Runner`] is everything around it. While the master cannot be
 //! reached, tasks go on: the log is kept in memory, and heartbeats and the report are repeated for [`PATIENCE`]. When
-//! a task is cancelled or its lease is lost, its [`Cancel`] is triggered within a second, and nothing more is sent.
+//! a task is cancelled or its lease is lost, its [`Cancel`] is triggered within a second, and nothing more is sent. A node that is
+//! asked to end gives back what it has not done.
 
 mod call;
 mod cancel;
@@ -55,7 +56,7 @@ pub enum Stop {
         /// Why.
         failure: Box<Failure>,
     },
-    /// Nothing can be said of it: the lease is lost, or the node stops. This is not reported; another node does it.
+    /// Nothing can be said of it: the lease is lost, or the task was cancelled. This is not reported; another node does it.
     Abandoned,
 }
 
