@@ -71,6 +71,11 @@ pub async fn make(
             other => other,
         };
         phases.used("build", job.record.take_usage());
+        if result.as_ref().is_err_and(Trouble::is_final) {
+            let materials = materials(&srpm).await.unwrap_or_default();
+            let keeping = provenance::keep_of_failed(job, target, task::Kind::Build, &workroot, materials);
+            phases.time("upload", keeping).await;
+        }
         match job.leave(workroot, result).await? {
             Tried::Made(outcome) => {
                 return Ok(BuildOutcome { dynamic_requires: requires.split_off(static_count), ..outcome });
@@ -156,12 +161,17 @@ async fn make_in(
     phases.time("build", build(job, target, workroot, &srpm.spec)).await?;
     let packages = phases.time("upload", keep(job, target, workroot)).await?;
     let lock = phases.time("upload", job.keep_lock(workroot)).await?;
-    let materials = vec![provenance::file(srpm.info.nevra.file_name(), &srpm.content).await?];
+    let materials = materials(srpm).await?;
     let made = packages.iter().map(|package| Material::sha256(package.nevra.file_name(), package.artifact)).collect();
     let keeping = provenance::keep(job, target, task::Kind::Build, lock, materials, made);
     phases.time("upload", keeping).await?;
     let layers_hit = workroot.environment().layers_hit;
     Ok(BuildOutcome { packages, lock, layers_hit, dynamic_requires: Vec::new() })
+}
+
+/// Returns what packages are made from.
+async fn materials(srpm: &Srpm) -> Result<Vec<Material>, Trouble> {
+    Ok(vec![provenance::file(srpm.info.nevra.file_name(), &srpm.content).await?])
 }
 
 fn read(SrpmFile { name, path }: SrpmFile<'_>) -> Result<Srpm, Trouble> {

@@ -64,7 +64,12 @@ pub async fn make(
 ) -> Result<SrcOutcome, Trouble> {
     let taken = phases.time("sources", bring(job, target, sources, Large::Taken)).await?;
     let mut workroot = job.workroot(phases, target, &[]).await?;
-    let result = make_in(job, phases, target, &mut workroot, sources, taken).await;
+    let materials = materials(&taken);
+    let result = make_in(job, phases, target, &mut workroot, sources, (taken, materials.clone())).await;
+    if result.as_ref().is_err_and(Trouble::is_final) {
+        let keeping = provenance::keep_of_failed(job, target, task::Kind::Src, &workroot, materials);
+        phases.time("upload", keeping).await;
+    }
     job.leave(workroot, result).await
 }
 
@@ -103,11 +108,10 @@ async fn make_in(
     target: &Target<'_>,
     workroot: &mut Workroot,
     sources: &dyn Sources,
-    taken: Taken,
+    (taken, materials): (Taken, Vec<Material>),
 ) -> Result<SrcOutcome, Trouble> {
     let time_secs = taken.commit.time_secs;
     let files = workroot.files().clone();
-    let materials = materials(&taken);
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
     phases

@@ -63,10 +63,15 @@ pub enum Stop {
 impl Stop {
     /// Returns a failure as the end of the task, or, where it is the node's own or the master's, as one that gives the task back.
     pub fn of(failure: Box<Failure>, phases: Vec<PhaseTime>) -> Stop {
-        match [NODE_DISK_FULL, NODE_LAYER_DAMAGED, MASTER_DISK_FULL].contains(&failure.code.as_str()) {
+        match Stop::gives_back(&failure.code) {
             true => Stop::GivenBack { failure },
             false => Stop::Failed { failure, phases },
         }
+    }
+
+    /// Returns whether a failure of this code gives the task back.
+    pub fn gives_back(code: &str) -> bool {
+        [NODE_DISK_FULL, NODE_LAYER_DAMAGED, MASTER_DISK_FULL].contains(&code)
     }
 }
 
