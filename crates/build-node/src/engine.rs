@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use anima_environment::condition::KEEP_FREE_BYTES;
-use anima_environment::{Environments, Journal, Lock, Phases, Replay};
+use anima_environment::{Environments, Journal, Lock, Phases, Replay, blocking};
 use anima_types::artifact::Kind;
 use anima_types::diagnosis::Need;
 use anima_types::work::{BuildOutcome, Failure, NODE_DISK_FULL, SrcOutcome};
@@ -132,8 +132,9 @@ impl Engine {
         target: &Target<'_>,
         sources: &dyn Sources,
     ) -> Result<SrcOutcome, Trouble> {
-        let (job, _held) = self.job(around, target).await?;
+        let (job, held) = self.job(around, target).await?;
         let made = src_task::make(&job, phases, target, sources).await;
+        held.give_back().await;
         self.explained(made, around, target).await
     }
 
@@ -147,17 +148,18 @@ impl Engine {
         name: &str,
         place: SrpmPlace<'_>,
     ) -> Result<BuildOutcome, Trouble> {
-        let (job, _held) = self.job(around, target).await?;
+        let (job, held) = self.job(around, target).await?;
         let path = match place {
             SrpmPlace::Here(path) => path.to_owned(),
             SrpmPlace::Away(bring) => phases.time("sources", bring).await?,
         };
         let made = build_task::make(&job, phases, target, SrpmFile { name, path: &path }).await;
+        held.give_back().await;
         self.explained(made, around, target).await
     }
 
     /// Gives each failure a finding, and names the packages of the platform that have what findings miss. A failure is
-    /// told without them where they cannot be had.
+    /// told without them where they cannot be had. It may have to fetch large lists for that: the task's room is others' by then.
     async fn explained<T>(
         &self,
         made: Result<T, Trouble>,
@@ -278,6 +280,13 @@ impl Engine {
 struct Held {
     _folder: Folder,
     _admitted: Admitted,
+}
+
+impl Held {
+    /// Gives all of it back, beside the runtime: a task may leave many files.
+    async fn give_back(self) {
+        blocking(move || drop(self)).await;
+    }
 }
 
 /// A task's folder, removed with all that is in it.

@@ -174,7 +174,7 @@ impl Environments {
     }
 
     /// Returns the layers, for roots that are kept.
-    pub fn layers(&self) -> &Layers {
+    pub fn layers(&self) -> &Arc<Layers> {
         &self.layers
     }
 
