@@ -140,10 +140,22 @@ async fn until(is_so: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens in time");
 }
 
-/// A repository whose package `slow` has a script of so many seconds, and a version that no other process's arguments have.
+/// Where a table lies in memory is chance.
+const MARK: &str =
+    "local file = io.open('/usr/share/mark', 'w') file:write(os.time(), tostring({}), '\\n') file:close()";
+
+/// Returns the mark in a layer that is being made.
+fn mark_being_made(world: &World) -> Option<String> {
+    let works = std::fs::read_dir(world.folder.path().join("roots/work")).ok()?.flatten();
+    let mut marks = works.filter_map(|work| std::fs::read_to_string(work.path().join("upper/usr/share/mark")).ok());
+    marks.find(|mark| mark.ends_with('\n'))
+}
+
+/// A repository whose package `slow` has a script of so many seconds that leaves a mark which no second run leaves, and a version that
+/// no other process's arguments have.
 fn slow_to_install(secs: u32) -> (Repository, String) {
     let (repository, version) = (Repository::new(), format!("{}.{secs}", std::process::id()));
-    repository.add("slow", &version, &format!("%post -p <lua>\nposix.sleep({secs})\n"));
+    repository.add("slow", &version, &format!("%post -p <lua>\n{MARK}\nposix.sleep({secs})\n"));
     (repository, format!("slow-{version}"))
 }
 
@@ -180,19 +192,23 @@ async fn a_layer_that_another_waits_for_is_made_to_its_end_and_what_it_used_is_t
     let both = || String::from_utf8_lossy(&log.lock().unwrap()).contains("into a new layer");
     let (mut of_first, mut of_second) = (Phases::new(), Phases::new());
     let leaving = async {
-        until(|| processes_with(&package) > 0 && both()).await;
+        until(|| mark_being_made(&world).is_some() && both()).await;
         first.cancel();
+        mark_being_made(&world)
     };
 
-    let (cancelled, made, ()) = tokio::join!(
+    let (cancelled, made, mark) = tokio::join!(
         environments.prepare(world.wishes(&base), &nobody, &mut of_first, &first),
         environments.prepare(world.wishes(&base), &told, &mut of_second, &never),
         leaving
     );
 
     assert!(cancelled.unwrap_err().is_cancelled());
-    assert_eq!(content(&made.unwrap(), "/usr/share/slow"), format!("{}\n", package.trim_start_matches("slow-")));
-    assert!(of_second.secs("buildroot") > 0.0);
+    let made = made.unwrap();
+    assert_eq!(content(&made, "/usr/share/slow"), format!("{}\n", package.trim_start_matches("slow-")));
+    assert_eq!(Some(content(&made, "/usr/share/mark")), mark, "the script ran once");
+    let used = of_second.into_vec().into_iter().find(|phase| phase.name == "buildroot").unwrap().usage;
+    assert!(used.cpu_secs.unwrap() > 0.0 && used.peak_memory_bytes.unwrap() > 0, "{used:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
