@@ -233,7 +233,7 @@ impl Engine {
         let (limits, machine) = self.limits_of(target)?;
         let admitted = self.admission.enter(&limits, machine.writable_bytes(), around.journal, around.cancel).await?;
         // Hours may have gone, and with them what was free on the disk.
-        let (limits, _) = self.limits_of(target)?;
+        let (limits, machine) = self.limits_of(target)?;
         let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = self.work.join(format!("{}-{number}", around.name));
         std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
@@ -243,7 +243,7 @@ impl Engine {
             master_url: around.master_url,
             replay: around.replay,
             limits,
-            most: limits.of_layers(self.limits),
+            most: limits.of_layers(machine, self.limits),
             limits_memory: self.limits_memory,
             began_at: OnceLock::new(),
             artifacts: around.artifacts,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anima_sandbox::Exit;
+
 /// Finishes the sentence "could not …".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,6 +61,8 @@ pub enum Error {
         package_count: usize,
         /// What went wrong.
         why: String,
+        /// How rpm ended.
+        exit: Exit,
         /// The end of rpm's output.
         log: String,
     },
@@ -68,6 +72,18 @@ pub enum Error {
     /// The sandbox around rpm failed.
     #[error("install packages: could not {0}")]
     Sandbox(#[from] anima_sandbox::Error),
+}
+
+impl Error {
+    /// Returns how rpm and its scripts ended, where they reached a limit: that is no word on the packages, which may install where there
+    /// is more.
+    pub fn limit(&self) -> Option<Exit> {
+        match self {
+            Error::Install { exit: Exit::Exited(_) | Exit::Signaled(_) | Exit::Canceled, .. } => None,
+            Error::Install { exit, .. } => Some(*exit),
+            _ => None,
+        }
+    }
 }
 
 /// Adds to an error what was done to which file.
