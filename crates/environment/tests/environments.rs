@@ -102,7 +102,7 @@ async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index()
     let repository = Repository::new();
     repository.add("base", "1", "");
     repository.add("tool", "2", "Requires: base");
-    let world = World::new(repository).await;
+    let mut world = World::new(repository).await;
 
     let (first, log) = world.prepare(&["base"], &["tool >= 2"]).await.unwrap();
     assert_eq!((names(&first), first.layers_hit), (vec!["base-1".to_owned(), "tool-2".to_owned()], false));
@@ -119,6 +119,9 @@ async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index()
     assert!(second.layers_hit && log.contains("buildroot: 2 packages, layer hit, "), "{log}");
     assert_eq!(content(&second, "/usr/share/tool"), "2\n");
     assert_eq!(world.repository.asked(), ["/repodata/repomd.xml"]);
+    world.input.is_own = true;
+    let (_, log) = world.prepare(&["base"], &["tool >= 2"]).await.unwrap();
+    assert!(!log.contains("not checked"), "what was built here needs no keys: {log}");
 }
 
 /// What a cancelled task may take to let go: the promise is a second, and this machine may be busy.

@@ -70,6 +70,9 @@ pub struct Input {
     /// Whether modules hide nothing of it: what was built in the same system is to be used.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub module_hotfixes: bool,
+    /// Whether it is what this system itself built: keys are for what comes from elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
 }
 
 /// A file that can be fetched.
