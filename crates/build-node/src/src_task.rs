@@ -64,7 +64,12 @@ pub async fn make(
 ) -> Result<SrcOutcome, Trouble> {
     let taken = phases.time("sources", bring(job, target, sources, Large::Taken)).await?;
     let mut workroot = job.workroot(phases, target, &[]).await?;
-    let result = make_in(job, phases, target, &mut workroot, sources, taken).await;
+    let materials = materials(&taken);
+    let result = make_in(job, phases, target, &mut workroot, sources, (taken, materials.clone())).await;
+    if result.as_ref().is_err_and(Trouble::is_final) {
+        let keeping = provenance::keep_of_failed(job, target, task::Kind::Src, &workroot, materials);
+        phases.time("upload", keeping).await;
+    }
     job.leave(workroot, result).await
 }
 
@@ -91,7 +96,7 @@ async fn requires_in(
     let files = workroot.files().clone();
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
-    history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec).await?;
+    history::fill_in(job, target.package, workroot, sources, &commit, &spec_in_git, &spec).await?;
     let query = ["rpmspec", "-q", "--srpm", "--target", target.arch.name(), "--queryformat", REQUIRES_QUERY, &spec];
     let answer = rpm(job, target.package, workroot, &query, false).await?;
     Ok(parse_requires(&answer))
@@ -103,14 +108,15 @@ async fn make_in(
     target: &Target<'_>,
     workroot: &mut Workroot,
     sources: &dyn Sources,
-    taken: Taken,
+    (taken, materials): (Taken, Vec<Material>),
 ) -> Result<SrcOutcome, Trouble> {
     let time_secs = taken.commit.time_secs;
     let files = workroot.files().clone();
-    let materials = materials(&taken);
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
-    phases.time("sources", history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec)).await?;
+    phases
+        .time("sources", history::fill_in(job, target.package, workroot, sources, &commit, &spec_in_git, &spec))
+        .await?;
     let packed = phases.time("build", pack(job, target, workroot, &spec, time_secs)).await;
     phases.used("build", job.record.take_usage());
     let (srpm, binaries) = packed?;
@@ -234,7 +240,7 @@ async fn rpm(
     let lines_before = job.journal.line_count();
     if is_shown || !outcome.exit.is_success() {
         job.journal.say(format!("$ {}", command.join(" ")));
-        job.journal.write(output.as_bytes());
+        job.journal.pour(output.as_bytes()).await;
     }
     match outcome.exit.is_success() {
         true => Ok(output),

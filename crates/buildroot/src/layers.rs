@@ -6,8 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anima_sandbox::Outcome;
-
 use crate::error::At;
 use crate::hold::Hold;
 use crate::marker::{self, Marker, TREE};
@@ -101,25 +99,18 @@ impl Layers {
 
     /// Returns the layer of this list on top of `parent`; makes it, or waits for who makes it, when it is missing.
     pub fn layer(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Layer, Error> {
-        Ok(self.layer_on(input, parent, &Terms::default())?.0)
+        self.layer_on(input, parent, &Terms::default())
     }
 
-    /// The same on terms that are not the usual ones. Returns, too, what installing took, where this call made it; whoever waits
-    /// for another's work does that on the other's terms.
-    pub fn layer_on(
-        &self,
-        input: &LockInput,
-        parent: Option<&Layer>,
-        terms: &Terms,
-    ) -> Result<(Layer, Option<Outcome>), Error> {
-        let mut took = None;
+    /// The same on terms that are not the usual ones; whoever waits for another's work does that on the other's terms.
+    pub fn layer_on(&self, input: &LockInput, parent: Option<&Layer>, terms: &Terms) -> Result<Layer, Error> {
         let name = input.layer_name(parent.map(Layer::name))?;
         let lock = self.dirs.lock_of(&name);
         let mut left_looks = LOOKS_AT_USED;
         loop {
             // Waits for a maker, but never for users, who may stay for hours.
             if let Some(layer) = self.held(&name, Hold::shared(&lock)?, parent)? {
-                return Ok((layer, took));
+                return Ok(layer);
             }
             if terms.stop.is_stopped() {
                 return Err(Error::Stopped);
@@ -141,7 +132,7 @@ impl Layers {
                 make::layer(&self.dirs, &rpm, &name, make::Plan { input, parent, most_bytes: self.most_bytes, terms })
             });
             match made {
-                Ok(outcome) => took = Some(outcome),
+                Ok(outcome) => terms.took.tell(outcome),
                 Err(error) => {
                     hold.remove()?;
                     return Err(error);

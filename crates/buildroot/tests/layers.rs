@@ -346,6 +346,33 @@ fn what_a_killed_process_left_is_removed_by_the_next_sweep() {
 }
 
 #[test]
+fn a_root_takes_the_place_of_an_earlier_one_but_never_waits_for_who_is_in_it() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    let attempt = |text: &str| {
+        let root = base.mount().unwrap();
+        fs::write(root.path().join("usr/share/base"), text).unwrap();
+        root
+    };
+    let seen = || {
+        let kept = layers.enter_kept("task-7").unwrap().unwrap();
+        fs::read_to_string(kept.path().join("usr/share/base")).unwrap()
+    };
+    attempt("first").keep("task-7", "").unwrap();
+
+    let entered = layers.enter_kept("task-7").unwrap().unwrap();
+    let refused = attempt("second").keep("task-7", "").unwrap_err();
+
+    assert_eq!(refused.to_string(), "take the place of the earlier task-7: somebody is in it");
+    assert_eq!(fs::read_dir(world.layers_dir().join("work")).unwrap().count(), 0);
+    drop(entered);
+    assert_eq!(seen(), "first");
+    attempt("third").keep("task-7", "").unwrap();
+    assert_eq!(seen(), "third");
+}
+
+#[test]
 fn a_kept_root_is_entered_with_all_that_was_written_and_keeps_its_layers_from_the_sweep() {
     let world = World::new();
     let layers = world.open();

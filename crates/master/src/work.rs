@@ -219,6 +219,11 @@ pub fn source_package<'a>(tasks: &'a [Task], package: &str, platform: &str) -> O
     }
 }
 
+/// Returns a repository of what was built here.
+fn own_input(name: String, url: String, priority: i32) -> Input {
+    Input { name, url, priority, module_hotfixes: true, is_own: true, ..Input::default() }
+}
+
 async fn inputs_with_build(
     app: &App,
     write: &mut Write,
@@ -230,13 +235,13 @@ async fn inputs_with_build(
     if anima_db::task::has_built(write, build).await? {
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
         let name = format!("build-{build}");
-        inputs.push(Input { name, url, priority: BUILD_PRIORITY, module_hotfixes: true, ..Input::default() });
+        inputs.push(own_input(name, url, BUILD_PRIORITY));
     }
     for &linked in linked {
         if anima_db::task::has_built(write, linked).await? {
             let url = app.url(&format!("builds/{linked}/repo/{}/{}/", platform.name, arch.name()));
             let name = format!("build-{linked}");
-            inputs.push(Input { name, url, priority: LINKED_PRIORITY, module_hotfixes: true, ..Input::default() });
+            inputs.push(own_input(name, url, LINKED_PRIORITY));
         }
     }
     Ok(inputs)
@@ -254,7 +259,7 @@ async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch
             let path = format!("{product}/{}@{}", repository.path, repository.current);
             let (name, url) =
                 (format!("{product}-{}", repository.path.replace('/', "-")), app.url(&format!("repos/{path}/")));
-            inputs.push(Input { name, url, priority: RELEASED_PRIORITY, module_hotfixes: true, ..Input::default() });
+            inputs.push(own_input(name, url, RELEASED_PRIORITY));
         }
     }
     Ok(inputs)

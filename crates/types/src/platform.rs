@@ -351,6 +351,7 @@ impl Repository {
             gpg_keys: self.gpg_keys.clone(),
             is_index_signed: self.is_index_signed,
             module_hotfixes: self.module_hotfixes,
+            is_own: false,
         }
     }
 

@@ -265,7 +265,7 @@ impl<'a> Chain<'a> {
         let mut from = inputs(&self.order.platform, arch);
         if !self.made_paths.is_empty() {
             let (name, url) = (OWN_REPOSITORY.to_owned(), address_of(&self.own)?);
-            from.push(Input { name, url, priority: OWN_PRIORITY, ..Input::default() });
+            from.push(Input { name, url, priority: OWN_PRIORITY, is_own: true, ..Input::default() });
         }
         let target = Target { platform, package: name, arch, inputs: &from };
         let step = folder.step(arch.name());
