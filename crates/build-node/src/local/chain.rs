@@ -193,10 +193,7 @@ impl<'a> Chain<'a> {
         copy(path, &kept).with_context(unreadable)?;
         let results = self.results.package(&name)?;
         let file = info.nevra.file_name();
-        let srpm = results.path().join(&file);
-        if !srpm.exists() {
-            copy(&kept, &srpm).with_context(|| format!("could not write {}", srpm.display()))?;
-        }
+        let srpm = results.source(&kept, &file)?;
         let sha256 = fs::File::open(&srpm).and_then(|mut file| sha256_of(&mut file)).with_context(unreadable)?;
         let build_requires: BTreeSet<String> = info.build_requires().map(ToString::to_string).collect();
         let mut made = SrcOutcome {
