@@ -194,11 +194,7 @@ impl Order {
         own.macros.extend(self.options.macros.clone());
         own.exclude.extend(self.options.exclude.iter().cloned());
         own.repositories.extend(self.options.repositories.iter().cloned());
-        let said = self.options.limits;
-        own.limits.memory_mib = said.memory_mib.or(own.limits.memory_mib);
-        own.limits.disk_mib = said.disk_mib.or(own.limits.disk_mib);
-        own.limits.cores = said.cores.or(own.limits.cores);
-        own.limits.wall_secs = said.wall_secs.or(own.limits.wall_secs);
+        own.limits = self.options.limits.or(own.limits);
         platform.packages.insert(package.to_owned(), own);
         platform
     }
