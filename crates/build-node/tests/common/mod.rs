@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 mod master;
-mod toolbox;
+pub mod toolbox;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -285,7 +285,8 @@ pub fn spec(name: &str, preamble: &str, sections: &str) -> String {
     )
 }
 
-const PLATFORM: &str = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
+/// The file of a platform with that repository.
+pub const PLATFORM: &str = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
                 [buildroot]\npackages = [\"toolbox\"]\ntest_packages = []\n[[repositories]]\nname = \"tiny\"\nurl = \"{master}/repository/\"\n\
                 [macros]\n_buildshell = \"/bin/bash\"\n__os_install_post = \"%{nil}\"\n";
 

@@ -72,6 +72,7 @@ impl PlatformArgs {
             helper: role::helper(),
             emulators: role::emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
             limits: limits.or(node.limits),
+            budget: node.budget(),
         })
     }
 
