@@ -71,10 +71,19 @@ pub async fn make(
 /// Returns what the build of sources needs, as far as their spec says it. Their large files need not be there.
 pub async fn requires(
     job: &Job<'_>,
+/// What a spec says of what its build needs.
+#[derive(Debug, Eq, PartialEq)]
+pub struct SpecRequires {
+    /// What it names.
+    pub named: Vec<String>,
+    /// Whether the sources ask for more (`%generate_buildrequires`): then the source package has to be there to know it.
+    pub is_dynamic: bool,
+}
+
     phases: &mut Phases,
     target: &Target<'_>,
     sources: &dyn Sources,
-) -> Result<Vec<String>, Trouble> {
+) -> Result<SpecRequires, Trouble> {
     let taken = bring(job, target, sources, Large::Left).await?;
     let workroot = job.workroot(phases, target, &[]).await?;
     let result = requires_in(job, target, &workroot, sources, taken).await;
@@ -87,14 +96,22 @@ async fn requires_in(
     workroot: &Workroot,
     sources: &dyn Sources,
     taken: Taken,
-) -> Result<Vec<String>, Trouble> {
+) -> Result<SpecRequires, Trouble> {
     let files = workroot.files().clone();
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
     history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec).await?;
     let query = ["rpmspec", "-q", "--srpm", "--target", target.arch.name(), "--queryformat", REQUIRES_QUERY, &spec];
     let answer = rpm(job, target.package, workroot, &query, false).await?;
-    Ok(parse_requires(&answer))
+    // Only the source package itself would answer it.
+    let expand = ["rpmspec", "-P", "--target", target.arch.name(), &spec];
+    let expanded = rpm(job, target.package, workroot, &expand, false).await?;
+    Ok(SpecRequires { named: parse_requires(&answer), is_dynamic: is_dynamic(&expanded) })
+}
+
+/// Returns whether a spec whose conditions are decided has the section that asks for more.
+fn is_dynamic(expanded: &str) -> bool {
+    expanded.lines().any(|line| line.split_whitespace().next() == Some("%generate_buildrequires"))
 }
 
 async fn make_in(
@@ -368,3 +385,9 @@ mod tests {
         assert!(failure.message.contains("x.tar.gz") && failure.hint.is_some());
     }
 }
+    #[test]
+    fn a_spec_whose_sources_ask_for_more_is_known_by_its_section() {
+        assert!(is_dynamic("%prep\n%generate_buildrequires \necho data\n"));
+        assert!(!is_dynamic("%changelog\n- Use %generate_buildrequires\n# %generate_buildrequires\n"));
+    }
+

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use anima_build_node::local::{Config, Event, Local, Order, Origin, Report, Watch};
+use anima_build_node::local::{Config, Event, Local, Lock, Order, Origin, Report, RootOrder, Watch};
 use anima_build_node::{Budget, Entry};
 use anima_rpm_file::PackageInfo;
 use anima_types::Arch;
@@ -127,4 +127,26 @@ async fn the_cache_keeps_to_its_budget_and_is_rid_of_what_a_killed_command_left(
     assert_eq!(names(&work), [""; 0]);
     let swept = local.sweep_once(SystemTime::now() + Duration::from_secs(3600)).unwrap();
     assert!(swept.layer_count > 0 && swept.download_bytes > 0, "{swept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_for_a_package_has_what_its_sources_ask_for() {
+    let packager = Packager::new();
+    let text = spec("asks", "Source0: list", "%prep\n%setup -q -c -T\n%generate_buildrequires\ncat %{SOURCE0}");
+    let folder = packager.package("asks", &text);
+    fs::write(packager.path("asks/list"), "data >= 3\n").unwrap();
+    packager.build(folder.clone(), &[Arch::X86_64]).await;
+    let srpm = packager.path("results/asks/asks-1-1.t1.src.rpm");
+
+    let local = packager.open(Budget::default());
+    let locked = async |origin: Origin| -> Lock {
+        let (platform, places, requires) = (packager.platform(), Vec::new(), Vec::new());
+        let order = RootOrder { platform, arch: Arch::X86_64, origin: Some(origin), places, requires, replay: None };
+        local.lock(&order, packager.seen.clone(), &CancellationToken::new()).await.unwrap().unwrap()
+    };
+
+    for origin in [folder, Origin::Srpm(srpm)] {
+        let names: Vec<String> = locked(origin).await.packages.into_iter().map(|package| package.name).collect();
+        assert_eq!(names, ["data", "toolbox"]);
+    }
 }

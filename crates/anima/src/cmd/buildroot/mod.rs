@@ -19,7 +19,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::local::{PlatformArgs, Screen, check_architectures, exit_of, failure, origin, replay, with_local};
+use super::local::{PlatformArgs, Screen, check_architectures, exit_of, failure, origin, place_of, replay, with_local};
 use crate::{
     args::Global,
     cmd::role::end_on_signals,
@@ -44,6 +44,10 @@ struct RootArgs {
     /// A package whose BuildRequires are installed: a folder with a spec, or a source package
     #[arg(long, value_name = "FOLDER|SRPM")]
     of: Option<PathBuf>,
+    /// Where large sources of --of FOLDER are, beside the folder, if its sources have to be asked what they need
+    /// (%generate_buildrequires): a folder, a lookaside, or any address that they are below; repeat it for more
+    #[arg(long = "sources", value_name = "FOLDER|URL", requires = "of")]
+    sources: Vec<String>,
     /// What else is installed, as in BuildRequires; repeat it for more
     #[arg(long = "require", value_name = "DEPENDENCY")]
     requires: Vec<String>,
@@ -177,7 +181,8 @@ impl RootArgs {
         let arch = default_arch(self.arch, &platform, &self.platform.architectures(global)?)?;
         let replay = replay_args.map(|args| replay(args, &platform, arch)).transpose()?.flatten();
         let origin = self.of.as_deref().map(|path: &Path| origin(path)).transpose()?;
-        Ok(RootOrder { platform, arch, origin, requires: self.requires.clone(), replay })
+        let places = self.sources.iter().map(|place| place_of(place)).collect::<Result<_>>()?;
+        Ok(RootOrder { platform, arch, origin, places, requires: self.requires.clone(), replay })
     }
 }
 

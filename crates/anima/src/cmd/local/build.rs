@@ -215,7 +215,7 @@ pub fn origin(path: &Path) -> Result<Origin> {
     }
 }
 
-fn place_of(place: &str) -> Result<Place> {
+pub fn place_of(place: &str) -> Result<Place> {
     if place.starts_with("http://") || place.starts_with("https://") {
         return Ok(Place::Url(address(place).map_err(Failure::user)?));
     }

@@ -11,7 +11,7 @@ use clap::Subcommand;
 
 use crate::{args::Global, exit::Result};
 
-pub use build::{check_architectures, exit_of, failure, origin, replay};
+pub use build::{check_architectures, exit_of, failure, origin, place_of, replay};
 pub use platform::PlatformArgs;
 pub use screen::Screen;
 
