@@ -150,3 +150,31 @@ async fn a_root_for_a_package_has_what_its_sources_ask_for() {
         assert_eq!(names, ["data", "toolbox"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_for_all_architectures_that_differs_is_told_with_what_differs() {
+    let packager = Packager::new();
+    let arches = [Arch::X86_64, Arch::X86_64V2];
+    let text = |content: &str| {
+        format!(
+            "%global debug_package %{{nil}}\nName: two\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\n%description\nA test.\n\
+             %package doc\nSummary: A test\nBuildArch: noarch\n%description doc\nA test.\n\
+             %install\nmkdir -p %{{buildroot}}/usr/share\necho {content} > %{{buildroot}}/usr/share/words\n\
+             %files\n%files doc\n/usr/share/words\n%changelog\n* Mon Nov 02 2026 A <a@example.org> - 1-1\n- First\n"
+        )
+    };
+
+    let same = packager.build(packager.package("two", &text("words")), &arches).await;
+    let other = packager.build(packager.package("two", &text("%{_target_cpu}")), &arches).await;
+
+    assert!(same.is_success(), "{same:#?}\n{}", packager.seen.0.lock().unwrap());
+    let failure = other.packages[0].steps.last().unwrap().failure.as_ref().unwrap();
+    assert_eq!(failure.code, "noarch_differs");
+    assert!(
+        failure.message.starts_with(
+            "two-doc-1-1.noarch is for all architectures, but built on x86_64_v2 it is not what it is on x86_64: "
+        ),
+        "{failure:?}"
+    );
+    assert!(failure.findings[0].message.contains("/usr/share/words: "), "{failure:?}");
+}

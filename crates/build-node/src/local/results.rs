@@ -1,6 +1,6 @@
 //! The folder that results are put into: one folder for each package, and a repository of them all.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -13,13 +13,15 @@ use anima_repodata::{Compression, PackageXml, PublishedFile, RepodataBuilder, re
 use anima_rpm_file::PackageInfo;
 use anima_types::Sha256;
 use anima_types::artifact::Kind;
+use anima_types::work::noarch_differs;
 use anyhow::Context;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::report::REPORT_VERSION;
+use crate::collect;
 use crate::engine::Artifacts;
-use crate::trouble::{Trouble, failed};
+use crate::trouble::Trouble;
 
 /// What a package's folder says of how it came about. A folder without it is not ours to empty.
 pub const REPORT: &str = "report.json";
@@ -104,8 +106,8 @@ impl Results {
 pub struct PackageFolder {
     results: Results,
     folder: PathBuf,
-    /// The packages that this build put there.
-    made: Arc<Mutex<BTreeSet<String>>>,
+    /// The packages that this build put there, and which step each is of.
+    made: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl PackageFolder {
@@ -141,28 +143,40 @@ impl PackageFolder {
         StepFolder { package: self, step }
     }
 
-    /// A package that this build made already has to be the same one: noarch packages come from each architecture. What was there
-    /// before the build is of no account.
-    fn put(&self, from: &Path, name: &str) -> Result<Sha256, Trouble> {
+    /// A package that this build made already has to be the same one, as for the master: noarch packages come from each
+    /// architecture, and the first is kept. What was there before the build is of no account.
+    fn put(&self, step: &str, from: &Path, name: &str) -> Result<Sha256, Trouble> {
         let to = self.folder.join(name);
-        let step = |action: &'static str| anima_environment::Error::file(action, &to);
+        let wrong = |action: &'static str| anima_environment::Error::file(action, &to);
         let hash = |path: &Path| File::open(path).and_then(|mut file| sha256_of(&mut file));
         let sha256 = hash(from).map_err(anima_environment::Error::file("read", from))?;
-        let is_first = self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        if !is_first {
-            return match hash(&to).map_err(step("read"))? == sha256 {
-                true => Ok(sha256),
-                false => Err(failed(
-                    "noarch_differs",
-                    format!("{name} was made before, with other content"),
-                    Some("A noarch package has to be the same, whatever it was built on."),
-                )),
+        if let Some(first) = self.first_to_make(name, step) {
+            let kept = hash(&to).map_err(wrong("read"))?;
+            let differ = if kept == sha256 { Vec::new() } else { differences(&first, &to, step, from)? };
+            return match differ.is_empty() {
+                true => Ok(kept),
+                false => Err(noarch_differs(name.trim_end_matches(".rpm"), &first, step, &differ).into()),
             };
         }
-        replace(from, &to).map_err(step("write"))?;
-        chown(&to, Some(self.results.owner.0), Some(self.results.owner.1)).map_err(step("set owner of"))?;
+        replace(from, &to).map_err(wrong("write"))?;
+        chown(&to, Some(self.results.owner.0), Some(self.results.owner.1)).map_err(wrong("set owner of"))?;
         Ok(sha256)
     }
+
+    /// Returns the step that made a package before this one; nothing where this is the first.
+    fn first_to_make(&self, name: &str, step: &str) -> Option<String> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = made.get(name).cloned();
+        if first.is_none() {
+            made.insert(name.to_owned(), step.to_owned());
+        }
+        first
+    }
+}
+
+fn differences(first: &str, one: &Path, step: &str, other: &Path) -> Result<Vec<String>, Trouble> {
+    let (one, other) = (collect::read(one)?, collect::read(other)?);
+    Ok(anima_rpm_file::differences((first, &one), (step, &other)))
 }
 
 /// Where the artifacts of one step of a package go.
@@ -174,8 +188,9 @@ pub struct StepFolder<'a> {
 
 impl Artifacts for StepFolder<'_> {
     fn keep<'a>(&'a self, path: &'a Path, _: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
-        let (package, path, name) = (self.package.clone(), path.to_owned(), name.to_owned());
-        Box::pin(blocking(move || package.put(&path, &name)))
+        let (package, step) = (self.package.clone(), self.step.to_owned());
+        let (path, name) = (path.to_owned(), name.to_owned());
+        Box::pin(blocking(move || package.put(&step, &path, &name)))
     }
 
     fn keep_text<'a>(&'a self, text: String, kind: Kind, _: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
@@ -300,14 +315,14 @@ mod tests {
         let (results, made) = (Results::open(folder.path()).unwrap(), folder.path().join("made"));
         let interrupted = results.package("jq").unwrap();
         fs::write(&made, "of the old spec").unwrap();
-        interrupted.put(&made, "jq-1-1.src.rpm").unwrap();
+        interrupted.put("src", &made, "jq-1-1.src.rpm").unwrap();
         fs::write(interrupted.path().join("jq-2-1.src.rpm.part"), "half").unwrap();
         results.index().unwrap();
 
         let again = results.package("jq").unwrap();
         assert_eq!(names(again.path()), [REPORT]);
         fs::write(&made, "of the new spec").unwrap();
-        again.put(&made, "jq-1-1.src.rpm").unwrap();
+        again.put("src", &made, "jq-1-1.src.rpm").unwrap();
 
         assert_eq!(fs::read_to_string(again.path().join("jq-1-1.src.rpm")).unwrap(), "of the new spec");
         assert!(!is_ended(again.path()));
@@ -343,7 +358,7 @@ mod tests {
 
         for (content, is_taken) in [("one", true), ("one", true), ("other", false)] {
             fs::write(&made, content).unwrap();
-            assert_eq!(package.put(&made, "jq-doc.noarch.rpm").is_ok(), is_taken);
+            assert_eq!(package.put("x86_64", &made, "jq-doc.noarch.rpm").is_ok(), is_taken);
             fs::remove_file(&made).unwrap();
         }
     }
