@@ -178,3 +178,19 @@ async fn a_package_for_all_architectures_that_differs_is_told_with_what_differs(
     );
     assert!(failure.findings[0].message.contains("/usr/share/words: "), "{failure:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_has_the_three_logs_that_a_task_has() {
+    let packager = Packager::new();
+
+    let report = packager.build(packager.package("a", &spec("a", "BuildRequires: data", "")), &[Arch::X86_64]).await;
+
+    let step = report.packages[0].steps.last().unwrap();
+    let results = packager.path("results/a").canonicalize().unwrap();
+    let logs = [&step.log, &step.root_log, &step.state_log].map(|path| path.clone().unwrap());
+    assert_eq!(logs, ["x86_64.log", "x86_64.root.log", "x86_64.state.log"].map(|name| results.join(name)));
+    let [build, root, state] = logs.map(|path| fs::read_to_string(path).unwrap());
+    assert!(build.starts_with("buildroot: 2 packages, ") && build.contains("$ rpmbuild -bb"), "{build}");
+    assert!(root.contains("\n  data-3-1.noarch tiny ") && !root.contains("rpmbuild"), "{root}");
+    assert!(state.contains(" solve begins\n") && state.contains(" build used "), "{state}");
+}

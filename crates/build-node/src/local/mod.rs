@@ -124,6 +124,8 @@ pub enum Event<'a> {
     },
     /// Its log goes on.
     Log(&'a [u8]),
+    /// The log of how its root is made goes on.
+    RootLog(&'a [u8]),
     /// It ended.
     Ends {
         /// The package.
