@@ -28,6 +28,9 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 /// Every commit is of this moment.
 pub const COMMITTED_AT_SECS: u64 = 1_750_000_000;
 
+/// A file that is committed with this content is a link to `real.txt`.
+pub const LINK: &str = "a link to real.txt";
+
 /// A node at work.
 pub struct World {
     folder: TempDir,
@@ -113,7 +116,10 @@ impl World {
             for (path, content) in *files {
                 let path = tree.path().join(path);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, content).unwrap();
+                match *content == LINK {
+                    true => std::os::unix::fs::symlink("real.txt", path).unwrap(),
+                    false => std::fs::write(path, content).unwrap(),
+                }
             }
             git(&["add", "--all", "--force"]);
             git(&["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", message]);
