@@ -301,6 +301,12 @@ impl Platform {
 static NO_OPTIONS: LazyLock<PackageOptions> = LazyLock::new(PackageOptions::default);
 
 impl Platform {
+    /// Returns the repositories from elsewhere whose packages are taken without a look at anybody's signature. What the master itself
+    /// serves, and what is in a folder of the machine, is what its administrator put there.
+    pub fn unverified(&self) -> impl Iterator<Item = &Repository> {
+        self.repositories.iter().filter(|repository| repository.gpg_keys.is_empty() && repository.is_from_elsewhere())
+    }
+
     /// Returns how a package is built.
     pub fn options(&self, package: &str) -> &PackageOptions {
         self.packages.get(package).unwrap_or(&NO_OPTIONS)
@@ -346,6 +352,11 @@ impl Limits {
 }
 
 impl Repository {
+    /// Returns whether it is neither the master's own nor in a folder of the machine.
+    pub fn is_from_elsewhere(&self) -> bool {
+        !self.url.starts_with("{master}") && !self.url.starts_with("file:")
+    }
+
     /// Returns it as a node is told of it.
     pub fn input(&self, arch: Arch, master: &str) -> Input {
         Input {
