@@ -116,6 +116,22 @@ async fn a_source_package_is_built_as_it_is_now_though_an_older_one_lies_in_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_package_that_is_built_twice_to_compare_stays_as_it_is() {
+    let packager = Packager::new();
+    packager.build(packager.package("a", &spec("a", "", "")), &[Arch::X86_64]).await;
+    let (made, own) = (packager.path("results/a/a-1-1.t1.src.rpm"), packager.path("a-1-1.t1.src.rpm"));
+    fs::copy(&made, &own).unwrap();
+
+    let (local, order) = (packager.open(Budget::default()), packager.order(Origin::Srpm(own.clone()), &[Arch::X86_64]));
+    let (report, verification) = local.verify(&order, packager.seen.clone(), &CancellationToken::new()).await.unwrap();
+
+    assert!(report.is_success(), "{report:#?}");
+    assert_eq!(verification.unwrap().differences, []);
+    assert_eq!(fs::read(&own).unwrap(), fs::read(&made).unwrap());
+    assert!(fs::metadata(&own).unwrap().len() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_cache_keeps_to_its_budget_and_is_rid_of_what_a_killed_command_left() {
     let packager = Packager::new();
     packager.build(packager.package("a", &spec("a", "", "")), &[Arch::X86_64]).await;

@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Made, PackageReport, REPORT_VERSION, Report, Status, StepReport};
-use super::results::{PackageFolder, Results, copy, index};
+use super::results::{PackageFolder, Results, copy, index, replace};
 use super::worktree::WorkTree;
 use super::{Event, Local, OWN_PRIORITY, Order, Origin, Refusal, Watch, address_of, inputs};
 use crate::build_task::SrpmFile;
@@ -191,7 +191,8 @@ impl<'a> Chain<'a> {
         let name = info.nevra.name.clone();
         // Before the folder is emptied: it may be the very place that the source package is in.
         let kept = self.local.run.folder().join(info.nevra.file_name());
-        copy(path, &kept).with_context(unreadable)?;
+        // A second name of the same file, and of a second build (`--verify`) it is there already.
+        replace(path, &kept).with_context(unreadable)?;
         let results = self.results.package(&name)?;
         let file = info.nevra.file_name();
         let srpm = results.source(&kept, &file)?;

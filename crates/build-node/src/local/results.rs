@@ -232,14 +232,14 @@ fn xml(repository: &Path, path: &Path) -> anyhow::Result<PackageXml> {
     Ok(render(&info, &file))
 }
 
-/// Puts a file elsewhere, without copying its bytes where the file system can.
+/// Puts a file where none is, without copying its bytes where the file system can.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
 }
 
 /// Puts a file in the place of what may be there, which stays as it is under its other names; the file is there whole, or not at
 /// all.
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
+pub fn replace(from: &Path, to: &Path) -> io::Result<()> {
     let part = PathBuf::from(format!("{}{PART_END}", to.display()));
     remove(&part)?;
     copy(from, &part)?;
