@@ -60,10 +60,9 @@ async fn what_failed_is_entered_as_it_was_left_and_good_after_a_push_that_mends_
     let build = system.build_of("oak", &commit).await.unwrap();
     let detail = system.ended(build, BUILD_LIMIT).await.unwrap();
 
-    let task = detail.tasks.iter().find(|task| task.status == task::Status::Failed).unwrap();
-    let look = ["sh", "-c", "cat $(find /builddir/build -name trace)"];
-    let shell = [&["build", "shell", &task.id.to_string(), "--"][..], &look].concat();
-    let entered = system.anima(&shell).unwrap();
+    let task = detail.tasks.iter().find(|task| task.status == task::Status::Failed).unwrap().id.to_string();
+    let look = "cat $(find /builddir/build -name trace)";
+    let entered = system.anima(&["build", "shell", &task, "--", "sh", "-c", look]).unwrap();
     assert_eq!(String::from_utf8_lossy(&entered.stdout), "left\n", "{}", said(&entered));
 
     package.write("oak.spec", spec.as_bytes()).unwrap();
