@@ -76,7 +76,7 @@ pub async fn make(
 pub struct SpecRequires {
     /// What it names.
     pub named: Vec<String>,
-    /// Whether the sources ask for more (`%generate_buildrequires`): then the source package has to be there to know it.
+    /// Whether the sources may ask for more (`%generate_buildrequires`): then the source package has to be there to know it.
     pub is_dynamic: bool,
 }
 
@@ -106,15 +106,14 @@ async fn requires_in(
     history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec).await?;
     let query = ["rpmspec", "-q", "--srpm", "--target", target.arch.name(), "--queryformat", REQUIRES_QUERY, &spec];
     let answer = rpm(job, target.package, workroot, &query, false).await?;
-    // Only the source package itself would answer it.
-    let expand = ["rpmspec", "-P", "--target", target.arch.name(), &spec];
-    let expanded = rpm(job, target.package, workroot, &expand, false).await?;
-    Ok(SpecRequires { named: parse_requires(&answer), is_dynamic: is_dynamic(&expanded) })
+    // Only the source package itself would answer it, and rpm's expanded text loses the line after some macros of %prep.
+    let text = workroot.files().inside().read_text(&spec, history::MAX_SPEC_BYTES)?;
+    Ok(SpecRequires { named: parse_requires(&answer), is_dynamic: is_dynamic(&text) })
 }
 
-/// Returns whether a spec whose conditions are decided has the section that asks for more.
-fn is_dynamic(expanded: &str) -> bool {
-    expanded.lines().any(|line| line.split_whitespace().next() == Some("%generate_buildrequires"))
+/// Returns whether a spec has the section that asks for more, though perhaps under a condition: the source package knows.
+fn is_dynamic(spec: &str) -> bool {
+    spec.lines().any(|line| line.split_whitespace().next() == Some("%generate_buildrequires"))
 }
 
 async fn make_in(
