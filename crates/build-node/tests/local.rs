@@ -56,7 +56,7 @@ impl Packager {
 
     fn platform(&self) -> Platform {
         let text = common::PLATFORM.replace("{master}", &format!("file://{}", self.folder.path().display()));
-        Platform::parse(&text.replace("[\"x86_64\"]", "[\"x86_64\", \"x86_64_v2\"]")).unwrap()
+        Platform::parse(&text).unwrap()
     }
 
     /// Writes a package's spec into a folder of its own.
@@ -67,11 +67,11 @@ impl Packager {
         Origin::Folder(folder)
     }
 
-    fn order(&self, origin: Origin, arches: &[Arch]) -> Order {
+    fn order(&self, origin: Origin) -> Order {
         Order {
             packages: vec![origin],
             platform: self.platform(),
-            arches: arches.to_vec(),
+            arches: vec![Arch::X86_64],
             options: PackageOptions::default(),
             places: Vec::new(),
             replay: None,
@@ -80,8 +80,8 @@ impl Packager {
         }
     }
 
-    async fn build(&self, origin: Origin, arches: &[Arch]) -> Report {
-        let (local, order) = (self.open(Budget::default()), self.order(origin, arches));
+    async fn build(&self, origin: Origin) -> Report {
+        let (local, order) = (self.open(Budget::default()), self.order(origin));
         local.build(&order, self.seen.clone(), &CancellationToken::new()).await.unwrap()
     }
 }
@@ -97,17 +97,17 @@ fn names(folder: &Path) -> Vec<String> {
 async fn a_source_package_is_built_as_it_is_now_though_an_older_one_lies_in_the_results() {
     let packager = Packager::new();
     let text = spec("a", "", "");
-    packager.build(packager.package("a", &text), &[Arch::X86_64]).await;
+    packager.build(packager.package("a", &text)).await;
     let (results, old) = (packager.path("results/a"), packager.path("old"));
     fs::copy(results.join("a-1-1.t1.src.rpm"), &old).unwrap();
-    packager.build(packager.package("a", &text.replace("A test.", "Another test.")), &[Arch::X86_64]).await;
+    packager.build(packager.package("a", &text.replace("A test.", "Another test."))).await;
     let new = packager.path("a-1-1.t1.src.rpm");
     fs::copy(results.join("a-1-1.t1.src.rpm"), &new).unwrap();
     // As an older version, or who was killed, leaves it.
     fs::copy(&old, results.join("a-1-1.t1.src.rpm")).unwrap();
     fs::remove_file(results.join("report.json")).unwrap();
 
-    let report = packager.build(Origin::Srpm(new.clone()), &[Arch::X86_64]).await;
+    let report = packager.build(Origin::Srpm(new.clone())).await;
 
     assert!(report.is_success(), "{report:#?}");
     let made = PackageInfo::read(&results.join("a-1-1.t1.noarch.rpm")).unwrap();
@@ -118,11 +118,11 @@ async fn a_source_package_is_built_as_it_is_now_though_an_older_one_lies_in_the_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_package_that_is_built_twice_to_compare_stays_as_it_is() {
     let packager = Packager::new();
-    packager.build(packager.package("a", &spec("a", "", "")), &[Arch::X86_64]).await;
+    packager.build(packager.package("a", &spec("a", "", ""))).await;
     let (made, own) = (packager.path("results/a/a-1-1.t1.src.rpm"), packager.path("a-1-1.t1.src.rpm"));
     fs::copy(&made, &own).unwrap();
 
-    let (local, order) = (packager.open(Budget::default()), packager.order(Origin::Srpm(own.clone()), &[Arch::X86_64]));
+    let (local, order) = (packager.open(Budget::default()), packager.order(Origin::Srpm(own.clone())));
     let (report, verification) = local.verify(&order, packager.seen.clone(), &CancellationToken::new()).await.unwrap();
 
     assert!(report.is_success(), "{report:#?}");
@@ -134,7 +134,7 @@ async fn a_source_package_that_is_built_twice_to_compare_stays_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cache_keeps_to_its_budget_and_is_rid_of_what_a_killed_command_left() {
     let packager = Packager::new();
-    packager.build(packager.package("a", &spec("a", "", "")), &[Arch::X86_64]).await;
+    packager.build(packager.package("a", &spec("a", "", ""))).await;
     let work = packager.path("cache/environments/roots/work");
     fs::create_dir_all(work.join("99999999-0/upper")).unwrap();
 
@@ -142,7 +142,7 @@ async fn the_cache_keeps_to_its_budget_and_is_rid_of_what_a_killed_command_left(
 
     assert_eq!(names(&work), [""; 0]);
     let swept = local.sweep_once(SystemTime::now() + Duration::from_secs(3600)).unwrap();
-    assert!(swept.layer_count > 0 && swept.download_bytes > 0, "{swept:?}");
+    assert!(swept.layer_count > 0, "{swept:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn a_root_for_a_package_has_what_its_sources_ask_for() {
     let text = spec("asks", "Source0: list", "%prep\n%setup -q -c -T\n%generate_buildrequires\ncat %{SOURCE0}");
     let folder = packager.package("asks", &text);
     fs::write(packager.path("asks/list"), "data >= 3\n").unwrap();
-    packager.build(folder.clone(), &[Arch::X86_64]).await;
+    packager.build(folder.clone()).await;
     let srpm = packager.path("results/asks/asks-1-1.t1.src.rpm");
 
     let local = packager.open(Budget::default());
@@ -168,38 +168,10 @@ async fn a_root_for_a_package_has_what_its_sources_ask_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_package_for_all_architectures_that_differs_is_told_with_what_differs() {
-    let packager = Packager::new();
-    let arches = [Arch::X86_64, Arch::X86_64V2];
-    let text = |content: &str| {
-        format!(
-            "%global debug_package %{{nil}}\nName: two\nVersion: 1\nRelease: 1\nSummary: A test\nLicense: MIT\n%description\nA test.\n\
-             %package doc\nSummary: A test\nBuildArch: noarch\n%description doc\nA test.\n\
-             %install\nmkdir -p %{{buildroot}}/usr/share\necho {content} > %{{buildroot}}/usr/share/words\n\
-             %files\n%files doc\n/usr/share/words\n%changelog\n* Mon Nov 02 2026 A <a@example.org> - 1-1\n- First\n"
-        )
-    };
-
-    let same = packager.build(packager.package("two", &text("words")), &arches).await;
-    let other = packager.build(packager.package("two", &text("%{_target_cpu}")), &arches).await;
-
-    assert!(same.is_success(), "{same:#?}\n{}", packager.seen.0.lock().unwrap());
-    let failure = other.packages[0].steps.last().unwrap().failure.as_ref().unwrap();
-    assert_eq!(failure.code, "noarch_differs");
-    assert!(
-        failure.message.starts_with(
-            "two-doc-1-1.noarch is for all architectures, but built on x86_64_v2 it is not what it is on x86_64: "
-        ),
-        "{failure:?}"
-    );
-    assert!(failure.findings[0].message.contains("/usr/share/words: "), "{failure:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn each_step_has_the_three_logs_that_a_task_has() {
     let packager = Packager::new();
 
-    let report = packager.build(packager.package("a", &spec("a", "BuildRequires: data", "")), &[Arch::X86_64]).await;
+    let report = packager.build(packager.package("a", &spec("a", "BuildRequires: data", ""))).await;
 
     let step = report.packages[0].steps.last().unwrap();
     let results = packager.path("results/a").canonicalize().unwrap();

@@ -351,6 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_in_a_noarch_package_is_told_with_both_architectures() {
+        let folder = tempfile::tempdir().unwrap();
+        let package = Results::open(folder.path()).unwrap().package("jq").unwrap();
+        let made = [1, 2].map(|number| anima_testkit::corpus::package(folder.path(), number).unwrap());
+        package.put("x86_64", &made[0], "jq-doc-1-1.noarch.rpm").unwrap();
+
+        let Err(Trouble::Failed(failure)) = package.put("i686", &made[1], "jq-doc-1-1.noarch.rpm") else {
+            panic!("it was taken")
+        };
+
+        let beginning =
+            "jq-doc-1-1.noarch is for all architectures, but built on i686 it is not what it is on x86_64: ";
+        assert!(failure.code == "noarch_differs" && failure.message.starts_with(beginning), "{failure:?}");
+        assert!(failure.findings.len() > 1 && failure.findings[0].message.contains("name: "), "{failure:?}");
+    }
+
+    #[test]
     fn a_noarch_package_that_comes_twice_has_to_be_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let package = Results::open(folder.path()).unwrap().package("jq").unwrap();
