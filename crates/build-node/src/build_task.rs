@@ -54,6 +54,13 @@ struct Srpm {
     spec: String,
 }
 
+impl Srpm {
+    /// Returns whether its sources say what they need, beside what the spec says.
+    fn is_dynamic(&self) -> bool {
+        self.info.requires.iter().any(|dependency| dependency.name == DYNAMIC)
+    }
+}
+
 /// Builds the packages, keeps them, and returns which they are.
 pub async fn make(
     job: &Job<'_>,
@@ -62,24 +69,59 @@ pub async fn make(
     srpm: SrpmFile<'_>,
 ) -> Result<BuildOutcome, Trouble> {
     let srpm = read(srpm)?;
+    let (outcome, mut requires) = in_rounds(job, phases, target, &srpm, Goal::Packages).await?;
+    let dynamic_requires = requires.split_off(srpm.info.build_requires().count());
+    Ok(BuildOutcome { dynamic_requires, ..outcome.expect("packages were the goal") })
+}
+
+/// Returns what the build of a source package needs: what its spec says, and then what its sources ask for.
+pub async fn requires(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    srpm: SrpmFile<'_>,
+) -> Result<Vec<String>, Trouble> {
+    let srpm = read(srpm)?;
+    match srpm.is_dynamic() {
+        true => Ok(in_rounds(job, phases, target, &srpm, Goal::Requirements).await?.1),
+        false => Ok(srpm.info.build_requires().map(ToString::to_string).collect()),
+    }
+}
+
+/// What roots are made for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Goal {
+    /// The packages.
+    Packages,
+    /// To learn what they need.
+    Requirements,
+}
+
+/// Makes roots until one has all that the sources ask for; returns what was made in it, and all that it was to have: first
+/// what the source package says, then what the sources asked for.
+async fn in_rounds(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    srpm: &Srpm,
+    goal: Goal,
+) -> Result<(Option<BuildOutcome>, Vec<String>), Trouble> {
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
     let static_count = requires.len();
     for round in 1.. {
         let mut workroot = job.workroot(phases, target, &requires).await?;
-        let result = match try_in(job, phases, target, &mut workroot, &srpm, &requires).await {
+        let result = match try_in(job, phases, target, &mut workroot, (srpm, &requires), goal).await {
             Ok(Tried::Asks(more)) => within_bounds(more, round, requires.len() - static_count).map(Tried::Asks),
             other => other,
         };
         phases.used("build", job.record.take_usage());
-        if result.as_ref().is_err_and(Trouble::is_final) {
-            let materials = materials(&srpm).await.unwrap_or_default();
+        if goal == Goal::Packages && result.as_ref().is_err_and(Trouble::is_final) {
+            let materials = materials(srpm).await.unwrap_or_default();
             let keeping = provenance::keep_of_failed(job, target, task::Kind::Build, &workroot, materials);
             phases.time("upload", keeping).await;
         }
         match job.leave(workroot, result).await? {
-            Tried::Made(outcome) => {
-                return Ok(BuildOutcome { dynamic_requires: requires.split_off(static_count), ..outcome });
-            }
+            Tried::Done(outcome) => return Ok((outcome, requires)),
             Tried::Asks(more) => {
                 job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
                 requires.extend(more);
@@ -109,8 +151,8 @@ fn within_bounds(more: Vec<String>, round: usize, before_count: usize) -> Result
 
 /// What came of one root.
 enum Tried {
-    /// The packages.
-    Made(BuildOutcome),
+    /// The packages, where they were the goal.
+    Done(Option<BuildOutcome>),
     /// The sources ask for more than it has.
     Asks(Vec<String>),
 }
@@ -120,20 +162,23 @@ async fn try_in(
     phases: &mut Phases,
     target: &Target<'_>,
     workroot: &mut Workroot,
-    srpm: &Srpm,
-    requires: &[String],
+    (srpm, requires): (&Srpm, &[String]),
+    goal: Goal,
 ) -> Result<Tried, Trouble> {
     install(job, workroot, srpm).await?;
-    if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
+    if srpm.is_dynamic() {
         let asked = phases.time("build", dynamic_requires(job, target, workroot, srpm, requires)).await?;
         if let Some(more) = asked {
             return Ok(Tried::Asks(more));
         }
     }
+    if goal == Goal::Requirements {
+        return Ok(Tried::Done(None));
+    }
     if srpm.info.changelogs.is_empty() {
         workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
     }
-    make_in(job, phases, target, workroot, srpm).await.map(Tried::Made)
+    make_in(job, phases, target, workroot, srpm).await.map(|outcome| Tried::Done(Some(outcome)))
 }
 
 /// Reads the spec of a source package in a root; returns what its packages provide, and whether all are noarch.

@@ -24,6 +24,7 @@ use crate::job::{Job, Target};
 use crate::limits::{Limits, MIB, Machine};
 use crate::provenance::About;
 use crate::sources::Sources;
+use crate::src_task::SpecRequires;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::Workroot;
 use crate::{build_task, src_task};
@@ -206,9 +207,23 @@ impl Engine {
         phases: &mut Phases,
         target: &Target<'_>,
         sources: &dyn Sources,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<SpecRequires, Trouble> {
         let (job, _held) = self.job(around, target).await?;
         src_task::requires(&job, phases, target, sources).await
+    }
+
+    /// Returns what the build of a source package needs, with what its sources ask for: they are unpacked and asked in roots, as for
+    /// a build.
+    pub async fn all_requires(
+        &self,
+        around: Around<'_>,
+        phases: &mut Phases,
+        target: &Target<'_>,
+        srpm: SrpmFile<'_>,
+    ) -> Result<Vec<String>, Trouble> {
+        let (job, _held) = self.job(around, target).await?;
+        let asked = build_task::requires(&job, phases, target, srpm).await;
+        self.explained(asked, around, target).await
     }
 
     /// Returns exactly what a root with these requirements would have.

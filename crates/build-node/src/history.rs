@@ -21,7 +21,7 @@ const MAX_COMMITS: usize = 1_000;
 /// So many different specs are read, a few tens of a second: what is older than that has another version.
 const MAX_SPECS: usize = 300;
 /// A spec is text that people write.
-const MAX_SPEC_BYTES: u64 = 4 * 1024 * 1024;
+pub const MAX_SPEC_BYTES: u64 = 4 * 1024 * 1024;
 /// How rpm tells of a spec's version.
 const QUERY: &str = "anima-version %|EPOCH?{%{EPOCH}:}|%{VERSION} %{RELEASE}\\n";
 

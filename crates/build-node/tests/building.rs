@@ -190,6 +190,25 @@ async fn sources_and_specs_that_are_wrong_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_a_link_in_git_is_told_in_the_log_and_in_the_hint() {
+    let world = World::new().await;
+    let text = spec("a", "Source0: a.txt", "");
+    let commit = world.commit("a", &[("a.spec", &text), ("real.txt", "real"), ("a.txt", common::LINK)]);
+
+    let failure = world.src("a", &commit).await.unwrap_err();
+
+    assert_eq!(failure.code, "bad_source");
+    let hint = failure.hint.unwrap();
+    assert!(hint.starts_with("a.txt is a symbolic link in git"), "{hint}");
+    assert_eq!(failure.findings[0].cure.as_ref(), Some(&hint));
+    assert!(
+        world.master.log().contains("only regular files are taken: a.txt (a symbolic link)\n"),
+        "{}",
+        world.master.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_requirement_that_nothing_provides_is_named() {
     let world = World::new().await;
 

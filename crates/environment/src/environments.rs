@@ -276,6 +276,11 @@ impl Environments {
         Ok(paths)
     }
 
+    /// Removes the roots and unfinished layers of processes that are gone, and nothing that was made; returns how many.
+    pub fn sweep_leftovers(&self) -> Result<u64> {
+        Ok(self.layers.sweep_leftovers()?)
+    }
+
     /// Removes what was least recently used, and what processes left that are gone. Where the disk is short of room, less is kept:
     /// a node that is unfit because of what it may need some day does nothing.
     pub fn sweep_once(&self, now: SystemTime) -> Result<Swept> {

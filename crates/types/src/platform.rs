@@ -301,6 +301,12 @@ impl Platform {
 static NO_OPTIONS: LazyLock<PackageOptions> = LazyLock::new(PackageOptions::default);
 
 impl Platform {
+    /// Returns the repositories from elsewhere whose packages are taken without a look at anybody's signature. What the master itself
+    /// serves, and what is in a folder of the machine, is what its administrator put there.
+    pub fn unverified(&self) -> impl Iterator<Item = &Repository> {
+        self.repositories.iter().filter(|repository| repository.gpg_keys.is_empty() && repository.is_from_elsewhere())
+    }
+
     /// Returns how a package is built.
     pub fn options(&self, package: &str) -> &PackageOptions {
         self.packages.get(package).unwrap_or(&NO_OPTIONS)
@@ -316,15 +322,7 @@ impl Platform {
 
     /// Returns what a package may use: as its options say, and where they say nothing, as the platform does.
     pub fn limits(&self, package: &str) -> Limits {
-        let (own, general) = (self.options(package).limits, self.limits);
-        Limits {
-            memory_mib: own.memory_mib.or(general.memory_mib),
-            disk_mib: own.disk_mib.or(general.disk_mib),
-            cores: own.cores.or(general.cores),
-            wall_secs: own.wall_secs.or(general.wall_secs),
-            processes: own.processes.or(general.processes),
-            log_mib: own.log_mib.or(general.log_mib),
-        }
+        self.options(package).limits.or(self.limits)
     }
 }
 
@@ -332,6 +330,18 @@ impl Limits {
     /// Returns whether nothing is said.
     pub fn is_empty(&self) -> bool {
         *self == Limits::default()
+    }
+
+    /// Returns them, and of the other those that are not said here.
+    pub fn or(self, other: Limits) -> Limits {
+        Limits {
+            memory_mib: self.memory_mib.or(other.memory_mib),
+            disk_mib: self.disk_mib.or(other.disk_mib),
+            cores: self.cores.or(other.cores),
+            wall_secs: self.wall_secs.or(other.wall_secs),
+            processes: self.processes.or(other.processes),
+            log_mib: self.log_mib.or(other.log_mib),
+        }
     }
 
     fn has_zero(self) -> bool {
@@ -342,6 +352,11 @@ impl Limits {
 }
 
 impl Repository {
+    /// Returns whether it is neither the master's own nor in a folder of the machine.
+    pub fn is_from_elsewhere(&self) -> bool {
+        !self.url.starts_with("{master}") && !self.url.starts_with("file:")
+    }
+
     /// Returns it as a node is told of it.
     pub fn input(&self, arch: Arch, master: &str) -> Input {
         Input {
@@ -382,6 +397,16 @@ mod tests {
         assert_eq!(platform.limits("kernel"), expected);
         assert_eq!(platform.limits("jq").wall_secs, Some(60));
         assert_eq!((&platform.options("jq").with[..], platform.options("bash")), (&["x".to_owned()][..], &*NO_OPTIONS));
+    }
+
+    #[test]
+    fn one_limit_that_is_said_leaves_the_others_as_they_are_elsewhere() {
+        let configured = Limits { memory_mib: Some(2048), cores: Some(8), log_mib: Some(10), ..Limits::default() };
+
+        let said = Limits { cores: Some(2), ..Limits::default() }.or(configured);
+
+        assert_eq!(said, Limits { cores: Some(2), ..configured });
+        assert_eq!(Limits::default().or(configured), configured);
     }
 
     #[test]

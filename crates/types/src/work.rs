@@ -8,7 +8,7 @@ pub use crate::plan_work::{
 };
 use crate::{
     Arch, Nevra, Sha256, artifact,
-    diagnosis::Finding,
+    diagnosis::{Finding, MAX_FINDINGS},
     id::{BuildId, KeyId, ReleaseId, RepositoryId},
     key,
     platform::Platform,
@@ -526,6 +526,28 @@ impl Failure {
     /// Adds what to do about it.
     pub fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
         Failure { hint: hint.map(Into::into), ..self }
+    }
+}
+
+/// The code and the class of packages that are for all architectures and differ between them.
+const NOARCH_DIFFERS: &str = "noarch_differs";
+const NOARCH_CURE: &str = "Let the spec make the same on every architecture (sort what it lists, leave out what it was built on), or take \
+                           BuildArch: noarch out of that package.";
+
+/// Returns why a package that is for all architectures cannot be taken: it was built on two, and differs in this.
+pub fn noarch_differs(package: &str, other: &str, own: &str, differ: &[String]) -> Failure {
+    let beginning = format!("{package} is for all architectures, but built on {own} it is not what it is on {other}");
+    // One for each difference: each has a cause of its own, mostly.
+    let finding = |what: &String| Finding {
+        class: NOARCH_DIFFERS.to_owned(),
+        title: "Not the same on every architecture".to_owned(),
+        message: format!("{beginning}: {what}"),
+        cure: Some(NOARCH_CURE.to_owned()),
+        ..Finding::default()
+    };
+    Failure {
+        findings: differ.iter().take(MAX_FINDINGS).map(finding).collect(),
+        ..Failure::new(NOARCH_DIFFERS, format!("{beginning}: {}", differ.join("; "))).with_hint(Some(NOARCH_CURE))
     }
 }
 
