@@ -202,9 +202,8 @@ fn named_by_platforms(app: &App, repository: &Repository) -> Vec<(i64, String)> 
     let place = format!("/repos/{}/{}", repository.product, repository.path);
     let mut named = Vec::new();
     for platform in &app.config.platforms {
-        for (input, arch) in
-            platform.repositories.iter().flat_map(|input| platform.architectures.iter().map(move |arch| (input, arch)))
-        {
+        let inputs = platform.all_repositories();
+        for (input, arch) in inputs.flat_map(|input| platform.architectures.iter().map(move |arch| (input, arch))) {
             let url = input.url_for(*arch, &app.config.public_url);
             let number = url.split_once(&place).and_then(|(_, rest)| {
                 let rest = rest.strip_prefix('@').or_else(|| rest.strip_prefix("/@"))?;

@@ -2,7 +2,7 @@
 //! released, and events. Each pass takes some, and the rest goes with those to come.
 
 use anima_db::{Origin, Write, event::NewEvent};
-use anima_types::{Timestamp, id::BuildId, retention::Rules};
+use anima_types::{Timestamp, id::BuildId, platform::Platform, retention::Rules};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{app::App, error::ApiResult};
@@ -41,7 +41,7 @@ pub async fn delete_unreleased(app: &App, write: &mut Write, rules: Rules) -> Ap
 /// Whether a platform's file names a build's repository: `{master}/builds/N/repo/…`.
 fn is_built_upon(app: &App, build: BuildId) -> bool {
     let place = format!("/builds/{build}/repo/");
-    let mut repositories = app.config.platforms.iter().flat_map(|platform| &platform.repositories);
+    let mut repositories = app.config.platforms.iter().flat_map(Platform::all_repositories);
     repositories.any(|repository| repository.url.contains(&place))
 }
 

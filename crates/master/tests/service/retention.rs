@@ -118,6 +118,34 @@ async fn what_is_older_than_its_rule_says_goes_and_the_newest_event_stays() {
     assert!(first > 1 && events.to_string().contains("were dropped"), "{events}");
 }
 
+/// Returns lines of a platform's file: a repository of each of these builds.
+fn upon(builds: std::ops::RangeInclusive<i64>) -> String {
+    let one = |id| format!("{{ name = \"build-{id}\", url = \"{{master}}/builds/{id}/repo/p1/{{arch}}/\" }}");
+    format!("repositories = [{}]\n", builds.map(one).collect::<Vec<_>>().join(", "))
+}
+
+#[tokio::test]
+async fn a_build_that_a_flavor_or_a_single_package_is_built_upon_stays() {
+    let rules = Rules { unreleased_build_days: Some(50), ..Rules::default() };
+    let lines = format!(
+        "[packages.jq]\n{}[flavors.beta]\n{}[flavors.beta.packages.jq]\n{}",
+        upon(1..=1),
+        upon(2..=2),
+        upon(3..=3)
+    );
+    let master = Master::open_with_rules_and_lines(rules, &lines).await;
+    for _ in 1..=3 {
+        unreleased(&master).await;
+    }
+    let free = unreleased(&master).await;
+    master.pass_secs(60 * DAY_SECS);
+
+    assert_eq!(collect(&master, false).await.build_count, 1);
+
+    let mut read = master.app.db.read().await.unwrap();
+    assert!(build::get(&mut read, free).await.unwrap().deleted_at.is_some());
+}
+
 #[test]
 fn events_stay_for_as_long_as_their_readers_may_be_away() {
     assert!(Rules { audit_days: Some(7), ..Rules::default() }.check().is_err());
