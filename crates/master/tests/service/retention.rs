@@ -149,5 +149,12 @@ async fn a_build_that_a_flavor_or_a_single_package_is_built_upon_stays() {
 #[test]
 fn events_stay_for_as_long_as_their_readers_may_be_away() {
     assert!(Rules { audit_days: Some(7), ..Rules::default() }.check().is_err());
+    for rules in [
+        Rules { logs_days: Some(0), ..Rules::default() },
+        Rules { unreleased_build_days: Some(0), ..Rules::default() },
+        Rules { audit_days: Some(0), ..Rules::default() },
+    ] {
+        assert!(rules.check().unwrap_err().contains("leave the line out"), "{rules:?}");
+    }
     assert!(Rules { audit_days: Some(30), logs_days: Some(1), ..Rules::default() }.check().is_ok());
 }
