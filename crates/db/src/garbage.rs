@@ -110,18 +110,24 @@ pub async fn unlink_failed_builds(write: &mut Write, before: Timestamp) -> Resul
     Ok(forgotten)
 }
 
-/// Returns builds that succeeded and ended before a moment and that no release carries, the oldest first, at most `limit`.
-pub async fn list_unreleased(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<Vec<BuildId>> {
+/// Returns builds after one that succeeded and ended before a moment and that no release carries, the oldest first, at most `limit`.
+pub async fn list_unreleased(
+    connection: &mut Connection,
+    before: Timestamp,
+    after: BuildId,
+    limit: u32,
+) -> Result<Vec<BuildId>> {
     // Indices: build_status, release_build.
     let rows = sqlx::query(
         "SELECT id FROM build
-         WHERE status = 'succeeded' AND ended_at < $1 AND deleted_at IS NULL
+         WHERE status = 'succeeded' AND ended_at < $1 AND deleted_at IS NULL AND id > $2
            AND NOT EXISTS (
                SELECT 1 FROM release_plan
                WHERE release_plan.build_id = build.id AND release_plan.status <> 'abandoned')
-         ORDER BY id LIMIT $2",
+         ORDER BY id LIMIT $3",
     )
     .bind(before.0)
+    .bind(after.0)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;

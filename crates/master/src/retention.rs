@@ -1,7 +1,7 @@
 //! What goes by its age alone, where the configuration says how old it may be (`[retention]`): logs, what builds made that nobody
 //! released, and events. Each pass takes some, and the rest goes with those to come.
 
-use anima_db::{Origin, Write, event::NewEvent};
+use anima_db::{Connection, Origin, Write, event::NewEvent};
 use anima_types::{Timestamp, id::BuildId, platform::Platform, retention::Rules};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -26,16 +26,29 @@ fn before(now: Timestamp, days: u32) -> Timestamp {
 /// Deletes what builds made that ended well, and that no release carries and nobody builds upon; returns which builds.
 pub async fn delete_unreleased(app: &App, write: &mut Write, rules: Rules) -> ApiResult<Vec<BuildId>> {
     let Some(days) = rules.unreleased_build_days else { return Ok(Vec::new()) };
-    let before = before(write.now, days);
-    let mut deleted = anima_db::garbage::list_unreleased(write, before, MAX_BUILDS).await?;
-    let linked = anima_db::build::linked(write).await?;
-    deleted.retain(|id| !linked.contains_key(id) && !is_built_upon(app, *id));
+    let deleted = find_unreleased(app, write, before(write.now, days)).await?;
     for &id in &deleted {
         let row = anima_db::build::get(write, id).await?;
         let summary = format!("Deleted after {days} days: no release carries it.");
         anima_db::build::delete(write, &row, &summary).await?;
     }
     Ok(deleted)
+}
+
+/// Returns the oldest of those that go, at most [`MAX_BUILDS`]: those that stay take nobody's place.
+async fn find_unreleased(app: &App, connection: &mut Connection, before: Timestamp) -> ApiResult<Vec<BuildId>> {
+    let linked = anima_db::build::linked(connection).await?;
+    let (mut found, mut after) = (Vec::new(), BuildId(0));
+    loop {
+        let page = anima_db::garbage::list_unreleased(connection, before, after, MAX_BUILDS).await?;
+        let Some(&last) = page.last() else { return Ok(found) };
+        found.extend(page.into_iter().filter(|id| !linked.contains_key(id) && !is_built_upon(app, *id)));
+        if found.len() >= MAX_BUILDS as usize {
+            found.truncate(MAX_BUILDS as usize);
+            return Ok(found);
+        }
+        after = last;
+    }
 }
 
 /// Whether a platform's file names a build's repository: `{master}/builds/N/repo/…`.

@@ -146,6 +146,18 @@ async fn a_build_that_a_flavor_or_a_single_package_is_built_upon_stays() {
     assert!(build::get(&mut read, free).await.unwrap().deleted_at.is_some());
 }
 
+#[tokio::test]
+async fn builds_that_stay_do_not_hide_those_after_them_that_go() {
+    let rules = Rules { unreleased_build_days: Some(50), ..Rules::default() };
+    let master = Master::open_with_rules_and_lines(rules, &format!("[flavors.beta]\n{}", upon(1..=21))).await;
+    for _ in 1..=22 {
+        unreleased(&master).await;
+    }
+    master.pass_secs(60 * DAY_SECS);
+
+    assert_eq!(collect(&master, false).await.build_count, 1, "more stay than one pass deletes");
+}
+
 #[test]
 fn events_stay_for_as_long_as_their_readers_may_be_away() {
     assert!(Rules { audit_days: Some(7), ..Rules::default() }.check().is_err());
