@@ -89,8 +89,9 @@ pub async fn collect_once(
         write.commit().await?;
         drop_unnamed(app, now, who.clone(), before).await?
     };
-    collection.log_count = retention::drop_logs_once(app, now, is_dry_run).await?;
-    collection.event_count = retention::drop_events_once(app, now, &who, is_dry_run).await?;
+    // One that fails keeps none of the others from going.
+    let log_count = retention::drop_logs_once(app, now, is_dry_run).await;
+    let event_count = retention::drop_events_once(app, now, &who, is_dry_run).await;
     for artifact in &mut dropped {
         if let Some(reason) = reasons.remove(&artifact.sha256) {
             artifact.reason = reason;
@@ -102,6 +103,7 @@ pub async fn collect_once(
     dropped.sort_by_key(|artifact| std::cmp::Reverse(artifact.size_bytes));
     dropped.truncate(MAX_NAMED);
     collection.artifacts = dropped;
+    (collection.log_count, collection.event_count) = (log_count?, event_count?);
     Ok(collection)
 }
 

@@ -2,8 +2,13 @@
 //! released, and events. Each pass takes some, and the rest goes with those to come.
 
 use anima_db::{Connection, Origin, Write, event::NewEvent};
-use anima_types::{Timestamp, id::BuildId, platform::Platform, retention::Rules};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use anima_types::{
+    Timestamp,
+    id::{BuildId, TaskId},
+    platform::Platform,
+    retention::Rules,
+};
+use futures_util::{StreamExt as _, stream};
 
 use crate::{app::App, error::ApiResult};
 
@@ -68,12 +73,29 @@ pub async fn drop_logs_once(app: &App, now: Timestamp, is_dry_run: bool) -> ApiR
         return Ok(old.len());
     }
     // Before it is written down: what is cut off here is done again.
-    let removals: Vec<_> = old.iter().map(|&(task, attempt)| app.logs.remove(task, attempt)).collect();
-    stream::iter(removals).buffer_unordered(LOGS_AT_ONCE).try_collect::<Vec<()>>().await?;
+    let removals: Vec<_> = old.iter().map(|&logs| remove_logs(app, logs)).collect();
+    let removed: Vec<_> = stream::iter(removals).buffer_unordered(LOGS_AT_ONCE).collect().await;
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
+    for one in removed {
+        match one {
+            Ok(logs) => gone.push(logs),
+            Err(why) => failed.push(why),
+        }
+    }
+    if let Some((task, error)) = failed.first() {
+        // One line for all: a store that is away refuses thousands in the same words.
+        tracing::error!(task = task.0, "logs of {} tasks stay until the next collection: {error}", failed.len());
+    }
     let mut write = app.db.write(now, "anima").await?;
-    anima_db::garbage::set_logs_dropped(&mut write, &old).await?;
+    anima_db::garbage::set_logs_dropped(&mut write, &gone).await?;
     write.commit().await?;
-    Ok(old.len())
+    Ok(gone.len())
+}
+
+/// Removes the logs of one task, or says why they stay: those of others go all the same.
+async fn remove_logs(app: &App, logs: (TaskId, i64)) -> Result<(TaskId, i64), (TaskId, anima_store::Error)> {
+    let (task, attempt) = logs;
+    app.logs.remove(task, attempt).await.map(|()| logs).map_err(|error| (task, error))
 }
 
 /// Drops events that happened long ago; returns how many.

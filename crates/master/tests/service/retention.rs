@@ -1,13 +1,17 @@
 //! What goes by its age where a rule says so, and stays where none does.
 
+use std::fs;
+
 use anima_db::{artifact, build, task::About};
+use anima_master::StoreAddress;
 use anima_types::{
     Sha256,
     artifact::Kind as ArtifactKind,
     build::{Event, Status},
-    id::BuildId,
+    id::{BuildId, TaskId},
     retention::{Collection, Rules},
     task::Kind,
+    task_log::{LogId, LogName},
 };
 use axum::{
     body::Body,
@@ -25,7 +29,12 @@ async fn collect(master: &Master, is_dry_run: bool) -> Collection {
 
 /// Lets a task fail that has a log; returns the log's address.
 async fn failed_with_log(master: &Master) -> String {
-    let push = json!({ "package": "a", "branch": "p1", "commit": "c", "subject": "s", "pusher": "ann" });
+    failed_with_log_of(master, "a").await
+}
+
+/// The same for a package.
+async fn failed_with_log_of(master: &Master, package: &str) -> String {
+    let push = json!({ "package": package, "branch": "p1", "commit": "c", "subject": "s", "pusher": "ann" });
     master.post("/api/v1/pushes", "git-service", push).await;
     while anima_master::chores::advance_once(&master.app).await.unwrap() {}
     let lease = master.claim("build-node", &[Kind::Src]).await.unwrap();
@@ -116,6 +125,32 @@ async fn what_is_older_than_its_rule_says_goes_and_the_newest_event_stays() {
     let events = master.get("/api/v1/events/list?limit=1000").await;
     let first = events[0]["id"].as_i64().unwrap();
     assert!(first > 1 && events.to_string().contains("were dropped"), "{events}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_removed_keeps_neither_the_others_nor_events_from_going() {
+    let rules = Rules { logs_days: Some(60), audit_days: Some(40), ..Rules::default() };
+    let master = Master::open_with_rules(rules).await;
+    let StoreAddress::Folder(artifacts) = master.app.config.artifacts.clone() else {
+        // In a bucket nothing is put in the way of a log so easily.
+        return;
+    };
+    let first = failed_with_log_of(&master, "a").await;
+    let task = TaskId(first.split('/').nth(4).unwrap().parse().unwrap());
+    let in_the_way = artifacts.join("logs").join(LogId::new(task, LogName::ALL[0]).to_string());
+    fs::create_dir(&in_the_way).unwrap();
+    // Another build than the one that gathers pushes.
+    master.pass_secs(DAY_SECS);
+    let second = failed_with_log_of(&master, "b").await;
+    master.pass_secs(61 * DAY_SECS);
+
+    let done = collect(&master, false).await;
+    assert_eq!(done.log_count, 1);
+    assert!(done.event_count > 0, "{done:?}");
+    assert_eq!(text(&master, &second).await, "");
+    fs::remove_dir(in_the_way).unwrap();
+
+    assert_eq!(collect(&master, false).await.log_count, 1, "what stayed goes when it can");
 }
 
 /// Returns lines of a platform's file: a repository of each of these builds.
