@@ -174,20 +174,22 @@ pub async fn set_logs_dropped(write: &mut Write, tasks: &[(TaskId, i64)]) -> Res
     Ok(())
 }
 
+/// Of events: no message to a webhook is of them.
+const NO_MESSAGE: &str = "NOT EXISTS (SELECT 1 FROM webhook_delivery WHERE webhook_delivery.event_id = event.id)";
+
 /// Returns up to which event those go that happened before a moment, and how many that are, of the `limit` oldest at most. The
-/// newest stays: who asks for what came after it goes on there.
+/// newest stays: who asks for what came after it goes on there. Those that messages to webhooks are of stay, too, and hide none
+/// after them.
 pub async fn find_old_events(
     connection: &mut Connection,
     before: Timestamp,
     limit: u32,
 ) -> Result<Option<(EventId, usize)>> {
     let newest = event::newest(connection).await?;
-    // Index: the primary key. Their times are in its order, but for what a clock was set back by.
-    let rows = sqlx::query("SELECT id, at FROM event WHERE id < $1 ORDER BY id LIMIT $2")
-        .bind(newest.0)
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?;
+    // Indices: the primary key, webhook_delivery_event. Their times are in its order, but for what a clock was set back by.
+    let sql = format!("SELECT id, at FROM event WHERE id < $1 AND {NO_MESSAGE} ORDER BY id LIMIT $2");
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(newest.0).bind(i64::from(limit)).fetch_all(connection).await?;
     let mut old = None;
     for (count, row) in (1..).zip(&rows) {
         if row.time("at")? >= before {
@@ -201,13 +203,8 @@ pub async fn find_old_events(
 /// Drops the events up to one, but those that messages to webhooks are of; returns how many.
 pub async fn drop_events(write: &mut Write, last: EventId) -> Result<u64> {
     // Indices: the primary key, webhook_delivery_event.
-    let dropped = sqlx::query(
-        "DELETE FROM event
-         WHERE id <= $1 AND NOT EXISTS (SELECT 1 FROM webhook_delivery WHERE webhook_delivery.event_id = event.id)",
-    )
-    .bind(last.0)
-    .execute(&mut **write)
-    .await?;
+    let sql = format!("DELETE FROM event WHERE id <= $1 AND {NO_MESSAGE}");
+    let dropped = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(last.0).execute(&mut **write).await?;
     Ok(dropped.rows_affected())
 }
 
@@ -359,8 +356,10 @@ pub async fn known(connection: &mut Connection, wanted: &[Sha256]) -> Result<BTr
 
 #[cfg(test)]
 mod tests {
+    use anima_types::webhook::CreateWebhook;
+
     use super::*;
-    use crate::{artifact, testing::Scratch};
+    use crate::{artifact, event::NewEvent, testing::Scratch, webhook};
 
     #[tokio::test]
     async fn what_nothing_names_is_looked_for_without_a_look_at_all_of_another_table() {
@@ -377,6 +376,38 @@ mod tests {
         let steps: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
         let scans: Vec<&String> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
         assert_eq!(scans, ["SCAN artifact"], "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn events_that_a_stopped_webhook_has_messages_of_hide_none_after_them_that_go() {
+        let scratch = Scratch::new().await;
+        let mut write = scratch.write().await;
+        let wanted = CreateWebhook { name: "chat".into(), url: "http://h".into(), events: Vec::new() };
+        let hook = webhook::insert(&mut write, &wanted, "secret").await.unwrap();
+        let tell = async |write: &mut Write| {
+            event::record(write, NewEvent { noun: "build", verb: "created", ..NewEvent::default() }).await.unwrap()
+        };
+        for _ in 0..3 {
+            tell(&mut write).await;
+        }
+        while webhook::make_deliveries(&mut write, 10).await.unwrap() {}
+        let hook = webhook::get(&mut write, hook).await.unwrap();
+        webhook::set_stopped(&mut write, &hook, Some("it is tired")).await.unwrap();
+        for _ in 0..4 {
+            tell(&mut write).await;
+        }
+        let before = write.now.plus_secs(1);
+
+        let mut dropped = 0;
+        while let Some((last, count)) = find_old_events(&mut write, before, 2).await.unwrap() {
+            assert_eq!(drop_events(&mut write, last).await.unwrap(), count as u64);
+            dropped += count;
+        }
+
+        let left = event::list(&mut write, EventId(0), None, 100).await.unwrap();
+        assert_eq!((left.len(), dropped > 4), (4, true), "three that are still to be told, and the newest: {left:?}");
+        assert_eq!(webhook::forget(&mut write, before).await.unwrap(), 3, "nobody waits for them for ever");
+        assert!(find_old_events(&mut write, before, 9).await.unwrap().is_some_and(|(_, count)| count == 3));
     }
 
     #[tokio::test]
