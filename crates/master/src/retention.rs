@@ -6,7 +6,6 @@ use anima_types::{
     Timestamp,
     id::{BuildId, TaskId},
     platform::Platform,
-    retention::Rules,
 };
 use futures_util::{StreamExt as _, stream};
 
@@ -28,20 +27,24 @@ fn before(now: Timestamp, days: u32) -> Timestamp {
     now.plus_secs(-i64::from(days) * DAY_SECS)
 }
 
-/// Deletes what builds made that ended well, and that no release carries and nobody builds upon; returns which builds.
-pub async fn delete_unreleased(app: &App, write: &mut Write, rules: Rules) -> ApiResult<Vec<BuildId>> {
-    let Some(days) = rules.unreleased_build_days else { return Ok(Vec::new()) };
-    let deleted = find_unreleased(app, write, before(write.now, days)).await?;
+/// Deletes what builds made that [`find_unreleased`] finds; returns how many builds.
+pub async fn delete_unreleased(app: &App, write: &mut Write) -> ApiResult<usize> {
+    let now = write.now;
+    let deleted = find_unreleased(app, write, now).await?;
     for &id in &deleted {
         let row = anima_db::build::get(write, id).await?;
+        let days = app.config.retention.unreleased_build_days.unwrap_or_default();
         let summary = format!("Deleted after {days} days: no release carries it.");
         anima_db::build::delete(write, &row, &summary).await?;
     }
-    Ok(deleted)
+    Ok(deleted.len())
 }
 
-/// Returns the oldest of those that go, at most [`MAX_BUILDS`]: those that stay take nobody's place.
-async fn find_unreleased(app: &App, connection: &mut Connection, before: Timestamp) -> ApiResult<Vec<BuildId>> {
+/// Returns builds that ended well long enough ago, and that no release carries and nobody builds upon: the oldest, at most
+/// [`MAX_BUILDS`]. Those that stay take nobody's place.
+pub async fn find_unreleased(app: &App, connection: &mut Connection, now: Timestamp) -> ApiResult<Vec<BuildId>> {
+    let Some(days) = app.config.retention.unreleased_build_days else { return Ok(Vec::new()) };
+    let before = before(now, days);
     let linked = anima_db::build::linked(connection).await?;
     let (mut found, mut after) = (Vec::new(), BuildId(0));
     loop {

@@ -116,6 +116,7 @@ async fn what_is_older_than_its_rule_says_goes_and_the_newest_event_stays() {
     let done = collect(&master, false).await;
 
     assert_eq!((dry.build_count, dry.log_count), (1, 1));
+    assert_eq!(dry.artifacts, done.artifacts);
     assert_eq!((done.build_count, done.log_count, done.rules), (1, 1, rules));
     assert!(dry.event_count > 0 && done.event_count >= dry.event_count, "{dry:?} {done:?}");
     assert_eq!(text(&master, &log).await, "");
