@@ -20,7 +20,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const REFUSALS: [u16; 5] = [400, 409, 413, 415, 422];
 
 /// Writes down the pushes of branches that moved since last time, and what else changed; returns the pushes. The caller holds
-/// the repository's lock.
+/// the repository's lock, and wakes [`keep_telling`] once it has told what it tells itself.
 pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &Pusher) -> Result<Vec<(u64, Push)>> {
     let now = Seen::new(app.repositories.branches(path).await?, app.repositories.others(path).await?);
     let before = app.outbox.seen(name);
@@ -69,7 +69,7 @@ fn changes(before: &Seen, now: &Seen) -> Vec<GitChange> {
     changes
 }
 
-/// Writes down what the master is to know for its audit, and lets it be told.
+/// Writes down what the master is to know for its audit; the caller wakes [`keep_telling`].
 pub(crate) fn write_down(app: &App, name: &str, mut changes: Vec<GitChange>, pusher: &Pusher) -> std::io::Result<()> {
     if changes.is_empty() {
         return Ok(());
@@ -84,9 +84,7 @@ pub(crate) fn write_down(app: &App, name: &str, mut changes: Vec<GitChange>, pus
         via: pusher.via.clone(),
         address: pusher.address.clone(),
     };
-    app.outbox.put(&Word::Changes(told))?;
-    app.outbox_filled.notify_one();
-    Ok(())
+    app.outbox.put(&Word::Changes(told)).map(drop)
 }
 
 /// Tells the master of pushes and returns what the pusher is told. What it does not take soon is told to it later.
@@ -96,16 +94,15 @@ pub(crate) async fn tell_now(app: &App, noted: Vec<(u64, Push)>) -> Vec<String> 
         let line = match tokio::time::timeout(ANSWER_TIMEOUT, deliver(app, number, &push)).await {
             Ok(Ok(answer)) => answer.message,
             Ok(Err(error)) if is_refusal(&error) => format!("the push is in git, but the master refuses it: {error}"),
-            Ok(Err(error)) => later(app, &error.to_string()),
-            Err(_) => later(app, "it does not answer"),
+            Ok(Err(error)) => later(&error.to_string()),
+            Err(_) => later("it does not answer"),
         };
         lines.push(line);
     }
     lines
 }
 
-fn later(app: &App, reason: &str) -> String {
-    app.outbox_filled.notify_one();
+fn later(reason: &str) -> String {
     format!("the push is written down, and is built when the master takes it: {reason}")
 }
 

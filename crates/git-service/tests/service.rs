@@ -38,6 +38,10 @@ const SLOW_HEAD: Duration = Duration::from_secs(2);
 
 /// The master never takes a push to this package.
 const REFUSED: &str = "refused";
+/// Its answer to a push to this package comes when it is told of it a second time, or not within [`A_WHILE`].
+const SLOW: &str = "slow";
+/// Who tells of the same push at the same time does so within this.
+const A_WHILE: Duration = Duration::from_millis(500);
 
 /// What the master was told; while it is away, it answers nothing good.
 #[derive(Clone, Default)]
@@ -120,9 +124,12 @@ async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Resp
     if push.package == REFUSED {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
-    let message = format!("building {}", push.package);
+    let (message, is_slow) = (format!("building {}", push.package), push.package == SLOW);
     master.pushes.lock().unwrap().push(push);
     master.was_told.notify_waiters();
+    if is_slow {
+        let _ = timeout(A_WHILE, master.was_told.notified()).await;
+    }
     Json(PushAnswer { build: None, message }).into_response()
 }
 
@@ -317,6 +324,20 @@ async fn branches_that_go_and_tags_that_move_are_told_for_the_audit() {
             GitChange::Deleted { reference: tag(), old: second },
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_with_a_tag_is_told_once() {
+    let service = service().await;
+    let commit = service.commit("a", "a.spec", b"Name: a\n").await;
+
+    let address = service.address("packager", SLOW);
+    let pushed = service.git("a", &["push", &address, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+
+    assert!(said(&pushed).contains("building slow"), "{}", said(&pushed));
+    let tag = GitChange::Moved { reference: "refs/tags/v1".into(), old: None, new: commit };
+    assert_eq!(service.changes(1).await, [tag]);
+    assert_eq!(service.told(1).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
