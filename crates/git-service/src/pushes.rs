@@ -13,6 +13,11 @@ use crate::{
 
 /// A master that is away is looked for this often.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A master of a version before has no place for what is for the audit only; it is asked again this often, and whenever there is
+/// something else to tell.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// So many changes are kept for it, the newest: each is a small file that is read whenever there is something to tell.
+const MAX_KEPT_CHANGES: usize = 1_000;
 /// A pusher waits so long to be told what their push began.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Answers of the master that stay the same however often it is told: it does not understand the push, or it is too large for it.
@@ -122,8 +127,7 @@ async fn deliver(app: &App, number: u64, push: &Push) -> std::result::Result<Pus
 /// Tells of what is for the audit only.
 async fn deliver_changes(app: &App, number: u64, told: &GitChanges) -> std::result::Result<(), anima_client::Error> {
     match app.master.report_git_changes(told).await {
-        // A master of a version before has no place for it.
-        Err(error) if is_refusal(&error) || error.status() == Some(404) => {
+        Err(error) if is_refusal(&error) => {
             put_aside(app, number, &format!("what {} changed in {}", told.pusher, told.package), &error);
         }
         answer => {
@@ -168,33 +172,62 @@ pub(crate) async fn recover(app: &App) {
 
 /// Tells the master of all that waits, for ever.
 pub(crate) async fn keep_telling(app: App) {
+    let mut is_warned = false;
     loop {
-        let waiting = app.outbox.waiting().unwrap_or_else(|error| {
-            tracing::error!("could not read the outbox: {error}");
-            Vec::new()
-        });
-        let mut is_away = false;
-        for (number, word) in waiting {
-            let told = match &word {
-                Word::Push(push) => deliver(&app, number, push).await.map(|answer| {
-                    tracing::info!(package = push.package, branch = push.branch, "{}", answer.message);
-                }),
-                Word::Changes(changes) => deliver_changes(&app, number, changes).await,
-            };
-            match told {
-                Ok(()) => {}
-                Err(error) if is_refusal(&error) => {}
-                Err(error) => {
-                    tracing::warn!("the master could not be told of a push to {}: {error}", word.package());
-                    is_away = true;
-                    break;
+        match tell_waiting(&app).await {
+            Told::All => app.outbox_filled.notified().await,
+            Told::AllButChanges => {
+                if !std::mem::replace(&mut is_warned, true) {
+                    tracing::warn!(
+                        "the master has no place for tags that move, branches that go and uploads (404): it is of a version before, \
+                         and the newest {MAX_KEPT_CHANGES} of them are kept until it has"
+                    );
                 }
+                let _ = tokio::time::timeout(ASK_AGAIN_AFTER, app.outbox_filled.notified()).await;
             }
-        }
-        if is_away {
-            tokio::time::sleep(RETRY_AFTER).await;
-        } else {
-            app.outbox_filled.notified().await;
+            Told::IsAway => tokio::time::sleep(RETRY_AFTER).await,
         }
     }
+}
+
+/// What the master was told of all that waits.
+enum Told {
+    All,
+    /// It has no place for changes, which wait on.
+    AllButChanges,
+    /// What is left waits for it.
+    IsAway,
+}
+
+async fn tell_waiting(app: &App) -> Told {
+    let waiting = app.outbox.waiting().unwrap_or_else(|error| {
+        tracing::error!("could not read the outbox: {error}");
+        Vec::new()
+    });
+    let mut kept = Vec::new();
+    for (number, word) in waiting {
+        let told = match &word {
+            Word::Push(push) => deliver(app, number, push).await.map(|answer| {
+                tracing::info!(package = push.package, branch = push.branch, "{}", answer.message);
+            }),
+            // It said so of one, and is not asked for each.
+            Word::Changes(_) if !kept.is_empty() => {
+                kept.push(number);
+                continue;
+            }
+            Word::Changes(changes) => deliver_changes(app, number, changes).await,
+        };
+        match told {
+            Ok(()) => {}
+            Err(error) if is_refusal(&error) => {}
+            Err(error) if error.status() == Some(404) && matches!(word, Word::Changes(_)) => kept.push(number),
+            Err(error) => {
+                tracing::warn!("the master could not be told of a push to {}: {error}", word.package());
+                return Told::IsAway;
+            }
+        }
+    }
+    let too_many = kept.len().saturating_sub(MAX_KEPT_CHANGES);
+    kept[..too_many].iter().for_each(|&number| delivered(app, number));
+    if kept.is_empty() { Told::All } else { Told::AllButChanges }
 }

@@ -51,6 +51,8 @@ struct Master {
     /// Something was told.
     was_told: Arc<Notify>,
     is_away: Arc<AtomicBool>,
+    /// It is of a version that has no place for changes.
+    is_old: Arc<AtomicBool>,
 }
 
 struct Service {
@@ -133,10 +135,13 @@ async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Resp
     Json(PushAnswer { build: None, message }).into_response()
 }
 
-async fn take_changes(State(master): State<Master>, Json(changes): Json<GitChanges>) -> Json<()> {
+async fn take_changes(State(master): State<Master>, Json(changes): Json<GitChanges>) -> Response {
+    if master.is_old.load(Ordering::SeqCst) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     master.changes.lock().unwrap().push(changes);
     master.was_told.notify_waiters();
-    Json(())
+    Json(()).into_response()
 }
 
 impl Service {
@@ -373,6 +378,26 @@ async fn a_push_that_the_master_never_takes_is_put_aside_and_those_after_it_are_
     assert_eq!(aside, 1);
     let at_once = service.git("a", &["push", &service.address("packager", REFUSED), "HEAD:c9"]).await;
     assert!(said(&at_once).contains("the master refuses it"), "{}", said(&at_once));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_master_of_a_version_before_has_no_place_for_waits_and_holds_up_no_push() {
+    let service = service().await;
+    let commit = service.commit("a", "a.spec", b"Name: a\n").await;
+    let address = service.address("packager", "a");
+    service.master.is_old.store(true, Ordering::SeqCst);
+    service.git("a", &["push", &address, "HEAD:refs/tags/v1"]).await;
+    service.master.is_away.store(true, Ordering::SeqCst);
+    service.git("a", &["push", &address, "HEAD:refs/tags/v2", "HEAD:c10"]).await;
+
+    service.master.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(service.told(1).await[0].branch, "c10");
+    service.master.is_old.store(false, Ordering::SeqCst);
+    service.git("a", &["push", &address, "HEAD:c9"]).await;
+
+    let tag = |name: &str| GitChange::Moved { reference: format!("refs/tags/{name}"), old: None, new: commit.clone() };
+    assert_eq!(service.changes(2).await, [tag("v1"), tag("v2")]);
+    assert_eq!(fs::read_dir(service.folder.path().join("git/outbox/refused")).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
