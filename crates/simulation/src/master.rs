@@ -70,6 +70,10 @@ pub struct Master {
     folder: TempDir,
     up: Option<(App, Router)>,
     news: Option<broadcast::Receiver<Event>>,
+    /// Tasks that became ready since somebody asked for them.
+    ready_count: usize,
+    /// Events that were told of since the last thing that it was asked or did began.
+    told_count: usize,
     /// When the chores that go by the clock were done last.
     clock_looked_at: Timestamp,
 }
@@ -80,7 +84,15 @@ impl Master {
         let folder = temporary()?;
         copy(first_start().await?, folder.path())?;
         let micros = Arc::new(AtomicI64::new(START.0));
-        let mut master = Master { micros, folder, up: None, news: None, clock_looked_at: Timestamp(0) };
+        let mut master = Master {
+            micros,
+            folder,
+            up: None,
+            news: None,
+            ready_count: 0,
+            told_count: 0,
+            clock_looked_at: Timestamp(0),
+        };
         master.begin().await?;
         Ok(master)
     }
@@ -92,6 +104,7 @@ impl Master {
         let app = anima_master::open(config(self.folder.path())?, clock).await?;
         let router = anima_master::router(&app);
         self.news = Some(app.db.subscribe());
+        self.ready_count = 0;
         self.up = Some((app, router));
         Ok(())
     }
@@ -120,17 +133,39 @@ impl Master {
 
     /// Returns how many tasks became ready since this was asked: real nodes wait at the master for that.
     pub fn ready_count(&mut self) -> usize {
-        let Some(news) = &mut self.news else { return 0 };
-        let mut count = 0;
+        self.hear();
+        std::mem::take(&mut self.ready_count)
+    }
+
+    /// Returns whether what it was asked or did last had committed something, when it was killed.
+    pub fn had_committed(&mut self) -> bool {
+        self.hear();
+        self.told_count > 0
+    }
+
+    /// Counts what it told of.
+    fn hear(&mut self) {
+        let Some(news) = &mut self.news else { return };
         loop {
             match news.try_recv() {
                 Ok(event) => {
-                    count += usize::from(event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()));
+                    self.told_count += 1;
+                    let is_ready = event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name());
+                    self.ready_count += usize::from(is_ready);
                 }
-                Err(TryRecvError::Lagged(missed)) => count += missed as usize,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return count,
+                Err(TryRecvError::Lagged(missed)) => {
+                    self.told_count += missed as usize;
+                    self.ready_count += missed as usize;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
+    }
+
+    /// Something new begins, of which nothing was told yet.
+    fn begins_something(&mut self) {
+        self.hear();
+        self.told_count = 0;
     }
 
     /// Sets its clock.
@@ -147,6 +182,7 @@ impl Master {
 
     /// Asks it; with `ending`, something ends when it has not answered after so many of its steps.
     pub async fn ask(&mut self, call: &Call, ending: Option<Ending>) -> Result<Answer> {
+        self.begins_something();
         let Some((app, router)) = &self.up else { return Ok(None) };
         let under_way = TaskTracker::new();
         let (router, steps) = match ending {
@@ -184,6 +220,7 @@ impl Master {
 
     /// Moves on all that is due, as its loops do; returns whether it was killed on the way.
     pub async fn chores(&mut self, steps: Option<u32>) -> Result<bool> {
+        self.begins_something();
         let Some((app, _)) = &self.up else { return Ok(false) };
         let app = app.clone();
         let now = app.now();
