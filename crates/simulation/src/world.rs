@@ -180,7 +180,7 @@ struct World {
 
 impl World {
     async fn begin(mut random: Random, faults: Faults) -> Result<World> {
-        let master = Master::start().await?;
+        let master = Master::start(faults.looks).await?;
         let roles = ["build-node", "test-node", "sign-server", "release-system", "git-service", "admin"];
         let tokens = roles.map(|role| Ok((role, master.token(role)?))).into_iter().collect::<Result<_>>()?;
         let nodes = vec![
@@ -336,7 +336,9 @@ impl World {
             return Ok(());
         };
         let token = self.tokens["admin"].clone();
-        let Some(call) = people::act(&mut self.random, &builds, &releases, token) else { return Ok(()) };
+        let Some(call) = people::act(&mut self.random, &builds, &releases, self.now + self.skew, token) else {
+            return Ok(());
+        };
         let answer = self.ask(&call).await?;
         let how = answer.map(|(status, _)| status.as_u16());
         self.say(format_args!("a person: {} {how:?}", call.path));
