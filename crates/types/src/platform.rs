@@ -223,25 +223,13 @@ impl Platform {
         if platform.buildroot.packages.is_empty() {
             return wrong("its buildroot has no packages");
         }
-        let packages = || {
-            let of_flavors = platform.flavors.values().flat_map(|flavor| flavor.packages.values());
-            platform.packages.values().chain(of_flavors)
-        };
-        let of_flavors = || platform.flavors.values();
-        let mut repositories = platform
-            .repositories
-            .iter()
-            .chain(packages().flat_map(|it| &it.repositories))
-            .chain(of_flavors().flat_map(|flavor| &flavor.repositories));
-        if repositories.any(|repository| repository.is_index_signed && repository.gpg_keys.is_empty()) {
+        let packages = || platform.all_options();
+        if platform.all_repositories().any(|it| it.is_index_signed && it.gpg_keys.is_empty()) {
             return wrong("a repository's index can be checked only with gpg_keys");
         }
-        let mut modules = platform
-            .modules
-            .iter()
-            .chain(packages().flat_map(|it| &it.modules))
-            .chain(of_flavors().flat_map(|flavor| &flavor.modules));
-        if modules.any(|module| !is_module(module)) {
+        let of_packages = packages().flat_map(|it| &it.modules);
+        let of_flavors = platform.flavors.values().flat_map(|flavor| &flavor.modules);
+        if !platform.modules.iter().chain(of_packages).chain(of_flavors).all(|module| is_module(module)) {
             return wrong("a module is named with its stream, such as perl:5.26");
         }
         if packages().map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
@@ -266,6 +254,19 @@ fn is_module(text: &str) -> bool {
 }
 
 impl Platform {
+    /// Returns every repository that any build may be made from: the platform's, its flavors', and those of single packages of both.
+    pub fn all_repositories(&self) -> impl Iterator<Item = &Repository> {
+        let of_flavors = self.flavors.values().flat_map(|flavor| &flavor.repositories);
+        let of_packages = self.all_options().flat_map(|options| &options.repositories);
+        self.repositories.iter().chain(of_flavors).chain(of_packages)
+    }
+
+    /// Returns what is different for single packages, with or without a flavor.
+    fn all_options(&self) -> impl Iterator<Item = &PackageOptions> {
+        let of_flavors = self.flavors.values().flat_map(|flavor| flavor.packages.values());
+        self.packages.values().chain(of_flavors)
+    }
+
     /// Returns the platform as builds with these flavors see it; an error names the one that it has not.
     pub fn with_flavors(&self, names: &[String]) -> Result<Platform, String> {
         let mut platform = Platform { flavors: BTreeMap::new(), ..self.clone() };
@@ -442,6 +443,22 @@ mod tests {
         assert_eq!(with(&["beta", "late"]).unwrap().macros["b"], "4");
         assert_eq!(with(&[]).unwrap(), Platform { flavors: BTreeMap::new(), ..platform.clone() });
         assert_eq!(with(&["gamma"]).unwrap_err(), "platform x has no flavor \"gamma\": it has beta, late");
+    }
+
+    #[test]
+    fn all_repositories_are_those_of_flavors_and_of_single_packages_too() {
+        let one = |name: &str| format!("repositories = [{{ name = \"{name}\", url = \"http://h\" }}]\n");
+        let text = format!(
+            "[packages.a]\n{}[flavors.beta]\n{}[flavors.beta.packages.b]\n{}",
+            one("of a"),
+            one("of beta"),
+            one("of b in beta")
+        );
+
+        let platform = platform(&text).unwrap();
+
+        let names: Vec<&str> = platform.all_repositories().map(|repository| repository.name.as_str()).collect();
+        assert_eq!(names, ["r", "of beta", "of a", "of b in beta"]);
     }
 
     #[test]
