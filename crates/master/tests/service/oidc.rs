@@ -12,6 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
+    gone_clients::ask_and_go,
     master::{Master, PASSWORD},
     sessions::{Jar, Page, get, is_signed_in, post, sign_in},
 };
@@ -503,6 +504,24 @@ async fn a_command_line_that_was_refused_or_forgotten_gets_nothing() {
     let word = get(&master, &mut jar, "/device").await.word();
     let say = async |device: &Value, say: &str| {
         let form = [("word", word.as_str()), ("code", device["code"].as_str().unwrap()), ("say", say)];
+#[tokio::test]
+async fn a_command_line_that_went_away_while_it_waited_leaves_the_token_to_who_asks_next() {
+    let master = Master::open().await;
+    master.person("ann", &[]).await;
+    let waiting = device(&master).await;
+    let wanted = json!({ "secret": waiting["secret"], "wait_secs": 50 });
+
+    let gone = ask_and_go(&master, "/api/v1/sign-in/devices/redeem", None, &wanted).await;
+
+    assert!(gone.is_empty(), "nobody waits on behalf of who went");
+    let mut jar = Jar::default();
+    sign_in(&master, &mut jar, "ann").await;
+    let word = get(&master, &mut jar, "/device").await.word();
+    let form = [("word", word.as_str()), ("code", waiting["code"].as_str().unwrap()), ("say", "yes")];
+    post(&master, &mut jar, "/device", &form).await;
+    assert_eq!(redeem(&master, &waiting, 0).await.0, StatusCode::CREATED);
+}
+
         post(&master, &mut jar.clone(), "/device", &form).await
     };
     let unwanted = device(&master).await;
