@@ -1,5 +1,7 @@
 //! The queue of ready tasks: who is next, and who is before whom. The places in it are the master's to say.
 
+use std::ops::Add;
+
 use anima_types::{
     Arch, Timestamp, build,
     id::{BuildId, TaskId},
@@ -120,25 +122,44 @@ pub struct Before {
     pub unknown_count: i64,
 }
 
-/// Returns what ready tasks of the same kind and architecture are given out before a task.
-pub async fn before(connection: &mut Connection, task: &Task) -> Result<Before> {
-    // Index: task_queue.
-    let arch = task.about.arch.map_or("", Arch::name);
-    // PostgreSQL adds BIGINTs up to a NUMERIC.
-    let row = sqlx::query(
+impl Add for Before {
+    type Output = Before;
+
+    fn add(self, other: Before) -> Before {
+        Before {
+            count: self.count + other.count,
+            known_secs: self.known_secs + other.known_secs,
+            unknown_count: self.unknown_count + other.unknown_count,
+        }
+    }
+}
+
+/// Returns what ready tasks of the same kind and architecture are given out before a task, and not before `from`: who looks at many
+/// tasks of a queue adds up what is between them, and reads each once.
+pub async fn between(connection: &mut Connection, (queued_for, id): Place, task: &Task) -> Result<Before> {
+    // Index: task_queue. PostgreSQL adds BIGINTs up to a NUMERIC.
+    let arch = match task.about.arch {
+        Some(_) => "arch = $7",
+        None => "arch IS NULL",
+    };
+    let sql = format!(
         "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(estimate_secs), 0) AS BIGINT) AS known_secs,
              COUNT(*) - COUNT(estimate_secs) AS unknown_count
          FROM task
-         WHERE status = $1 AND kind = $2 AND ($3 = '' OR arch = $3) AND ($3 <> '' OR arch IS NULL)
-           AND (queued_for < $4 OR (queued_for = $4 AND id < $5))",
-    )
-    .bind(Status::Ready.name())
-    .bind(task.about.kind.name())
-    .bind(arch)
-    .bind(task.queued_for.0)
-    .bind(task.id.0)
-    .fetch_one(connection)
-    .await?;
+         WHERE status = $1 AND kind = $2 AND (queued_for, id) >= ($3, $4) AND (queued_for, id) < ($5, $6) AND {arch}"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(Status::Ready.name())
+        .bind(task.about.kind.name())
+        .bind(queued_for.0)
+        .bind(id.0)
+        .bind(task.queued_for.0)
+        .bind(task.id.0);
+    let query = match task.about.arch {
+        Some(arch) => query.bind(arch.name()),
+        None => query,
+    };
+    let row = query.fetch_one(connection).await?;
     Ok(Before {
         count: row.int("count")?,
         known_secs: row.int("known_secs")?,

@@ -43,7 +43,13 @@ async fn the_first_of_a_queue_are_those_with_the_lowest_places() {
     assert_eq!(next.iter().map(|task| task.id).collect::<Vec<_>>(), [same, late.id]);
     task::set_estimates(&mut write, &[(early, Some(70), 0)]).await.unwrap();
     let expected = Before { count: 2, known_secs: 70, unknown_count: 1 };
-    assert_eq!(before(&mut write, &late).await.unwrap(), expected);
+    assert_eq!(between(&mut write, FRONT, &late).await.unwrap(), expected);
+    let same = task::get(&mut write, same).await.unwrap();
+    let first = between(&mut write, FRONT, &same).await.unwrap();
+    let rest = between(&mut write, (same.queued_for, same.id), &late).await.unwrap();
+    assert_eq!((first.count, rest.count, first + rest), (1, 1, expected), "each is counted once");
+    let sign = task::get(&mut write, sign).await.unwrap();
+    assert_eq!(between(&mut write, FRONT, &sign).await.unwrap(), Before::default());
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use anima_types::{
     search::{Everything, EverythingQuery, FoundAccount, FoundBuild, FoundKind, FoundPackage, FoundPlace, FoundRpm},
 };
 use axum::extract::State;
+use tokio::sync::Semaphore;
 
-use super::{MAX_FOUND, MIN_INDEXED_BYTES, PLACES, check, index, row};
+use super::{MAX_FOUND, MIN_INDEXED_BYTES, check, index, row};
 use crate::{
     app::App,
     auth::Caller,
@@ -24,6 +25,12 @@ const MAX_LIMIT: u64 = 100;
 const MIN_COMMIT_CHARS: usize = 7;
 /// Packages whose paths are looked through at once: what they are searched by is some MiB.
 const PACKAGES_AT_ONCE: u32 = 500;
+/// Each product has its own copy of a package, with its own signature: so many are read for each that is shown, and more where that
+/// was too few.
+const COPIES: u32 = 4;
+
+/// Each looks at all packages: more at once would be felt by everybody else, and by who searches one repository.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// `GET /api/v1/search`
 pub async fn show(
@@ -34,10 +41,11 @@ pub async fn show(
     Ok(Json(everything(&app, &caller, &query).await?))
 }
 
-/// Searches everything that the caller may see.
+/// Searches everything that the caller may see. It looks at whole tables, and is counted as that.
 pub async fn everything(app: &App, caller: &Caller, query: &EverythingQuery) -> ApiResult<Everything> {
     let text = query.q.trim();
     check(text)?;
+    app.limits.dear(caller)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT) as usize;
     let mut found = Everything::default();
     // One more of each says whether there are more.
@@ -92,7 +100,7 @@ async fn builds(read: &mut anima_db::Read, text: &str, limit: u32) -> ApiResult<
 
 /// Returns what users see of it in all repositories.
 async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
-    let _place = PLACES.acquire().await;
+    let _permit = AT_ONCE.acquire().await;
     let mut found = match text.starts_with('/') {
         true if text.len() < MIN_INDEXED_BYTES => Vec::new(),
         true => with_path(app, text, limit).await?,
