@@ -1,6 +1,6 @@
 //! Searches everything that has a page: builds, source packages, what users see in all repositories, and people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anima_db::package_search::Candidate;
 use anima_types::{
@@ -98,7 +98,7 @@ async fn builds(read: &mut anima_db::Read, text: &str, limit: u32) -> ApiResult<
     Ok(rows.into_iter().map(found).collect())
 }
 
-/// Returns what users see of it in all repositories.
+/// Returns what users see of it in all repositories: NEVRAs, at least `limit` of them where there are so many.
 async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
     let _permit = AT_ONCE.acquire().await;
     let mut found = match text.starts_with('/') {
@@ -129,7 +129,16 @@ async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
 /// One that has no row of what it is searched by yet is found by its name only.
 async fn with_text(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, FoundRpm)>> {
     let mut read = app.db.read().await?;
-    let candidates = anima_db::search::rpms(&mut read, &text.to_lowercase(), text, limit).await?;
+    let mut rows = limit;
+    // Whether there are more is asked of NEVRAs, and what is read are copies of them.
+    let candidates = loop {
+        rows = rows.saturating_mul(COPIES);
+        let candidates = anima_db::search::rpms(&mut read, &text.to_lowercase(), text, rows).await?;
+        let nevras: HashSet<_> = candidates.iter().map(|one| &one.nevra).collect();
+        if nevras.len() >= limit as usize || candidates.len() < rows as usize {
+            break candidates;
+        }
+    };
     let found = |one: Candidate| {
         let (summary, provides) = one.searchable.map(|row| (row.summary, row.provides)).unwrap_or_default();
         let provided = provides.lines().filter(|line| line.contains(text)).take(MAX_FOUND).map(str::to_string);
@@ -140,7 +149,7 @@ async fn with_text(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, 
 }
 
 async fn with_path(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, FoundRpm)>> {
-    let (mut found, mut after) = (Vec::new(), String::new());
+    let (mut found, mut nevras, mut after) = (Vec::new(), BTreeSet::new(), String::new());
     let mut read = app.db.read().await?;
     loop {
         let candidates = anima_db::search::seen_after(&mut read, &after, PACKAGES_AT_ONCE).await?;
@@ -155,15 +164,16 @@ async fn with_path(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, 
             let has: Vec<String> = paths.into_iter().filter(|path| path.contains(text)).take(MAX_FOUND).collect();
             if !has.is_empty() {
                 let (nevra, summary) = (nevra.to_string(), row.summary);
+                nevras.insert(nevra.clone());
                 let rpm = FoundRpm { nevra, summary, found: has, repositories: Vec::new() };
                 found.push((sha256.to_string(), rpm));
             }
         }
-        if found.len() >= limit as usize {
+        // In the order of their hashes, which is nobody's: where there are more, it is said.
+        if nevras.len() >= limit as usize {
             break;
         }
     }
-    found.truncate(limit as usize);
     found.sort_by(|(_, a), (_, b)| a.nevra.cmp(&b.nevra));
     Ok(found)
 }
