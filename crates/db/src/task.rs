@@ -78,6 +78,8 @@ pub struct Task {
     pub result: Option<Outcome>,
     /// The hash of the report that ended it.
     pub report_hash: Option<String>,
+    /// How long its log is, where it ended with a report; of others the store is asked.
+    pub log_size_bytes: Option<u64>,
 }
 
 /// What a task is for; it never changes.
@@ -144,7 +146,7 @@ impl About {
 
 /// All columns of a row, with nothing in place of what its work gave.
 const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
-    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, \
+    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, log_size_bytes, \
     failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
 
 /// Writes a task that waits.
@@ -448,7 +450,8 @@ pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> R
     if event == Event::Restarted {
         sqlx::query(
             "UPDATE task
-             SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL
+             SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL,
+                 log_size_bytes = NULL
              WHERE id = $1",
         )
         .bind(task.id.0)
@@ -521,6 +524,16 @@ pub async fn end(write: &mut Write, task: &Task, event: Event, why: &str, ended:
 pub async fn set_why(write: &mut Write, id: TaskId, why: &str) -> Result<()> {
     sqlx::query("UPDATE task SET why = $2 WHERE id = $1").bind(id.0).bind(why).execute(&mut **write).await?;
     Ok(())
+/// Notes how long the log of an ended task is.
+pub async fn set_log_size(write: &mut Write, id: TaskId, size_bytes: u64) -> Result<()> {
+    sqlx::query("UPDATE task SET log_size_bytes = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 }
 
 async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> Result<Status> {
@@ -621,5 +634,6 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<Task> {
 }
 
 #[cfg(test)]
+        log_size_bytes: row.maybe_int("log_size_bytes")?.map(|bytes| bytes.try_into().unwrap_or_default()),
 #[path = "task_tests.rs"]
 mod tests;
