@@ -193,6 +193,17 @@ pub async fn standing_of_build(connection: &mut Connection, build: BuildId) -> R
     list(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0), connection).await
 }
 
+/// Returns the failed tasks of a build, without those of releases, in the order in which they failed, at most `limit`.
+pub async fn failed_of_build(connection: &mut Connection, build: BuildId, limit: u32) -> Result<Vec<Task>> {
+    // Index: task_build_status.
+    let sql = format!(
+        "SELECT {STANDING} FROM task WHERE build_id = $1 AND status = $2 AND release_id IS NULL
+         ORDER BY ended_at, id LIMIT $3"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0).bind(Status::Failed.name());
+    list(query.bind(i64::from(limit)), connection).await
+}
+
 /// Returns a build's tasks of one kind in the order in which they were made.
 pub async fn of_kind(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<Vec<Task>> {
     // Index: task_build_status.
