@@ -109,8 +109,8 @@ async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
     let hashes: Vec<String> = found.iter().map(|(sha256, _)| sha256.clone()).collect();
     let mut read = app.db.read().await?;
     let mut places: BTreeMap<String, Vec<FoundPlace>> = BTreeMap::new();
-    for place in anima_db::search::places(&mut read, &hashes).await? {
-        places.entry(place.sha256).or_default().push(FoundPlace { id: place.repository, address: place.address });
+    for shown in anima_db::search::shown(&mut read, &hashes).await? {
+        places.entry(shown.sha256).or_default().push(FoundPlace { id: shown.repository, address: shown.address });
     }
     for (sha256, rpm) in &mut found {
         rpm.repositories = places.remove(sha256).unwrap_or_default();
