@@ -264,7 +264,7 @@ pub async fn has_built(connection: &mut Connection, build: BuildId) -> Result<bo
 
 /// Returns whether a build has a task of a kind that has not ended.
 pub async fn has_open(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<bool> {
-    // Index: task_build.
+    // Index: task_build_status.
     let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status IN ($3, $4, $5) LIMIT 1");
     let query = query.bind(build.0).bind(kind.name());
     let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
@@ -287,13 +287,6 @@ pub async fn open_of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<
     let query = sqlx::query("SELECT * FROM task WHERE key_id = $1 AND status IN ($2, $3, $4) ORDER BY id").bind(key.0);
     let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
     list(query, connection).await
-}
-
-/// Returns the tasks that a node took last, the newest first.
-pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64) -> Result<Vec<Task>> {
-    // Index: task_node.
-    let query = sqlx::query("SELECT * FROM task WHERE node = $1 ORDER BY started_at DESC, id DESC LIMIT $2");
-    list(query.bind(node).bind(limit), connection).await
 }
 
 /// Returns all tasks of some kinds, however old, whose logs were not dropped, with what they are, how they stand, and the number of
@@ -531,10 +524,6 @@ pub async fn end(write: &mut Write, task: &Task, event: Event, why: &str, ended:
     Ok(next)
 }
 
-/// Says why a task stands where it stands in other words, without a change of status.
-pub async fn set_why(write: &mut Write, id: TaskId, why: &str) -> Result<()> {
-    sqlx::query("UPDATE task SET why = $2 WHERE id = $1").bind(id.0).bind(why).execute(&mut **write).await?;
-    Ok(())
 /// Notes how long the log of an ended task is.
 pub async fn set_log_size(write: &mut Write, id: TaskId, size_bytes: u64) -> Result<()> {
     sqlx::query("UPDATE task SET log_size_bytes = $2 WHERE id = $1")
@@ -545,6 +534,10 @@ pub async fn set_log_size(write: &mut Write, id: TaskId, size_bytes: u64) -> Res
     Ok(())
 }
 
+/// Says why a task stands where it stands in other words, without a change of status.
+pub async fn set_why(write: &mut Write, id: TaskId, why: &str) -> Result<()> {
+    sqlx::query("UPDATE task SET why = $2 WHERE id = $1").bind(id.0).bind(why).execute(&mut **write).await?;
+    Ok(())
 }
 
 async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> Result<Status> {
@@ -641,10 +634,10 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<Task> {
         failure: row.maybe_json("failure")?,
         result: row.maybe_json("result")?,
         report_hash: row.maybe_text("report_hash")?,
+        log_size_bytes: row.maybe_int("log_size_bytes")?.map(|bytes| bytes.try_into().unwrap_or_default()),
     })
 }
 
 #[cfg(test)]
-        log_size_bytes: row.maybe_int("log_size_bytes")?.map(|bytes| bytes.try_into().unwrap_or_default()),
 #[path = "task_tests.rs"]
 mod tests;

@@ -137,13 +137,9 @@ async fn the_first_of_a_long_queue_is_found_by_the_index() {
         // PostgreSQL decides by statistics, which an empty table has not.
         return;
     }
-    let rows = sqlx::query(
-        "EXPLAIN QUERY PLAN
-         SELECT * FROM task WHERE status = 'ready' AND kind = 'build' AND arch = 'x86_64' ORDER BY queued_for, id LIMIT 1",
-    )
-    .fetch_all(&mut *write)
-    .await
-    .unwrap();
+    let query = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {BEHIND}")));
+    let query = query.bind("ready").bind("build").bind(FRONT.0.0).bind(FRONT.1.0).bind("x86_64").bind(1_i64);
+    let rows = query.fetch_all(&mut *write).await.unwrap();
 
     let plan: Vec<String> = rows.iter().map(|row| crate::row::Columns::text(row, "detail").unwrap()).collect();
     assert!(
