@@ -280,6 +280,7 @@ impl Address {
             one(80, "search", include_str!("../migrations/0080_search.sql")),
             one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
             one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
+            one(95, "task log size", include_str!("../migrations/0095_task_log_size.sql")),
         ])
     }
 

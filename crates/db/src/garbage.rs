@@ -231,7 +231,7 @@ pub async fn list_old_logs(
 pub async fn set_logs_dropped(write: &mut Write, tasks: &[(TaskId, i64)]) -> Result<()> {
     for piece in many::pieces(tasks) {
         let sql = format!(
-            "UPDATE task SET logs_dropped_at = $1
+            "UPDATE task SET logs_dropped_at = $1, log_size_bytes = 0
              FROM (VALUES {}) AS given
              WHERE task.id = given.column1 AND task.lease_number = given.column2",
             many::rows(piece.len(), 2, 1)

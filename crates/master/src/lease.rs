@@ -32,7 +32,8 @@ use crate::{
     build::hold,
     dispatch,
     error::{ApiError, ApiResult, Json, Path, Query, Told},
-    key, log,
+    key,
+    log::{self, WhichLog},
     noarch::{self, Verdict},
     node, release, report,
     route::Route,
@@ -215,6 +216,7 @@ async fn end(
         End::Failed(failure) => report::Accepted::failed(failure),
     };
     app.logs.sync(id, report.number).await?;
+    let log_size_bytes = WhichLog::default().size(&app, &task).await?;
     let mut differences = noarch::Differences::default();
     let (mut write, task, verdict) = loop {
         if let Some(outcome) = &accepted.result {
@@ -237,6 +239,7 @@ async fn end(
     };
     app.metrics.took(task.about.kind, &report.phases);
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
+    anima_db::task::set_log_size(&mut write, id, log_size_bytes).await?;
     write.commit().await?;
     app.log_grew.send(id).ok();
     log::seal_soon(&app, id, task.lease_number);
