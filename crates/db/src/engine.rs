@@ -280,6 +280,7 @@ impl Address {
             one(80, "search", include_str!("../migrations/0080_search.sql")),
             one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
             one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
+            one(93, "probe", include_str!("../migrations/0093_probe.sql")),
         ])
     }
 

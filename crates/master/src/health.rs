@@ -1,6 +1,7 @@
 //! Whether the service answers, for supervisors and load balancers, and which part of it does not.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -84,12 +85,28 @@ async fn part(name: &str, found: impl Future<Output = Found>) -> Part {
 
 async fn database(app: &App) -> Found {
     let written = async {
-        // A transaction that changes nothing still needs the writer's turn, and a disk or a server that takes it.
         let mut write = app.db.write(app.now(), "anima").await?;
-        anima_db::event::newest(&mut write).await?;
-        anima_db::Result::Ok(())
+        anima_db::probe::write(&mut write).await?;
+        // Only here does the disk have to take it.
+        write.commit().await
     };
-    written.await.map_err(|error| (PartState::Away, error.to_string()))
+    written.await.map_err(|error| (state_of_database(app.db.address(), &error), error.to_string()))
+}
+
+fn state_of_database(address: &anima_db::Address, error: &anima_db::Error) -> PartState {
+    if error.is_of_full_disk() {
+        return PartState::Full;
+    }
+    let is_read_only = match address {
+        // SQLite has one word for all that the kernel refuses.
+        anima_db::Address::File(path) => is_on_read_only_disk(path),
+        anima_db::Address::Postgres(_) => false,
+    };
+    if is_read_only || error.is_of_read_only() { PartState::ReadOnly } else { PartState::Away }
+}
+
+fn is_on_read_only_disk(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 async fn store(app: &App) -> Found {
