@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     app::App,
+    clock::{self, MAX_SKEW_SECS},
     error::{ApiResult, Json},
     route::Route,
 };
@@ -23,8 +24,6 @@ use crate::{
 const PART_LIMIT: Duration = Duration::from_secs(10);
 /// Answers are as old as this: to look costs a file on the disk and a request to the object store.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Clocks of machines that ask a time server differ by less; leases are longer.
-const MAX_SKEW_SECS: f64 = 5.0;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -61,7 +60,7 @@ pub async fn look(app: &App) -> Readiness {
         part("database", database(app)),
         part("store", store(app)),
         part("disk", disk(app)),
-        part("clock", clock(app)),
+        part("clock", time(app)),
     );
     // A disk that just took nothing takes no package either.
     if [&store, &disk].into_iter().any(|part| part.state == PartState::Full) {
@@ -130,23 +129,22 @@ async fn disk(app: &App) -> Found {
 }
 
 /// The database's clock, where it is another machine's; and the newest event, which cannot be of the future.
-async fn clock(app: &App) -> Found {
-    let (now, read) = (app.now(), app.db.read().await);
+async fn time(app: &App) -> Found {
     // That the database is away is said of the database.
-    let Ok(mut read) = read else { return Ok(()) };
-    let Ok(theirs) = anima_db::event::clock(&mut read, app.db.is_shared()).await else { return Ok(()) };
-    for (what, at) in [("the database's clock", theirs.database), ("the newest event", theirs.newest_event)] {
-        let Some(ahead) = at.map(|at| at.secs_since(now)) else { continue };
-        if ahead > MAX_SKEW_SECS || (what == "the database's clock" && ahead < -MAX_SKEW_SECS) {
-            let message = format!(
-                "{what} is {:.0} s {} this machine's",
-                ahead.abs(),
-                if ahead > 0.0 { "ahead of" } else { "behind" }
-            );
-            return Err((PartState::WrongClock, message));
-        }
+    let Ok(ahead_secs) = clock::ahead_secs(app).await else { return Ok(()) };
+    if let Some(message) = clock::in_words(ahead_secs) {
+        return Err((PartState::WrongClock, message));
     }
-    Ok(())
+    let (now, read) = (app.now(), app.db.read().await);
+    let Ok(mut read) = read else { return Ok(()) };
+    let Ok(theirs) = anima_db::event::clock(&mut read, false).await else { return Ok(()) };
+    match theirs.newest_event.map(|at| at.secs_since(now)) {
+        Some(ahead_secs) if ahead_secs > MAX_SKEW_SECS => {
+            let message = format!("the newest event is {ahead_secs:.0} s ahead of this machine's clock");
+            Err((PartState::WrongClock, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn state_of(error: &anima_store::Error) -> PartState {

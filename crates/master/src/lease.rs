@@ -357,9 +357,20 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
 }
 
 /// Lets every lease begin anew: while the master was away, no node could say that it lives.
-pub async fn renew_all(app: &App) -> ApiResult<()> {
+async fn renew_all(app: &App) -> ApiResult<()> {
     let now = app.now();
     let mut write = app.db.write(now, "anima").await?;
-    task_lease::renew_all(&mut write, now.plus_secs(LEASE_SECS)).await?;
+    task_lease::renew_all(&mut write, app.lease_end(now)).await?;
+    Ok(write.commit().await?)
+}
+
+/// Does the same when a master starts. Where others go on beside it, no lease ends sooner for it: its clock was not looked at yet.
+pub async fn renew_at_start(app: &App) -> ApiResult<()> {
+    if !app.db.is_shared() {
+        return renew_all(app).await;
+    }
+    let now = app.now();
+    let mut write = app.db.write(now, "anima").await?;
+    task_lease::prolong_all(&mut write, app.lease_end(now)).await?;
     Ok(write.commit().await?)
 }

@@ -2,9 +2,15 @@
 
 use std::{fs, process::Command};
 
+use anima_master::chores;
 use anima_testkit::{ObjectStore, Postgres};
-use anima_types::health::{PartState, Readiness};
+use anima_types::{
+    health::{PartState, Readiness},
+    lease::LEASE_SECS,
+    task::Kind,
+};
 use axum::http::{Method, StatusCode};
+use serde_json::Value;
 
 use crate::master::{Master, bucket_address};
 
@@ -179,4 +185,40 @@ async fn a_clock_that_is_behind_what_has_happened_is_told() {
     assert_eq!(state(&told, "clock"), PartState::WrongClock, "{told:?}");
     master.pass_secs(3_600);
     assert_ne!(state(&look(&master).await, "database"), PartState::Away);
+}
+
+#[tokio::test]
+async fn a_master_whose_clock_is_not_the_databases_takes_no_task_from_another_masters_node() {
+    let postgres = Postgres::start().unwrap();
+    let url = postgres.database("clocks").unwrap();
+    let right = Master::open_with(Some(url.clone()), None).await;
+    right.set_clock(0);
+    let lease = right.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let status = async || right.get(&format!("/api/v1/tasks/{}", lease["task"])).await["status"].clone();
+    let wrong = Master::open_with(Some(url), None).await;
+    let expire = async |master: &Master| {
+        let pass = chores::expire_once(&master.app, master.app.now());
+        chores::by_the_clock(&master.app, pass).await.unwrap()
+    };
+
+    for ahead_secs in [2 * LEASE_SECS, -2 * LEASE_SECS] {
+        wrong.set_clock(ahead_secs);
+        assert_eq!(expire(&wrong).await, None);
+        assert_eq!(status().await, "leased");
+        let told = look(&wrong).await;
+        assert_eq!(state(&told, "clock"), PartState::WrongClock, "{told:?}");
+        assert!(told.parts.iter().any(|part| part.message.contains("takes no task back")), "{told:?}");
+    }
+    // What it gives out itself holds for the other, though it is behind.
+    let beat = format!("/api/v1/tasks/{}/heartbeat?wait_secs=0", lease["task"]);
+    let (code, said) = wrong.json(Method::POST, &beat, lease["secret"].as_str(), Value::Null).await;
+    assert_eq!(code, StatusCode::OK, "{said}");
+    right.set_clock(0);
+    assert_eq!(expire(&right).await, Some(0), "{said}");
+    assert_eq!(status().await, "leased");
+
+    // Set right, it does its part again.
+    wrong.set_clock(0);
+    assert_eq!(expire(&wrong).await, Some(0));
+    assert_eq!(state(&look(&wrong).await, "clock"), PartState::Good);
 }
