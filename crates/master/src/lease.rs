@@ -286,10 +286,14 @@ fn report_hash(report: &Report) -> ApiResult<String> {
 /// or its clock was set. Then nobody could say that they live, and every lease begins anew, as when a master starts.
 pub async fn expire_after(app: &App, now: Timestamp, looked_at: Timestamp) -> ApiResult<usize> {
     let still_secs = now.secs_since(looked_at);
-    if still_secs <= STOOD_STILL_SECS {
+    if (0.0..=STOOD_STILL_SECS).contains(&still_secs) {
         return expire_once(app, now).await;
     }
-    tracing::warn!("this master stood still for {still_secs:.0} s: every lease begins anew");
+    match still_secs < 0.0 {
+        // What is leased would stay so for as long as it was set back, its node alive or not.
+        true => tracing::warn!("this master's clock was set back by {:.0} s: every lease begins anew", -still_secs),
+        false => tracing::warn!("this master stood still for {still_secs:.0} s: every lease begins anew"),
+    }
     renew_all(app).await?;
     Ok(0)
 }
