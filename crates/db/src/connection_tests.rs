@@ -98,3 +98,35 @@ async fn a_writer_that_does_nothing_in_its_turn_loses_it_to_the_others() {
     assert_eq!(events.iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), ["in time"]);
     frozen.write(Timestamp(1), "thawed").await.expect("it connects anew");
 }
+
+#[tokio::test]
+async fn a_database_that_takes_nothing_is_told_from_one_that_is_full_and_one_that_is_away() {
+    let scratch = Scratch::new().await;
+    let setting = match scratch.db.is_shared() {
+        true => "SET default_transaction_read_only = on",
+        false => "PRAGMA query_only = ON",
+    };
+    scratch.db.writer.execute(setting).await.unwrap();
+
+    let write = async {
+        let mut write = scratch.db.write(Timestamp(1), "tester").await?;
+        crate::probe::write(&mut write).await
+    };
+    let error = write.await.unwrap_err();
+
+    assert!(error.is_of_read_only() && !error.is_of_full_disk(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_database_ended_by_itself_is_not_the_last() {
+    let scratch = Scratch::new().await;
+    let mut write = scratch.write().await;
+    // As SQLite does where the disk is full; the driver does not know.
+    write.execute("ROLLBACK").await.unwrap();
+    drop(write);
+
+    let mut write = scratch.write().await;
+
+    event::record(&mut write, new_event("kept")).await.unwrap();
+    write.commit().await.unwrap();
+}

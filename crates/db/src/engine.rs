@@ -9,7 +9,7 @@ use std::{
 };
 
 use sqlx::{
-    AnyPool, Executor as _, SqlSafeStr as _,
+    AnyPool, Connection as _, Executor as _, SqlSafeStr as _,
     any::AnyPoolOptions,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
@@ -227,6 +227,9 @@ impl Address {
             .acquire_timeout(TURN_TIMEOUT)
             // A file does not go away as a server's connection does: it need not be asked each time.
             .test_before_acquire(matches!(self, Address::Postgres(_)))
+            // SQLite ends a transaction by itself where the disk takes no more of it; the driver then cannot, and believes for ever
+            // that it is in one. Of one writer that would be the end of all writing.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             // A connection that lives on keeps its prepared statements.
             .idle_timeout(None)
             .max_lifetime(None)
@@ -280,6 +283,7 @@ impl Address {
             one(80, "search", include_str!("../migrations/0080_search.sql")),
             one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
             one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
+            one(93, "probe", include_str!("../migrations/0093_probe.sql")),
             one(95, "task log size", include_str!("../migrations/0095_task_log_size.sql")),
         ])
     }

@@ -1,5 +1,9 @@
 //! Why the database did not do something.
 
+/// SQLite's codes.
+const SQLITE_READONLY: u32 = 8;
+const SQLITE_FULL: u32 = 13;
+
 /// Why the database did not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,6 +95,27 @@ impl Error {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         // Five letters: a number of SQLite's may begin so, too.
         code.is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+    }
+
+    /// Returns whether there is no room for what was to be written.
+    pub fn is_of_full_disk(&self) -> bool {
+        self.has_code(SQLITE_FULL, "53100")
+    }
+
+    /// Returns whether the database takes nothing: its file, or the server, is read-only.
+    pub fn is_of_read_only(&self) -> bool {
+        self.has_code(SQLITE_READONLY, "25006")
+    }
+
+    /// Compares the database's code with one of SQLite's and one of PostgreSQL's.
+    fn has_code(&self, sqlite: u32, postgres: &str) -> bool {
+        let Error::Query(error) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        // SQLite's code is in the last byte of a number that says more; PostgreSQL's has five letters.
+        code.is_some_and(|code| match code.len() {
+            5 => code == postgres,
+            _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == sqlite),
+        })
     }
 
     /// Turns a violated uniqueness into [`Error::Taken`].

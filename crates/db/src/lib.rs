@@ -34,6 +34,7 @@ pub mod node;
 pub mod node_load;
 pub mod package;
 pub mod package_search;
+pub mod probe;
 pub mod product;
 pub mod push;
 pub mod rebuild;

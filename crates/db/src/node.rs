@@ -164,12 +164,15 @@ pub async fn set_problem(write: &mut Write, name: &str, problem: &str) -> Result
     Ok(())
 }
 
-/// Notes that nodes were heard of, where that was last noted before `before`; returns whether it was of any.
+/// Notes that nodes were heard of, where that was last noted before `before`, or for the future as the clock was set back; returns
+/// whether it was of any.
 pub async fn touch_all(write: &mut Write, names: &[&str], before: Timestamp) -> Result<bool> {
     let mut any = false;
     for piece in many::pieces(names) {
-        let sql =
-            format!("UPDATE node SET seen_at = $1 WHERE seen_at < $2 AND name IN ({})", many::list(piece.len(), 2));
+        let sql = format!(
+            "UPDATE node SET seen_at = $1 WHERE (seen_at < $2 OR seen_at > $1) AND name IN ({})",
+            many::list(piece.len(), 2)
+        );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(write.now.0).bind(before.0);
         let query = piece.iter().fold(query, |query, name| query.bind(*name));
         any |= query.execute(&mut **write).await?.rows_affected() > 0;

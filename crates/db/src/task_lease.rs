@@ -126,6 +126,17 @@ pub async fn renew_all(write: &mut Write, expires_at: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Lets all leases last until a moment at least.
+pub async fn prolong_all(write: &mut Write, expires_at: Timestamp) -> Result<()> {
+    // Index: task_lease.
+    sqlx::query("UPDATE task SET lease_expires_at = $1 WHERE lease_expires_at < $1 AND status = $2")
+        .bind(expires_at.0)
+        .bind(Status::Leased.name())
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
 /// Returns the tasks whose leases are over, the oldest first, at most `limit`.
 pub async fn list_expired(connection: &mut Connection, now: Timestamp, limit: u32) -> Result<Vec<TaskId>> {
     // Index: task_lease.

@@ -12,6 +12,7 @@ use anima_store::{LogStore, Store};
 use anima_types::{
     Timestamp,
     id::{BuildId, ReleaseId, TaskId},
+    lease::LEASE_SECS,
     platform::Platform,
     retention::Rules,
 };
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::{
     auth::ServiceTokens,
+    clock::Skew,
     dispatch::Desk,
     limit::Limits,
     metrics::Metrics,
@@ -102,6 +104,8 @@ pub struct Inner {
     pub(crate) looked: crate::health::Looked,
     /// How often somebody may ask.
     pub limits: Limits,
+    /// How this master's clock differs from the database's.
+    pub(crate) skew: Skew,
     /// What is known of the provider.
     pub provider: Provider,
     clock: Clock,
@@ -143,6 +147,7 @@ impl App {
             build_indices: Indices::default(),
             looked: crate::health::Looked::default(),
             limits,
+            skew: Skew::default(),
             provider: Provider::default(),
             clock,
             due: Mutex::default(),
@@ -156,6 +161,12 @@ impl App {
     /// Returns the moment.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Returns until when a lease holds that begins or is made longer now: by the database's clock, where this master's is known to be
+    /// another, as the other masters go by that.
+    pub fn lease_end(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add(self.skew.micros())).plus_secs(LEASE_SECS)
     }
 
     /// Returns the platform of that name.

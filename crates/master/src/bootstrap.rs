@@ -44,7 +44,7 @@ pub async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
     let mut write = app.db.write(app.now(), "anima").await?;
     product::make_configured(&mut write, &app.config.platforms).await.map_err(in_words)?;
     write.commit().await?;
-    lease::renew_all(&app).await.map_err(in_words)?;
+    lease::renew_at_start(&app).await.map_err(in_words)?;
     app.everything_is_due();
     Ok(app)
 }

@@ -11,6 +11,7 @@ use anima_types::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use crate::clock::by_the_clock;
 pub use crate::lease::{expire_after, expire_once};
 pub use crate::log::seal_once;
 
@@ -233,7 +234,7 @@ async fn gather(app: &App) {
 async fn give(app: &App) {
     loop {
         tokio::time::sleep(SCHEDULE_INTERVAL).await;
-        if let Err(error) = give_scheduled_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, give_scheduled_once(app, app.now())).await {
             tracing::error!("scheduled releases could not be looked at: {}", error.body.message);
         }
     }
@@ -244,8 +245,10 @@ async fn expire(app: &App) {
     loop {
         tokio::time::sleep(EXPIRY_INTERVAL).await;
         let now = app.now();
-        match lease::expire_after(app, now, looked_at).await {
-            Ok(_) => looked_at = now,
+        match by_the_clock(app, lease::expire_after(app, now, looked_at)).await {
+            Ok(Some(_)) => looked_at = now,
+            // When the clock is right again, this was long ago: every lease begins anew.
+            Ok(None) => {}
             Err(error) => tracing::error!("leases could not be looked at: {}", error.body.message),
         }
     }
@@ -272,7 +275,7 @@ async fn take_turns(app: &App) {
 
 async fn expire_keys(app: &App) {
     loop {
-        if let Err(error) = key::expire_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, key::expire_once(app, app.now())).await {
             tracing::error!("keys could not be looked at: {}", error.body.message);
         }
         tokio::time::sleep(KEY_INTERVAL).await;
@@ -297,10 +300,10 @@ async fn look(app: &App) {
 async fn collect(app: &App) {
     loop {
         tokio::time::sleep(COLLECT_INTERVAL).await;
-        if let Err(error) = garbage::collect_once(app, app.now(), "anima", false).await {
+        if let Err(error) = by_the_clock(app, garbage::collect_once(app, app.now(), "anima", false)).await {
             tracing::error!("garbage could not be collected: {}", error.body.message);
         }
-        if let Err(error) = webhook::forget_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, webhook::forget_once(app, app.now())).await {
             tracing::error!("old messages to webhooks could not be forgotten: {}", error.body.message);
         }
     }
@@ -308,16 +311,16 @@ async fn collect(app: &App) {
 
 async fn end_sessions(app: &App) {
     loop {
-        if let Err(error) = session::drop_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, session::drop_once(app, app.now())).await {
             tracing::error!("old sessions could not be dropped: {}", error.body.message);
         }
-        if let Err(error) = node::forget_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, node::forget_once(app, app.now())).await {
             tracing::error!("nodes that are gone could not be forgotten: {}", error.body.message);
         }
-        if let Err(error) = node_load::forget_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, node_load::forget_once(app, app.now())).await {
             tracing::error!("old loads of nodes could not be forgotten: {}", error.body.message);
         }
-        if let Err(error) = idempotency::drop_once(app, app.now()).await {
+        if let Err(error) = by_the_clock(app, idempotency::drop_once(app, app.now())).await {
             tracing::error!("old keys of requests could not be dropped: {}", error.body.message);
         }
         tokio::time::sleep(SESSION_INTERVAL).await;

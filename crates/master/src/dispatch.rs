@@ -24,7 +24,7 @@ use anima_db::{
 use anima_types::{
     Arch, Timestamp,
     id::TaskId,
-    lease::{Claim, LEASE_SECS, Lease},
+    lease::{Claim, Lease},
     task::Kind,
 };
 use axum::http::StatusCode;
@@ -216,7 +216,7 @@ async fn answer(app: &App, whats: &[What]) -> ApiResult<Vec<ApiResult<Answer>>> 
     for _ in 0..MAX_GIVEN_UP {
         let now = app.now();
         let mut write = app.db.write(now, "anima").await?;
-        let mut extended = extend_all(&mut write, &beats).await?.into_iter();
+        let mut extended = extend_all(app, &mut write, &beats).await?.into_iter();
         let mut lost = Vec::new();
         let given = match give(app, &mut write, &claims, &mut lost).await? {
             Ok(given) => given,
@@ -384,7 +384,7 @@ async fn give(
         claims.iter().zip(&refused).filter(|(_, refused)| refused.is_none()).map(|(asked, _)| *asked).collect();
     let now = write.now;
     let chosen = choose(app, write, now, &served, &nodes).await?;
-    let expires_at = now.plus_secs(LEASE_SECS);
+    let expires_at = app.lease_end(now);
     let tasks = chosen.iter().filter_map(|choice| choice.as_ref().ok()?.task.as_ref());
     let sources = work::sources(write, tasks).await?;
     let mut claimed = Vec::new();
@@ -461,11 +461,11 @@ async fn appear(write: &mut Write, claims: &[&Asked], lost: &mut Vec<Task>) -> A
     Ok(refused)
 }
 
-async fn extend_all(write: &mut Write, beats: &[&Beat]) -> ApiResult<Vec<ApiResult<Timestamp>>> {
+async fn extend_all(app: &App, write: &mut Write, beats: &[&Beat]) -> ApiResult<Vec<ApiResult<Timestamp>>> {
     if beats.is_empty() {
         return Ok(Vec::new());
     }
-    let expires_at = write.now.plus_secs(LEASE_SECS);
+    let expires_at = app.lease_end(write.now);
     let leases: BTreeSet<(TaskId, i64)> = beats.iter().map(|beat| (beat.task, beat.number)).collect();
     let leases: Vec<(TaskId, i64)> = leases.into_iter().collect();
     // One task has one lease that holds: an older number beside it is not extended with it.

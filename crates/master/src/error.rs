@@ -89,7 +89,7 @@ impl From<anima_db::Error> for ApiError {
             Error::Conflict { .. } => {
                 ApiError::conflict("changed_meanwhile", error.to_string()).hint("Look again and repeat.")
             }
-            Error::Query(ref source) if is_disk_full(&source.to_string()) => out_of_disk(error),
+            Error::Query(_) if error.is_of_full_disk() => out_of_disk(error),
             Error::Query(_) if error.is_of_value() => ApiError::unprocessable("bad_value", error.to_string()),
             Error::Query(_) | Error::Open { .. } | Error::Migrate(_) => {
                 tracing::error!(%error, "the database does not answer: {error}");
@@ -129,11 +129,6 @@ fn out_of_disk(error: impl std::fmt::Display) -> ApiError {
     tracing::error!(%error, "the disk is full: {error}");
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "out_of_disk", error.to_string())
         .hint("Make room on the disk of the master's data folder; then repeat.")
-}
-
-/// SQLite's words (`SQLITE_FULL`), which sqlx hands through.
-fn is_disk_full(text: &str) -> bool {
-    text.contains("database or disk is full")
 }
 
 macro_rules! rejections {

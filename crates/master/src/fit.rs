@@ -11,7 +11,7 @@ use anima_types::{
     task::Kind,
 };
 
-use crate::{app::App, error::ApiResult, node::ONLINE_SECS};
+use crate::{app::App, error::ApiResult, node};
 
 /// A node that lost a task or gave it back does not get it again for so long, while another one could have it.
 const AVOID_SECS: f64 = 300.0;
@@ -106,7 +106,7 @@ pub fn is_taking(node: &Node, now: Timestamp) -> bool {
     node.drain.is_none()
         && node.condition.problem.is_none()
         && node.condition.protocol >= OLDEST_PROTOCOL
-        && now.secs_since(node.seen_at) <= ONLINE_SECS
+        && node::is_heard_of(node.seen_at, now)
 }
 
 /// Returns the node that lost a task or gave it back just now: it shall go to another, where there is one.

@@ -1,6 +1,7 @@
 //! Whether the service answers, for supervisors and load balancers, and which part of it does not.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     app::App,
+    clock::{self, MAX_SKEW_SECS},
     error::{ApiResult, Json},
     route::Route,
 };
@@ -22,8 +24,6 @@ use crate::{
 const PART_LIMIT: Duration = Duration::from_secs(10);
 /// Answers are as old as this: to look costs a file on the disk and a request to the object store.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Clocks of machines that ask a time server differ by less; leases are longer.
-const MAX_SKEW_SECS: f64 = 5.0;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -60,7 +60,7 @@ pub async fn look(app: &App) -> Readiness {
         part("database", database(app)),
         part("store", store(app)),
         part("disk", disk(app)),
-        part("clock", clock(app)),
+        part("clock", time(app)),
     );
     // A disk that just took nothing takes no package either.
     if [&store, &disk].into_iter().any(|part| part.state == PartState::Full) {
@@ -84,12 +84,28 @@ async fn part(name: &str, found: impl Future<Output = Found>) -> Part {
 
 async fn database(app: &App) -> Found {
     let written = async {
-        // A transaction that changes nothing still needs the writer's turn, and a disk or a server that takes it.
         let mut write = app.db.write(app.now(), "anima").await?;
-        anima_db::event::newest(&mut write).await?;
-        anima_db::Result::Ok(())
+        anima_db::probe::write(&mut write).await?;
+        // Only here does the disk have to take it.
+        write.commit().await
     };
-    written.await.map_err(|error| (PartState::Away, error.to_string()))
+    written.await.map_err(|error| (state_of_database(app.db.address(), &error), error.to_string()))
+}
+
+fn state_of_database(address: &anima_db::Address, error: &anima_db::Error) -> PartState {
+    if error.is_of_full_disk() {
+        return PartState::Full;
+    }
+    let is_read_only = match address {
+        // SQLite has one word for all that the kernel refuses.
+        anima_db::Address::File(path) => is_on_read_only_disk(path),
+        anima_db::Address::Postgres(_) => false,
+    };
+    if is_read_only || error.is_of_read_only() { PartState::ReadOnly } else { PartState::Away }
+}
+
+fn is_on_read_only_disk(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 async fn store(app: &App) -> Found {
@@ -113,23 +129,22 @@ async fn disk(app: &App) -> Found {
 }
 
 /// The database's clock, where it is another machine's; and the newest event, which cannot be of the future.
-async fn clock(app: &App) -> Found {
-    let (now, read) = (app.now(), app.db.read().await);
+async fn time(app: &App) -> Found {
     // That the database is away is said of the database.
-    let Ok(mut read) = read else { return Ok(()) };
-    let Ok(theirs) = anima_db::event::clock(&mut read, app.db.is_shared()).await else { return Ok(()) };
-    for (what, at) in [("the database's clock", theirs.database), ("the newest event", theirs.newest_event)] {
-        let Some(ahead) = at.map(|at| at.secs_since(now)) else { continue };
-        if ahead > MAX_SKEW_SECS || (what == "the database's clock" && ahead < -MAX_SKEW_SECS) {
-            let message = format!(
-                "{what} is {:.0} s {} this machine's",
-                ahead.abs(),
-                if ahead > 0.0 { "ahead of" } else { "behind" }
-            );
-            return Err((PartState::WrongClock, message));
-        }
+    let Ok(ahead_secs) = clock::ahead_secs(app).await else { return Ok(()) };
+    if let Some(message) = clock::in_words(ahead_secs) {
+        return Err((PartState::WrongClock, message));
     }
-    Ok(())
+    let (now, read) = (app.now(), app.db.read().await);
+    let Ok(mut read) = read else { return Ok(()) };
+    let Ok(theirs) = anima_db::event::clock(&mut read, false).await else { return Ok(()) };
+    match theirs.newest_event.map(|at| at.secs_since(now)) {
+        Some(ahead_secs) if ahead_secs > MAX_SKEW_SECS => {
+            let message = format!("the newest event is {ahead_secs:.0} s ahead of this machine's clock");
+            Err((PartState::WrongClock, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn state_of(error: &anima_store::Error) -> PartState {

@@ -297,10 +297,14 @@ fn report_hash(report: &Report) -> ApiResult<String> {
 /// or its clock was set. Then nobody could say that they live, and every lease begins anew, as when a master starts.
 pub async fn expire_after(app: &App, now: Timestamp, looked_at: Timestamp) -> ApiResult<usize> {
     let still_secs = now.secs_since(looked_at);
-    if still_secs <= STOOD_STILL_SECS {
+    if (0.0..=STOOD_STILL_SECS).contains(&still_secs) {
         return expire_once(app, now).await;
     }
-    tracing::warn!("this master stood still for {still_secs:.0} s: every lease begins anew");
+    match still_secs < 0.0 {
+        // What is leased would stay so for as long as it was set back, its node alive or not.
+        true => tracing::warn!("this master's clock was set back by {:.0} s: every lease begins anew", -still_secs),
+        false => tracing::warn!("this master stood still for {still_secs:.0} s: every lease begins anew"),
+    }
     renew_all(app).await?;
     Ok(0)
 }
@@ -368,9 +372,20 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
 }
 
 /// Lets every lease begin anew: while the master was away, no node could say that it lives.
-pub async fn renew_all(app: &App) -> ApiResult<()> {
+async fn renew_all(app: &App) -> ApiResult<()> {
     let now = app.now();
     let mut write = app.db.write(now, "anima").await?;
-    task_lease::renew_all(&mut write, now.plus_secs(LEASE_SECS)).await?;
+    task_lease::renew_all(&mut write, app.lease_end(now)).await?;
+    Ok(write.commit().await?)
+}
+
+/// Does the same when a master starts. Where others go on beside it, no lease ends sooner for it: its clock was not looked at yet.
+pub async fn renew_at_start(app: &App) -> ApiResult<()> {
+    if !app.db.is_shared() {
+        return renew_all(app).await;
+    }
+    let now = app.now();
+    let mut write = app.db.write(now, "anima").await?;
+    task_lease::prolong_all(&mut write, app.lease_end(now)).await?;
     Ok(write.commit().await?)
 }

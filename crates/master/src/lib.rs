@@ -14,6 +14,7 @@ mod auth;
 mod bootstrap;
 pub mod build;
 pub mod chores;
+mod clock;
 mod code;
 mod conditional;
 mod device;

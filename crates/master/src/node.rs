@@ -14,6 +14,7 @@ use axum::extract::State as Extract;
 use crate::{
     app::App,
     auth::Caller,
+    clock::MAX_SKEW_SECS,
     error::{ApiError, ApiResult, Json, Path},
     fit,
     paging::{Page, Paging},
@@ -131,6 +132,12 @@ pub async fn forget_once(app: &App, now: Timestamp) -> ApiResult<usize> {
     Ok(gone.len())
 }
 
+/// Returns whether a node that was last heard of at a moment is there. What is noted for the future was noted before the clock was set
+/// back: who lives is noted anew when it asks again.
+pub fn is_heard_of(seen_at: Timestamp, now: Timestamp) -> bool {
+    (-MAX_SKEW_SECS..=ONLINE_SECS).contains(&now.secs_since(seen_at))
+}
+
 /// Returns whether a claim says something of its node that is not written down yet. What is free on its machine changes with
 /// each look, and is noted with the rest.
 pub fn is_news(claim: &Claim, node: &anima_db::node::Node, now: Timestamp) -> bool {
@@ -174,7 +181,7 @@ pub async fn all(app: &App) -> ApiResult<Vec<Node>> {
 fn view(node: anima_db::node::Node, leased: &[Task], maintenance: Option<&Maintenance>, now: Timestamp) -> Node {
     let its = leased.iter().filter(|task| task.node.as_deref() == Some(&node.name));
     let tasks: Vec<TaskId> = its.map(|task| task.id).collect();
-    let is_online = !tasks.is_empty() || now.secs_since(node.seen_at) <= ONLINE_SECS;
+    let is_online = !tasks.is_empty() || is_heard_of(node.seen_at, now);
     let (mut state, mut why) = state(&node, is_online, tasks.len());
     if let (State::Taking, Some(maintenance)) = (state, maintenance) {
         state = if tasks.is_empty() { State::Drained } else { State::Draining };
@@ -270,6 +277,16 @@ mod tests {
         assert!(is_news(&claim, &gave_back, at(1)), "it says that it is well again");
         assert!(is_news(&Claim { slots: 2, ..claim.clone() }, &noted, at(1)));
         assert!(is_news(&Claim { instance: "other".into(), ..claim }, &noted, at(1)));
+    }
+
+    #[test]
+    fn a_node_that_was_heard_of_in_the_future_is_not_there() {
+        let at = |secs| Timestamp(0).plus_secs(secs);
+
+        assert!(is_heard_of(at(100), at(100)) && is_heard_of(at(100), at(100 + ONLINE_SECS as i64)));
+        assert!(!is_heard_of(at(100), at(101 + ONLINE_SECS as i64)));
+        assert!(is_heard_of(at(102), at(100)), "another master's clock is two seconds ahead");
+        assert!(!is_heard_of(at(3_700), at(100)), "the clock was set back by an hour");
     }
 
     #[test]

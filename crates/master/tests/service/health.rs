@@ -2,9 +2,15 @@
 
 use std::{fs, process::Command};
 
+use anima_master::chores;
 use anima_testkit::{ObjectStore, Postgres};
-use anima_types::health::{PartState, Readiness};
-use axum::http::StatusCode;
+use anima_types::{
+    health::{PartState, Readiness},
+    lease::LEASE_SECS,
+    task::Kind,
+};
+use axum::http::{Method, StatusCode};
+use serde_json::Value;
 
 use crate::master::{Master, bucket_address};
 
@@ -86,10 +92,10 @@ async fn a_database_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    fn new() -> Disk {
+    fn new(mib: u32) -> Disk {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk(folder);
-        disk.run(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"]);
+        disk.run(&["mount", "-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]);
         disk
     }
 
@@ -107,7 +113,7 @@ impl Drop for Disk {
 
 #[tokio::test]
 async fn a_full_disk_and_one_that_became_read_only_are_told_and_are_used_again_when_they_are_well() {
-    let disk = Disk::new();
+    let disk = Disk::new(8);
     let artifacts = disk.0.path().join("artifacts");
     let master = Master::open_with(None, Some(artifacts.as_path().into())).await;
     let kept = master.app.store.put_bytes("kept").await.unwrap().sha256;
@@ -130,13 +136,48 @@ async fn a_full_disk_and_one_that_became_read_only_are_told_and_are_used_again_w
     assert!(are_well(&look(&master).await));
 }
 
+async fn write_event(master: &Master, size_bytes: usize) -> anima_db::Result<()> {
+    let mut write = master.app.db.write(master.app.now(), "ann").await?;
+    let message = "x".repeat(size_bytes);
+    let event = anima_db::event::NewEvent { noun: "test", verb: "done", message, ..Default::default() };
+    anima_db::event::record(&mut write, event).await?;
+    write.commit().await
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_database_is_told_and_all_goes_on_when_there_is_room() {
+    let disk = Disk::new(48);
+    let file = disk.0.path().join("anima.db").display().to_string();
+    let master = Master::open_with(Some(file), None).await;
+    let filler = disk.0.path().join("filler");
+    assert!(are_well(&look(&master).await));
+
+    assert!(fs::write(&filler, vec![0; 64 << 20]).is_err(), "it is full now");
+    // What SQLite has of the disk already takes some more.
+    while write_event(&master, 100_000).await.is_ok() {}
+    while write_event(&master, 10).await.is_ok() {}
+    let mut told = look(&master).await;
+    while state(&told, "database") == PartState::Good {
+        told = look(&master).await;
+    }
+    let begin = async || {
+        let token = master.token("admin");
+        master.json(Method::PUT, "/api/v1/maintenance", Some(&token), serde_json::json!({ "reason": "full" })).await
+    };
+    let (code, said) = begin().await;
+    assert_eq!((code, said["code"].as_str()), (StatusCode::INSUFFICIENT_STORAGE, Some("out_of_disk")), "{said}");
+    assert_eq!(state(&told, "database"), PartState::Full, "{told:?}");
+    assert_eq!(master.get("/api/v1/builds").await["items"], serde_json::json!([]), "what is there is read");
+
+    fs::remove_file(&filler).unwrap();
+    assert!(are_well(&look(&master).await));
+    assert_eq!(begin().await.0, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_clock_that_is_behind_what_has_happened_is_told() {
     let master = Master::open().await;
-    let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
-    let event = anima_db::event::NewEvent { noun: "test", verb: "done", ..Default::default() };
-    anima_db::event::record(&mut write, event).await.unwrap();
-    write.commit().await.unwrap();
+    write_event(&master, 10).await.unwrap();
 
     master.pass_secs(-3_600);
 
@@ -144,4 +185,40 @@ async fn a_clock_that_is_behind_what_has_happened_is_told() {
     assert_eq!(state(&told, "clock"), PartState::WrongClock, "{told:?}");
     master.pass_secs(3_600);
     assert_ne!(state(&look(&master).await, "database"), PartState::Away);
+}
+
+#[tokio::test]
+async fn a_master_whose_clock_is_not_the_databases_takes_no_task_from_another_masters_node() {
+    let postgres = Postgres::start().unwrap();
+    let url = postgres.database("clocks").unwrap();
+    let right = Master::open_with(Some(url.clone()), None).await;
+    right.set_clock(0);
+    let lease = right.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let status = async || right.get(&format!("/api/v1/tasks/{}", lease["task"])).await["status"].clone();
+    let wrong = Master::open_with(Some(url), None).await;
+    let expire = async |master: &Master| {
+        let pass = chores::expire_once(&master.app, master.app.now());
+        chores::by_the_clock(&master.app, pass).await.unwrap()
+    };
+
+    for ahead_secs in [2 * LEASE_SECS, -2 * LEASE_SECS] {
+        wrong.set_clock(ahead_secs);
+        assert_eq!(expire(&wrong).await, None);
+        assert_eq!(status().await, "leased");
+        let told = look(&wrong).await;
+        assert_eq!(state(&told, "clock"), PartState::WrongClock, "{told:?}");
+        assert!(told.parts.iter().any(|part| part.message.contains("takes no task back")), "{told:?}");
+    }
+    // What it gives out itself holds for the other, though it is behind.
+    let beat = format!("/api/v1/tasks/{}/heartbeat?wait_secs=0", lease["task"]);
+    let (code, said) = wrong.json(Method::POST, &beat, lease["secret"].as_str(), Value::Null).await;
+    assert_eq!(code, StatusCode::OK, "{said}");
+    right.set_clock(0);
+    assert_eq!(expire(&right).await, Some(0), "{said}");
+    assert_eq!(status().await, "leased");
+
+    // Set right, it does its part again.
+    wrong.set_clock(0);
+    assert_eq!(expire(&wrong).await, Some(0));
+    assert_eq!(state(&look(&wrong).await, "clock"), PartState::Good);
 }

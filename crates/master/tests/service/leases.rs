@@ -94,6 +94,27 @@ async fn a_master_that_stood_still_lets_leases_begin_anew_and_one_that_did_not_t
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_keeps_no_task_of_a_dead_node_leased_until_it_is_that_late_again() {
+    let master = Master::open().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let looked_at = master.app.now();
+    let look =
+        async |looked_at| anima_master::chores::expire_after(&master.app, master.app.now(), looked_at).await.unwrap();
+
+    master.pass_secs(-3_600);
+    assert_eq!(look(looked_at).await, 0);
+    assert_eq!(status(&master, &lease).await["status"], "leased", "its node could not be heard in between");
+
+    let looked_at = master.app.now();
+    master.pass_secs(5);
+    assert_eq!(look(looked_at).await, 0);
+    let looked_at = Timestamp(looked_at.0 + LEASE_SECS * 1_000_000);
+    master.pass_secs(LEASE_SECS);
+    assert_eq!(look(looked_at).await, 1, "it was not heard of since, by the new time");
+    assert_eq!(status(&master, &lease).await["status"], "ready");
+}
+
+#[tokio::test]
 async fn what_a_killed_node_worked_on_is_given_out_when_it_is_started_again_and_its_ghost_gets_nothing() {
     let master = Master::open().await;
     let claim = async |instance: &str| master.claim_as("sign-server", &[Kind::Sign], instance).await;
