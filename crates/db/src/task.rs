@@ -145,7 +145,7 @@ impl About {
 }
 
 /// All columns of a row, with nothing in place of what its work gave.
-const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
+pub(crate) const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
     lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, log_size_bytes, \
     failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
 
@@ -452,28 +452,32 @@ pub async fn set_estimates(write: &mut Write, estimates: &[(TaskId, Option<i64>,
 pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> Result<Status> {
     let next = transition(write, task, event, why).await?;
     if event == Event::Restarted {
+        // What it waited for its node the last time counts for its next turn, and not the time that it was over.
+        let rested = task.started_at.or(task.ended_at).map_or(0, |at| write.now.0.saturating_sub(at.0));
         sqlx::query(
             "UPDATE task
              SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL,
-                 log_size_bytes = NULL
+                 log_size_bytes = NULL,
+                 queued_for = CASE WHEN is_placed = 1 THEN queued_for + $2 ELSE queued_for END
              WHERE id = $1",
         )
         .bind(task.id.0)
+        .bind(rested)
         .execute(&mut **write)
         .await?;
     }
     Ok(next)
 }
 
-/// Moves tasks that were just made, and wait, along their table together, each for a reason of its own.
-pub async fn apply_to_made(write: &mut Write, made: &[(TaskId, &About, String)], event: Event) -> Result<()> {
+/// Moves tasks that wait along their table together, each for a reason of its own.
+pub async fn apply_to_waiting(write: &mut Write, made: &[(TaskId, &About, String)], event: Event) -> Result<()> {
     let status = Status::Waiting.name();
     let refused = |id: TaskId| Error::Transition { noun: "task", id: id.0, status, event: event.name() };
     let Some((first, ..)) = made.first() else { return Ok(()) };
     let next = next(Status::Waiting, event).ok_or_else(|| refused(*first))?;
     for piece in many::pieces(made) {
         let sql = format!(
-            "UPDATE task SET status = $1, why = given.column2, ended_at = $2, status_since = $3
+            "UPDATE task SET status = $1, why = given.column2, ended_at = $2, status_since = $3, is_held = 0, held_team = NULL
              FROM (VALUES {}) AS given
              WHERE task.id = given.column1 AND task.status = $4",
             many::rows(piece.len(), 2, 4)
@@ -536,7 +540,19 @@ pub async fn set_log_size(write: &mut Write, id: TaskId, size_bytes: u64) -> Res
 
 /// Says why a task stands where it stands in other words, without a change of status.
 pub async fn set_why(write: &mut Write, id: TaskId, why: &str) -> Result<()> {
-    sqlx::query("UPDATE task SET why = $2 WHERE id = $1").bind(id.0).bind(why).execute(&mut **write).await?;
+    set_whys(write, &[(id, why.to_string())]).await
+}
+
+/// The same of several tasks.
+pub async fn set_whys(write: &mut Write, whys: &[(TaskId, String)]) -> Result<()> {
+    for piece in many::pieces(whys) {
+        let sql = format!(
+            "UPDATE task SET why = given.column2 FROM (VALUES {}) AS given WHERE task.id = given.column1",
+            many::rows(piece.len(), 2, 0)
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        piece.iter().fold(query, |query, (id, why)| query.bind(id.0).bind(why)).execute(&mut **write).await?;
+    }
     Ok(())
 }
 
@@ -550,7 +566,7 @@ async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> 
     })?;
     let updated = sqlx::query(
         "UPDATE task
-         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL, status_since = $7
+         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL, status_since = $7, is_held = 0, held_team = NULL
          WHERE id = $1 AND status = $2 AND lease_number = $3",
     )
     .bind(id.0)

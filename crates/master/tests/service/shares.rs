@@ -99,8 +99,15 @@ async fn what_is_urgent_is_first_and_what_is_in_the_background_is_so_for_a_day()
     assert!(first("eve") < first("amy"), "{served:?}");
 }
 
+/// Takes a task and ends it; returns which build's it is.
+async fn end_next(master: &Master) -> BuildId {
+    let lease = master.claim("build-node", &[Kind::Src]).await.unwrap();
+    end(master, serde_json::from_value(lease["task"].clone()).unwrap(), Event::Succeeded).await;
+    serde_json::from_value(lease["work"]["src"]["build"].clone()).unwrap()
+}
+
 #[tokio::test]
-async fn a_team_has_no_more_under_way_than_its_bound_and_its_next_begins_when_one_of_its_builds_has_ended() {
+async fn a_team_has_no_more_under_way_than_its_bound_and_its_builds_take_turns_the_urgent_one_first() {
     let quota = Quota { team_tasks: Some(2), ..Quota::default() };
     let master = Master::open_with_quota("", quota).await;
     build_all(&master).await;
@@ -114,15 +121,44 @@ async fn a_team_has_no_more_under_way_than_its_bound_and_its_next_begins_when_on
     let why: Value = master.get(&format!("/api/v1/tasks/{}/why", tasks[0].id)).await;
     assert_eq!(why["summary"], "It waits for its team's turn: team kernel has at most 2 tasks under way at once.");
 
-    // One that ends makes room for the next of its build.
-    let lease = master.claim("build-node", &[Kind::Src]).await.unwrap();
-    end(&master, serde_json::from_value(lease["task"].clone()).unwrap(), Event::Succeeded).await;
-    assert_eq!(counts(&master, first).await, BTreeMap::from([("ready", 2), ("succeeded", 1), ("waiting", 3)]));
+    // The second begins while the first goes on.
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        served.push(end_next(&master).await);
+    }
+    assert_eq!(served, [first, first, first, second, first, second]);
     assert_eq!(anima_master::chores::wake_teams_once(&master.app).await.unwrap(), 0, "the team has its part");
+    let urgent = ask_for_all(&master, &bob, "urgent").await;
+    assert_eq!(counts(&master, urgent).await, BTreeMap::from([("waiting", 6)]), "the bound holds for it, too");
+    end_next(&master).await;
+    assert_eq!(counts(&master, urgent).await, BTreeMap::from([("ready", 1), ("waiting", 5)]));
+    assert_eq!(end_next(&master).await, urgent);
 
-    let cancel = format!("/api/v1/builds/{first}/cancel");
-    assert_eq!(master.post(&cancel, "admin", json!({})).await.0, StatusCode::OK);
+    // What is cancelled makes room without a look at its build.
+    for id in [urgent, first] {
+        let cancel = format!("/api/v1/builds/{id}/cancel");
+        assert_eq!(master.post(&cancel, "admin", json!({})).await.0, StatusCode::OK);
+    }
     assert_eq!(anima_master::chores::wake_teams_once(&master.app).await.unwrap(), 1);
-    anima_master::chores::advance_once(&master.app).await.unwrap();
-    assert_eq!(counts(&master, second).await, BTreeMap::from([("ready", 2), ("waiting", 4)]));
+    assert_eq!(counts(&master, second).await, BTreeMap::from([("ready", 2), ("succeeded", 2), ("waiting", 2)]));
+}
+
+#[tokio::test]
+async fn a_push_takes_no_place_of_what_its_team_began_before() {
+    let quota = Quota { team_tasks: Some(2), ..Quota::default() };
+    let master = Master::open_with_quota("", quota).await;
+    build_all(&master).await;
+    let bob = member(&master, "bob", "kernel").await;
+    let first = ask_for_all(&master, &bob, "background").await;
+
+    let commit = "4f2c1e77aa".repeat(4);
+    let push = json!({ "package": "jq", "branch": "p1", "commit": commit, "subject": "s", "pusher": "bob" });
+    let (status, answer) = master.post("/api/v1/pushes", "git-service", push).await;
+
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let pushed: BuildId = serde_json::from_value(answer["build"].clone()).unwrap();
+    assert_eq!(counts(&master, pushed).await, BTreeMap::from([("waiting", 1)]));
+    assert_eq!(counts(&master, first).await, BTreeMap::from([("ready", 2), ("waiting", 4)]));
+    end_next(&master).await;
+    assert_eq!(counts(&master, pushed).await, BTreeMap::from([("ready", 1)]), "what is in the background comes later");
 }
