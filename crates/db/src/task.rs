@@ -6,7 +6,7 @@ use anima_types::{
     Arch, Timestamp,
     id::{BuildId, KeyId, ReleaseId, TaskId},
     task::{Event, Kind, Status, next},
-    work::{Failure, Outcome, PhaseTime},
+    work::{Failure, Outcome, PhaseTime, SrcOutcome},
 };
 use sqlx::any::AnyRow;
 
@@ -312,31 +312,6 @@ pub async fn list_leased(connection: &mut Connection) -> Result<Vec<Task>> {
     list(sqlx::query("SELECT * FROM task WHERE status = $1 ORDER BY id").bind(Status::Leased.name()), connection).await
 }
 
-/// Returns the newest task of that kind that succeeded for a package on a platform and, if that is said, an architecture.
-pub async fn find_newest_success(
-    connection: &mut Connection,
-    kind: Kind,
-    package: &str,
-    platform: &str,
-    arch: Option<Arch>,
-) -> Result<Option<Task>> {
-    // Index: task_package.
-    let row = sqlx::query(
-        "SELECT * FROM task
-         WHERE package = $1 AND kind = $2 AND status = $3 AND platform = $4 AND ($5 = '' OR arch = $5)
-         ORDER BY id DESC
-         LIMIT 1",
-    )
-    .bind(package)
-    .bind(kind.name())
-    .bind(Status::Succeeded.name())
-    .bind(platform)
-    .bind(arch.map_or("", Arch::name))
-    .fetch_optional(connection)
-    .await?;
-    row.as_ref().map(from_row).transpose()
-}
-
 /// Returns the newest build tasks that succeeded for a package on a target, at most `limit`.
 pub async fn list_newest_successes(
     connection: &mut Connection,
@@ -414,18 +389,27 @@ pub async fn targets_of_package(connection: &mut Connection, package: &str) -> R
     rows.iter().map(|row| Ok((row.text("platform")?, row.parsed("arch")?))).collect()
 }
 
-/// Returns the names of all packages with a source package on a platform.
-pub async fn packages_of_platform(connection: &mut Connection, platform: &str) -> Result<Vec<String>> {
+/// Returns what the newest source package of each package on a platform says.
+pub async fn newest_sources(connection: &mut Connection, platform: &str) -> Result<BTreeMap<String, SrcOutcome>> {
+    // Index: task_queue, and then the primary key: one statement, however many packages there are.
     let rows = sqlx::query(
-        "SELECT DISTINCT package FROM task WHERE kind = $1 AND status = $2 AND platform = $3 AND package IS NOT NULL
-         ORDER BY package",
+        "SELECT task.package, task.result FROM task
+         JOIN (SELECT MAX(id) AS id FROM task
+               WHERE status = $1 AND kind = $2 AND platform = $3 AND package IS NOT NULL
+               GROUP BY package) AS newest ON newest.id = task.id",
     )
-    .bind(Kind::Src.name())
     .bind(Status::Succeeded.name())
+    .bind(Kind::Src.name())
     .bind(platform)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| row.text("package")).collect()
+    let mut made = BTreeMap::new();
+    for row in &rows {
+        if let Some(Outcome::Src(outcome)) = row.maybe_json("result")? {
+            made.insert(row.text("package")?, outcome);
+        }
+    }
+    Ok(made)
 }
 
 /// Writes how long tasks are expected to take, where that is known, and how long with what waits for them, in seconds.

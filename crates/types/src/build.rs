@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Packages in one build at most; a mass rebuild is planned by other means.
-pub const MAX_PACKAGES: usize = 2_000;
+pub const MAX_PACKAGES: usize = 20_000;
 
 /// Where a build stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize, ToSchema)]
