@@ -32,8 +32,9 @@ pub struct Begun {
 /// Lets tasks wait for the bounds of their build, and says so.
 pub async fn hold_for_build(write: &mut Write, tasks: &[TaskId], why: &str) -> Result<()> {
     for piece in many::pieces(tasks) {
+        // Index: the primary key. SQLite would else go through all that wait.
         let sql = format!(
-            "UPDATE task SET is_held = 1, held_team = NULL, why = $1 WHERE status = $2 AND id IN ({})",
+            "UPDATE task SET is_held = 1, held_team = NULL, why = $1 WHERE status || '' = $2 AND id IN ({})",
             many::list(piece.len(), 2)
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(why).bind(Status::Waiting.name());
@@ -107,13 +108,39 @@ pub async fn teams(connection: &mut Connection) -> Result<Vec<String>> {
     }
 }
 
+/// Returns how many tasks wait for a team's turn, before a task or all.
+pub async fn count_for_team(connection: &mut Connection, team: &str, before: Option<&Task>) -> Result<u64> {
+    // Index: task_held_team.
+    let (place, id) = before.map_or((i64::MAX, i64::MAX), |task| (task.queued_for.0, task.id.0));
+    let query = sqlx::query_scalar("SELECT COUNT(*) FROM task WHERE held_team = $1 AND (queued_for, id) < ($2, $3)");
+    let count: i64 = query.bind(team).bind(place).bind(id).fetch_one(connection).await?;
+    Ok(count.try_into().unwrap_or_default())
+}
+
+/// Returns the tasks of a team that wait for a node or have one, of builds that have not ended.
+pub async fn under_way_of_team(connection: &mut Connection, team: &str) -> Result<Vec<Task>> {
+    // Indices: build_status, task_build_status.
+    let open = open_builds();
+    let sql = format!(
+        "SELECT task.* FROM build JOIN task ON task.build_id = build.id
+         WHERE build.team = $1 AND task.status IN ($2, $3) AND task.kind IN ({}) AND +task.release_id IS NULL
+           AND build.status IN ({})",
+        many::list(KINDS.len(), 3),
+        many::list(open.len(), 3 + KINDS.len())
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(team);
+    let query = query.bind(Status::Ready.name()).bind(Status::Leased.name());
+    let query = KINDS.into_iter().fold(query, |query, kind| query.bind(kind.name()));
+    list(open.iter().fold(query, |query, status| query.bind(status.name())), connection).await
+}
+
 /// Returns the ready tasks of a team whose turn comes last, the last first.
 pub async fn last_of_team(connection: &mut Connection, team: &str, limit: usize) -> Result<Vec<Task>> {
     // Indices: build_status, task_build_status.
     let open = open_builds();
     let sql = format!(
         "SELECT task.* FROM build JOIN task ON task.build_id = build.id
-         WHERE build.team = $1 AND task.status = $2 AND task.kind IN ({}) AND task.release_id IS NULL AND build.status IN ({})
+         WHERE build.team = $1 AND task.status = $2 AND task.kind IN ({}) AND +task.release_id IS NULL AND build.status IN ({})
          ORDER BY task.queued_for DESC, task.id DESC LIMIT ${}",
         many::list(KINDS.len(), 2),
         many::list(open.len(), 2 + KINDS.len()),
@@ -131,7 +158,7 @@ pub async fn begun(connection: &mut Connection, build: BuildId) -> Result<Begun>
     // Index: task_build_status.
     let sql = format!(
         "SELECT status, COUNT(*) AS count FROM task
-         WHERE build_id = $1 AND status IN ($2, $3) AND kind IN ({}) AND release_id IS NULL
+         WHERE build_id = $1 AND status IN ($2, $3) AND kind IN ({}) AND +release_id IS NULL
          GROUP BY status",
         many::list(KINDS.len(), 3)
     );
@@ -159,7 +186,7 @@ pub async fn in_line(connection: &mut Connection, build: BuildId) -> Result<Vec<
     // Indices: task_build_status, task_held_team_build.
     let sql = format!(
         "SELECT {STANDING} FROM task
-         WHERE build_id = $1 AND status = $2 AND kind IN ({}) AND release_id IS NULL",
+         WHERE build_id = $1 AND status = $2 AND kind IN ({}) AND +release_id IS NULL",
         many::list(KINDS.len(), 2)
     );
     let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0).bind(Status::Ready.name());

@@ -116,7 +116,7 @@ async fn create(
         anima_db::rebuild::set(&mut write, &row, "paused", paused(&caller.name)).await?;
     }
     // What is begun is the bounds' to say.
-    build::add_held_sources(&mut write, id, &sources, &[platform], &architectures).await?;
+    build::add_held_sources(&app, &mut write, id, &sources, &[platform], &architectures).await?;
     build::advance::advance(&app, &mut write, id).await?;
     write.commit().await?;
     Ok((StatusCode::CREATED, Json(one(&app, id).await?)))

@@ -24,7 +24,7 @@ use crate::{
     build::queue::{MAX_OWNED, UNKNOWN_SECS},
     error::{ApiResult, Json, Path},
     fit::{self, Asks},
-    node,
+    node, quota,
     route::Route,
 };
 
@@ -53,7 +53,11 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     };
     let maintenance = anima_db::maintenance::get(&mut read).await?;
     match task.status {
-        Status::Waiting | Status::Blocked => waits_for(&mut read, &task, &mut why).await?,
+        Status::Waiting | Status::Blocked => {
+            waits_for(&mut read, &task, &mut why).await?;
+            let facts = quota::facts(app, &mut read, &task).await?;
+            why.facts.extend(facts.into_iter().map(|text| fact("share", text)));
+        }
         Status::Ready => {
             let before = task_queue::between(&mut read, FRONT, &task).await?;
             queue(app, &mut read, &task, &nodes, (before, &mut why)).await?;

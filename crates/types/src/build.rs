@@ -10,7 +10,7 @@ use crate::{
     words::words,
 };
 
-/// Packages in one build at most; a mass rebuild is planned by other means.
+/// Packages in one build at most: more than any distribution has. What is looked at as a whole is linear in it.
 pub const MAX_PACKAGES: usize = 20_000;
 
 /// Where a build stands.

@@ -23,6 +23,7 @@ use self::queue::Queue;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
+    quota,
     task::restart_row,
 };
 
@@ -39,7 +40,7 @@ pub async fn add_sources(
     platforms: &[&Platform],
     architectures: &[Arch],
 ) -> ApiResult<()> {
-    let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
+    let tasks = insert_sources(app, write, build, sources, platforms, architectures).await?;
     let row = anima_db::build::get(write, build).await?;
     if row.team.as_deref().is_some_and(|team| app.config.quota.bounds(team)) {
         insert_waiting(write, tasks).await?;
@@ -51,13 +52,14 @@ pub async fn add_sources(
 
 /// Adds packages to a build, whose tasks begin when the build is moved on.
 pub async fn add_held_sources(
+    app: &App,
     write: &mut Write,
     build: BuildId,
     sources: &[Source],
     platforms: &[&Platform],
     architectures: &[Arch],
 ) -> ApiResult<()> {
-    let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
+    let tasks = insert_sources(app, write, build, sources, platforms, architectures).await?;
     insert_waiting(write, tasks).await
 }
 
@@ -69,6 +71,7 @@ async fn insert_waiting(write: &mut Write, tasks: Vec<About>) -> ApiResult<()> {
 
 /// Writes sources, and returns the `src` tasks that they want.
 async fn insert_sources(
+    app: &App,
     write: &mut Write,
     build: BuildId,
     sources: &[Source],
@@ -77,6 +80,8 @@ async fn insert_sources(
 ) -> ApiResult<Vec<About>> {
     anima_db::source::insert_all(write, build, sources).await?;
     note_team(write, build, platforms).await?;
+    let team = anima_db::build::get(write, build).await?.team;
+    quota::check_kept(app, write, team.as_deref()).await?;
     let mut tasks = Vec::with_capacity(sources.len() * platforms.len());
     for source in sources {
         for platform in platforms {

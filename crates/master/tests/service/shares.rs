@@ -6,7 +6,7 @@ use anima_master::Quota;
 use anima_types::{
     account::CreateTeam,
     id::BuildId,
-    task::{Event, Kind},
+    task::{Event, Kind, Status},
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -161,4 +161,63 @@ async fn a_push_takes_no_place_of_what_its_team_began_before() {
     assert_eq!(counts(&master, first).await, BTreeMap::from([("ready", 2), ("waiting", 4)]));
     end_next(&master).await;
     assert_eq!(counts(&master, pushed).await, BTreeMap::from([("ready", 1)]), "what is in the background comes later");
+}
+
+#[tokio::test]
+async fn a_team_has_no_more_cores_than_its_bound_and_what_asks_for_many_is_not_passed_for_ever() {
+    let quota = Quota { team_cores: Some(4), ..Quota::default() };
+    let master = Master::open_with_quota("[packages.alder.limits]\ncores = 4\n", quota).await;
+    build_all(&master).await;
+    let bob = member(&master, "bob", "kernel").await;
+    let id = ask_for_all(&master, &bob, "normal").await;
+    assert_eq!(counts(&master, id).await, BTreeMap::from([("ready", 4), ("waiting", 2)]), "a source package takes one");
+    for _ in 0..6 {
+        end_next(&master).await;
+    }
+
+    let tasks = anima_db::task::of_build(&mut master.app.db.read().await.unwrap(), id).await.unwrap();
+    let of = |name: &str| {
+        tasks.iter().find(|task| task.about.kind == Kind::Build && task.about.package.as_deref() == Some(name)).unwrap()
+    };
+    assert_eq!((of("alder").status, of("fir").status), (Status::Ready, Status::Waiting), "alder has all four");
+    let why: Value = master.get(&format!("/api/v1/tasks/{}/why", of("fir").id)).await;
+    assert_eq!(why["summary"], "It waits for its team's turn: team kernel has at most 4 cores under way at once.");
+    let facts: Vec<&str> = why["facts"].as_array().unwrap().iter().filter_map(|fact| fact["text"].as_str()).collect();
+    assert!(facts.contains(&"Team kernel has 4 of 4 cores under way."), "{facts:?}");
+    let page = master.browse("/queue").await.2;
+    assert!(page.contains("Team kernel: 4 of 4 cores under way, 2 more wait for its turn."), "{page}");
+    let metrics = master.get_text("/metrics").await;
+    assert!(metrics.contains("anima_team_held_tasks{team=\"kernel\"} 2"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_team_that_keeps_as_much_as_it_may_gets_no_more_builds_and_is_told_who_keeps_it() {
+    let quota = Quota { team_artifacts_mib: Some(2), ..Quota::default() };
+    let master = Master::open_with_quota("", quota).await;
+    build_all(&master).await;
+    let bob = member(&master, "bob", "kernel").await;
+    let id = ask_for_all(&master, &bob, "normal").await;
+    let mut write = master.app.db.write(master.app.now(), "n1").await.unwrap();
+    let task = anima_db::task::of_build(&mut write, id).await.unwrap()[0].id;
+    let (hash, kind) = (anima_types::Sha256([7; 32]), anima_types::artifact::Kind::Srpm);
+    anima_db::artifact::insert(&mut write, hash, 3 << 20).await.unwrap();
+    anima_db::artifact::link(&mut write, task, hash, kind, "p.src.rpm").await.unwrap();
+    write.commit().await.unwrap();
+
+    let wanted = json!({ "platform": "p1" });
+    let (status, answer) = master.json(Method::POST, "/api/v1/rebuilds", Some(&bob), wanted.clone()).await;
+
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::CONFLICT, Some("team_full")));
+    let message = "team kernel keeps 3 MiB of builds that are not released, of 2 that it may: bob 3 MiB";
+    assert_eq!(answer["message"], message);
+    let push =
+        json!({ "package": "jq", "branch": "p1", "commit": "4f2c1e77aa".repeat(4), "subject": "s", "pusher": "bob" });
+    assert_eq!(master.post("/api/v1/pushes", "git-service", push).await.0, StatusCode::CONFLICT);
+    assert!(master.browse("/queue").await.2.contains("Team kernel: 3 of 2 MiB kept."));
+    let cancel = format!("/api/v1/builds/{id}/cancel");
+    assert_eq!(master.post(&cancel, "admin", json!({})).await.0, StatusCode::OK);
+    let path = format!("/api/v1/builds/{id}");
+    assert_eq!(master.json(Method::DELETE, &path, Some(&bob), Value::Null).await.0, StatusCode::OK);
+    let (status, answer) = master.json(Method::POST, "/api/v1/rebuilds", Some(&bob), wanted).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
 }

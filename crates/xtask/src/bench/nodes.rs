@@ -33,7 +33,7 @@ const NODES: usize = 1_000;
 const READY_TASKS: usize = 400;
 const READY_EVERY: Duration = Duration::from_millis(25);
 const QUEUED: usize = 100_000;
-/// Packages of a build at most (`anima_types::build::MAX_PACKAGES`).
+/// Packages of a build.
 const PACKAGES: usize = 2_000;
 /// Claims that are under way at once while claims are counted.
 const CLAIMERS: usize = 64;
