@@ -71,7 +71,6 @@ async fn move_on(
     let mut is_at_rest = false;
     for _ in 0..MAX_STEPS {
         let build = anima_db::build::get(write, id).await?;
-        let newest = anima_db::event::newest_of_build(write, id).await?;
         let moved = match build.status {
             Status::Sources => sources(app, write, &build, after, ahead.take()).await?,
             Status::Building => building(app, write, &build, after).await?,
@@ -79,8 +78,8 @@ async fn move_on(
             Status::Signing => signing(app, write, &build, &mut released).await?,
             Status::Succeeded | Status::Failed | Status::Cancelled => false,
         };
-        // The next step sees what this one told.
-        after = Some(newest);
+        // The next status looks at tasks for which this one had no eye, whenever something was told of them.
+        after = None;
         if !moved {
             is_at_rest = true;
             break;
