@@ -120,7 +120,7 @@ mod tests {
     const WHOLE: Room = Room { memory_mib: 9 * 1024, cores: 4 };
 
     fn limits(memory_mib: Option<u64>, cores: Option<u32>) -> Limits {
-        let machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 100 << 30, slots: 2 };
+        let machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 100 << 30, free_files: u64::MAX, slots: 2 };
         Limits::of_task(
             machine,
             platform::Limits::default(),
