@@ -114,7 +114,11 @@ impl LockArgs {
         let local = Local::open(&self.root.platform.config(global, Limits::default())?)?;
         let order = self.root.order(global, None)?;
         let lock = in_runtime(async |cancel| {
-            local.lock(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?.map_err(failed)
+            local
+                .lock(&order, Arc::new(Screen::new(false, cancel.clone())), &cancel)
+                .await
+                .map_err(failure)?
+                .map_err(failed)
         })?;
         let json = Lock::to_json(&lock);
         match self.output {
@@ -136,7 +140,8 @@ impl CreateArgs {
         let local = Local::open(&self.root.platform.config(global, Limits::default())?)?;
         let order = self.root.order(global, Some(&self.replay))?;
         in_runtime(async |cancel| {
-            let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
+            let root =
+                local.root(&order, Arc::new(Screen::new(false, cancel.clone())), &cancel).await.map_err(failure)?;
             let root = root.map_err(failed)?;
             root.copy_to(&folder).await?;
             Ok(root.remove().await?)
@@ -151,10 +156,11 @@ impl ShellArgs {
         let order = self.root.order(global, Some(&self.replay))?;
         let who = if self.as_root { Who::Root } else { Who::Builder };
         in_runtime(async |cancel| {
-            let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
+            let root =
+                local.root(&order, Arc::new(Screen::new(false, cancel.clone())), &cancel).await.map_err(failure)?;
             let root = root.map_err(failed)?;
             let (entry, command) = (root.entry(&local), self.command);
-            let entered = tokio::task::spawn_blocking(move || terminal::enter(&entry, &command, who)).await;
+            let entered = tokio::task::spawn_blocking(move || terminal::enter(&entry, &command, who, &cancel)).await;
             root.remove().await?;
             entered.context("could not go on")?
         })
@@ -191,7 +197,8 @@ fn failed(failure: Failed) -> Failure {
     }
 }
 
-fn in_runtime<T>(work: impl AsyncFnOnce(CancellationToken) -> Result<T>) -> Result<T> {
+/// Does it with a token that is cancelled when the program is asked to end.
+pub(super) fn in_runtime<T>(work: impl AsyncFnOnce(CancellationToken) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start")?;
     runtime.block_on(async {
         let cancel = CancellationToken::new();

@@ -90,12 +90,12 @@ impl Build {
             ..Limits::default()
         };
         let local = Local::open(&self.platform.config(global, limits)?)?;
-        let screen = Arc::new(Screen::new(self.follow));
+        let cancel = CancellationToken::new();
+        let screen = Arc::new(Screen::new(self.follow, cancel.clone()));
         let (output, verifies) = (Output::new(global.json), self.verify);
         let order = self.order(global)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start")?;
         let (report, verification) = runtime.block_on(async {
-            let cancel = CancellationToken::new();
             end_on_signals(&cancel)?;
             match verifies {
                 true => local.verify(&order, screen.clone(), &cancel).await.map_err(failure),
