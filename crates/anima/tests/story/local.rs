@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use anima_diagnosis::{End, Reader, Section, read};
@@ -46,6 +48,37 @@ impl Packager {
         let mut command = Command::new(env!("CARGO_BIN_EXE_anima"));
         command.current_dir(self.folder.path()).env("ANIMA_DATA", self.path("data"));
         command.args(arguments).output().unwrap()
+    }
+
+    /// Enters a root at a terminal, which is closed when the command there has said `inside`: its mount goes with it.
+    fn close_the_terminal_of(&self, shell: &[&str]) {
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_anima"), shell.join(" "));
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--flush", "--command", &line, "/dev/null"])
+            .current_dir(self.folder.path())
+            .env("ANIMA_DATA", self.path("data"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let screen = BufReader::new(terminal.stdout.take().unwrap());
+        assert!(screen.lines().any(|line| line.unwrap().contains("inside")));
+        assert_ne!(self.mount_count(), 0);
+
+        terminal.kill().unwrap();
+        terminal.wait().unwrap();
+
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.mount_count() > 0 {
+            assert!(Instant::now() < deadline, "the root is mounted still");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Counts what is mounted in its folder.
+    fn mount_count(&self) -> usize {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        mounts.lines().filter(|line| line.contains(&*self.folder.path().to_string_lossy())).count()
     }
 
     /// Builds on Seed Linux; returns the report.
@@ -137,6 +170,7 @@ fn folders_are_built_in_their_order_and_again_from_a_lock_when_no_repository_is_
         (Some(0), "hello\n"),
         "{output:?}"
     );
+    packager.close_the_terminal_of(&[&shell[..shell.len() - 2], &["sh", "-c", "'echo inside; cat'"]].concat());
 }
 
 #[test]
