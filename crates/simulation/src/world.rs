@@ -42,10 +42,12 @@ const ASK_AGAIN_SECS: i64 = anima_types::lease::MAX_WAIT_SECS as i64;
 const DOWN_SECS: i64 = 40;
 /// A live node is refused its name by one late word at a time, and there are few lives.
 const MAX_REFUSED: u32 = 3;
-/// Steps of an answer after which the master may be killed, or who asked be gone: before most answers came to anything, ...
-const EARLY_STEPS: i64 = 12;
-/// ... and, as often, anywhere up to the end of the longest, which gives a release to users: after a commit and before what follows it.
-const LATE_STEPS: i64 = 400;
+/// Steps of an answer after which the master may be killed, or who asked be gone: few, before most answers came to anything, or up to
+/// twice as many, or four times, ...
+const KILL_STEPS: i64 = 12;
+/// ... so often doubled: a report takes some dozen, and giving a release to users some hundred. So it falls after a commit, and before
+/// what follows it, too.
+const KILL_DOUBLINGS: i64 = 5;
 /// Events in one answer.
 const EVENTS: usize = 1_000;
 
@@ -431,7 +433,7 @@ impl World {
 
     /// Returns after how many of its steps something is cut off.
     fn steps(&mut self) -> u32 {
-        let most = if self.random.thousandths(500) { EARLY_STEPS } else { LATE_STEPS };
+        let most = KILL_STEPS << self.random.between(0, KILL_DOUBLINGS);
         self.random.between(0, most) as u32
     }
 
