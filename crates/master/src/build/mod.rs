@@ -73,10 +73,9 @@ async fn insert_sources(
     anima_db::source::insert_all(write, build, sources).await?;
     note_team(write, build, platforms).await?;
     let mut tasks = Vec::with_capacity(sources.len() * platforms.len());
+    let archs = source_archs(write, platforms, architectures).await?;
     for source in sources {
-        for platform in platforms {
-            let arch = platform.architectures.iter().copied().find(|arch| architectures.contains(arch));
-            let arch = arch.ok_or_else(|| no_architecture(platform, architectures))?;
+        for (platform, &arch) in platforms.iter().zip(&archs) {
             tasks.push(About {
                 build: Some(build),
                 package: Some(source.package.clone()),
@@ -87,6 +86,18 @@ async fn insert_sources(
         }
     }
     Ok(tasks)
+}
+
+/// Returns for each platform the architecture that its source packages are made on: a slow or absent one is not to hold up all others.
+async fn source_archs(write: &mut Write, platforms: &[&Platform], wanted: &[Arch]) -> ApiResult<Vec<Arch>> {
+    let nodes = anima_db::node::list(write).await?;
+    let now = write.now;
+    let one = |platform: &&Platform| {
+        let archs = order::by_nodes(&platform.architectures, &nodes, now, Kind::Src);
+        let arch = archs.into_iter().find(|arch| wanted.contains(arch));
+        arch.ok_or_else(|| no_architecture(platform, wanted))
+    };
+    platforms.iter().map(one).collect()
 }
 
 /// Notes which team a build is for: the one whose product a platform of it releases to, or else the first by name that its owner is
