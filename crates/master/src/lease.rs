@@ -342,7 +342,7 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
         hold::take_back_returned(write, task.id).await?;
     } else {
         // This one is not over yet, and the earlier ones are those since it was last restarted.
-        let history = anima_db::lease::history(write, task.id, task.attempts).await?;
+        let history = anima_db::lease::attempts(write, task.id, task.attempts).await?;
         let earlier: Vec<String> = history.iter().skip(1).map(Attempt::in_words).collect();
         let message = match earlier.is_empty() {
             true => how.to_string(),
