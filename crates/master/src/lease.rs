@@ -272,6 +272,7 @@ async fn given_back(app: &App, caller: &Caller, (id, number): (TaskId, i64), fai
         anima_db::task::end(&mut write, &task, Event::AttemptsExhausted, &failure.message, &ended).await?;
     }
     write.commit().await?;
+    app.roster.forget();
     app.log_grew.send(id).ok();
     is_due(app, &task);
     Ok(())

@@ -125,14 +125,14 @@ async fn queue(app: &App, read: &mut Read, task: &Task, nodes: &[Node], why: &mu
             before => format!("{before} of the {what} are before it."),
         },
     ));
-    let able = able(nodes, task);
+    let able = able(nodes, task, &asks);
     let (fit, unfit): (Vec<&Node>, Vec<&Node>) = able.into_iter().partition(|node| lacks(&asks, node).is_none());
     let (taking, not_taking): (Vec<&Node>, Vec<&Node>) =
         fit.iter().copied().partition(|node| node.state == State::Taking);
     if taking.is_empty() {
         nobody(task, &asks, (&not_taking, &unfit), why);
     } else {
-        turn(now, task, &taking, before, why);
+        turn(now, task, (&taking, nodes), before, why);
     }
     why.facts.extend(not_taking.into_iter().map(|node| {
         let because = node.why.as_ref().map_or(String::new(), |because| format!(": {because}"));
@@ -145,8 +145,10 @@ async fn queue(app: &App, read: &mut Read, task: &Task, nodes: &[Node], why: &mu
             Some(fact("nodes", format!("{} does not fit: it {lacks}.", node.name)))
         }));
     }
-    if let Some(node) = fit::avoided(task, now).filter(|_| taking.len() > 1) {
-        why.facts.push(fact("lease", format!("{node} lost it or gave it back: another node is to have it now.")));
+    let lost_by = fit::avoided(read, task, now).await?;
+    if !lost_by.is_empty() && taking.len() > 1 {
+        let names = lost_by.join(", ");
+        why.facts.push(fact("lease", format!("{names} lost it or gave it back: another node is to have it now.")));
     }
     share(read, task, why).await?;
     if !app.room.is_there(&app.config) {
@@ -182,13 +184,15 @@ fn nobody(task: &Task, asks: &Asks, (not_taking, unfit): (&[&Node], &[&Node]), w
 }
 
 /// Says when it is the task's turn on the nodes that take it.
-fn turn(now: Timestamp, task: &Task, taking: &[&Node], before: Before, why: &mut Why) {
+fn turn(now: Timestamp, task: &Task, (taking, nodes): (&[&Node], &[Node]), before: Before, why: &mut Why) {
     let slots: u32 = taking.iter().map(|node| node.slots.max(1)).sum();
     let busy = taking.iter().map(|node| node.tasks.len()).sum::<usize>();
     let names = taking.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
     why.facts.push(fact("nodes", format!("{busy} of {slots} slots are taken on {names}.")));
     if let Some(arch) = task.about.arch.filter(|_| !taking.iter().any(|node| takes(node, task))) {
-        let text = format!("No node online runs {arch} by itself: it will be emulated, and take many times as long.");
+        let is_run = nodes.iter().any(|node| takes(node, task) && node.state == State::Taking);
+        let none = if is_run { "No node that has enough for it" } else { "No node online" };
+        let text = format!("{none} runs {arch} by itself: it will be emulated, and take many times as long.");
         why.facts.push(fact("nodes", text));
     }
     let free = i64::from(slots) - busy as i64;
@@ -241,10 +245,11 @@ fn takes(node: &Node, task: &Task) -> bool {
     node.kinds.contains(&task.about.kind) && task.about.arch.is_none_or(|arch| node.architectures.contains(&arch))
 }
 
-/// Returns the nodes that are for a task: those that run its architecture, or, where none of those takes tasks, those that emulate
-/// it besides.
-fn able<'a>(nodes: &'a [Node], task: &Task) -> Vec<&'a Node> {
-    let has_native = nodes.iter().any(|node| takes(node, task) && node.state == State::Taking);
+/// Returns the nodes that are for a task: those that run its architecture, or, where none of those takes tasks or all have too little
+/// for it, those that emulate it besides.
+fn able<'a>(nodes: &'a [Node], task: &Task, asks: &Asks) -> Vec<&'a Node> {
+    let is_for = |node: &Node| takes(node, task) && node.state == State::Taking && lacks(asks, node).is_none();
+    let has_native = nodes.iter().any(is_for);
     let emulates = |node: &Node| {
         let arch = task.about.arch.filter(|_| !has_native);
         node.kinds.contains(&task.about.kind) && arch.is_some_and(|arch| node.emulated.contains(&arch))
