@@ -81,7 +81,9 @@ async fn create(
     unchecked: Unchecked,
     Json(wanted): Json<CreateRebuild>,
 ) -> ApiResult<(StatusCode, Json<Rebuild>)> {
-    let caller = unchecked.about(&[target::platform(&app, &wanted.platform)])?;
+    let targets = [target::platform(&app, &wanted.platform)];
+    let caller = unchecked.about(&targets)?;
+    build::check_priority(&caller, wanted.priority, &targets)?;
     check_limit(wanted.limit)?;
     let platform = build::platforms(&app, std::slice::from_ref(&wanted.platform))?[0];
     let sources = sources(&app, platform, &wanted).await?;

@@ -11,16 +11,19 @@ pub mod queue;
 use anima_db::{Write, build::Build, task::About};
 use anima_types::{
     Arch,
-    build::{self, Event, MAX_PACKAGES, Source, Status},
+    build::{self, Event, MAX_PACKAGES, Priority, Source, Status},
     id::BuildId,
+    permission::Permission,
     platform::Platform,
     retention::FAILED_BUILD_DAYS,
+    right::Target,
     task::{self, Kind},
 };
 
 use self::queue::Queue;
 use crate::{
     app::App,
+    auth::Caller,
     error::{ApiError, ApiResult},
     task::restart_row,
 };
@@ -46,6 +49,19 @@ pub fn has_grown(app: &App, id: BuildId) {
     if !app.config.quota.is_empty() {
         app.build_is_due(id);
     }
+}
+
+/// Refuses an urgent build to who may not put it before everybody else's.
+pub fn check_priority(caller: &Caller, priority: Priority, targets: &[Target]) -> ApiResult<()> {
+    if priority != Priority::Urgent {
+        return Ok(());
+    }
+    caller.check(Permission::Hurry, targets).map_err(|error| match error.body.code.as_str() {
+        "forbidden" => {
+            error.hint("Ask for it without --priority urgent, or ask a manager or who maintains the product.")
+        }
+        _ => error,
+    })
 }
 
 /// Adds packages to a build, whose tasks begin when the build is moved on.
