@@ -23,7 +23,10 @@ use crate::{
     error::{ApiResult, Json, Path},
     fit::{self, Asks},
     node,
+    quota::Bound,
+    release,
     route::Route,
+    signing,
 };
 
 /// The routes.
@@ -51,7 +54,7 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     };
     let maintenance = anima_db::maintenance::get(&mut read).await?;
     match task.status {
-        Status::Waiting | Status::Blocked => waits_for(&mut read, &task, &mut why).await?,
+        Status::Waiting | Status::Blocked => waits(app, &mut read, &task, &mut why).await?,
         Status::Ready => queue(app, &mut read, &task, &nodes, &mut why).await?,
         Status::Leased => lease(app.now(), &task, &mut why),
         Status::Failed => failure(&task, &mut why),
@@ -89,6 +92,55 @@ pub fn name(task: &Task) -> String {
     let words =
         [Some(task.about.kind.name()), task.about.package.as_deref(), task.about.arch.map(anima_types::Arch::name)];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// Says what a task waits for: other tasks, people, or its turn in a build that is held.
+async fn waits(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
+    waits_for(read, task, why).await?;
+    if let (Kind::Plan, Some(release)) = (task.about.kind, task.about.release) {
+        for needed in release::why::open(read, release).await?.into_iter().filter(|other| other.id != task.id) {
+            let text = format!("Task {} ({}) is {}: {}", needed.id, name(&needed), needed.status.name(), needed.why);
+            why.facts.push(Fact { task: Some(needed.id), ..fact("waits_for", text) });
+            if let Some((_, Some(hint))) = signing::why_not(read, &needed, app.now()).await? {
+                why.hint.get_or_insert(hint);
+            }
+        }
+    }
+    if let Some((text, hint)) = signing::why_not(read, task, app.now()).await? {
+        why.facts.push(fact("key", text));
+        why.hint = why.hint.take().or(hint);
+    }
+    if task.status == Status::Waiting && why.facts.is_empty() {
+        held(app, read, task, why).await?;
+    }
+    Ok(())
+}
+
+/// Says what holds a task that waits for no other: its mass rebuild, or its team's quota.
+async fn held(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
+    let (Kind::Src | Kind::Build | Kind::Test, Some(id)) = (task.about.kind, task.about.build) else { return Ok(()) };
+    if let Some(rebuild) = anima_db::rebuild::find(read, id).await? {
+        let open = anima_db::rebuild::count_open(read, id).await?;
+        if rebuild.is_paused {
+            why.facts
+                .push(fact("hold", format!("Mass rebuild {id} is paused; {open} of its tasks are still under way.")));
+            why.hint = Some(format!("It goes on with `anima rebuild resume {id}`."));
+            return Ok(());
+        }
+        if let Some(limit) = rebuild.limit.filter(|limit| open >= u64::from(*limit)) {
+            why.facts
+                .push(fact("hold", format!("{open} tasks of mass rebuild {id} are under way, of {limit} at most.")));
+            why.hint =
+                Some(format!("It begins when one of them ends; `anima rebuild limit {id} COUNT` lets more begin."));
+            return Ok(());
+        }
+    }
+    let build = anima_db::build::get(read, id).await?;
+    if let Some(bound) = Bound::of(app, read, build.team.as_deref()).await?.filter(|bound| bound.room() == 0) {
+        why.facts.push(fact("hold", bound.in_words()));
+        why.hint = Some("It begins when one of them ends; who runs the master sets the bound (`[quota]`).".to_string());
+    }
+    Ok(())
 }
 
 async fn waits_for(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
