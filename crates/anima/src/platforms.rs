@@ -2,14 +2,23 @@
 //!
 //! A file may name a `template`, whose keys it takes over unless it gives its own, and `variables`, which stand in
 //! braces in any text: `{releasever}`. `{arch}` and `{master}` are left as they are, for the master fills them in.
+//!
+//! Keys in `NAME.asc` of the operator's folder are those of the platform's repositories that name none and come from elsewhere: who
+//! has a key of AlmaLinux need not write out the platform's file for it.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use anima_types::platform::Platform;
+use anima_types::platform::{Platform, Repository};
 use toml::{Table, Value};
 
 /// A platform's file is a page of text; something much larger is not one.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// What an armoured public key begins and ends with.
+const KEY_BEGINS: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+/// The end of the name of a file with a platform's keys.
+const KEYS_END: &str = ".asc";
+const KEY_ENDS: &str = "-----END PGP PUBLIC KEY BLOCK-----";
 
 /// Names in braces that are not a file's to define.
 const MASTERS_VARIABLES: [&str; 2] = ["arch", "master"];
@@ -41,6 +50,8 @@ pub enum Error {
     Read { path: String, error: io::Error },
     #[error("could not read {path}: it is larger than {MAX_FILE_BYTES} bytes")]
     TooLarge { path: String },
+    #[error("could not use {path}: there is no armoured OpenPGP public key in it")]
+    NoKey { path: String },
     #[error("could not read platform file \"{file}\": {error}")]
     Form { file: String, error: Box<toml::de::Error> },
     #[error("could not use platform file \"{file}\": there is no template \"{template}\"")]
@@ -58,19 +69,42 @@ pub enum Error {
 }
 
 /// Returns all platforms by name: the program's own, with the files of `folder` (`NAME.toml`, and
-/// `templates/NAME.toml`) added and taking the place of those of the same name.
+/// `templates/NAME.toml`) added and taking the place of those of the same name, and with its keys (`NAME.asc`).
 pub fn load(folder: &Path) -> Result<Vec<Platform>, Error> {
     let mut files = owned(FILES);
     files.extend(read_folder(folder)?);
     let templates = templates(folder)?;
-    files.iter().map(|(file, text)| expand(file, text, &templates)).collect()
+    let whole = |(file, text): (&String, &String)| {
+        let platform = expand(file, text, &templates)?;
+        with_keys(platform, &folder.join(format!("{file}{KEYS_END}")))
+    };
+    files.iter().map(whole).collect()
 }
 
-/// Returns the platform of one file, with the templates of the program and of `folder`.
+/// Returns the platform of one file, with the templates of the program and of `folder`, and with the keys beside the file.
 pub fn load_file(path: &Path, folder: &Path) -> Result<Platform, Error> {
     let text = fs::read_to_string(path).map_err(|error| Error::Read { path: path.display().to_string(), error })?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    expand(&name, &text, &templates(folder)?)
+    let platform = expand(&name, &text, &templates(folder)?)?;
+    with_keys(platform, &path.with_file_name(format!("{name}{KEYS_END}")))
+}
+
+/// Gives the keys of a file to the repositories that come from elsewhere and name none.
+fn with_keys(mut platform: Platform, path: &Path) -> Result<Platform, Error> {
+    let Some(text) = read_file(path)? else { return Ok(platform) };
+    let keys = keys(&text);
+    if keys.is_empty() {
+        return Err(Error::NoKey { path: path.display().to_string() });
+    }
+    let open = |repository: &&mut Repository| repository.gpg_keys.is_empty() && repository.is_from_elsewhere();
+    platform.repositories.iter_mut().filter(open).for_each(|repository| repository.gpg_keys.clone_from(&keys));
+    Ok(platform)
+}
+
+/// Returns the keys of a text: what is between them is for people.
+fn keys(text: &str) -> Vec<String> {
+    let begun = text.split(KEY_BEGINS).skip(1);
+    begun.filter_map(|rest| Some(format!("{KEY_BEGINS}{}{KEY_ENDS}\n", rest.split_once(KEY_ENDS)?.0))).collect()
 }
 
 fn templates(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
@@ -97,13 +131,22 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        if fs::metadata(&path).map_err(|error| failed(&path, error))?.len() > MAX_FILE_BYTES {
-            return Err(Error::TooLarge { path: path.display().to_string() });
+        if let Some(text) = read_file(&path)? {
+            files.insert(path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), text);
         }
-        let text = fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
-        files.insert(path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), text);
     }
     Ok(files)
+}
+
+/// Returns the text of a file; nothing where there is none.
+fn read_file(path: &Path) -> Result<Option<String>, Error> {
+    let failed = |error| Error::Read { path: path.display().to_string(), error };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+        Ok(file) if file.len() > MAX_FILE_BYTES => Err(Error::TooLarge { path: path.display().to_string() }),
+        Ok(_) => fs::read_to_string(path).map(Some).map_err(failed),
+    }
 }
 
 /// Makes a platform of its file's text and of the template that it names.
@@ -282,6 +325,23 @@ mod tests {
         assert_eq!((mine.title.as_str(), mine.repositories[0].url.as_str()), ("Ours", "http://mirror.example/{arch}/"));
         assert_eq!((&mine.buildroot.packages[0], &mine.buildroot.test_packages[0]), (&"bash".into(), &"rpm".into()));
         assert_eq!(mine.macros["v"], "%{name}");
+    }
+
+    #[test]
+    fn keys_beside_a_platforms_file_are_those_of_its_repositories_from_elsewhere() {
+        let key = |text: &str| format!("{KEY_BEGINS}\n\n{text}\n{KEY_ENDS}\n");
+        let both = format!("AlmaLinux 9\n{}and the old one:\n{}", key("new"), key("old"));
+        let folder = folder_with(&[("almalinux-9.asc", &both), ("seed-1.asc", &key("x"))]);
+
+        let platforms = load(folder.path()).unwrap();
+
+        let of = |name: &str| platforms.iter().find(|platform| platform.name == name).unwrap();
+        assert!(of("almalinux-9").repositories.iter().all(|it| it.gpg_keys == [key("new"), key("old")]));
+        assert_eq!(of("almalinux-9").unverified().count(), 0);
+        assert_eq!((of("almalinux-8").unverified().count(), of("seed-1").unverified().count()), (3, 0));
+        assert!(of("seed-1").repositories[0].gpg_keys.is_empty(), "the master's own");
+        let wrong = folder_with(&[("almalinux-9.asc", "no key")]);
+        assert!(load(wrong.path()).unwrap_err().to_string().contains("almalinux-9.asc: there is no armoured"));
     }
 
     #[test]

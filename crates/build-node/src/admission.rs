@@ -1,8 +1,10 @@
-//! Several tasks at once, within what the machine has: each takes the memory and the processors that it may use, or waits
-//! until others have given theirs back. Who came first is first, so that a large task is not passed by small ones for ever.
+//! Several tasks at once, within what the machine has: each takes the memory, the room on the disk and the processors that it may
+//! use, or waits until others have given theirs back. Who came first is first, so that a large task is not passed by small ones for
+//! ever.
 //!
 //! Processors are counted in shares, each the part of one core that is one slot's: so as many ordinary tasks run at once as
-//! there are slots, also where these are more than cores.
+//! there are slots, also where these are more than cores. The disk is counted in parts of what is free on it when a task comes, as
+//! that is another size each time: an ordinary task takes its slot's part, and one that may write more takes so much more.
 
 use std::sync::Arc;
 
@@ -19,10 +21,15 @@ pub struct Admission {
     memory_mib: Arc<Semaphore>,
     /// In shares: each core has as many as there are slots.
     core_shares: Arc<Semaphore>,
+    /// In parts of which each slot has [`SLOT_PARTS`].
+    disk_parts: Arc<Semaphore>,
     /// All of it.
     whole: Room,
     slots: u32,
 }
+
+/// Fine enough for small bounds on large disks.
+const SLOT_PARTS: u32 = 1024;
 
 /// How much.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,6 +45,7 @@ pub struct Room {
 struct Part {
     memory_mib: u32,
     core_shares: u32,
+    disk_parts: u32,
 }
 
 /// What one task has taken; dropped, it is given back.
@@ -45,6 +53,7 @@ struct Part {
 pub struct Admitted {
     _memory: OwnedSemaphorePermit,
     _cores: OwnedSemaphorePermit,
+    _disk: OwnedSemaphorePermit,
 }
 
 impl Admission {
@@ -53,34 +62,41 @@ impl Admission {
         let semaphore = |count: u32| Arc::new(Semaphore::new(count as usize));
         let slots = slots.max(1);
         let core_shares = semaphore(whole.cores.saturating_mul(slots));
-        Admission { memory_mib: semaphore(whole.memory_mib), core_shares, whole, slots }
+        let disk_parts = semaphore(slots.saturating_mul(SLOT_PARTS));
+        Admission { memory_mib: semaphore(whole.memory_mib), core_shares, disk_parts, whole, slots }
     }
 
-    /// Takes what a task may use, as soon as it is there. A task that says nothing of processors takes its share, and may use
-    /// what is idle besides.
+    /// Takes what a task may use, as soon as it is there; `disk_bytes` is what tasks may write on the disk as it is now. A task that
+    /// says nothing of processors takes its share, and may use what is idle besides.
     pub async fn enter(
         &self,
         limits: &Limits,
+        disk_bytes: u64,
         journal: &Journal,
         cancel: &CancellationToken,
     ) -> Result<Admitted, Trouble> {
-        let part = self.asked(limits);
+        let part = self.asked(limits, disk_bytes);
         let free = self.free();
-        if free.memory_mib < part.memory_mib || free.core_shares < part.core_shares {
+        let is_there = free.memory_mib >= part.memory_mib && free.core_shares >= part.core_shares;
+        if !is_there || free.disk_parts < part.disk_parts {
             journal.say(format!(
-                "waiting for room: it may use {} MiB of memory and takes {} cores, and {} MiB and {} cores are free here",
+                "waiting for room: it may use {} MiB of memory, takes {} cores and {} % of the disk's room; \
+                 {} MiB, {} cores and {} % are free here",
                 part.memory_mib,
                 self.in_cores(part.core_shares),
+                self.in_percent(part.disk_parts),
                 free.memory_mib,
-                self.in_cores(free.core_shares)
+                self.in_cores(free.core_shares),
+                self.in_percent(free.disk_parts)
             ));
         }
         let take = |from: &Arc<Semaphore>, count| Arc::clone(from).acquire_many_owned(count);
         // In this order for all, so that no two have what the other waits for.
         let all = async {
+            let disk = take(&self.disk_parts, part.disk_parts).await.expect("it is never closed");
             let memory = take(&self.memory_mib, part.memory_mib).await.expect("it is never closed");
             let cores = take(&self.core_shares, part.core_shares).await.expect("it is never closed");
-            Admitted { _memory: memory, _cores: cores }
+            Admitted { _memory: memory, _cores: cores, _disk: disk }
         };
         tokio::select! {
             admitted = all => Ok(admitted),
@@ -88,17 +104,30 @@ impl Admission {
         }
     }
 
-    fn asked(&self, limits: &Limits) -> Part {
+    fn asked(&self, limits: &Limits, disk_bytes: u64) -> Part {
         let memory_mib = u32::try_from(limits.memory_bytes / MIB).unwrap_or(u32::MAX);
         // All shares of one slot are as many as there are cores.
         let ordinary = self.whole.cores;
         let core_shares = limits.cores.map_or(ordinary, |cores| cores.min(self.whole.cores).saturating_mul(self.slots));
-        Part { memory_mib: memory_mib.min(self.whole.memory_mib), core_shares }
+        let all_parts = self.all_disk_parts();
+        let disk_parts =
+            (u128::from(limits.disk_bytes) * u128::from(all_parts)).div_ceil(u128::from(disk_bytes.max(1)));
+        let disk_parts = u32::try_from(disk_parts).unwrap_or(u32::MAX).min(all_parts);
+        Part { memory_mib: memory_mib.min(self.whole.memory_mib), core_shares, disk_parts }
     }
 
     fn free(&self) -> Part {
         let count = |semaphore: &Semaphore| semaphore.available_permits().try_into().unwrap_or(u32::MAX);
-        Part { memory_mib: count(&self.memory_mib), core_shares: count(&self.core_shares) }
+        let (memory_mib, core_shares) = (count(&self.memory_mib), count(&self.core_shares));
+        Part { memory_mib, core_shares, disk_parts: count(&self.disk_parts) }
+    }
+
+    fn all_disk_parts(&self) -> u32 {
+        self.slots.saturating_mul(SLOT_PARTS)
+    }
+
+    fn in_percent(&self, parts: u32) -> u64 {
+        u64::from(parts) * 100 / u64::from(self.all_disk_parts())
     }
 
     fn in_cores(&self, shares: u32) -> String {
@@ -119,18 +148,39 @@ mod tests {
 
     const WHOLE: Room = Room { memory_mib: 9 * 1024, cores: 4 };
 
+    const MACHINE: Machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 101 << 30, slots: 2 };
+
+    fn said(said: platform::Limits) -> Limits {
+        Limits::of_task(MACHINE, platform::Limits::default(), said)
+    }
+
+    /// Less of the disk than a share, where only memory and cores matter.
     fn limits(memory_mib: Option<u64>, cores: Option<u32>) -> Limits {
-        let machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 100 << 30, slots: 2 };
-        Limits::of_task(
-            machine,
-            platform::Limits::default(),
-            platform::Limits { memory_mib, cores, ..Default::default() },
-        )
+        said(platform::Limits { memory_mib, cores, disk_mib: Some(1), ..Default::default() })
     }
 
     fn enter(admission: &Admission, limits: Limits) -> Option<Admitted> {
         let (journal, cancel) = (Journal::nowhere(), CancellationToken::new());
-        admission.enter(&limits, &journal, &cancel).now_or_never().map(|entered| entered.unwrap())
+        let entered = admission.enter(&limits, MACHINE.writable_bytes(), &journal, &cancel).now_or_never();
+        entered.map(|entered| entered.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_free_on_the_disk_is_promised_once() {
+        let admission = Admission::new(WHOLE, 2);
+        let of_disk =
+            |disk_mib| said(platform::Limits { memory_mib: Some(1), disk_mib, cores: Some(1), ..Default::default() });
+
+        let (first, second) = (enter(&admission, of_disk(None)).unwrap(), enter(&admission, of_disk(None)).unwrap());
+        drop(first);
+        assert!(enter(&admission, of_disk(Some(80 * 1024))).is_none(), "half of it is another's");
+        drop(second);
+
+        let large = enter(&admission, of_disk(Some(80 * 1024))).unwrap();
+        assert!(enter(&admission, of_disk(None)).is_none() && enter(&admission, of_disk(Some(80 * 1024))).is_none());
+        let _small = enter(&admission, of_disk(Some(19 * 1024))).unwrap();
+        drop(large);
+        assert!(enter(&admission, of_disk(None)).is_some());
     }
 
     #[tokio::test]

@@ -1,19 +1,20 @@
 //! From a source package to binary packages.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Seek;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anima_diagnosis::{End, Reader};
-use anima_environment::{Phases, blocking};
+use anima_environment::{Inside, Phases, blocking};
 use anima_rpm_file::PackageInfo;
 use anima_sandbox::{Exit, Outcome};
 use anima_types::artifact::Kind;
 use anima_types::dist_git::is_file_name;
 use anima_types::provenance::File as Material;
 use anima_types::task;
-use anima_types::work::{BuildOutcome, BuiltPackage, Failure};
+use anima_types::work::{BuildOutcome, BuiltPackage, Failure, MAX_DYNAMIC_REQUIRES};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::collect::{Collected, collect};
@@ -30,6 +31,8 @@ const DYNAMIC: &str = "rpmlib(DynamicBuildRequires)";
 const MISSING_DYNAMIC: Exit = Exit::Exited(11);
 /// What the sources ask for may depend on what is installed, but not for ever.
 const MAX_DYNAMIC_ROUNDS: usize = 10;
+/// So many requirements are named where there are too many.
+const NAMED_REQUIRES: usize = 10;
 /// So many packages are kept at once.
 const PARALLEL_KEEPS: usize = 4;
 
@@ -51,6 +54,13 @@ struct Srpm {
     spec: String,
 }
 
+impl Srpm {
+    /// Returns whether its sources say what they need, beside what the spec says.
+    fn is_dynamic(&self) -> bool {
+        self.info.requires.iter().any(|dependency| dependency.name == DYNAMIC)
+    }
+}
+
 /// Builds the packages, keeps them, and returns which they are.
 pub async fn make(
     job: &Job<'_>,
@@ -59,23 +69,59 @@ pub async fn make(
     srpm: SrpmFile<'_>,
 ) -> Result<BuildOutcome, Trouble> {
     let srpm = read(srpm)?;
+    let (outcome, mut requires) = in_rounds(job, phases, target, &srpm, Goal::Packages).await?;
+    let dynamic_requires = requires.split_off(srpm.info.build_requires().count());
+    Ok(BuildOutcome { dynamic_requires, ..outcome.expect("packages were the goal") })
+}
+
+/// Returns what the build of a source package needs: what its spec says, and then what its sources ask for.
+pub async fn requires(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    srpm: SrpmFile<'_>,
+) -> Result<Vec<String>, Trouble> {
+    let srpm = read(srpm)?;
+    match srpm.is_dynamic() {
+        true => Ok(in_rounds(job, phases, target, &srpm, Goal::Requirements).await?.1),
+        false => Ok(srpm.info.build_requires().map(ToString::to_string).collect()),
+    }
+}
+
+/// What roots are made for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Goal {
+    /// The packages.
+    Packages,
+    /// To learn what they need.
+    Requirements,
+}
+
+/// Makes roots until one has all that the sources ask for; returns what was made in it, and all that it was to have: first
+/// what the source package says, then what the sources asked for.
+async fn in_rounds(
+    job: &Job<'_>,
+    phases: &mut Phases,
+    target: &Target<'_>,
+    srpm: &Srpm,
+    goal: Goal,
+) -> Result<(Option<BuildOutcome>, Vec<String>), Trouble> {
     let mut requires: Vec<String> = srpm.info.build_requires().map(ToString::to_string).collect();
     let static_count = requires.len();
     for round in 1.. {
         let mut workroot = job.workroot(phases, target, &requires).await?;
-        let result = match try_in(job, phases, target, &mut workroot, &srpm, &requires).await {
-            Ok(Tried::Asks(more)) if round == MAX_DYNAMIC_ROUNDS => {
-                let message =
-                    format!("%generate_buildrequires asks for more after {round} rounds: {}", more.join(", "));
-                Err(failed("generate_buildrequires_failed", message, None))
-            }
+        let result = match try_in(job, phases, target, &mut workroot, (srpm, &requires), goal).await {
+            Ok(Tried::Asks(more)) => within_bounds(more, round, requires.len() - static_count).map(Tried::Asks),
             other => other,
         };
         phases.used("build", job.record.take_usage());
+        if goal == Goal::Packages && result.as_ref().is_err_and(Trouble::is_final) {
+            let materials = materials(srpm).await.unwrap_or_default();
+            let keeping = provenance::keep_of_failed(job, target, task::Kind::Build, &workroot, materials);
+            phases.time("upload", keeping).await;
+        }
         match job.leave(workroot, result).await? {
-            Tried::Made(outcome) => {
-                return Ok(BuildOutcome { dynamic_requires: requires.split_off(static_count), ..outcome });
-            }
+            Tried::Done(outcome) => return Ok((outcome, requires)),
             Tried::Asks(more) => {
                 job.journal.say(format!("%generate_buildrequires asks for {}", more.join(", ")));
                 requires.extend(more);
@@ -85,10 +131,28 @@ pub async fn make(
     unreachable!("the last round ends")
 }
 
+/// Returns what the sources ask for in a round, beside so much before, if that is not too much.
+fn within_bounds(more: Vec<String>, round: usize, before_count: usize) -> Result<Vec<String>, Trouble> {
+    let refused = |message: String| Err(failed("generate_buildrequires_failed", message, None));
+    let count = before_count + more.len();
+    if count > MAX_DYNAMIC_REQUIRES {
+        return refused(format!(
+            "%generate_buildrequires asks for {count} requirements, and {MAX_DYNAMIC_REQUIRES} are the most"
+        ));
+    }
+    if round == MAX_DYNAMIC_ROUNDS {
+        let named = more.iter().take(NAMED_REQUIRES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let others = more.len().saturating_sub(NAMED_REQUIRES);
+        let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+        return refused(format!("%generate_buildrequires asks for more after {round} rounds: {named}{others}"));
+    }
+    Ok(more)
+}
+
 /// What came of one root.
 enum Tried {
-    /// The packages.
-    Made(BuildOutcome),
+    /// The packages, where they were the goal.
+    Done(Option<BuildOutcome>),
     /// The sources ask for more than it has.
     Asks(Vec<String>),
 }
@@ -98,20 +162,23 @@ async fn try_in(
     phases: &mut Phases,
     target: &Target<'_>,
     workroot: &mut Workroot,
-    srpm: &Srpm,
-    requires: &[String],
+    (srpm, requires): (&Srpm, &[String]),
+    goal: Goal,
 ) -> Result<Tried, Trouble> {
     install(job, workroot, srpm).await?;
-    if srpm.info.requires.iter().any(|dependency| dependency.name == DYNAMIC) {
+    if srpm.is_dynamic() {
         let asked = phases.time("build", dynamic_requires(job, target, workroot, srpm, requires)).await?;
         if let Some(more) = asked {
             return Ok(Tried::Asks(more));
         }
     }
+    if goal == Goal::Requirements {
+        return Ok(Tried::Done(None));
+    }
     if srpm.info.changelogs.is_empty() {
         workroot.set_source_date(srpm.info.build_time_secs.try_into().unwrap_or(0));
     }
-    make_in(job, phases, target, workroot, srpm).await.map(Tried::Made)
+    make_in(job, phases, target, workroot, srpm).await.map(|outcome| Tried::Done(Some(outcome)))
 }
 
 /// Reads the spec of a source package in a root; returns what its packages provide, and whether all are noarch.
@@ -139,12 +206,17 @@ async fn make_in(
     phases.time("build", build(job, target, workroot, &srpm.spec)).await?;
     let packages = phases.time("upload", keep(job, target, workroot)).await?;
     let lock = phases.time("upload", job.keep_lock(workroot)).await?;
-    let materials = vec![provenance::file(srpm.info.nevra.file_name(), &srpm.content).await?];
+    let materials = materials(srpm).await?;
     let made = packages.iter().map(|package| Material::sha256(package.nevra.file_name(), package.artifact)).collect();
     let keeping = provenance::keep(job, target, task::Kind::Build, lock, materials, made);
     phases.time("upload", keeping).await?;
     let layers_hit = workroot.environment().layers_hit;
     Ok(BuildOutcome { packages, lock, layers_hit, dynamic_requires: Vec::new() })
+}
+
+/// Returns what packages are made from.
+async fn materials(srpm: &Srpm) -> Result<Vec<Material>, Trouble> {
+    Ok(vec![provenance::file(srpm.info.nevra.file_name(), &srpm.content).await?])
 }
 
 fn read(SrpmFile { name, path }: SrpmFile<'_>) -> Result<Srpm, Trouble> {
@@ -181,7 +253,7 @@ async fn install(job: &Job<'_>, workroot: &Workroot, srpm: &Srpm) -> Result<(), 
     if outcome.exit.is_success() {
         return Ok(());
     }
-    job.journal.write(output.as_bytes());
+    job.journal.pour(output.as_bytes()).await;
     let how = anima_environment::exit_in_words(outcome.exit);
     Err(failed("bad_source", format!("{name} cannot be unpacked: {how}"), None))
 }
@@ -201,22 +273,29 @@ async fn dynamic_requires(
         (_, failure) => return Err(failure.into()),
     }
     let listed = collect_requires(job, workroot).await?;
-    let more: Vec<String> = listed.into_iter().filter(|requirement| !requires.contains(requirement)).collect();
+    let mut known: HashSet<&str> = requires.iter().map(String::as_str).collect();
+    let more: Vec<String> = listed.iter().filter(|requirement| known.insert(requirement.as_str())).cloned().collect();
     // What is asked for is there already: rpm sees it otherwise than the solver, and the build itself will tell.
     Ok((!more.is_empty()).then_some(more))
 }
 
 async fn collect_requires(job: &Job<'_>, workroot: &Workroot) -> Result<Vec<String>, Trouble> {
+    let files = workroot.files().clone();
+    let listed = blocking(move || listed_requires(files.inside())).await?;
+    job.journal.say(format!("%generate_buildrequires lists {} requirements", listed.len()));
+    Ok(listed)
+}
+
+fn listed_requires(inside: &Inside) -> Result<Vec<String>, Trouble> {
     let mut listed = Vec::new();
-    for (path, kind) in workroot.files().inside().walk(SRPMS)? {
+    for (path, kind) in inside.walk(SRPMS)? {
         if kind != anima_environment::Kind::File || !path.to_string_lossy().ends_with(".buildreqs.nosrc.rpm") {
             continue;
         }
-        let info = PackageInfo::from_reader(&mut workroot.files().inside().file(&path)?);
+        let info = PackageInfo::from_reader(&mut inside.file(&path)?);
         let info = info.map_err(|error| failed("generate_buildrequires_failed", error.to_string(), None))?;
         listed.extend(info.build_requires().map(ToString::to_string));
     }
-    job.journal.say(format!("%generate_buildrequires lists {} requirements", listed.len()));
     Ok(listed)
 }
 
@@ -298,4 +377,29 @@ async fn keep_one(job: &Job<'_>, package: &Collected) -> Result<BuiltPackage, Tr
     let artifact = job.artifacts.keep(&package.path, Kind::Rpm, &nevra.file_name()).await?;
     job.journal.say(format!("made {}", nevra.file_name()));
     Ok(BuiltPackage { nevra, artifact })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(more_count: usize, round: usize, before_count: usize) -> Option<String> {
+        let more = (0..more_count).map(|number| format!("r{number}")).collect();
+        match within_bounds(more, round, before_count) {
+            Err(Trouble::Failed(failure)) if failure.code == "generate_buildrequires_failed" => Some(failure.message),
+            other => other.map(|_| None).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_the_sources_ask_for_is_bounded_in_rounds_and_in_number() {
+        assert_eq!(refusal(MAX_DYNAMIC_REQUIRES, 1, 0), None);
+        let too_many = "%generate_buildrequires asks for 10001 requirements, and 10000 are the most";
+        assert_eq!(refusal(MAX_DYNAMIC_REQUIRES, 1, 1).as_deref(), Some(too_many));
+
+        assert_eq!(refusal(12, MAX_DYNAMIC_ROUNDS - 1, 0), None);
+        let for_ever =
+            "%generate_buildrequires asks for more after 10 rounds: r0, r1, r2, r3, r4, r5, r6, r7, r8, r9 and 2 more";
+        assert_eq!(refusal(12, MAX_DYNAMIC_ROUNDS, 0).as_deref(), Some(for_ever));
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use anima_environment::condition::KEEP_FREE_BYTES;
-use anima_environment::{Environments, Journal, Lock, Phases, Replay};
+use anima_environment::{Environments, Journal, Lock, Phases, Replay, blocking};
 use anima_types::artifact::Kind;
 use anima_types::diagnosis::Need;
 use anima_types::work::{BuildOutcome, Failure, NODE_DISK_FULL, SrcOutcome};
@@ -24,6 +24,7 @@ use crate::job::{Job, Target};
 use crate::limits::{Limits, MIB, Machine};
 use crate::provenance::About;
 use crate::sources::Sources;
+use crate::src_task::SpecRequires;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::Workroot;
 use crate::{build_task, src_task};
@@ -132,8 +133,9 @@ impl Engine {
         target: &Target<'_>,
         sources: &dyn Sources,
     ) -> Result<SrcOutcome, Trouble> {
-        let (job, _held) = self.job(around, target).await?;
+        let (job, held) = self.job(around, target).await?;
         let made = src_task::make(&job, phases, target, sources).await;
+        held.give_back().await;
         self.explained(made, around, target).await
     }
 
@@ -147,17 +149,18 @@ impl Engine {
         name: &str,
         place: SrpmPlace<'_>,
     ) -> Result<BuildOutcome, Trouble> {
-        let (job, _held) = self.job(around, target).await?;
+        let (job, held) = self.job(around, target).await?;
         let path = match place {
             SrpmPlace::Here(path) => path.to_owned(),
             SrpmPlace::Away(bring) => phases.time("sources", bring).await?,
         };
         let made = build_task::make(&job, phases, target, SrpmFile { name, path: &path }).await;
+        held.give_back().await;
         self.explained(made, around, target).await
     }
 
     /// Gives each failure a finding, and names the packages of the platform that have what findings miss. A failure is
-    /// told without them where they cannot be had.
+    /// told without them where they cannot be had. It may have to fetch large lists for that: the task's room is others' by then.
     async fn explained<T>(
         &self,
         made: Result<T, Trouble>,
@@ -204,9 +207,23 @@ impl Engine {
         phases: &mut Phases,
         target: &Target<'_>,
         sources: &dyn Sources,
-    ) -> Result<Vec<String>, Trouble> {
+    ) -> Result<SpecRequires, Trouble> {
         let (job, _held) = self.job(around, target).await?;
         src_task::requires(&job, phases, target, sources).await
+    }
+
+    /// Returns what the build of a source package needs, with what its sources ask for: they are unpacked and asked in roots, as for
+    /// a build.
+    pub async fn all_requires(
+        &self,
+        around: Around<'_>,
+        phases: &mut Phases,
+        target: &Target<'_>,
+        srpm: SrpmFile<'_>,
+    ) -> Result<Vec<String>, Trouble> {
+        let (job, _held) = self.job(around, target).await?;
+        let asked = build_task::requires(&job, phases, target, srpm).await;
+        self.explained(asked, around, target).await
     }
 
     /// Returns exactly what a root with these requirements would have.
@@ -228,8 +245,10 @@ impl Engine {
     }
 
     async fn job<'a>(&'a self, around: Around<'a>, target: &Target<'_>) -> Result<(Job<'a>, Held), Trouble> {
-        let limits = self.limits_of(target)?;
-        let admitted = self.admission.enter(&limits, around.journal, around.cancel).await?;
+        let (limits, machine) = self.limits_of(target)?;
+        let admitted = self.admission.enter(&limits, machine.writable_bytes(), around.journal, around.cancel).await?;
+        // Hours may have gone, and with them what was free on the disk.
+        let (limits, machine) = self.limits_of(target)?;
         let number = self.folder_count.fetch_add(1, Ordering::Relaxed);
         let folder = self.work.join(format!("{}-{number}", around.name));
         std::fs::create_dir(&folder).map_err(anima_environment::Error::file("make", &folder))?;
@@ -239,7 +258,7 @@ impl Engine {
             master_url: around.master_url,
             replay: around.replay,
             limits,
-            most: limits.of_layers(self.limits),
+            most: limits.of_layers(machine, self.limits),
             limits_memory: self.limits_memory,
             began_at: OnceLock::new(),
             artifacts: around.artifacts,
@@ -255,10 +274,11 @@ impl Engine {
         Ok((job, Held { _admitted: admitted, _folder: Folder(folder) }))
     }
 
-    fn limits_of(&self, target: &Target<'_>) -> Result<Limits, Trouble> {
+    /// Returns what a task may use as the machine is now, and how it is.
+    fn limits_of(&self, target: &Target<'_>) -> Result<(Limits, Machine), Trouble> {
         let machine =
             Machine::look(&self.work, self.slots).map_err(anima_environment::Error::file("look at", &self.work))?;
-        if machine.free_disk_bytes <= KEEP_FREE_BYTES {
+        if machine.writable_bytes() == 0 {
             let message = format!(
                 "the disk of {} is full: {} MiB are free, and {} MiB are kept so",
                 self.work.display(),
@@ -267,7 +287,7 @@ impl Engine {
             );
             return Err(failed(NODE_DISK_FULL, message, None));
         }
-        Ok(Limits::of_task(machine, self.limits, target.platform.limits(target.package)))
+        Ok((Limits::of_task(machine, self.limits, target.platform.limits(target.package)), machine))
     }
 }
 
@@ -275,6 +295,13 @@ impl Engine {
 struct Held {
     _folder: Folder,
     _admitted: Admitted,
+}
+
+impl Held {
+    /// Gives all of it back, beside the runtime: a task may leave many files.
+    async fn give_back(self) {
+        blocking(move || drop(self)).await;
+    }
 }
 
 /// A task's folder, removed with all that is in it.

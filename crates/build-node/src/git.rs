@@ -44,6 +44,8 @@ pub struct Commit {
     pub time_secs: i64,
     /// In the order of git.
     pub files: Vec<CommitFile>,
+    /// What is in the commit and no regular file, and so is not taken.
+    pub left_out: Vec<LeftOut>,
     contents: PathBuf,
 }
 
@@ -60,6 +62,22 @@ pub struct CommitFile {
     pub(crate) offset: u64,
 }
 
+/// Something in a commit that is no regular file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LeftOut {
+    /// Its path, to be shown.
+    pub path: String,
+    /// What it is, in words.
+    pub what: &'static str,
+}
+
+/// What a commit has.
+#[derive(Debug, Default)]
+struct Tree {
+    files: Vec<CommitFile>,
+    left_out: Vec<LeftOut>,
+}
+
 impl Commit {
     /// Brings a commit into an empty folder.
     pub async fn bring(sources: &dyn Sources, folder: &Path, cancel: &CancellationToken) -> Result<Commit, Trouble> {
@@ -69,7 +87,7 @@ impl Commit {
         let brought = sources.commit(&git).await?;
         let shown = git.run(&["show", "--no-patch", "--format=%ct", &brought.id]).await?.succeeded("show")?;
         let time_secs = String::from_utf8_lossy(&shown).trim().parse().unwrap_or(0);
-        let files = git.files_of(&brought.id).await?;
+        let Tree { files, left_out } = git.files_of(&brought.id).await?;
         let (objects, contents) = (folder.join("objects"), folder.join("contents"));
         let list: String = files.iter().map(|file| format!("{}\n", file.object)).collect();
         std::fs::write(&objects, list).map_err(anima_environment::Error::file("write", &objects))?;
@@ -80,6 +98,7 @@ impl Commit {
             brought,
             time_secs,
             files: files.map_err(anima_environment::Error::file("read", &contents))?,
+            left_out,
             contents,
         })
     }
@@ -210,7 +229,7 @@ impl<'a> Git<'a> {
         Ok(self.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).await?.is_success)
     }
 
-    async fn files_of(&self, commit: &str) -> Result<Vec<CommitFile>, Trouble> {
+    async fn files_of(&self, commit: &str) -> Result<Tree, Trouble> {
         let listed = self.run(&["ls-tree", "-r", "-z", "--long", "--full-tree", commit]).await?.succeeded("ls-tree")?;
         parse_tree(&listed).map_err(|reason| failed("bad_source", reason, None))
     }
@@ -336,9 +355,9 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Reads `<mode> <type> <object> <size>\t<path>\0…`; links and submodules are left out.
-fn parse_tree(listed: &[u8]) -> Result<Vec<CommitFile>, String> {
-    let mut files = Vec::new();
+/// Reads `<mode> <type> <object> <size>\t<path>\0…`; links and submodules are left out, and told.
+fn parse_tree(listed: &[u8]) -> Result<Tree, String> {
+    let mut tree = Tree::default();
     for entry in listed.split(|&byte| byte == 0).filter(|entry| !entry.is_empty()) {
         let entry =
             std::str::from_utf8(entry).map_err(|_| "a file of the commit has a name that is not UTF-8".to_owned())?;
@@ -347,24 +366,26 @@ fn parse_tree(listed: &[u8]) -> Result<Vec<CommitFile>, String> {
         let facts: Vec<&str> = facts.split_ascii_whitespace().collect();
         let [mode, kind, object, size] = facts[..] else { return Err(unreadable()) };
         if kind != "blob" || !mode.starts_with("100") {
+            let what = if kind == "blob" { "a symbolic link" } else { "a submodule" };
+            tree.left_out.push(LeftOut { path: path.escape_debug().to_string(), what });
             continue;
         }
         if !is_plain_path(path) {
             return Err(format!("a file of the commit has the path {path:?}"));
         }
         let size_bytes = size.parse().map_err(|_| unreadable())?;
-        files.push(CommitFile {
+        tree.files.push(CommitFile {
             path: path.to_owned(),
             is_executable: mode == "100755",
             size_bytes,
             object: object.to_owned(),
             offset: 0,
         });
-        if files.len() > MAX_FILES {
+        if tree.files.len() > MAX_FILES {
             return Err(format!("the commit has more than {MAX_FILES} files"));
         }
     }
-    Ok(files)
+    Ok(tree)
 }
 
 /// Git itself refuses such paths on checkout; nothing is checked out here.
@@ -411,10 +432,12 @@ mod tests {
              120000 blob {object}       9\tlink\x00160000 commit {object}       -\tsub\x00"
         );
 
-        let files = parse_tree(listed.as_bytes()).unwrap();
+        let Tree { files, left_out } = parse_tree(listed.as_bytes()).unwrap();
 
         let seen: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.is_executable, file.size_bytes)).collect();
         assert_eq!(seen, [("jq.spec", false, 12), ("SOURCES/run.sh", true, 3)]);
+        let seen: Vec<_> = left_out.iter().map(|it| (it.path.as_str(), it.what)).collect();
+        assert_eq!(seen, [("link", "a symbolic link"), ("sub", "a submodule")]);
     }
 
     #[test]
@@ -452,7 +475,7 @@ mod tests {
         let small = git.run(&["rev-parse", &format!("{bomb}:0/0/0/0/0/0/0/0")]).await.unwrap();
         let small = String::from_utf8(small.succeeded("rev-parse").unwrap()).unwrap();
 
-        assert_eq!(git.files_of(small.trim()).await.unwrap().len(), 100);
+        assert_eq!(git.files_of(small.trim()).await.unwrap().files.len(), 100);
         let Err(Trouble::Failed(failure)) = git.files_of(&bomb).await else { panic!("it was listed") };
         assert_eq!(failure.code, "bad_source");
         assert!(failure.message.contains("longer than 64 MiB"), "{failure:?}");

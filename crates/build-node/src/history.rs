@@ -6,10 +6,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anima_environment::blocking;
+use anima_sandbox::Outcome;
 
 use crate::autospec::{DEFINES, Entry, Version, expand, is_wanted};
 use crate::git::{CommitFile, Git, with_offsets};
 use crate::job::Job;
+use crate::limits::Limits;
 use crate::sources::Sources;
 use crate::trouble::{Trouble, failed};
 use crate::workroot::{TOP, Workroot};
@@ -19,7 +21,7 @@ const MAX_COMMITS: usize = 1_000;
 /// So many different specs are read, a few tens of a second: what is older than that has another version.
 const MAX_SPECS: usize = 300;
 /// A spec is text that people write.
-const MAX_SPEC_BYTES: u64 = 4 * 1024 * 1024;
+pub const MAX_SPEC_BYTES: u64 = 4 * 1024 * 1024;
 /// How rpm tells of a spec's version.
 const QUERY: &str = "anima-version %|EPOCH?{%{EPOCH}:}|%{VERSION} %{RELEASE}\\n";
 
@@ -30,9 +32,10 @@ struct Past {
     spec: Option<String>,
 }
 
-/// Replaces `%autorelease` and `%autochangelog` in the spec that was put into the root at `path`, if they are there.
+/// Replaces `%autorelease` and `%autochangelog` in the spec of a package that was put into the root at `path`, if they are there.
 pub async fn fill_in(
     job: &Job<'_>,
+    package: &str,
     workroot: &Workroot,
     sources: &dyn Sources,
     commit: &str,
@@ -46,7 +49,7 @@ pub async fn fill_in(
     let git = Git::of_task(&job.folder, &job.cancel);
     sources.history(&git, commit).await?;
     let mut past = commits(&git, &job.folder, commit, spec).await?;
-    read_versions(job, workroot, &git, &mut past).await?;
+    read_versions(job, package, workroot, &git, &mut past).await?;
     let (changelog_from, old) = old_changelog(&git, commit, spec, &past).await?;
     let history: Vec<Entry> = past.into_iter().map(|it| it.entry).collect();
     job.journal.say(format!("release and changelog: from {} commits", history.len()));
@@ -86,7 +89,13 @@ fn parse_commit(text: &str) -> Option<Past> {
 }
 
 /// Each different spec is read once, newest first, all in one sandbox.
-async fn read_versions(job: &Job<'_>, workroot: &Workroot, git: &Git<'_>, past: &mut [Past]) -> Result<(), Trouble> {
+async fn read_versions(
+    job: &Job<'_>,
+    package: &str,
+    workroot: &Workroot,
+    git: &Git<'_>,
+    past: &mut [Past],
+) -> Result<(), Trouble> {
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut objects = Vec::new();
     for object in past.iter().filter_map(|it| it.spec.as_ref()) {
@@ -96,7 +105,7 @@ async fn read_versions(job: &Job<'_>, workroot: &Workroot, git: &Git<'_>, past: 
         }
     }
     put_specs(job, workroot, git, &objects).await?;
-    let versions = versions(job, workroot, objects.len()).await?;
+    let versions = versions(job, package, workroot, objects.len()).await?;
     for it in past {
         it.entry.version = it.spec.as_ref().and_then(|object| versions.get(numbers.get(object)?).cloned());
     }
@@ -127,7 +136,12 @@ async fn put_specs(job: &Job<'_>, workroot: &Workroot, git: &Git<'_>, objects: &
     .await
 }
 
-async fn versions(job: &Job<'_>, workroot: &Workroot, count: usize) -> Result<BTreeMap<usize, Version>, Trouble> {
+async fn versions(
+    job: &Job<'_>,
+    package: &str,
+    workroot: &Workroot,
+    count: usize,
+) -> Result<BTreeMap<usize, Version>, Trouble> {
     let [release, changelog] = DEFINES;
     let script = format!(
         "for ((n = 0; n < {count}; n++)); do echo \"anima-spec $n\"; \
@@ -135,11 +149,20 @@ async fn versions(job: &Job<'_>, workroot: &Workroot, count: usize) -> Result<BT
     );
     let command = ["/bin/bash", "-c", &script, "history", release, changelog];
     let (outcome, output) = workroot.capture(&command, job.helper, &job.cancel).await?;
-    if !outcome.exit.is_success() {
-        let how = anima_environment::exit_in_words(outcome.exit);
-        return Err(failed("spec", format!("the versions of the history cannot be read: {how}"), None));
+    match unread(&job.limits, &outcome, package) {
+        Some(trouble) => Err(trouble),
+        None => Ok(parse_versions(&output)),
     }
-    Ok(parse_versions(&output))
+}
+
+/// Returns why the versions could not be read; nothing where they were.
+fn unread(limits: &Limits, outcome: &Outcome, package: &str) -> Option<Trouble> {
+    if let Some(failure) = limits.failure(outcome, "reading the versions of the history", package) {
+        return Some(failure.into());
+    }
+    let how = anima_environment::exit_in_words(outcome.exit);
+    let message = format!("the versions of the history cannot be read: {how}");
+    (!outcome.exit.is_success()).then(|| failed("spec", message, None))
 }
 
 fn parse_versions(output: &str) -> BTreeMap<usize, Version> {
@@ -173,7 +196,43 @@ async fn old_changelog(git: &Git<'_>, commit: &str, spec: &str, past: &[Past]) -
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use anima_sandbox::Exit;
+
     use super::*;
+    use crate::limits::Machine;
+
+    #[test]
+    fn what_reading_the_history_ran_into_is_told_as_that_and_not_as_a_fault_of_the_spec() {
+        let machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 10 << 30, slots: 1 };
+        let limits = Limits::of_node(machine, Default::default());
+        let code = |exit, least_free_bytes| {
+            let outcome = Outcome {
+                exit,
+                wall: Duration::ZERO,
+                user_cpu: Duration::ZERO,
+                sys_cpu: Duration::ZERO,
+                max_rss_bytes: 0,
+                peak_memory_bytes: None,
+                read_bytes: 0,
+                written_bytes: 0,
+                least_free_bytes,
+                killed_for_memory_count: 0,
+                refused_process_count: 0,
+            };
+            match unread(&limits, &outcome, "p") {
+                Some(Trouble::Failed(failure)) => failure.code,
+                other => format!("{other:?}"),
+            }
+        };
+
+        assert_eq!(code(Exit::OutOfMemory, None), "out_of_memory");
+        assert_eq!(code(Exit::TimedOut, None), "timed_out");
+        assert_eq!(code(Exit::Exited(1), Some(0)), "node_disk_full");
+        assert_eq!(code(Exit::Exited(1), None), "spec");
+        assert_eq!(code(Exit::Exited(0), None), "None");
+    }
 
     #[test]
     fn versions_are_read_between_warnings_and_specs_that_cannot_be_read() {

@@ -11,7 +11,7 @@ use anima_types::{Arch, Sha256, platform::Platform};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Aftermath, Artifacts};
-use crate::limits::Limits;
+use crate::limits::{Limits, hint_of_layers};
 use crate::provenance::About;
 use crate::record::Record;
 use crate::trouble::Trouble;
@@ -109,11 +109,7 @@ impl Job<'_> {
             }
             None => self.solved(phases, target, extra).await,
         };
-        let environment = environment.inspect_err(|error| {
-            if let Some(root) = &self.root_journal {
-                root.say(format!("could not {error}"));
-            }
-        })?;
+        let environment = environment.map_err(|error| self.no_root(error, target.package))?;
         if let Some(root) = &self.root_journal {
             for package in &environment.lock.packages {
                 root.say(format!("  {} {} {}", package.nevra(), package.repository, package.checksum));
@@ -124,6 +120,18 @@ impl Job<'_> {
         self.journal.say(format!("limits: {}{unlimited}", self.limits.in_words()));
         let began_at = *self.began_at.get_or_init(Instant::now);
         Workroot::new(environment, target, (self.limits, began_at), Arc::clone(&self.record))
+    }
+
+    /// Returns why there is no root, with what to do about a limit that filling its layers reached.
+    fn no_root(&self, error: anima_environment::Error, package: &str) -> Trouble {
+        if let Some(root) = &self.root_journal {
+            root.say(format!("could not {error}"));
+        }
+        let hint = error.limit_of_layers().and_then(|exit| hint_of_layers(&self.most, exit, package));
+        match (Trouble::from(error), hint) {
+            (Trouble::Failed(failure), Some(hint)) => failure.with_hint(Some(hint)).into(),
+            (trouble, _) => trouble,
+        }
     }
 
     fn of_root(&self) -> &Journal {

@@ -3,9 +3,10 @@
 //! Nothing dials into a node, so a root is entered on the node's own machine, through its folder.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anima_environment::{Emulators, Environments, Journal, Kept};
+use anima_environment::{Emulators, Environments, Journal, Kept, Layers, blocking};
 use anima_types::Arch;
 use anima_types::id::TaskId;
 use anima_types::work::Failure;
@@ -78,10 +79,11 @@ pub fn enter(node_data: &Path, helper: &Path, emulators: Emulators, task: TaskId
     Ok(Some(KeptRoot { about, entry, _mounted: mounted }))
 }
 
-/// Removes what is too old or too much; returns how many roots went. A node that keeps none removes all.
-pub(crate) fn sweep_once(environments: &Environments, keep: Option<Keep>, now: SystemTime) -> anyhow::Result<u64> {
+/// Removes what is too old or too much; returns how many roots went. A node that keeps none removes all. It blocks for as long as it
+/// takes to count what large builds have left.
+pub(crate) fn sweep_once(layers: &Layers, keep: Option<Keep>, now: SystemTime) -> anyhow::Result<u64> {
     let keep = keep.unwrap_or(Keep { time: Duration::ZERO, bytes: 0 });
-    let swept = environments.layers().sweep_kept(now, keep.time, keep.bytes);
+    let swept = layers.sweep_kept(now, keep.time, keep.bytes);
     swept.context("could not sweep the kept roots")
 }
 
@@ -122,8 +124,8 @@ impl Aftermath for Keeper<'_> {
                 self.node, self.task
             ));
             // One that is larger than all may be together goes at once.
-            let (environments, keep) = (self.environments, self.keep);
-            if let Err(error) = sweep_once(environments, Some(keep), SystemTime::now()) {
+            let (layers, keep) = (Arc::clone(self.environments.layers()), self.keep);
+            if let Err(error) = blocking(move || sweep_once(&layers, Some(keep), SystemTime::now())).await {
                 tracing::warn!("{error:#}");
             }
             Ok(())

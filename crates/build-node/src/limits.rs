@@ -21,6 +21,11 @@ const PROCESSES: u64 = 16_384;
 const FULL_BYTES: u64 = 16 * MIB;
 /// Files and folders of one build: the largest source trees have some 100,000, and their tests as many again.
 pub(crate) const FILES: u64 = 4_000_000;
+/// A layer is shared: whether it can be made must not depend on how little the task may have that comes first. Scripts that build
+/// caches of fonts, icons and manuals stay below this.
+const LAYER_MEMORY_BYTES: u64 = 1024 * MIB;
+/// The same for processes and threads.
+const LAYER_PROCESSES: u64 = 1024;
 /// The end of a log is ours: why the task failed has to fit, too.
 const OWN_LOG_BYTES: u64 = MIB;
 
@@ -49,6 +54,11 @@ impl Machine {
         let disk = rustix::fs::statvfs(data)?;
         Ok(Machine { memory_bytes: memory_bytes(), free_disk_bytes: disk.f_bavail * disk.f_frsize, slots })
     }
+
+    /// Returns what tasks may write on the disk, all together.
+    pub fn writable_bytes(&self) -> u64 {
+        self.free_disk_bytes.saturating_sub(KEEP_FREE_BYTES)
+    }
 }
 
 impl Limits {
@@ -57,7 +67,7 @@ impl Limits {
         let slots = u64::from(machine.slots.max(1));
         // A tenth is for the node itself and the system.
         let memory_bytes = machine.memory_bytes / 10 * 9 / slots;
-        let disk_bytes = machine.free_disk_bytes.saturating_sub(KEEP_FREE_BYTES) / slots;
+        let disk_bytes = machine.writable_bytes() / slots;
         let all = Limits {
             memory_bytes,
             disk_bytes,
@@ -69,9 +79,8 @@ impl Limits {
         all.within(said)
     }
 
-    /// Returns what one task may use: its share of the node, or what its package says. That may be more memory than a share, up to
-    /// all that the node gives: it then waits until others have given it back ([`crate::admission`]). It may be more room on the
-    /// disk than a share, too, where that is free when it begins.
+    /// Returns what one task may use: its share of the node, or what its package says. That may be more memory than a share, and more
+    /// of the disk, up to all that the node gives: it then waits until others have given it back ([`crate::admission`]).
     pub fn of_task(machine: Machine, node: platform::Limits, said: platform::Limits) -> Limits {
         let limits = Limits::of_node(machine, node).within(said);
         let whole = Limits::of_node(Machine { slots: 1, ..machine }, node);
@@ -107,14 +116,16 @@ impl Limits {
         }
     }
 
-    /// Returns what filling the layers of such a task's root may take: the task's room on the machine is all that it was given.
-    /// How long packages take to install, and what layers take on the disk, is no affair of one package; so these are bounded by
-    /// what the node's configuration says, and by the caches' own bounds.
-    pub fn of_layers(&self, node: platform::Limits) -> Most {
+    /// Returns what filling the layers of such a task's root may take: the task's room on the machine is all that it was given, and
+    /// where that is less than layers may need, so much of what the node gives. How long packages take to install, and what layers
+    /// take on the disk, is no affair of one package; so these are bounded by what the node's configuration says, and by the caches'
+    /// own bounds.
+    pub fn of_layers(&self, machine: Machine, node: platform::Limits) -> Most {
+        let whole = Limits::of_node(Machine { slots: 1, ..machine }, node);
         Most {
-            memory_bytes: Some(self.memory_bytes),
+            memory_bytes: Some(self.memory_bytes.max(whole.memory_bytes.min(LAYER_MEMORY_BYTES))),
             cores: self.cores,
-            processes: Some(self.processes),
+            processes: Some(self.processes.max(whole.processes.min(LAYER_PROCESSES))),
             wall: node.wall_secs.map(Duration::from_secs),
         }
     }
@@ -161,6 +172,26 @@ impl Limits {
             "It may use {what} here. If it needs more: {key} in [packages.{package}.limits] of the platform's file, up to what the \
              node gives ([build_node.limits] in its anima.toml; fewer slots give each task more)."
         ))
+    }
+}
+
+/// Returns what to do about packages whose installation into a layer reached one of the bounds of layers.
+pub fn hint_of_layers(most: &Most, exit: Exit, package: &str) -> Option<String> {
+    let of_package = |what: String, key: &str| {
+        format!(
+            "Installing the packages of its root may use {what} here. If they need more: {key} in [packages.{package}.limits] of the \
+             platform's file, up to what the node gives and to 4 GiB of memory. It may also be that a script of one of them never ends."
+        )
+    };
+    match exit {
+        Exit::OutOfMemory => Some(of_package(format!("{} MiB of memory", most.memory_bytes? / MIB), "memory_mib")),
+        Exit::TooManyProcesses => Some(of_package(format!("{} processes", most.processes?), "processes")),
+        Exit::TimedOut => {
+            let hint = "Installing the packages of a root may take an hour, or wall_secs in [build_node.limits] of the node's anima.toml \
+                        where that is less. It may also be that a script of one of them never ends.";
+            Some(hint.to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -217,16 +248,36 @@ mod tests {
     }
 
     #[test]
-    fn layers_are_filled_within_what_the_task_got_and_in_the_nodes_time() {
+    fn layers_are_filled_within_what_the_task_got_but_not_in_less_than_they_need_and_in_the_nodes_time() {
         let node = platform::Limits { wall_secs: Some(600), processes: Some(100), ..Default::default() };
         let said = platform::Limits { memory_mib: Some(512), cores: Some(2), wall_secs: Some(5), ..Default::default() };
 
-        let most = Limits::of_task(machine(1), node, said).of_layers(node);
+        let of_task =
+            |node, said: platform::Limits| Limits::of_task(machine(1), node, said).of_layers(machine(1), node);
 
         let wall = Some(Duration::from_secs(600));
-        let expected = Most { memory_bytes: Some(512 * MIB), cores: Some(2), processes: Some(100), wall };
-        assert_eq!(most, expected);
-        assert_eq!(Limits::of_node(machine(1), said).of_layers(platform::Limits::default()).wall, None);
+        let expected = Most { memory_bytes: Some(GIB), cores: Some(2), processes: Some(100), wall };
+        assert_eq!(of_task(node, said), expected);
+        let more = platform::Limits { memory_mib: Some(2048), processes: Some(5), ..said };
+        let nothing = platform::Limits::default();
+        let Most { memory_bytes, processes, wall, .. } = of_task(nothing, more);
+        assert_eq!((memory_bytes, processes, wall), (Some(2 * GIB), Some(1024), None));
+        let small = platform::Limits { memory_mib: Some(100), ..nothing };
+        assert_eq!(of_task(small, said).memory_bytes, Some(100 * MIB), "no more than the node gives");
+    }
+
+    #[test]
+    fn what_reached_a_limit_while_it_was_installed_is_told_with_what_sets_that() {
+        let most = Most { memory_bytes: Some(GIB), processes: Some(10), ..Most::default() };
+
+        let memory = hint_of_layers(&most, Exit::OutOfMemory, "jq").unwrap();
+
+        assert!(
+            memory.contains("1024 MiB of memory") && memory.contains("memory_mib in [packages.jq.limits]"),
+            "{memory}"
+        );
+        assert!(hint_of_layers(&most, Exit::TimedOut, "jq").unwrap().contains("wall_secs in [build_node.limits]"));
+        assert_eq!(hint_of_layers(&most, Exit::Exited(1), "jq"), None);
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub struct Node {
 impl Handler for Node {
     async fn run(&self, lease: Lease, context: Context) -> Result<(Outcome, Vec<PhaseTime>), Stop> {
         let [journal, root_journal, state] = [&context.log, &context.root_log, &context.state_log].map(|log| {
-            let log = log.clone();
-            Journal::new(move |bytes| log.write_bytes(bytes))
+            let (log, same) = (log.clone(), log.clone());
+            Journal::new(move |bytes| log.write_bytes(bytes)).with_room(move |byte_count| same.room(byte_count))
         });
         let cancel = CancellationToken::new();
         let _bridge = Bridge::between(&context, &cancel);

@@ -13,6 +13,7 @@ use anima_types::{Arch, Sha256, Timestamp, platform, task};
 
 use crate::job::{Job, Target};
 use crate::trouble::Trouble;
+use crate::workroot::Workroot;
 
 /// The artifact's name.
 const NAME: &str = "provenance.json";
@@ -79,6 +80,24 @@ pub async fn keep(
         more: Default::default(),
     };
     job.artifacts.keep_text(provenance.to_json(), Kind::Provenance, NAME).await.map(drop)
+}
+
+/// Keeps, of a task that failed, what was in its root and what ran there, so that somebody can do the same again. Why it failed matters
+/// more than that this could not be kept.
+pub async fn keep_of_failed(
+    job: &Job<'_>,
+    target: &Target<'_>,
+    kind: task::Kind,
+    workroot: &Workroot,
+    materials: Vec<File>,
+) {
+    let kept = async {
+        let lock = job.keep_lock(workroot).await?;
+        keep(job, target, kind, lock, materials, Vec::new()).await
+    };
+    if let Err(Trouble::Failed(error)) = kept.await {
+        job.journal.say(format!("what was in the root is not kept: {}", error.message));
+    }
 }
 
 /// Returns what is written of a machine that runs programs of these architectures by itself. What it does not run by itself, it has

@@ -14,7 +14,7 @@ use anima_types::work::{Failure, SrcOutcome};
 
 use crate::collect::{self, Collected, collect};
 use crate::files::Files;
-use crate::git::{Commit, CommitFile};
+use crate::git::{Commit, CommitFile, LeftOut};
 use crate::history;
 use crate::job::{Job, Target};
 use crate::provenance;
@@ -28,6 +28,9 @@ const QUERY: &str =
 
 /// The same for what its build needs.
 const REQUIRES_QUERY: &str = "[anima-requires %{REQUIRENEVRS}\\n]";
+
+/// Of what is no regular file so much is named in a log.
+const MAX_LEFT_OUT_TOLD: usize = 10;
 
 /// The sources of a package on this machine.
 struct Taken {
@@ -64,8 +67,22 @@ pub async fn make(
 ) -> Result<SrcOutcome, Trouble> {
     let taken = phases.time("sources", bring(job, target, sources, Large::Taken)).await?;
     let mut workroot = job.workroot(phases, target, &[]).await?;
-    let result = make_in(job, phases, target, &mut workroot, sources, taken).await;
+    let materials = materials(&taken);
+    let result = make_in(job, phases, target, &mut workroot, sources, (taken, materials.clone())).await;
+    if result.as_ref().is_err_and(Trouble::is_final) {
+        let keeping = provenance::keep_of_failed(job, target, task::Kind::Src, &workroot, materials);
+        phases.time("upload", keeping).await;
+    }
     job.leave(workroot, result).await
+}
+
+/// What a spec says of what its build needs.
+#[derive(Debug, Eq, PartialEq)]
+pub struct SpecRequires {
+    /// What it names.
+    pub named: Vec<String>,
+    /// Whether the sources may ask for more (`%generate_buildrequires`): then the source package has to be there to know it.
+    pub is_dynamic: bool,
 }
 
 /// Returns what the build of sources needs, as far as their spec says it. Their large files need not be there.
@@ -74,7 +91,7 @@ pub async fn requires(
     phases: &mut Phases,
     target: &Target<'_>,
     sources: &dyn Sources,
-) -> Result<Vec<String>, Trouble> {
+) -> Result<SpecRequires, Trouble> {
     let taken = bring(job, target, sources, Large::Left).await?;
     let workroot = job.workroot(phases, target, &[]).await?;
     let result = requires_in(job, target, &workroot, sources, taken).await;
@@ -87,14 +104,21 @@ async fn requires_in(
     workroot: &Workroot,
     sources: &dyn Sources,
     taken: Taken,
-) -> Result<Vec<String>, Trouble> {
+) -> Result<SpecRequires, Trouble> {
     let files = workroot.files().clone();
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
-    history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec).await?;
+    history::fill_in(job, target.package, workroot, sources, &commit, &spec_in_git, &spec).await?;
     let query = ["rpmspec", "-q", "--srpm", "--target", target.arch.name(), "--queryformat", REQUIRES_QUERY, &spec];
     let answer = rpm(job, target.package, workroot, &query, false).await?;
-    Ok(parse_requires(&answer))
+    // Only the source package itself would answer it, and rpm's expanded text loses the line after some macros of %prep.
+    let text = workroot.files().inside().read_text(&spec, history::MAX_SPEC_BYTES)?;
+    Ok(SpecRequires { named: parse_requires(&answer), is_dynamic: is_dynamic(&text) })
+}
+
+/// Returns whether a spec has the section that asks for more, though perhaps under a condition: the source package knows.
+fn is_dynamic(spec: &str) -> bool {
+    spec.lines().any(|line| line.split_whitespace().next() == Some("%generate_buildrequires"))
 }
 
 async fn make_in(
@@ -103,17 +127,18 @@ async fn make_in(
     target: &Target<'_>,
     workroot: &mut Workroot,
     sources: &dyn Sources,
-    taken: Taken,
+    (taken, materials): (Taken, Vec<Material>),
 ) -> Result<SrcOutcome, Trouble> {
-    let time_secs = taken.commit.time_secs;
+    let (time_secs, left_out) = (taken.commit.time_secs, taken.commit.left_out.clone());
     let files = workroot.files().clone();
-    let materials = materials(&taken);
     let (spec_in_git, commit) = (taken.layout.spec.clone(), taken.commit.brought.id.clone());
     let spec = blocking(move || put_sources(&files, &taken)).await?;
-    phases.time("sources", history::fill_in(job, workroot, sources, &commit, &spec_in_git, &spec)).await?;
+    phases
+        .time("sources", history::fill_in(job, target.package, workroot, sources, &commit, &spec_in_git, &spec))
+        .await?;
     let packed = phases.time("build", pack(job, target, workroot, &spec, time_secs)).await;
     phases.used("build", job.record.take_usage());
-    let (srpm, binaries) = packed?;
+    let (srpm, binaries) = packed.map_err(|trouble| with_left_out(trouble, &left_out))?;
     phases.time("upload", keep(job, target, workroot, (srpm, binaries), materials)).await
 }
 
@@ -121,6 +146,9 @@ async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources, wanted
     job.journal.say(format!("sources: {}", sources.in_words()));
     let commit = Commit::bring(sources, &job.folder, &job.cancel).await?;
     job.journal.say(format!("sources: {}", commit.brought.note));
+    if !commit.left_out.is_empty() {
+        job.journal.say(format!("sources: left out, as only regular files are taken: {}", told(&commit.left_out)));
+    }
     let layout = dist_git::layout(target.package, commit.files.iter().map(|file| file.path.as_str()));
     let layout = layout.map_err(|error| failed("bad_source", error.to_string(), None))?;
     let listed = match &layout.list {
@@ -137,6 +165,28 @@ async fn bring(job: &Job<'_>, target: &Target<'_>, sources: &dyn Sources, wanted
         large.push((file, path));
     }
     Ok(Taken { commit, layout, large })
+}
+
+fn told(left_out: &[LeftOut]) -> String {
+    let shown: Vec<String> =
+        left_out.iter().take(MAX_LEFT_OUT_TOLD).map(|it| format!("{} ({})", it.path, it.what)).collect();
+    match left_out.len().saturating_sub(MAX_LEFT_OUT_TOLD) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A source that rpmbuild does not find may be in git, but as something that is not taken: then the hint says so.
+fn with_left_out(trouble: Trouble, left_out: &[LeftOut]) -> Trouble {
+    let Trouble::Failed(mut failure) = trouble else { return trouble };
+    let name = |it: &LeftOut| it.path.rsplit('/').next().unwrap_or_default().to_owned();
+    let missing = left_out.iter().find(|it| failure.message.split(['/', ' ', ':']).any(|word| word == name(it)));
+    if let Some(LeftOut { path, what }) = missing.filter(|_| failure.code == "bad_source") {
+        let hint = format!("{path} is {what} in git, and only regular files are taken: put the file itself there.");
+        failure.findings.iter_mut().take(1).for_each(|finding| finding.cure = Some(hint.clone()));
+        failure.hint = Some(hint);
+    }
+    Trouble::Failed(failure)
 }
 
 fn text(commit: &Commit, path: &str) -> Result<String, Trouble> {
@@ -234,7 +284,7 @@ async fn rpm(
     let lines_before = job.journal.line_count();
     if is_shown || !outcome.exit.is_success() {
         job.journal.say(format!("$ {}", command.join(" ")));
-        job.journal.write(output.as_bytes());
+        job.journal.pour(output.as_bytes()).await;
     }
     match outcome.exit.is_success() {
         true => Ok(output),
@@ -341,6 +391,12 @@ mod tests {
         assert!(
             !binaries.is_noarch && parse_binaries("anima-arch noarch\n").is_noarch && !parse_binaries("").is_noarch
         );
+    }
+
+    #[test]
+    fn a_spec_whose_sources_ask_for_more_is_known_by_its_section() {
+        assert!(is_dynamic("%prep\n%generate_buildrequires \necho data\n"));
+        assert!(!is_dynamic("%changelog\n- Use %generate_buildrequires\n# %generate_buildrequires\n"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) fn once(environments: &Environments, now: SystemTime) -> anyhow::Resu
 }
 
 fn kept_once(node: &Node, now: SystemTime) {
-    match kept::sweep_once(&node.engine.environments, node.keep, now) {
+    match kept::sweep_once(node.engine.environments.layers(), node.keep, now) {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "{count} kept roots were removed"),
         Err(error) => tracing::warn!("{error:#}"),

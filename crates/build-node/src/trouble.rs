@@ -16,6 +16,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Returns whether it is the end of the task: what the node or the master lacks for the moment is not.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Trouble::Failed(failure) if !Stop::gives_back(&failure.code) && failure.code != "unreachable")
+    }
+
     /// Returns it in the words of the lease's protocol.
     pub fn into_stop(self, phases: Vec<PhaseTime>) -> Stop {
         match self {

@@ -100,6 +100,30 @@ async fn what_a_package_was_made_from_with_what_and_where_is_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_what_failed_it_is_written_down_what_was_in_its_root_and_what_ran_there() {
+    let world = World::new().await;
+    let of_failed = async |package: &str, preamble: &str, sections: &str| {
+        let failure = world.src_and_build(package, &spec(package, preamble, sections)).await.unwrap_err();
+        let provenance = Provenance::from_json(&world.master.provenance()).unwrap();
+        let lock = String::from_utf8(world.master.artifact(provenance.lock).to_vec()).unwrap();
+        assert!(provenance.package == package && provenance.products.is_empty(), "{provenance:?}");
+        let last = provenance.commands.last().cloned().unwrap_or_default();
+        (failure.code, last[..2].join(" "), lock, provenance.materials[0].name.clone())
+    };
+
+    let (code, last, lock, material) = of_failed("broken", "BuildRequires: data >= 2", "%build\nfalse").await;
+    assert_eq!(
+        (code.as_str(), last.as_str(), material.as_str()),
+        ("build_failed", "rpmbuild -bb", "broken-1-1.t1.src.rpm")
+    );
+    assert!(lock.contains("\"toolbox\"") && lock.contains("\"data\""), "{lock}");
+
+    let (code, last, lock, material) = of_failed("unread", "Foo: bar", "").await;
+    assert_eq!((code.as_str(), last.as_str(), material.as_str()), ("spec", "rpmspec -P", "unread.spec"));
+    assert!(lock.contains("\"toolbox\"") && !lock.contains("\"data\""), "{lock}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn almalinuxs_layout_is_built_as_well() {
     let world = World::new().await;
     let text = spec("alma", "Source0: a.txt", "%prep\n%setup -q -c -T\ncp %{SOURCE0} .");
@@ -163,6 +187,25 @@ async fn sources_and_specs_that_are_wrong_are_told_apart() {
 
     let unknown = world.src("d", &"12".repeat(20)).await.unwrap_err();
     assert_eq!(unknown.code, "bad_source");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_a_link_in_git_is_told_in_the_log_and_in_the_hint() {
+    let world = World::new().await;
+    let text = spec("a", "Source0: a.txt", "");
+    let commit = world.commit("a", &[("a.spec", &text), ("real.txt", "real"), ("a.txt", common::LINK)]);
+
+    let failure = world.src("a", &commit).await.unwrap_err();
+
+    assert_eq!(failure.code, "bad_source");
+    let hint = failure.hint.unwrap();
+    assert!(hint.starts_with("a.txt is a symbolic link in git"), "{hint}");
+    assert_eq!(failure.findings[0].cure.as_ref(), Some(&hint));
+    assert!(
+        world.master.log().contains("only regular files are taken: a.txt (a symbolic link)\n"),
+        "{}",
+        world.master.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anima_sandbox::Exit;
+
 /// Finishes the sentence "could not …".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,6 +21,12 @@ pub enum Error {
     /// A kept root is mounted already.
     #[error("enter {name}: somebody is in it")]
     InUse {
+        /// The root.
+        name: String,
+    },
+    /// A root of that name was kept before, and somebody is in it.
+    #[error("take the place of the earlier {name}: somebody is in it")]
+    StillEntered {
         /// The root.
         name: String,
     },
@@ -53,6 +61,8 @@ pub enum Error {
         package_count: usize,
         /// What went wrong.
         why: String,
+        /// How rpm ended.
+        exit: Exit,
         /// The end of rpm's output.
         log: String,
     },
@@ -62,6 +72,18 @@ pub enum Error {
     /// The sandbox around rpm failed.
     #[error("install packages: could not {0}")]
     Sandbox(#[from] anima_sandbox::Error),
+}
+
+impl Error {
+    /// Returns how rpm and its scripts ended, where they reached a limit: that is no word on the packages, which may install where there
+    /// is more.
+    pub fn limit(&self) -> Option<Exit> {
+        match self {
+            Error::Install { exit: Exit::Exited(_) | Exit::Signaled(_) | Exit::Canceled, .. } => None,
+            Error::Install { exit, .. } => Some(*exit),
+            _ => None,
+        }
+    }
 }
 
 /// Adds to an error what was done to which file.

@@ -50,7 +50,10 @@ impl Root {
         let (mut work, layer) = self.into_parts();
         let dirs = layer.dirs().clone();
         let dir = dirs.kept.join(name);
-        let _hold = Hold::exclusive(&lock_of(&dirs, name))?;
+        // Whoever is in the earlier one may stay for hours: its task must not wait for that.
+        let Some(_hold) = Hold::exclusive_soon(&lock_of(&dirs, name))? else {
+            return Err(Error::StillEntered { name: name.to_owned() });
+        };
         work.unmount()?;
         tree::remove(&dir).at("remove", &dir)?;
         fs::create_dir(&dir).at("make", &dir)?;

@@ -1,12 +1,10 @@
 //! The folder of layers, and the handles that keep layers from being swept.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use anima_sandbox::Outcome;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::At;
 use crate::hold::Hold;
@@ -25,9 +23,11 @@ pub struct Layers {
     rpm: HostRpm,
     /// What one layer may take.
     most_bytes: u64,
-    /// Layers whose files were looked at since the process began.
-    checked: Mutex<BTreeSet<String>>,
+    looks: Mutex<Looks>,
 }
+
+/// What was found when a layer's files were looked at, once since the process began: whether they are as they were made.
+type Looks = BTreeMap<String, Arc<OnceLock<bool>>>;
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Layers {
         // What is in roots belongs to the same ids as on the host, programs that switch users among it.
         fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).at("close to others", &dir)?;
         let rpm = HostRpm::new(dir.join("stage"), helper)?;
-        Ok(Layers { dirs, rpm, most_bytes: MAX_RPM_BYTES, checked: Mutex::default() })
+        Ok(Layers { dirs, rpm, most_bytes: MAX_RPM_BYTES, looks: Mutex::default() })
     }
 
     /// Lets a layer take less than [`MAX_RPM_BYTES`].
@@ -101,25 +101,18 @@ impl Layers {
 
     /// Returns the layer of this list on top of `parent`; makes it, or waits for who makes it, when it is missing.
     pub fn layer(&self, input: &LockInput, parent: Option<&Layer>) -> Result<Layer, Error> {
-        Ok(self.layer_on(input, parent, &Terms::default())?.0)
+        self.layer_on(input, parent, &Terms::default())
     }
 
-    /// The same on terms that are not the usual ones. Returns, too, what installing took, where this call made it; whoever waits
-    /// for another's work does that on the other's terms.
-    pub fn layer_on(
-        &self,
-        input: &LockInput,
-        parent: Option<&Layer>,
-        terms: &Terms,
-    ) -> Result<(Layer, Option<Outcome>), Error> {
-        let mut took = None;
+    /// The same on terms that are not the usual ones; whoever waits for another's work does that on the other's terms.
+    pub fn layer_on(&self, input: &LockInput, parent: Option<&Layer>, terms: &Terms) -> Result<Layer, Error> {
         let name = input.layer_name(parent.map(Layer::name))?;
         let lock = self.dirs.lock_of(&name);
         let mut left_looks = LOOKS_AT_USED;
         loop {
             // Waits for a maker, but never for users, who may stay for hours.
             if let Some(layer) = self.held(&name, Hold::shared(&lock)?, parent)? {
-                return Ok((layer, took));
+                return Ok(layer);
             }
             if terms.stop.is_stopped() {
                 return Err(Error::Stopped);
@@ -141,13 +134,13 @@ impl Layers {
                 make::layer(&self.dirs, &rpm, &name, make::Plan { input, parent, most_bytes: self.most_bytes, terms })
             });
             match made {
-                Ok(outcome) => took = Some(outcome),
+                Ok(outcome) => terms.took.tell(outcome),
                 Err(error) => {
                     hold.remove()?;
                     return Err(error);
                 }
             }
-            self.checked().insert(name.clone());
+            self.looks().insert(name.clone(), Arc::new(true.into()));
         }
     }
 
@@ -161,21 +154,24 @@ impl Layers {
         }
     }
 
-    /// Returns what is known of a layer that can be relied on. Its files are looked at once in the life of a process.
+    /// Returns what is known of a layer that can be relied on; the caller holds its lock. Its files are looked at once in the life
+    /// of a process, by one while others wait for what is found: that takes seconds, and as long as somebody looks, nobody can make
+    /// the layer anew. One that was damaged loses its marker, so that nobody has to look again to know.
     pub(crate) fn whole(&self, name: &str) -> Option<Marker> {
         let dir = self.dirs.layer(name);
         let marker = Marker::read(&dir, name)?;
-        if !self.checked().contains(name) {
-            if !marker.is_true_of(&dir) {
-                return None;
-            }
-            self.checked().insert(name.to_owned());
+        let look = Arc::clone(self.looks().entry(name.to_owned()).or_default());
+        if *look.get_or_init(|| marker.is_true_of(&dir)) {
+            return Some(marker);
         }
-        Some(marker)
+        self.looks().remove(name);
+        // One that stays is looked at again.
+        let _ = marker::remove(&dir);
+        None
     }
 
-    fn checked(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self, name: &str, hold: Hold, parent: Option<&Layer>) -> Result<Option<Layer>, Error> {

@@ -56,4 +56,4 @@ pub use overlay::{Folders, Overlay};
 pub use room::{MAX_RPM_BYTES, room, room_beside};
 pub use root::Root;
 pub use sweep::Swept;
-pub use terms::{Most, Stop, Terms};
+pub use terms::{Most, Stop, Terms, Took};

@@ -88,7 +88,7 @@ fn install(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, log: &Path, disk: &Disk)
         Exit::DiskFull if disk.bytes < plan.most_bytes => {
             Err(io::Error::from(io::ErrorKind::StorageFull)).at("install packages into", root)
         }
-        exit => Err(refused(input, log, in_words(exit))),
+        exit => Err(refused(input, log, in_words(exit), exit)),
     }
 }
 
@@ -111,7 +111,7 @@ fn list(rpm: &HostRpm, plan: &Plan<'_>, root: &Path, disk: &Disk) -> Result<Vec<
     let output = String::from_utf8_lossy(&output).into_owned();
     if !outcome.exit.is_success() {
         let why = format!("the list of what is installed: {}", in_words(outcome.exit));
-        return Err(Error::Install { package_count: input.packages.len(), why, log: output });
+        return Err(Error::Install { package_count: input.packages.len(), why, exit: outcome.exit, log: output });
     }
     // Keys are in the same list. Warnings are lines with spaces.
     let is_package = |line: &&str| !line.contains(' ') && !line.starts_with("gpg-pubkey-") && !line.is_empty();
@@ -129,15 +129,17 @@ fn list_call(input: &LockInput) -> Call<'static> {
 fn require_all(input: &LockInput, installed: &[String], log: &Path) -> Result<(), Error> {
     let is_missing = |nevra: &String| installed.binary_search(nevra).is_err();
     let missing: Vec<String> = input.packages.iter().map(|it| with_epoch(&it.nevra)).filter(is_missing).collect();
-    if missing.is_empty() { Ok(()) } else { Err(refused(input, log, format!("rpm left out {}", missing.join(", ")))) }
+    let refused = |why| Err(refused(input, log, why, Exit::Exited(0)));
+    if missing.is_empty() { Ok(()) } else { refused(format!("rpm left out {}", missing.join(", "))) }
 }
 
-fn refused(input: &LockInput, log: &Path, why: String) -> Error {
+fn refused(input: &LockInput, log: &Path, why: String, exit: Exit) -> Error {
     let text = fs::read(log).unwrap_or_default();
     let tail = &text[text.len().saturating_sub(LOG_TAIL_BYTES)..];
     Error::Install {
         package_count: input.packages.len(),
         why,
+        exit,
         log: String::from_utf8_lossy(tail).trim_end().to_owned(),
     }
 }

@@ -42,8 +42,13 @@ impl Layers {
         self.remove(now, 0, unused_for.max(JUST_USED))
     }
 
+    /// Removes the working folders of processes that are gone; returns how many.
+    pub fn sweep_leftovers(&self) -> Result<u64, Error> {
+        work::sweep(&self.dirs.works)
+    }
+
     fn remove(&self, now: SystemTime, keep_bytes: u64, spared: Duration) -> Result<Swept, Error> {
-        let mut swept = Swept { leftover_count: work::sweep(&self.dirs.works)?, ..Swept::default() };
+        let mut swept = Swept { leftover_count: self.sweep_leftovers()?, ..Swept::default() };
         let kept = kept::layers(&self.dirs)?;
         let mut layers = look(&self.dirs, &mut swept)?;
         layers.retain(|layer| !kept.contains(&layer.name));

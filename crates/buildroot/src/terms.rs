@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anima_sandbox::Canceller;
+use anima_sandbox::{Canceller, Outcome};
 
 /// The terms; as they are by default, it takes what [`crate::HostRpm`] gives, and nobody ends it.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +12,24 @@ pub struct Terms {
     pub most: Most,
     /// What ends it.
     pub stop: Stop,
+    /// Where it says what it took.
+    pub took: Took,
+}
+
+/// What installing took, told before anybody gets the layer: of those who wait for it, whoever is there first knows. Clones are of the
+/// same one.
+#[derive(Debug, Clone, Default)]
+pub struct Took(Arc<Mutex<Option<Outcome>>>);
+
+impl Took {
+    /// Returns it once; nothing where the layer was there, or made on other terms.
+    pub fn take(&self) -> Option<Outcome> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn tell(&self, outcome: Outcome) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
 }
 
 /// What rpm and its scripts may take where that is less than they get anyway. What they write is counted by

@@ -84,7 +84,7 @@ fn is_ended(name: &str, script: &str, most: Most, told: &str) {
 
     let error = world.open().layer_on(&attacked, None, &terms).unwrap_err();
 
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(told) && error.limit().is_some(), "{error}");
     let left = fs::read_dir(world.layers_dir().join("work")).unwrap().count();
     assert_eq!((left, fs::read_dir(world.layers_dir().join("layers")).unwrap().count()), (0, 0));
 }

@@ -149,6 +149,42 @@ fn a_layer_that_was_changed_while_somebody_uses_it_is_an_error_and_no_endless_lo
 }
 
 #[test]
+fn a_damaged_layer_that_takes_long_to_look_at_is_made_again_for_all_who_want_it_at_once() {
+    let world = World::new();
+    let input = list(&[&world.package("base", "")]);
+    let name = world.open().layer(&input, None).unwrap().name().to_owned();
+    let dir = world.layers_dir().join("layers").join(name);
+    let tree = dir.join("tree");
+    for number in 0..20_000 {
+        fs::File::create(tree.join(number.to_string())).unwrap();
+    }
+
+    let layers = world.open();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| layers.layer(&input, None).unwrap())).collect();
+        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+    });
+
+    assert!(!tree.join("0").exists());
+    assert!(tree.join("usr/share/base").exists());
+}
+
+#[test]
+fn what_one_look_at_a_layer_found_nobody_has_to_look_for_again() {
+    let world = World::new();
+    let input = list(&[&world.package("base", "")]);
+    let user = world.open().layer(&input, None).unwrap();
+    let dir = world.layers_dir().join("layers").join(user.name());
+    fs::remove_file(dir.join("tree/usr/share/base")).unwrap();
+
+    assert!(world.open().find(&input, None).unwrap().is_none());
+
+    // Without it, it is no layer to any process.
+    assert!(!dir.join("layer.json").exists());
+    assert!(matches!(world.open().layer(&input, None).unwrap_err(), Error::Damaged { .. }));
+}
+
+#[test]
 fn a_layer_without_a_capability_or_with_another_link_is_made_again_by_the_next_process() {
     let world = World::new();
     let (base, many) = (world.shell(), world.many_kinds("many"));
@@ -346,6 +382,33 @@ fn what_a_killed_process_left_is_removed_by_the_next_sweep() {
 }
 
 #[test]
+fn a_root_takes_the_place_of_an_earlier_one_but_never_waits_for_who_is_in_it() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    let attempt = |text: &str| {
+        let root = base.mount().unwrap();
+        fs::write(root.path().join("usr/share/base"), text).unwrap();
+        root
+    };
+    let seen = || {
+        let kept = layers.enter_kept("task-7").unwrap().unwrap();
+        fs::read_to_string(kept.path().join("usr/share/base")).unwrap()
+    };
+    attempt("first").keep("task-7", "").unwrap();
+
+    let entered = layers.enter_kept("task-7").unwrap().unwrap();
+    let refused = attempt("second").keep("task-7", "").unwrap_err();
+
+    assert_eq!(refused.to_string(), "take the place of the earlier task-7: somebody is in it");
+    assert_eq!(fs::read_dir(world.layers_dir().join("work")).unwrap().count(), 0);
+    drop(entered);
+    assert_eq!(seen(), "first");
+    attempt("third").keep("task-7", "").unwrap();
+    assert_eq!(seen(), "third");
+}
+
+#[test]
 fn a_kept_root_is_entered_with_all_that_was_written_and_keeps_its_layers_from_the_sweep() {
     let world = World::new();
     let layers = world.open();
@@ -397,7 +460,6 @@ fn kept_roots_go_when_they_are_old_and_the_oldest_when_they_are_too_much() {
     assert_eq!(layers.sweep(later(), 0).unwrap().layer_count, 1);
 }
 
-/// A package with the host's own rpm and the macros that it reads, which say that the list of packages is elsewhere.
 #[test]
 fn a_kept_root_that_is_too_deep_to_be_counted_is_too_much_and_the_others_stay() {
     let world = World::new();
@@ -414,6 +476,7 @@ fn a_kept_root_that_is_too_deep_to_be_counted_is_too_much_and_the_others_stay() 
     assert_eq!(layers.kept().unwrap(), ["one"]);
 }
 
+/// A package with the host's own rpm and the macros that it reads, which say that the list of packages is elsewhere.
 fn own_rpm(world: &World) -> anima_buildroot::LayerPackage {
     world.with_programs("own-rpm", &["rpm"], &["/usr/lib/rpm"], "%_dbpath /usr/lib/sysimage/rpm\n")
 }

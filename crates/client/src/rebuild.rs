@@ -17,9 +17,9 @@ impl Client {
         self.post("api/v1/rebuilds", wanted).await
     }
 
-    /// Returns mass rebuilds, the newest first.
-    pub async fn rebuilds(&self) -> Result<Vec<Rebuild>, Error> {
-        self.get("api/v1/rebuilds", NONE).await
+    /// Returns mass rebuilds, the newest first, at most `limit`.
+    pub async fn rebuilds(&self, limit: u32) -> Result<Vec<Rebuild>, Error> {
+        self.list("api/v1/rebuilds", NONE, Some(limit)).await
     }
 
     /// Returns a mass rebuild.

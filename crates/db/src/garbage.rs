@@ -83,45 +83,122 @@ pub async fn drop_snapshot(write: &mut Write, id: RepositoryId, number: i64) -> 
     Ok(())
 }
 
-/// Forgets what tasks of builds made that came to nothing and ended before a moment; returns what, with the reason.
-pub async fn unlink_failed_builds(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
-    let rows = sqlx::query(
-        "SELECT task_artifact.task_id, task_artifact.sha256, build.id AS build_id, build.status FROM build
-         JOIN task ON task.build_id = build.id
+/// From when on things are old that came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Ages {
+    /// Builds that failed or were cancelled, and imports that were given up, ended before.
+    pub came_to_nothing: Timestamp,
+    /// Releases made their metadata and signatures before: what snapshots have of it stays by that.
+    pub made_metadata: Timestamp,
+}
+
+/// What a task made, and why nothing needs it by that any more.
+#[derive(Clone, Debug)]
+pub struct Forgotten {
+    task: TaskId,
+    /// What.
+    pub sha256: Sha256,
+    /// Why.
+    pub why: String,
+}
+
+impl Ages {
+    /// Of builds: all that its tasks made goes.
+    fn build(self) -> String {
+        format!(
+            "build.status IN ('failed', 'cancelled') AND build.ended_at < {}
+             AND NOT EXISTS (SELECT 1 FROM release_plan WHERE release_plan.build_id = build.id)",
+            self.came_to_nothing.0
+        )
+    }
+
+    /// Of tasks of releases: all that one fetched goes. What was made of it and is in a snapshot keeps its original.
+    fn import(self) -> String {
+        format!(
+            "task.kind = 'import' AND task.ended_at < {} AND release_plan.status = 'abandoned'",
+            self.came_to_nothing.0
+        )
+    }
+
+    /// Of tasks of releases: metadata and signatures go.
+    fn metadata(self) -> String {
+        format!(
+            "task.ended_at < {} AND release_plan.status IN ('released', 'reverted', 'failed', 'abandoned')",
+            self.made_metadata.0
+        )
+    }
+}
+
+/// Returns what tasks made that came to nothing.
+pub async fn find_forgotten(connection: &mut Connection, ages: Ages) -> Result<Vec<Forgotten>> {
+    let of_releases = "FROM task
          JOIN task_artifact ON task_artifact.task_id = task.id
-         WHERE build.status IN ('failed', 'cancelled') AND build.ended_at < $1
-           AND NOT EXISTS (SELECT 1 FROM release_plan WHERE release_plan.build_id = build.id)",
-    )
-    .bind(before.0)
-    .fetch_all(&mut **write)
-    .await?;
+         JOIN release_plan ON release_plan.id = task.release_id";
+    let all = [
+        format!(
+            "SELECT task_artifact.task_id, task_artifact.sha256, build.id AS whose,
+                    CASE build.status WHEN 'failed' THEN 'build # failed' ELSE 'build # was cancelled' END AS why
+             FROM build
+             JOIN task ON task.build_id = build.id
+             JOIN task_artifact ON task_artifact.task_id = task.id
+             WHERE {}",
+            ages.build()
+        ),
+        format!(
+            "SELECT task_artifact.task_id, task_artifact.sha256, task.release_id AS whose,
+                    'release # made it, and no snapshot has it' AS why
+             {of_releases}
+             WHERE task_artifact.kind IN ('repodata', 'signature') AND {}",
+            ages.metadata()
+        ),
+        format!(
+            "SELECT task_artifact.task_id, task_artifact.sha256, task.release_id AS whose,
+                    'release # imported it, and was abandoned' AS why
+             {of_releases}
+             WHERE {}",
+            ages.import()
+        ),
+    ];
     let mut forgotten = Vec::new();
-    for row in &rows {
-        let why = format!(
-            "build {} {}",
-            row.int("build_id")?,
-            match row.text("status")?.as_str() {
-                "failed" => "failed",
-                _ => "was cancelled",
-            }
-        );
-        forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
+    for sql in all {
+        for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+            let why = row.text("why")?.replace('#', &row.int("whose")?.to_string());
+            forgotten.push(Forgotten { task: TaskId(row.int("task_id")?), sha256: row.parsed("sha256")?, why });
+        }
     }
     Ok(forgotten)
 }
 
-/// Returns builds that succeeded and ended before a moment and that no release carries, the oldest first, at most `limit`.
-pub async fn list_unreleased(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<Vec<BuildId>> {
+/// Forgets that tasks made it.
+pub async fn forget(write: &mut Write, forgotten: &[Forgotten]) -> Result<()> {
+    for Forgotten { task, sha256, .. } in forgotten {
+        sqlx::query("DELETE FROM task_artifact WHERE task_id = $1 AND sha256 = $2")
+            .bind(task.0)
+            .bind(sha256.to_string())
+            .execute(&mut **write)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Returns builds after one that succeeded and ended before a moment and that no release carries, the oldest first, at most `limit`.
+pub async fn list_unreleased(
+    connection: &mut Connection,
+    before: Timestamp,
+    after: BuildId,
+    limit: u32,
+) -> Result<Vec<BuildId>> {
     // Indices: build_status, release_build.
     let rows = sqlx::query(
         "SELECT id FROM build
-         WHERE status = 'succeeded' AND ended_at < $1 AND deleted_at IS NULL
+         WHERE status = 'succeeded' AND ended_at < $1 AND deleted_at IS NULL AND id > $2
            AND NOT EXISTS (
                SELECT 1 FROM release_plan
                WHERE release_plan.build_id = build.id AND release_plan.status <> 'abandoned')
-         ORDER BY id LIMIT $2",
+         ORDER BY id LIMIT $3",
     )
     .bind(before.0)
+    .bind(after.0)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
@@ -154,7 +231,7 @@ pub async fn list_old_logs(
 pub async fn set_logs_dropped(write: &mut Write, tasks: &[(TaskId, i64)]) -> Result<()> {
     for piece in many::pieces(tasks) {
         let sql = format!(
-            "UPDATE task SET logs_dropped_at = $1
+            "UPDATE task SET logs_dropped_at = $1, log_size_bytes = 0
              FROM (VALUES {}) AS given
              WHERE task.id = given.column1 AND task.lease_number = given.column2",
             many::rows(piece.len(), 2, 1)
@@ -168,20 +245,22 @@ pub async fn set_logs_dropped(write: &mut Write, tasks: &[(TaskId, i64)]) -> Res
     Ok(())
 }
 
+/// Of events: no message to a webhook is of them.
+const NO_MESSAGE: &str = "NOT EXISTS (SELECT 1 FROM webhook_delivery WHERE webhook_delivery.event_id = event.id)";
+
 /// Returns up to which event those go that happened before a moment, and how many that are, of the `limit` oldest at most. The
-/// newest stays: who asks for what came after it goes on there.
+/// newest stays: who asks for what came after it goes on there. Those that messages to webhooks are of stay, too, and hide none
+/// after them.
 pub async fn find_old_events(
     connection: &mut Connection,
     before: Timestamp,
     limit: u32,
 ) -> Result<Option<(EventId, usize)>> {
     let newest = event::newest(connection).await?;
-    // Index: the primary key. Their times are in its order, but for what a clock was set back by.
-    let rows = sqlx::query("SELECT id, at FROM event WHERE id < $1 ORDER BY id LIMIT $2")
-        .bind(newest.0)
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?;
+    // Indices: the primary key, webhook_delivery_event. Their times are in its order, but for what a clock was set back by.
+    let sql = format!("SELECT id, at FROM event WHERE id < $1 AND {NO_MESSAGE} ORDER BY id LIMIT $2");
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(newest.0).bind(i64::from(limit)).fetch_all(connection).await?;
     let mut old = None;
     for (count, row) in (1..).zip(&rows) {
         if row.time("at")? >= before {
@@ -195,64 +274,9 @@ pub async fn find_old_events(
 /// Drops the events up to one, but those that messages to webhooks are of; returns how many.
 pub async fn drop_events(write: &mut Write, last: EventId) -> Result<u64> {
     // Indices: the primary key, webhook_delivery_event.
-    let dropped = sqlx::query(
-        "DELETE FROM event
-         WHERE id <= $1 AND NOT EXISTS (SELECT 1 FROM webhook_delivery WHERE webhook_delivery.event_id = event.id)",
-    )
-    .bind(last.0)
-    .execute(&mut **write)
-    .await?;
+    let sql = format!("DELETE FROM event WHERE id <= $1 AND {NO_MESSAGE}");
+    let dropped = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(last.0).execute(&mut **write).await?;
     Ok(dropped.rows_affected())
-}
-
-/// Forgets what imports fetched that were given up before a moment; returns what, with the reason. What was made of it and is
-/// in a snapshot keeps its original.
-pub async fn unlink_given_up_imports(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
-    let rows = sqlx::query(
-        "SELECT task_artifact.task_id, task_artifact.sha256, task.release_id FROM task
-         JOIN task_artifact ON task_artifact.task_id = task.id
-         JOIN release_plan ON release_plan.id = task.release_id
-         WHERE task.kind = 'import' AND task.ended_at < $1 AND release_plan.status = 'abandoned'",
-    )
-    .bind(before.0)
-    .fetch_all(&mut **write)
-    .await?;
-    let mut forgotten = Vec::new();
-    for row in &rows {
-        let why = format!("release {} imported it, and was abandoned", row.int("release_id")?);
-        forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
-    }
-    Ok(forgotten)
-}
-
-/// Forgets the metadata and signatures that releases made which ended before a moment; what snapshots have of it stays by
-/// that. Returns what, with the reason.
-pub async fn unlink_ended_releases(write: &mut Write, before: Timestamp) -> Result<Vec<(Sha256, String)>> {
-    let rows = sqlx::query(
-        "SELECT task_artifact.task_id, task_artifact.sha256, task.release_id FROM task
-         JOIN task_artifact ON task_artifact.task_id = task.id
-         JOIN release_plan ON release_plan.id = task.release_id
-         WHERE task.ended_at < $1 AND task_artifact.kind IN ('repodata', 'signature')
-           AND release_plan.status IN ('released', 'reverted', 'failed', 'abandoned')",
-    )
-    .bind(before.0)
-    .fetch_all(&mut **write)
-    .await?;
-    let mut forgotten = Vec::new();
-    for row in &rows {
-        let why = format!("release {} made it, and no snapshot has it", row.int("release_id")?);
-        forgotten.push(unlink(write, row.int("task_id")?, row.parsed("sha256")?, why).await?);
-    }
-    Ok(forgotten)
-}
-
-async fn unlink(write: &mut Write, task: i64, sha256: Sha256, why: String) -> Result<(Sha256, String)> {
-    sqlx::query("DELETE FROM task_artifact WHERE task_id = $1 AND sha256 = $2")
-        .bind(task)
-        .bind(sha256.to_string())
-        .execute(&mut **write)
-        .await?;
-    Ok((sha256, why))
 }
 
 /// The artifacts made before a moment that nothing names: no task, no snapshot, no repository, and no package that is itself
@@ -261,34 +285,101 @@ async fn unlink(write: &mut Write, task: i64, sha256: Sha256, why: String) -> Re
 /// A signed package stays with the unsigned one that is still some build's: it is released later. And the other way round: what
 /// users have keeps what it was made from, which is signed anew when the key changes. Indexes: `task_artifact_sha256`,
 /// `snapshot_file_sha256`, `snapshot_layout`, `snapshot_package_sha256`, `repository_attachment_sha256`, `signed_package_signed`.
-const UNNAMED: &str = "
-    SELECT artifact.sha256, artifact.size_bytes, COALESCE(package.file_name, '') AS name FROM artifact
-    LEFT JOIN package ON package.sha256 = artifact.sha256
-    WHERE artifact.created_at < $1
-      AND NOT EXISTS (SELECT 1 FROM task_artifact WHERE task_artifact.sha256 = artifact.sha256)
-      AND NOT EXISTS (SELECT 1 FROM snapshot_file WHERE snapshot_file.sha256 = artifact.sha256)
-      AND NOT EXISTS (SELECT 1 FROM snapshot WHERE snapshot.layout = artifact.sha256)
-      AND NOT EXISTS (SELECT 1 FROM snapshot_package WHERE snapshot_package.sha256 = artifact.sha256)
-      AND NOT EXISTS (SELECT 1 FROM repository_attachment WHERE repository_attachment.sha256 = artifact.sha256)
-      AND NOT EXISTS (
-          SELECT 1 FROM signed_package
-          JOIN task_artifact ON task_artifact.sha256 = signed_package.sha256
-          WHERE signed_package.signed = artifact.sha256)
-      AND NOT EXISTS (
-          SELECT 1 FROM signed_package
-          JOIN snapshot_package ON snapshot_package.sha256 = signed_package.signed
-          WHERE signed_package.sha256 = artifact.sha256)";
+fn unnamed(without: Without) -> String {
+    let Without { tasks, files, snapshots, packages } = without;
+    format!(
+        "SELECT artifact.sha256, artifact.size_bytes, COALESCE(package.file_name, '') AS name FROM artifact
+         LEFT JOIN package ON package.sha256 = artifact.sha256
+         WHERE artifact.created_at < $1
+           AND NOT EXISTS (SELECT 1 FROM task_artifact WHERE task_artifact.sha256 = artifact.sha256 {tasks})
+           AND NOT EXISTS (SELECT 1 FROM snapshot_file WHERE snapshot_file.sha256 = artifact.sha256 {files})
+           AND NOT EXISTS (SELECT 1 FROM snapshot WHERE snapshot.layout = artifact.sha256 {snapshots})
+           AND NOT EXISTS (SELECT 1 FROM snapshot_package WHERE snapshot_package.sha256 = artifact.sha256 {packages})
+           AND NOT EXISTS (SELECT 1 FROM repository_attachment WHERE repository_attachment.sha256 = artifact.sha256)
+           AND NOT EXISTS (
+               SELECT 1 FROM signed_package
+               JOIN task_artifact ON task_artifact.sha256 = signed_package.sha256
+               WHERE signed_package.signed = artifact.sha256 {tasks})
+           AND NOT EXISTS (
+               SELECT 1 FROM signed_package
+               JOIN snapshot_package ON snapshot_package.sha256 = signed_package.signed
+               WHERE signed_package.sha256 = artifact.sha256 {packages})"
+    )
+}
 
-/// Finds artifacts that nothing names, the largest first: at most `limit`, made before a moment and not in `wanted`.
+/// Which rows count for naming something, as the ends of conditions: all of them, or those that stay.
+#[derive(Clone, Copy, Default)]
+struct Without {
+    tasks: &'static str,
+    files: &'static str,
+    snapshots: &'static str,
+    packages: &'static str,
+}
+
+/// As if what goes was gone: it is in `going_task`, `going_metadata` and `going_snapshot`.
+const WITHOUT_GOING: Without = Without {
+    tasks: "AND task_artifact.task_id NOT IN (SELECT id FROM going_task)
+            AND NOT (task_artifact.kind IN ('repodata', 'signature')
+                     AND task_artifact.task_id IN (SELECT id FROM going_metadata))",
+    files: "AND (snapshot_file.repository_id, snapshot_file.number) NOT IN (SELECT repository_id, number FROM going_snapshot)",
+    snapshots: "AND (snapshot.repository_id, snapshot.number) NOT IN (SELECT repository_id, number FROM going_snapshot)",
+    packages: "AND (snapshot_package.until IS NULL OR EXISTS (
+                   SELECT 1 FROM snapshot
+                   WHERE snapshot.repository_id = snapshot_package.repository_id
+                     AND snapshot.number >= snapshot_package.since AND snapshot.number < snapshot_package.until
+                     AND (snapshot.repository_id, snapshot.number) NOT IN (
+                         SELECT repository_id, number FROM going_snapshot)))",
+};
+
+/// What would go before it is looked for what nothing names: so that it can be said without a change.
+#[derive(Clone, Debug)]
+pub struct Going {
+    /// What came to nothing before.
+    pub ages: Ages,
+    /// Builds that are deleted.
+    pub builds: Vec<BuildId>,
+    /// Snapshots that are dropped.
+    pub snapshots: Vec<(RepositoryId, i64)>,
+}
+
+impl Going {
+    /// Returns the tables that [`WITHOUT_GOING`] asks, as a statement begins with them. There is no build and no repository 0.
+    fn tables(&self) -> String {
+        let builds: String = self.builds.iter().map(|id| format!(", {id}")).collect();
+        let snapshots: String = self.snapshots.iter().map(|(id, number)| format!(", ({id}, {number})")).collect();
+        format!(
+            "WITH going_task (id) AS (
+                 SELECT task.id FROM build JOIN task ON task.build_id = build.id WHERE {build}
+                 UNION ALL
+                 SELECT task.id FROM task JOIN release_plan ON release_plan.id = task.release_id WHERE {import}
+                 UNION ALL
+                 SELECT task.id FROM task WHERE task.build_id IN (0{builds}) AND task.release_id IS NULL),
+             going_metadata (id) AS (
+                 SELECT task.id FROM task JOIN release_plan ON release_plan.id = task.release_id WHERE {metadata}),
+             going_snapshot (repository_id, number) AS (VALUES (0, 0){snapshots}) ",
+            build = self.ages.build(),
+            import = self.ages.import(),
+            metadata = self.ages.metadata(),
+        )
+    }
+}
+
+/// Finds artifacts that nothing names, the largest first: at most `limit`, made before a moment and not in `wanted`. With `going`,
+/// those that nothing would name then.
 pub async fn find_unnamed(
     connection: &mut Connection,
     before: Timestamp,
     wanted: &BTreeSet<Sha256>,
+    going: Option<&Going>,
     limit: u32,
 ) -> Result<Vec<DroppedArtifact>> {
     // What is wanted takes nobody's place.
     let asked = i64::from(limit) + i64::try_from(wanted.len()).unwrap_or(0);
-    let sql = format!("{UNNAMED} ORDER BY artifact.size_bytes DESC LIMIT $2");
+    let (tables, unnamed) = match going {
+        Some(going) => (going.tables(), unnamed(WITHOUT_GOING)),
+        None => (String::new(), unnamed(Without::default())),
+    };
+    let sql = format!("{tables}{unnamed} ORDER BY artifact.size_bytes DESC LIMIT $2");
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(before.0).bind(asked).fetch_all(connection).await?;
     let mut found = Vec::new();
     for row in &rows {
@@ -314,7 +405,7 @@ pub async fn drop_unnamed(
     wanted: &BTreeSet<Sha256>,
     found: Vec<DroppedArtifact>,
 ) -> Result<Vec<DroppedArtifact>> {
-    let sql = format!("{UNNAMED} AND artifact.sha256 = $2");
+    let sql = format!("{} AND artifact.sha256 = $2", unnamed(Without::default()));
     let mut dropped = Vec::new();
     for artifact in found {
         let sha256 = artifact.sha256;
@@ -353,8 +444,10 @@ pub async fn known(connection: &mut Connection, wanted: &[Sha256]) -> Result<BTr
 
 #[cfg(test)]
 mod tests {
+    use anima_types::webhook::CreateWebhook;
+
     use super::*;
-    use crate::{artifact, testing::Scratch};
+    use crate::{artifact, event::NewEvent, testing::Scratch, webhook};
 
     #[tokio::test]
     async fn what_nothing_names_is_looked_for_without_a_look_at_all_of_another_table() {
@@ -365,12 +458,44 @@ mod tests {
         }
         let mut read = scratch.db.read().await.unwrap();
 
-        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNNAMED}")));
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", unnamed(Without::default()))));
         let plan = plan.bind(1_i64).fetch_all(&mut *read).await.unwrap();
 
         let steps: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
         let scans: Vec<&String> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
         assert_eq!(scans, ["SCAN artifact"], "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn events_that_a_stopped_webhook_has_messages_of_hide_none_after_them_that_go() {
+        let scratch = Scratch::new().await;
+        let mut write = scratch.write().await;
+        let wanted = CreateWebhook { name: "chat".into(), url: "http://h".into(), events: Vec::new() };
+        let hook = webhook::insert(&mut write, &wanted, "secret").await.unwrap();
+        let tell = async |write: &mut Write| {
+            event::record(write, NewEvent { noun: "build", verb: "created", ..NewEvent::default() }).await.unwrap()
+        };
+        for _ in 0..3 {
+            tell(&mut write).await;
+        }
+        while webhook::make_deliveries(&mut write, 10).await.unwrap() {}
+        let hook = webhook::get(&mut write, hook).await.unwrap();
+        webhook::set_stopped(&mut write, &hook, Some("it is tired")).await.unwrap();
+        for _ in 0..4 {
+            tell(&mut write).await;
+        }
+        let before = write.now.plus_secs(1);
+
+        let mut dropped = 0;
+        while let Some((last, count)) = find_old_events(&mut write, before, 2).await.unwrap() {
+            assert_eq!(drop_events(&mut write, last).await.unwrap(), count as u64);
+            dropped += count;
+        }
+
+        let left = event::list(&mut write, EventId(0), None, 100).await.unwrap();
+        assert_eq!((left.len(), dropped > 4), (4, true), "three that are still to be told, and the newest: {left:?}");
+        assert_eq!(webhook::forget(&mut write, before).await.unwrap(), 3, "nobody waits for them for ever");
+        assert!(find_old_events(&mut write, before, 9).await.unwrap().is_some_and(|(_, count)| count == 3));
     }
 
     #[tokio::test]
@@ -384,9 +509,9 @@ mod tests {
         let before = Timestamp(0).plus_secs(2);
         let hashes = |found: &[DroppedArtifact]| found.iter().map(|artifact| artifact.sha256).collect::<Vec<_>>();
 
-        let found = find_unnamed(&mut write, before, &[all[0], all[1]].into(), 1).await.unwrap();
+        let found = find_unnamed(&mut write, before, &[all[0], all[1]].into(), None, 1).await.unwrap();
         assert_eq!(hashes(&found), [all[2]], "the largest that nobody wants");
-        let found = find_unnamed(&mut write, before, &BTreeSet::new(), 9).await.unwrap();
+        let found = find_unnamed(&mut write, before, &BTreeSet::new(), None, 9).await.unwrap();
         let dropped = drop_unnamed(&mut write, before, &[all[3]].into(), found).await.unwrap();
 
         assert_eq!(hashes(&dropped), all[..3]);

@@ -25,7 +25,7 @@ pub struct FoundPackage {
 
 /// Where users see a package.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Place {
+pub struct Shown {
     /// The package.
     pub sha256: String,
     /// The repository.
@@ -114,8 +114,8 @@ pub async fn seen_after(connection: &mut Connection, after: &str, limit: u32) ->
 }
 
 /// Returns in which repositories users see packages.
-pub async fn places(connection: &mut Connection, packages: &[String]) -> Result<Vec<Place>> {
-    let mut places = Vec::new();
+pub async fn shown(connection: &mut Connection, packages: &[String]) -> Result<Vec<Shown>> {
+    let mut shown = Vec::new();
     for piece in many::pieces(packages) {
         // Index: snapshot_package_sha256.
         let sql = format!(
@@ -128,14 +128,14 @@ pub async fn places(connection: &mut Connection, packages: &[String]) -> Result<
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql));
         for row in &piece.iter().fold(query, |query, one| query.bind(one)).fetch_all(&mut *connection).await? {
-            places.push(Place {
+            shown.push(Shown {
                 sha256: row.text("sha256")?,
                 repository: RepositoryId(row.int("id")?),
                 address: format!("{}/{}", row.text("product")?, row.text("path")?),
             });
         }
     }
-    Ok(places)
+    Ok(shown)
 }
 
 /// Returns accounts with the text in their names, or in their names for people.

@@ -85,7 +85,7 @@ async fn only_what_users_see_now_is_found_in_repositories() {
     let all: Vec<_> = seen_after(&mut write, "", 9).await.unwrap().into_iter().map(|one| one.sha256).collect();
     assert_eq!(all, [new, other]);
     assert_eq!(seen_after(&mut write, &new.to_string(), 9).await.unwrap().len(), 1);
-    let places = places(&mut write, &[new.to_string(), old.to_string()]).await.unwrap();
+    let places = shown(&mut write, &[new.to_string(), old.to_string()]).await.unwrap();
     assert_eq!(places.iter().map(|place| place.address.as_str()).collect::<Vec<_>>(), ["seed-1/BaseOS/x86_64"]);
 }
 

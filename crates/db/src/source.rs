@@ -1,5 +1,7 @@
 //! Sources of builds: which commit of which package.
 
+use std::collections::BTreeMap;
+
 use anima_types::{
     Timestamp,
     build::{Options, Source, Status},
@@ -37,6 +39,32 @@ pub async fn find(connection: &mut Connection, build: BuildId, package: &str) ->
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(|row| Ok((from_row(row)?, row.json("options")?))).transpose()
+}
+
+/// Returns what [`find`] does for many packages of builds at once, by build and package.
+pub async fn find_all(
+    connection: &mut Connection,
+    packages: &[(BuildId, &str)],
+) -> Result<BTreeMap<(BuildId, String), (Source, Options)>> {
+    const COLUMNS: usize = 2;
+    let mut found = BTreeMap::new();
+    for piece in many::pieces(packages) {
+        let sql = format!(
+            "SELECT source.*, build.options FROM (VALUES {}) AS wanted
+             JOIN source ON source.build_id = wanted.column1 AND source.package = wanted.column2
+             JOIN build ON build.id = source.build_id",
+            many::rows(piece.len(), COLUMNS, 0)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (build, package) in piece {
+            query = query.bind(build.0).bind(*package);
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let source = from_row(&row)?;
+            found.insert((BuildId(row.int("build_id")?), source.package.clone()), (source, row.json("options")?));
+        }
+    }
+    Ok(found)
 }
 
 /// Returns a build's sources by name.

@@ -1,5 +1,7 @@
 //! Counts of what is under way, for those who watch over it. Each is one pass over an index, whatever has ended.
 
+use std::collections::BTreeMap;
+
 use anima_types::{
     Arch, Timestamp, build, release,
     task::{Kind, Status},
@@ -47,6 +49,15 @@ pub async fn open_tasks(connection: &mut Connection) -> Result<Vec<Tasks>> {
         })
     });
     tasks.collect()
+}
+
+/// Counts the tasks that have not ended, by where they stand and nothing else.
+pub async fn open_by_status(connection: &mut Connection) -> Result<BTreeMap<Status, u64>> {
+    // Index: task_order, which has all that is asked for.
+    let query = sqlx::query("SELECT status, COUNT(*) AS count FROM task WHERE status IN ($1, $2, $3) GROUP BY status");
+    let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.word("status", Status::from_name)?, count(row)?))).collect()
 }
 
 /// Counts the builds that have not ended, by where they stand.

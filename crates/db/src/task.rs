@@ -78,6 +78,8 @@ pub struct Task {
     pub result: Option<Outcome>,
     /// The hash of the report that ended it.
     pub report_hash: Option<String>,
+    /// How long its log is, where it ended with a report; of others the store is asked.
+    pub log_size_bytes: Option<u64>,
 }
 
 /// What a task is for; it never changes.
@@ -144,7 +146,7 @@ impl About {
 
 /// All columns of a row, with nothing in place of what its work gave.
 const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
-    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, \
+    lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, log_size_bytes, \
     failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
 
 /// Writes a task that waits.
@@ -189,6 +191,17 @@ pub async fn standing_of_build(connection: &mut Connection, build: BuildId) -> R
     // Index: task_build_status.
     let sql = format!("SELECT {STANDING} FROM task WHERE build_id = $1 ORDER BY id");
     list(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0), connection).await
+}
+
+/// Returns the failed tasks of a build, without those of releases, in the order in which they failed, at most `limit`.
+pub async fn failed_of_build(connection: &mut Connection, build: BuildId, limit: u32) -> Result<Vec<Task>> {
+    // Index: task_build_status.
+    let sql = format!(
+        "SELECT {STANDING} FROM task WHERE build_id = $1 AND status = $2 AND release_id IS NULL
+         ORDER BY ended_at, id LIMIT $3"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(build.0).bind(Status::Failed.name());
+    list(query.bind(i64::from(limit)), connection).await
 }
 
 /// Returns a build's tasks of one kind in the order in which they were made.
@@ -251,7 +264,7 @@ pub async fn has_built(connection: &mut Connection, build: BuildId) -> Result<bo
 
 /// Returns whether a build has a task of a kind that has not ended.
 pub async fn has_open(connection: &mut Connection, build: BuildId, kind: Kind) -> Result<bool> {
-    // Index: task_build.
+    // Index: task_build_status.
     let query = sqlx::query("SELECT id FROM task WHERE build_id = $1 AND kind = $2 AND status IN ($3, $4, $5) LIMIT 1");
     let query = query.bind(build.0).bind(kind.name());
     let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
@@ -274,13 +287,6 @@ pub async fn open_of_key(connection: &mut Connection, key: KeyId) -> Result<Vec<
     let query = sqlx::query("SELECT * FROM task WHERE key_id = $1 AND status IN ($2, $3, $4) ORDER BY id").bind(key.0);
     let query = query.bind(Status::Waiting.name()).bind(Status::Ready.name()).bind(Status::Leased.name());
     list(query, connection).await
-}
-
-/// Returns the tasks that a node took last, the newest first.
-pub async fn newest_of_node(connection: &mut Connection, node: &str, limit: i64) -> Result<Vec<Task>> {
-    // Index: task_node.
-    let query = sqlx::query("SELECT * FROM task WHERE node = $1 ORDER BY started_at DESC, id DESC LIMIT $2");
-    list(query.bind(node).bind(limit), connection).await
 }
 
 /// Returns all tasks of some kinds, however old, whose logs were not dropped, with what they are, how they stand, and the number of
@@ -448,7 +454,8 @@ pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> R
     if event == Event::Restarted {
         sqlx::query(
             "UPDATE task
-             SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL
+             SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL,
+                 log_size_bytes = NULL
              WHERE id = $1",
         )
         .bind(task.id.0)
@@ -516,6 +523,16 @@ pub async fn end(write: &mut Write, task: &Task, event: Event, why: &str, ended:
         .execute(&mut **write)
         .await?;
     Ok(next)
+}
+
+/// Notes how long the log of an ended task is.
+pub async fn set_log_size(write: &mut Write, id: TaskId, size_bytes: u64) -> Result<()> {
+    sqlx::query("UPDATE task SET log_size_bytes = $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(i64::try_from(size_bytes).unwrap_or(i64::MAX))
+        .execute(&mut **write)
+        .await?;
+    Ok(())
 }
 
 /// Says why a task stands where it stands in other words, without a change of status.
@@ -618,6 +635,7 @@ pub(crate) fn from_row(row: &AnyRow) -> Result<Task> {
         failure: row.maybe_json("failure")?,
         result: row.maybe_json("result")?,
         report_hash: row.maybe_text("report_hash")?,
+        log_size_bytes: row.maybe_int("log_size_bytes")?.map(|bytes| bytes.try_into().unwrap_or_default()),
     })
 }
 

@@ -46,7 +46,7 @@ pub async fn claim_all(write: &mut Write, claimed: &[Claimed<'_>], expires_at: T
             "UPDATE task
              SET status = $1, why = given.column3, node = given.column4, lease_number = task.lease_number + 1,
                  lease_expires_at = $2, attempts = task.attempts + 1, started_at = $3, is_emulated = given.column5,
-                 ended_at = NULL, logs_dropped_at = NULL, status_since = $3
+                 ended_at = NULL, logs_dropped_at = NULL, log_size_bytes = NULL, status_since = $3
              FROM (VALUES {}) AS given
              WHERE task.id = given.column1 AND task.status = $4 AND task.lease_number = given.column2",
             many::rows(piece.len(), COLUMNS, 4)

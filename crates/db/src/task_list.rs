@@ -28,26 +28,32 @@ pub struct Filter {
     pub owner: Option<String>,
 }
 
-/// The place of a task in a list.
-pub type Place = (i64, i64);
+/// Where a page of a list ends: the key of its last task.
+pub type Mark = (i64, i64);
 
 /// Returns whether a list begins with the one that is next, and not with the newest.
 fn is_queue(filter: &Filter) -> bool {
     filter.status.is_some_and(|status| !status.is_ended())
 }
 
-/// Returns the place of a task in a list.
-pub fn place(filter: &Filter, task: &Task) -> Place {
-    match (filter.status, &filter.node) {
-        (Some(_), _) => (task.queued_for.0, task.id.0),
-        (None, Some(_)) => (task.started_at.map_or(0, |at| at.0), task.id.0),
-        (None, None) => (0, task.id.0),
+/// Returns whether a list is in the order in which a node took the tasks: there is an index of that, and none of how the few of
+/// one node stand among all that ended so.
+fn is_of_node(filter: &Filter) -> bool {
+    filter.node.is_some() && !is_queue(filter)
+}
+
+/// Returns the mark of a task in a list.
+pub fn mark(filter: &Filter, task: &Task) -> Mark {
+    match filter.status {
+        _ if is_of_node(filter) => (task.started_at.map_or(0, |at| at.0), task.id.0),
+        Some(_) => (task.queued_for.0, task.id.0),
+        None => (0, task.id.0),
     }
 }
 
-/// Returns a page of tasks after a place: those of a status that has not ended in the order of the queue, those of a node as it
+/// Returns a page of tasks after a mark: those of a status that has not ended in the order of the queue, those of a node as it
 /// took them, others as they were made; the newest first.
-pub async fn page(connection: &mut Connection, filter: &Filter, after: Option<Place>, limit: u32) -> Result<Vec<Task>> {
+pub async fn page(connection: &mut Connection, filter: &Filter, after: Option<Mark>, limit: u32) -> Result<Vec<Task>> {
     // Indices: task_order by status, task_node by node, and the primary key backwards where nothing is said.
     let mut values: Vec<String> = Vec::new();
     let mut conditions = Vec::new();
@@ -62,11 +68,11 @@ pub async fn page(connection: &mut Connection, filter: &Filter, after: Option<Pl
     only("node = ?", filter.node.as_deref());
     only("kind = ?", filter.kind.map(Kind::name));
     only("build_id IN (SELECT id FROM build WHERE owner = ?)", filter.owner.as_deref());
-    let (order, rest, begin) = match (filter.status, &filter.node) {
-        (Some(_), _) if is_queue(filter) => ("queued_for, id", "(queued_for, id) > ($1, $2)", (i64::MIN, i64::MIN)),
-        (Some(_), _) => ("queued_for DESC, id DESC", "(queued_for, id) < ($1, $2)", (i64::MAX, i64::MAX)),
-        (None, Some(_)) => ("started_at DESC, id DESC", "(started_at, id) < ($1, $2)", (i64::MAX, i64::MAX)),
-        (None, None) => ("id DESC", "$1 = 0 AND id < $2", (0, i64::MAX)),
+    let (order, rest, begin) = match filter.status {
+        _ if is_of_node(filter) => ("started_at DESC, id DESC", "(started_at, id) < ($1, $2)", (i64::MAX, i64::MAX)),
+        Some(_) if is_queue(filter) => ("queued_for, id", "(queued_for, id) > ($1, $2)", (i64::MIN, i64::MIN)),
+        Some(_) => ("queued_for DESC, id DESC", "(queued_for, id) < ($1, $2)", (i64::MAX, i64::MAX)),
+        None => ("id DESC", "$1 = 0 AND id < $2", (0, i64::MAX)),
     };
     conditions.push(rest.to_string());
     let (first, second) = after.unwrap_or(begin);
@@ -111,7 +117,7 @@ pub async fn waits_for(connection: &mut Connection, tasks: &[TaskId]) -> Result<
 
 /// Returns tasks of builds that go on which are blocked by others, the newest first.
 pub async fn blocked(connection: &mut Connection, limit: u32) -> Result<Vec<Task>> {
-    // Indices: build_status, task_build.
+    // Indices: build_status, task_build_status.
     let open: Vec<BuildStatus> = BuildStatus::ALL.into_iter().filter(|status| !status.is_ended()).collect();
     let sql = format!(
         "SELECT task.* FROM build JOIN task ON task.build_id = build.id

@@ -20,7 +20,7 @@ async fn all(write: &mut Write, filter: &Filter) -> Vec<TaskId> {
     loop {
         let page = page(write, filter, after, 2).await.unwrap();
         let Some(last) = page.last() else { return ids };
-        after = Some(place(filter, last));
+        after = Some(mark(filter, last));
         ids.extend(page.iter().map(|task| task.id));
     }
 }
@@ -53,6 +53,9 @@ async fn what_waits_is_listed_in_the_order_of_the_queue_and_all_else_the_newest_
     let failed = Filter { status: Some(Status::Failed), ..Filter::default() };
     assert_eq!(all(&mut write, &failed).await, [late, early]);
     assert_eq!(all(&mut write, &Filter { node: Some("n1".into()), ..Filter::default() }).await, [early, late]);
+    let failed_there = Filter { node: Some("n1".into()), ..failed.clone() };
+    assert_eq!(all(&mut write, &failed_there).await, [early, late], "as the node took them");
+    assert_eq!(all(&mut write, &Filter { node: Some("n2".into()), ..failed }).await, []);
     assert_eq!(set_aside(&mut write, 9, 9).await.unwrap(), [], "it was tried once");
 }
 

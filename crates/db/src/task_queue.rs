@@ -1,5 +1,7 @@
 //! The queue of ready tasks: who is next, and who is before whom. The places in it are the master's to say.
 
+use std::ops::Add;
+
 use anima_types::{
     Arch, Timestamp, build,
     id::{BuildId, TaskId},
@@ -20,6 +22,10 @@ pub type Place = (Timestamp, TaskId);
 /// The place before all others.
 pub const FRONT: Place = (Timestamp(i64::MIN), TaskId(0));
 
+/// The head of the queue of an architecture, which is asked for more often than all else.
+const BEHIND: &str = "SELECT * FROM task WHERE status = $1 AND kind = $2 AND (queued_for, id) > ($3, $4) AND arch = $5
+     ORDER BY queued_for, id LIMIT $6";
+
 /// Returns those of the queue of one kind and architecture that are next behind a place, at most `limit`.
 pub async fn behind(
     connection: &mut Connection,
@@ -29,10 +35,7 @@ pub async fn behind(
 ) -> Result<Vec<Task>> {
     // Index: task_queue. So many steps along the index, however long the queue is.
     let query = match arch {
-        Some(_) => sqlx::query(
-            "SELECT * FROM task WHERE status = $1 AND kind = $2 AND (queued_for, id) > ($3, $4) AND arch = $5
-             ORDER BY queued_for, id LIMIT $6",
-        ),
+        Some(_) => sqlx::query(BEHIND),
         None => sqlx::query(
             "SELECT * FROM task WHERE status = $1 AND kind = $2 AND (queued_for, id) > ($3, $4) AND arch IS NULL
              ORDER BY queued_for, id LIMIT $5",
@@ -120,25 +123,44 @@ pub struct Before {
     pub unknown_count: i64,
 }
 
-/// Returns what ready tasks of the same kind and architecture are given out before a task.
-pub async fn before(connection: &mut Connection, task: &Task) -> Result<Before> {
-    // Index: task_queue.
-    let arch = task.about.arch.map_or("", Arch::name);
-    // PostgreSQL adds BIGINTs up to a NUMERIC.
-    let row = sqlx::query(
+impl Add for Before {
+    type Output = Before;
+
+    fn add(self, other: Before) -> Before {
+        Before {
+            count: self.count + other.count,
+            known_secs: self.known_secs + other.known_secs,
+            unknown_count: self.unknown_count + other.unknown_count,
+        }
+    }
+}
+
+/// Returns what ready tasks of the same kind and architecture are given out before a task, and not before `from`: who looks at many
+/// tasks of a queue adds up what is between them, and reads each once.
+pub async fn between(connection: &mut Connection, (queued_for, id): Place, task: &Task) -> Result<Before> {
+    // Index: task_queue. PostgreSQL adds BIGINTs up to a NUMERIC.
+    let arch = match task.about.arch {
+        Some(_) => "arch = $7",
+        None => "arch IS NULL",
+    };
+    let sql = format!(
         "SELECT COUNT(*) AS count, CAST(COALESCE(SUM(estimate_secs), 0) AS BIGINT) AS known_secs,
              COUNT(*) - COUNT(estimate_secs) AS unknown_count
          FROM task
-         WHERE status = $1 AND kind = $2 AND ($3 = '' OR arch = $3) AND ($3 <> '' OR arch IS NULL)
-           AND (queued_for < $4 OR (queued_for = $4 AND id < $5))",
-    )
-    .bind(Status::Ready.name())
-    .bind(task.about.kind.name())
-    .bind(arch)
-    .bind(task.queued_for.0)
-    .bind(task.id.0)
-    .fetch_one(connection)
-    .await?;
+         WHERE status = $1 AND kind = $2 AND (queued_for, id) >= ($3, $4) AND (queued_for, id) < ($5, $6) AND {arch}"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(Status::Ready.name())
+        .bind(task.about.kind.name())
+        .bind(queued_for.0)
+        .bind(id.0)
+        .bind(task.queued_for.0)
+        .bind(task.id.0);
+    let query = match task.about.arch {
+        Some(arch) => query.bind(arch.name()),
+        None => query,
+    };
+    let row = query.fetch_one(connection).await?;
     Ok(Before {
         count: row.int("count")?,
         known_secs: row.int("known_secs")?,
@@ -157,7 +179,12 @@ pub struct Share {
 
 /// Returns what an owner has in the queue beside others of the same team; more tasks than `limit` are not counted. Who builds for no
 /// team is alone.
-pub async fn share(connection: &mut Connection, (owner, team): (&str, Option<&str>), limit: i64) -> Result<Share> {
+pub async fn share(connection: &mut Connection, who: (&str, Option<&str>), limit: i64) -> Result<Share> {
+    Ok(Share { owned: owned(connection, who, limit).await?, people: people(connection, who).await? })
+}
+
+/// Returns how many tasks of builds of the team that have not ended an owner has in the queue; more than `limit` are not counted.
+pub async fn owned(connection: &mut Connection, (owner, team): (&str, Option<&str>), limit: i64) -> Result<i64> {
     // Indices: build_status, task_build_status.
     let open = open_builds();
     let sql = format!(
@@ -175,7 +202,14 @@ pub async fn share(connection: &mut Connection, (owner, team): (&str, Option<&st
         .bind(Status::Leased.name())
         .bind(limit);
     let owned = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(&mut *connection).await?;
-    let Some(team) = team else { return Ok(Share { owned, people: 1 }) };
+    Ok(owned)
+}
+
+/// Returns how many people of a team, with this one, have anything in the queue.
+pub async fn people(connection: &mut Connection, (owner, team): (&str, Option<&str>)) -> Result<i64> {
+    // Indices: build_status, task_build_status.
+    let Some(team) = team else { return Ok(1) };
+    let open = open_builds();
     let sql = format!(
         "SELECT COUNT(DISTINCT build.owner) FROM build
          WHERE build.team = $1 AND build.owner <> $2 AND build.status IN ({})
@@ -188,12 +222,12 @@ pub async fn share(connection: &mut Connection, (owner, team): (&str, Option<&st
         .bind(Status::Ready.name())
         .bind(Status::Leased.name());
     let others: i64 = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(connection).await?;
-    Ok(Share { owned, people: others + 1 })
+    Ok(others + 1)
 }
 
 /// Returns how many tasks of a team's builds that have not ended wait for a node or have one.
 pub async fn count_of_team(connection: &mut Connection, team: &str) -> Result<i64> {
-    // Indices: build_status, task_build.
+    // Indices: build_status, task_build_status.
     let open = open_builds();
     let sql = format!(
         "SELECT COUNT(*) FROM build JOIN task ON task.build_id = build.id
@@ -207,7 +241,7 @@ pub async fn count_of_team(connection: &mut Connection, team: &str) -> Result<i6
 
 /// Returns the builds of teams, with these, of which a task waits for a reason that begins with these words.
 pub async fn builds_held(connection: &mut Connection, why: &str) -> Result<Vec<(BuildId, String)>> {
-    // Indices: build_status, task_build.
+    // Indices: build_status, task_build_status.
     let open = open_builds();
     let sql = format!(
         "SELECT build.id, build.team FROM build

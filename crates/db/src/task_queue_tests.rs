@@ -43,7 +43,13 @@ async fn the_first_of_a_queue_are_those_with_the_lowest_places() {
     assert_eq!(next.iter().map(|task| task.id).collect::<Vec<_>>(), [same, late.id]);
     task::set_estimates(&mut write, &[(early, Some(70), 0)]).await.unwrap();
     let expected = Before { count: 2, known_secs: 70, unknown_count: 1 };
-    assert_eq!(before(&mut write, &late).await.unwrap(), expected);
+    assert_eq!(between(&mut write, FRONT, &late).await.unwrap(), expected);
+    let same = task::get(&mut write, same).await.unwrap();
+    let first = between(&mut write, FRONT, &same).await.unwrap();
+    let rest = between(&mut write, (same.queued_for, same.id), &late).await.unwrap();
+    assert_eq!((first.count, rest.count, first + rest), (1, 1, expected), "each is counted once");
+    let sign = task::get(&mut write, sign).await.unwrap();
+    assert_eq!(between(&mut write, FRONT, &sign).await.unwrap(), Before::default());
 }
 
 #[tokio::test]
@@ -131,13 +137,9 @@ async fn the_first_of_a_long_queue_is_found_by_the_index() {
         // PostgreSQL decides by statistics, which an empty table has not.
         return;
     }
-    let rows = sqlx::query(
-        "EXPLAIN QUERY PLAN
-         SELECT * FROM task WHERE status = 'ready' AND kind = 'build' AND arch = 'x86_64' ORDER BY queued_for, id LIMIT 1",
-    )
-    .fetch_all(&mut *write)
-    .await
-    .unwrap();
+    let query = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {BEHIND}")));
+    let query = query.bind("ready").bind("build").bind(FRONT.0.0).bind(FRONT.1.0).bind("x86_64").bind(1_i64);
+    let rows = query.fetch_all(&mut *write).await.unwrap();
 
     let plan: Vec<String> = rows.iter().map(|row| crate::row::Columns::text(row, "detail").unwrap()).collect();
     assert!(

@@ -236,12 +236,17 @@ pub async fn deliveries(
     rows.iter().map(delivery_from_row).collect()
 }
 
-/// Forgets messages that ended before a moment; returns how many.
+/// Forgets messages that ended before a moment, and those that were made before it and wait for a webhook that was stopped; returns
+/// how many.
 pub async fn forget(write: &mut Write, before: Timestamp) -> Result<u64> {
-    let deleted = sqlx::query("DELETE FROM webhook_delivery WHERE ended_at IS NOT NULL AND ended_at < $1")
-        .bind(before.0)
-        .execute(&mut **write)
-        .await?;
+    let deleted = sqlx::query(
+        "DELETE FROM webhook_delivery
+         WHERE ended_at < $1
+            OR ended_at IS NULL AND created_at < $1 AND webhook_id IN (SELECT id FROM webhook WHERE why IS NOT NULL)",
+    )
+    .bind(before.0)
+    .execute(&mut **write)
+    .await?;
     Ok(deleted.rows_affected())
 }
 

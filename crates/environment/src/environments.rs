@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anima_buildroot::{HostRpm, Layer, LayerPackage, Layers, LockInput, Most, Root, Terms};
+use anima_buildroot::{HostRpm, Layer, LayerPackage, Layers, LockInput, Most, Root};
 use anima_sandbox::Emulator;
 use anima_solver::{Lock, LockedPackage};
 use anima_types::Arch;
@@ -174,7 +174,7 @@ impl Environments {
     }
 
     /// Returns the layers, for roots that are kept.
-    pub fn layers(&self) -> &Layers {
+    pub fn layers(&self) -> &Arc<Layers> {
         &self.layers
     }
 
@@ -274,6 +274,11 @@ impl Environments {
         let checked: Vec<_> = sources.into_iter().zip(paths.clone()).collect();
         blocking(move || check_signatures(&checked)).await?;
         Ok(paths)
+    }
+
+    /// Removes the roots and unfinished layers of processes that are gone, and nothing that was made; returns how many.
+    pub fn sweep_leftovers(&self) -> Result<u64> {
+        Ok(self.layers.sweep_leftovers()?)
     }
 
     /// Removes what was least recently used, and what processes left that are gone. Where the disk is short of room, less is kept:
@@ -382,12 +387,12 @@ impl Environments {
         cancel: &CancellationToken,
     ) -> Result<(Layer, Usage)> {
         let waiter = self.makings.join(input.layer_name(parent.as_ref().map(Layer::name))?);
-        let (layers, terms) = (Arc::clone(&self.layers), Terms { most, stop: waiter.stop() });
+        let (layers, terms) = (Arc::clone(&self.layers), waiter.terms(most));
         let mut making = std::pin::pin!(blocking(move || layers.layer_on(&input, parent.as_ref(), &terms)));
         tokio::select! {
             made = &mut making => {
-                let (layer, outcome) = made?;
-                Ok((layer, outcome.as_ref().map(usage_of).unwrap_or_default()))
+                let layer = made?;
+                Ok((layer, waiter.took().as_ref().map(usage_of).unwrap_or_default()))
             }
             () = cancel.cancelled() => {
                 if waiter.go() {

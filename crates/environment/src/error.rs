@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anima_sandbox::Exit;
+
 /// Finishes the sentence "could not …".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -137,6 +139,14 @@ impl Error {
     pub fn file(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
         move |source| Error::File { action, path, source }
+    }
+
+    /// Returns how installing into a root ended, where it reached a limit.
+    pub fn limit_of_layers(&self) -> Option<Exit> {
+        match self {
+            Error::Buildroot(error) => error.limit(),
+            _ => None,
+        }
     }
 
     /// Returns whether the disk is full.

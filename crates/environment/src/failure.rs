@@ -1,7 +1,7 @@
 //! What an environment that could not be made means to the person who asked for it.
 
 use anima_solver::{MissingRequirement, Problem};
-use anima_types::work::{Failure, NODE_DISK_FULL};
+use anima_types::work::{Failure, NODE_DISK_FULL, NODE_LAYER_DAMAGED};
 
 use crate::Error;
 
@@ -50,9 +50,17 @@ impl Error {
                 let hint = "The repository may just be changing: try again. If it stays so, look at its address in the platform's file.";
                 failure("bad_repository", Some(hint.to_owned()))
             }
+            Error::Buildroot(_) if self.limit_of_layers().is_some() => failure(
+                "buildroot_failed",
+                Some("A script of a package goes on without an end, or needs more than it may have here.".to_owned()),
+            ),
             Error::Buildroot(anima_buildroot::Error::Install { .. }) => failure(
                 "buildroot_failed",
                 Some("A package of the platform does not install: its scripts say why.".to_owned()),
+            ),
+            Error::Buildroot(anima_buildroot::Error::Damaged { .. }) => failure(
+                NODE_LAYER_DAMAGED,
+                Some("Look at the disk of the node: something changed or lost files of its cache.".to_owned()),
             ),
             Error::Modules(_) => failure(
                 "modules",
@@ -100,6 +108,8 @@ fn near(missing: &[&MissingRequirement]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use anima_sandbox::Exit;
+
     use super::*;
 
     fn missing(wanted: &str, needed_by: Option<&str>, near: &[&str]) -> MissingRequirement {
@@ -137,6 +147,27 @@ mod tests {
 
         assert_eq!((failure.code.as_str(), failure.hint), ("unsolvable", None));
         assert!(failure.message.ends_with("a conflicts with b"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_limit_that_installing_reached_is_no_fault_of_the_packages() {
+        let hint = |exit| {
+            let (why, log) = ("it ended".to_owned(), String::new());
+            let error = Error::from(anima_buildroot::Error::Install { package_count: 2, why, exit, log });
+            let failure = error.failure("x");
+            assert_eq!(failure.code, "buildroot_failed");
+            failure.hint.unwrap()
+        };
+
+        assert!(hint(Exit::OutOfMemory).contains("needs more than it may have"));
+        assert!(hint(Exit::Exited(1)).contains("does not install"));
+    }
+
+    #[test]
+    fn a_damaged_layer_is_the_nodes_fault() {
+        let error = Error::from(anima_buildroot::Error::Damaged { name: "ab".to_owned() });
+
+        assert_eq!(error.failure("x").code, NODE_LAYER_DAMAGED);
     }
 
     #[test]

@@ -5,13 +5,23 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
+
 /// Of a longer line only so much is shown to watchers: what they look for stands at the beginning.
 const MAX_WATCHED_LINE_BYTES: usize = 4096;
 
+/// What is there already is written in pieces of this size, as room comes.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// A copy writes to the same log.
 #[derive(Clone)]
-pub struct Journal(Arc<Mutex<State>>);
+pub struct Journal {
+    state: Arc<Mutex<State>>,
+    room: Option<Room>,
+}
 
+/// Waits until the sink has room for so many bytes.
+type Room = Arc<dyn Fn(usize) -> BoxFuture<'static, ()> + Send + Sync>;
 type Sink = Box<dyn FnMut(&[u8]) + Send>;
 type Watcher = Box<dyn FnMut(u64, &str) + Send>;
 
@@ -37,14 +47,13 @@ impl Journal {
     /// Makes a journal whose bytes go to `sink`.
     pub fn new(sink: impl FnMut(&[u8]) + Send + 'static) -> Journal {
         let (line, sink) = (Vec::new(), Box::new(sink));
-        Journal(Arc::new(Mutex::new(State {
-            sink,
-            watcher: None,
-            byte_count: 0,
-            line_count: 0,
-            line,
-            is_mid_line: false,
-        })))
+        let state = State { sink, watcher: None, byte_count: 0, line_count: 0, line, is_mid_line: false };
+        Journal { state: Arc::new(Mutex::new(state)), room: None }
+    }
+
+    /// Says how to wait for a sink that has no room for the output of commands. Our own lines never wait.
+    pub fn with_room(self, room: impl Fn(usize) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Journal {
+        Journal { room: Some(Arc::new(room)), ..self }
     }
 
     /// Makes a journal that nobody reads.
@@ -72,6 +81,21 @@ impl Journal {
         self.state().write(bytes);
     }
 
+    /// Writes output that is there already, as there is room for it.
+    pub async fn pour(&self, bytes: &[u8]) {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.room(piece.len()).await;
+            self.write(piece);
+        }
+    }
+
+    /// Waits until there is room for so much output: who writes before may lose some of it.
+    pub async fn room(&self, byte_count: usize) {
+        if let Some(room) = &self.room {
+            room(byte_count).await;
+        }
+    }
+
     /// Returns how many lines there are.
     pub fn line_count(&self) -> u64 {
         let state = self.state();
@@ -84,7 +108,7 @@ impl Journal {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

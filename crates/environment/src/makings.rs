@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anima_buildroot::Stop;
+use anima_buildroot::{Most, Stop, Terms, Took};
+use anima_sandbox::Outcome;
 
 /// What is being made, by the names of the layers.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub(crate) struct Makings(Mutex<HashMap<String, Making>>);
 #[derive(Debug, Default)]
 struct Making {
     stop: Stop,
+    /// Whoever began it may have gone before it ended: who gets the layer first, gets this.
+    took: Took,
     waiter_count: usize,
 }
 
@@ -21,6 +24,7 @@ pub(crate) struct Waiter<'a> {
     makings: &'a Makings,
     name: String,
     stop: Stop,
+    took: Took,
     is_gone: bool,
 }
 
@@ -30,7 +34,8 @@ impl Makings {
         let mut all = self.all();
         let making = all.entry(name.clone()).or_default();
         making.waiter_count += 1;
-        Waiter { makings: self, name, stop: making.stop.clone(), is_gone: false }
+        let (stop, took) = (making.stop.clone(), making.took.clone());
+        Waiter { makings: self, name, stop, took, is_gone: false }
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Making>> {
@@ -39,9 +44,14 @@ impl Makings {
 }
 
 impl Waiter<'_> {
-    /// Returns what ends the making.
-    pub(crate) fn stop(&self) -> Stop {
-        self.stop.clone()
+    /// Returns the terms of the making, if it is this one's to begin.
+    pub(crate) fn terms(&self, most: Most) -> Terms {
+        Terms { most, stop: self.stop.clone(), took: self.took.clone() }
+    }
+
+    /// Returns what the making took, to the first who asks when the layer is there.
+    pub(crate) fn took(&self) -> Option<Outcome> {
+        self.took.take()
     }
 
     /// Waits no more; returns whether nobody does, so that the making ends.
@@ -81,14 +91,14 @@ mod tests {
         let makings = Makings::default();
         let (first, second, other) =
             (makings.join("a".to_owned()), makings.join("a".to_owned()), makings.join("b".to_owned()));
-        let (stop, others) = (first.stop(), other.stop());
+        let (stop, others) = (first.stop.clone(), other.stop.clone());
 
         assert!(!first.go() && !stop.is_stopped());
         drop(second);
         assert!(stop.is_stopped() && !others.is_stopped());
 
         let later = makings.join("a".to_owned());
-        assert!(!later.stop().is_stopped());
+        assert!(!later.stop.is_stopped());
         assert!(later.go() && other.go());
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anima_sandbox::{Canceller, Exit, Outcome, Sandbox, Spec};
 use anima_types::work::Usage;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Journal};
@@ -17,8 +18,7 @@ pub const MAX_CAPTURED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Runs a command whose output goes into the journal.
 pub async fn run(spec: Spec, helper: &Path, journal: &Journal, cancel: &CancellationToken) -> Result<Outcome, Error> {
-    let journal = journal.clone();
-    follow(spec, helper, cancel, move |bytes| journal.write(bytes)).await
+    follow(spec, helper, cancel, journal.clone()).await
 }
 
 /// Runs a command and returns its output, stdout and stderr together.
@@ -27,21 +27,19 @@ pub async fn capture(mut spec: Spec, helper: &Path, cancel: &CancellationToken) 
     let output = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = output.clone();
     let keep = move |bytes: &[u8]| sink.lock().unwrap_or_else(|error| error.into_inner()).extend_from_slice(bytes);
-    let outcome = follow(spec, helper, cancel, keep).await?;
+    let outcome = follow(spec, helper, cancel, Journal::new(keep)).await?;
     let bytes = std::mem::take(&mut *output.lock().unwrap_or_else(|error| error.into_inner()));
     Ok((outcome, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-async fn follow(
-    spec: Spec,
-    helper: &Path,
-    cancel: &CancellationToken,
-    mut sink: impl FnMut(&[u8]) + Send + 'static,
-) -> Result<Outcome, Error> {
+async fn follow(spec: Spec, helper: &Path, cancel: &CancellationToken, journal: Journal) -> Result<Outcome, Error> {
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
     let helper = helper.to_owned();
+    let (runtime, ended) = (Handle::current(), cancel.child_token());
+    // Nobody waits for room for the output of what nobody follows any more.
+    let _unfollowed = ended.clone().drop_guard();
     let (started, canceller) = tokio::sync::oneshot::channel::<Canceller>();
     let mut work = tokio::task::spawn_blocking(move || {
         let mut running = Sandbox::spawn(&spec, &helper)?;
@@ -50,7 +48,9 @@ async fn follow(
             return Err(Error::Cancelled);
         }
         if let Some(mut log) = running.take_log() {
-            copy(&mut log, &mut sink)?;
+            copy(&mut log, &journal, |byte_count| {
+                runtime.block_on(ended.run_until_cancelled(journal.room(byte_count)));
+            })?;
         }
         Ok(running.wait()?)
     });
@@ -77,12 +77,16 @@ impl Drop for KillOnDrop {
     }
 }
 
-fn copy(log: &mut impl Read, sink: &mut impl FnMut(&[u8])) -> Result<(), Error> {
+/// Reads on only when there is room for what was read: until then the pipe is full, and the command waits.
+fn copy(log: &mut impl Read, journal: &Journal, wait_for_room: impl Fn(usize)) -> Result<(), Error> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match log.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => sink(&buffer[..count]),
+            Ok(count) => {
+                wait_for_room(count);
+                journal.write(&buffer[..count]);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Error::Sandbox(error.into())),
         }
@@ -124,5 +128,24 @@ pub fn exit_in_words(exit: Exit) -> String {
         Exit::DiskFull => "it took more room on the disk than it may".to_owned(),
         Exit::TooManyProcesses => "it started more processes than it may have".to_owned(),
         Exit::Canceled => "it was cancelled".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn output_goes_into_the_journal_only_when_there_is_room_for_it() {
+        let (journal, waits) = (Journal::nowhere(), RefCell::new(Vec::new()));
+        let output = vec![b'x'; READ_BYTES + 3];
+
+        let wait = |byte_count| waits.borrow_mut().push((journal.byte_count(), byte_count));
+        copy(&mut output.as_slice(), &journal, wait).unwrap();
+
+        assert_eq!(waits.into_inner(), [(0, READ_BYTES), (READ_BYTES as u64, 3)]);
+        assert_eq!(journal.byte_count(), output.len() as u64);
     }
 }

@@ -55,10 +55,12 @@ pub(crate) fn name_of_keys(inputs: &[Input]) -> Option<String> {
     (!with_keys.is_empty()).then(|| hex::encode(hash.finalize()))
 }
 
-/// Returns the names of the repositories that packages come from without anybody's signature being looked at.
+/// Returns the names of the repositories that packages come from without anybody's signature being looked at, where one is
+/// wanted: keys are for what comes from elsewhere.
 pub(crate) fn unchecked(packages: &[LockedPackage], inputs: &[Input]) -> Option<String> {
-    let with_keys = |name: &str| inputs.iter().any(|input| input.name == name && !input.gpg_keys.is_empty());
-    let names = packages.iter().map(|package| package.repository.as_str()).filter(|name| !with_keys(name));
+    let is_well = |input: &Input| input.is_own || !input.gpg_keys.is_empty();
+    let is_known = |name: &str| inputs.iter().any(|input| input.name == name && is_well(input));
+    let names = packages.iter().map(|package| package.repository.as_str()).filter(|name| !is_known(name));
     let names: BTreeSet<&str> = names.collect();
     (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
 }

@@ -102,7 +102,7 @@ async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index()
     let repository = Repository::new();
     repository.add("base", "1", "");
     repository.add("tool", "2", "Requires: base");
-    let world = World::new(repository).await;
+    let mut world = World::new(repository).await;
 
     let (first, log) = world.prepare(&["base"], &["tool >= 2"]).await.unwrap();
     assert_eq!((names(&first), first.layers_hit), (vec!["base-1".to_owned(), "tool-2".to_owned()], false));
@@ -119,6 +119,9 @@ async fn the_second_environment_of_the_same_wishes_takes_nothing_but_the_index()
     assert!(second.layers_hit && log.contains("buildroot: 2 packages, layer hit, "), "{log}");
     assert_eq!(content(&second, "/usr/share/tool"), "2\n");
     assert_eq!(world.repository.asked(), ["/repodata/repomd.xml"]);
+    world.input.is_own = true;
+    let (_, log) = world.prepare(&["base"], &["tool >= 2"]).await.unwrap();
+    assert!(!log.contains("not checked"), "what was built here needs no keys: {log}");
 }
 
 /// What a cancelled task may take to let go: the promise is a second, and this machine may be busy.
@@ -140,10 +143,22 @@ async fn until(is_so: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens in time");
 }
 
-/// A repository whose package `slow` has a script of so many seconds, and a version that no other process's arguments have.
+/// Where a table lies in memory is chance.
+const MARK: &str =
+    "local file = io.open('/usr/share/mark', 'w') file:write(os.time(), tostring({}), '\\n') file:close()";
+
+/// Returns the mark in a layer that is being made.
+fn mark_being_made(world: &World) -> Option<String> {
+    let works = std::fs::read_dir(world.folder.path().join("roots/work")).ok()?.flatten();
+    let mut marks = works.filter_map(|work| std::fs::read_to_string(work.path().join("upper/usr/share/mark")).ok());
+    marks.find(|mark| mark.ends_with('\n'))
+}
+
+/// A repository whose package `slow` has a script of so many seconds that leaves a mark which no second run leaves, and a version that
+/// no other process's arguments have.
 fn slow_to_install(secs: u32) -> (Repository, String) {
     let (repository, version) = (Repository::new(), format!("{}.{secs}", std::process::id()));
-    repository.add("slow", &version, &format!("%post -p <lua>\nposix.sleep({secs})\n"));
+    repository.add("slow", &version, &format!("%post -p <lua>\n{MARK}\nposix.sleep({secs})\n"));
     (repository, format!("slow-{version}"))
 }
 
@@ -180,19 +195,23 @@ async fn a_layer_that_another_waits_for_is_made_to_its_end_and_what_it_used_is_t
     let both = || String::from_utf8_lossy(&log.lock().unwrap()).contains("into a new layer");
     let (mut of_first, mut of_second) = (Phases::new(), Phases::new());
     let leaving = async {
-        until(|| processes_with(&package) > 0 && both()).await;
+        until(|| mark_being_made(&world).is_some() && both()).await;
         first.cancel();
+        mark_being_made(&world)
     };
 
-    let (cancelled, made, ()) = tokio::join!(
+    let (cancelled, made, mark) = tokio::join!(
         environments.prepare(world.wishes(&base), &nobody, &mut of_first, &first),
         environments.prepare(world.wishes(&base), &told, &mut of_second, &never),
         leaving
     );
 
     assert!(cancelled.unwrap_err().is_cancelled());
-    assert_eq!(content(&made.unwrap(), "/usr/share/slow"), format!("{}\n", package.trim_start_matches("slow-")));
-    assert!(of_second.secs("buildroot") > 0.0);
+    let made = made.unwrap();
+    assert_eq!(content(&made, "/usr/share/slow"), format!("{}\n", package.trim_start_matches("slow-")));
+    assert_eq!(Some(content(&made, "/usr/share/mark")), mark, "the script ran once");
+    let used = of_second.into_vec().into_iter().find(|phase| phase.name == "buildroot").unwrap().usage;
+    assert!(used.cpu_secs.unwrap() > 0.0 && used.peak_memory_bytes.unwrap() > 0, "{used:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

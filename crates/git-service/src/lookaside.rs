@@ -177,6 +177,7 @@ pub(crate) async fn upload(
     let change = GitChange::Uploaded { file: file.clone(), sha512: sha512.clone(), size_bytes };
     let noted = pushes::write_down(&app, &package, vec![change], &pusher);
     noted.map_err(|error| Error::disk("write down who uploaded the file", error))?;
+    app.outbox_filled.notify_one();
     let sources_line = format!("SHA512 ({file}) = {sha512}");
     Ok((StatusCode::CREATED, Json(Uploaded { file, sha512, size_bytes, sources_line })).into_response())
 }

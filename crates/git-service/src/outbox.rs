@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 const VERSION: u32 = 1;
 /// Where pushes are that the master refuses for good.
 const REFUSED: &str = "refused";
+/// So many of them are kept: each is told of in the log as well, and who looks for a cause needs some.
+const MAX_REFUSED: usize = 1_000;
 
 /// The folder; names of files count up, so that their order is that of the pushes.
 pub(crate) struct Outbox {
@@ -109,10 +111,15 @@ impl Outbox {
         }
     }
 
-    /// Puts aside what the master will never take, so that it does not stop what comes after it. It is kept for whoever looks why.
+    /// Puts aside what the master will never take, so that it does not stop what comes after it. It is kept for whoever looks why,
+    /// as one of the newest [`MAX_REFUSED`].
     pub fn set_aside(&self, number: u64) -> io::Result<()> {
-        let name = file_name(number);
-        fs::rename(self.folder.join(&name), self.folder.join(REFUSED).join(&name))
+        let (name, refused) = (file_name(number), self.folder.join(REFUSED));
+        fs::rename(self.folder.join(&name), refused.join(&name))?;
+        let mut numbers = numbers(&refused)?;
+        numbers.sort_unstable();
+        let too_many = numbers.len().saturating_sub(MAX_REFUSED);
+        numbers[..too_many].iter().try_for_each(|&number| fs::remove_file(refused.join(file_name(number))))
     }
 
     /// Returns what a repository's references were when they were last written down. In one that is new there were none.
@@ -214,6 +221,23 @@ mod tests {
         assert_eq!(outbox.put(&push("2")).unwrap(), first + 1);
         let kept: Letter = read(&folder.path().join(REFUSED).join(file_name(first))).unwrap();
         assert_eq!(commit(kept.word), "1");
+    }
+
+    #[test]
+    fn of_what_was_put_aside_the_newest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = folder.path().join(REFUSED);
+        fs::create_dir(&refused).unwrap();
+        for number in 1..=MAX_REFUSED as u64 {
+            fs::write(refused.join(file_name(number)), "{}").unwrap();
+        }
+        let outbox = Outbox::open(folder.path()).unwrap();
+
+        let newest = outbox.put(&push("1")).unwrap();
+        outbox.set_aside(newest).unwrap();
+
+        let kept = numbers(&refused).unwrap();
+        assert_eq!((kept.len(), kept.iter().min(), kept.contains(&newest)), (MAX_REFUSED, Some(&2), true));
     }
 
     #[test]

@@ -13,6 +13,11 @@ use crate::{
 
 /// A master that is away is looked for this often.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A master of a version before has no place for what is for the audit only; it is asked again this often, and whenever there is
+/// something else to tell.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// So many changes are kept for it, the newest: each is a small file that is read whenever there is something to tell.
+const MAX_KEPT_CHANGES: usize = 1_000;
 /// A pusher waits so long to be told what their push began.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Answers of the master that stay the same however often it is told: it does not understand the push, or it is too large for it.
@@ -20,7 +25,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const REFUSALS: [u16; 5] = [400, 409, 413, 415, 422];
 
 /// Writes down the pushes of branches that moved since last time, and what else changed; returns the pushes. The caller holds
-/// the repository's lock.
+/// the repository's lock, and wakes [`keep_telling`] once it has told what it tells itself.
 pub(crate) async fn note(app: &App, name: &str, path: &Path, pusher: &Pusher) -> Result<Vec<(u64, Push)>> {
     let now = Seen::new(app.repositories.branches(path).await?, app.repositories.others(path).await?);
     let before = app.outbox.seen(name);
@@ -69,7 +74,7 @@ fn changes(before: &Seen, now: &Seen) -> Vec<GitChange> {
     changes
 }
 
-/// Writes down what the master is to know for its audit, and lets it be told.
+/// Writes down what the master is to know for its audit; the caller wakes [`keep_telling`].
 pub(crate) fn write_down(app: &App, name: &str, mut changes: Vec<GitChange>, pusher: &Pusher) -> std::io::Result<()> {
     if changes.is_empty() {
         return Ok(());
@@ -84,9 +89,7 @@ pub(crate) fn write_down(app: &App, name: &str, mut changes: Vec<GitChange>, pus
         via: pusher.via.clone(),
         address: pusher.address.clone(),
     };
-    app.outbox.put(&Word::Changes(told))?;
-    app.outbox_filled.notify_one();
-    Ok(())
+    app.outbox.put(&Word::Changes(told)).map(drop)
 }
 
 /// Tells the master of pushes and returns what the pusher is told. What it does not take soon is told to it later.
@@ -96,16 +99,15 @@ pub(crate) async fn tell_now(app: &App, noted: Vec<(u64, Push)>) -> Vec<String> 
         let line = match tokio::time::timeout(ANSWER_TIMEOUT, deliver(app, number, &push)).await {
             Ok(Ok(answer)) => answer.message,
             Ok(Err(error)) if is_refusal(&error) => format!("the push is in git, but the master refuses it: {error}"),
-            Ok(Err(error)) => later(app, &error.to_string()),
-            Err(_) => later(app, "it does not answer"),
+            Ok(Err(error)) => later(&error.to_string()),
+            Err(_) => later("it does not answer"),
         };
         lines.push(line);
     }
     lines
 }
 
-fn later(app: &App, reason: &str) -> String {
-    app.outbox_filled.notify_one();
+fn later(reason: &str) -> String {
     format!("the push is written down, and is built when the master takes it: {reason}")
 }
 
@@ -125,8 +127,7 @@ async fn deliver(app: &App, number: u64, push: &Push) -> std::result::Result<Pus
 /// Tells of what is for the audit only.
 async fn deliver_changes(app: &App, number: u64, told: &GitChanges) -> std::result::Result<(), anima_client::Error> {
     match app.master.report_git_changes(told).await {
-        // A master of a version before has no place for it.
-        Err(error) if is_refusal(&error) || error.status() == Some(404) => {
+        Err(error) if is_refusal(&error) => {
             put_aside(app, number, &format!("what {} changed in {}", told.pusher, told.package), &error);
         }
         answer => {
@@ -171,33 +172,62 @@ pub(crate) async fn recover(app: &App) {
 
 /// Tells the master of all that waits, for ever.
 pub(crate) async fn keep_telling(app: App) {
+    let mut is_warned = false;
     loop {
-        let waiting = app.outbox.waiting().unwrap_or_else(|error| {
-            tracing::error!("could not read the outbox: {error}");
-            Vec::new()
-        });
-        let mut is_away = false;
-        for (number, word) in waiting {
-            let told = match &word {
-                Word::Push(push) => deliver(&app, number, push).await.map(|answer| {
-                    tracing::info!(package = push.package, branch = push.branch, "{}", answer.message);
-                }),
-                Word::Changes(changes) => deliver_changes(&app, number, changes).await,
-            };
-            match told {
-                Ok(()) => {}
-                Err(error) if is_refusal(&error) => {}
-                Err(error) => {
-                    tracing::warn!("the master could not be told of a push to {}: {error}", word.package());
-                    is_away = true;
-                    break;
+        match tell_waiting(&app).await {
+            Told::All => app.outbox_filled.notified().await,
+            Told::AllButChanges => {
+                if !std::mem::replace(&mut is_warned, true) {
+                    tracing::warn!(
+                        "the master has no place for tags that move, branches that go and uploads (404): it is of a version before, \
+                         and the newest {MAX_KEPT_CHANGES} of them are kept until it has"
+                    );
                 }
+                let _ = tokio::time::timeout(ASK_AGAIN_AFTER, app.outbox_filled.notified()).await;
             }
-        }
-        if is_away {
-            tokio::time::sleep(RETRY_AFTER).await;
-        } else {
-            app.outbox_filled.notified().await;
+            Told::IsAway => tokio::time::sleep(RETRY_AFTER).await,
         }
     }
+}
+
+/// What the master was told of all that waits.
+enum Told {
+    All,
+    /// It has no place for changes, which wait on.
+    AllButChanges,
+    /// What is left waits for it.
+    IsAway,
+}
+
+async fn tell_waiting(app: &App) -> Told {
+    let waiting = app.outbox.waiting().unwrap_or_else(|error| {
+        tracing::error!("could not read the outbox: {error}");
+        Vec::new()
+    });
+    let mut kept = Vec::new();
+    for (number, word) in waiting {
+        let told = match &word {
+            Word::Push(push) => deliver(app, number, push).await.map(|answer| {
+                tracing::info!(package = push.package, branch = push.branch, "{}", answer.message);
+            }),
+            // It said so of one, and is not asked for each.
+            Word::Changes(_) if !kept.is_empty() => {
+                kept.push(number);
+                continue;
+            }
+            Word::Changes(changes) => deliver_changes(app, number, changes).await,
+        };
+        match told {
+            Ok(()) => {}
+            Err(error) if is_refusal(&error) => {}
+            Err(error) if error.status() == Some(404) && matches!(word, Word::Changes(_)) => kept.push(number),
+            Err(error) => {
+                tracing::warn!("the master could not be told of a push to {}: {error}", word.package());
+                return Told::IsAway;
+            }
+        }
+    }
+    let too_many = kept.len().saturating_sub(MAX_KEPT_CHANGES);
+    kept[..too_many].iter().for_each(|&number| delivered(app, number));
+    if kept.is_empty() { Told::All } else { Told::AllButChanges }
 }

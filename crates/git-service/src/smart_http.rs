@@ -334,12 +334,15 @@ impl Push {
         if let Err(error) = self.app.repositories.mend_head(&self.repository).await {
             tracing::warn!("HEAD of {} could not be set: {}", self.name, error.message);
         }
-        match self.note().await {
+        let lines = match self.note().await {
             Ok(noted) => pushes::tell_now(&self.app, noted).await,
             Err(error) => {
                 vec![format!("the push is in git, but could not be written down for the master: {}", error.message)]
             }
-        }
+        };
+        // Not before: the same would be told by both at once.
+        self.app.outbox_filled.notify_one();
+        lines
     }
 
     async fn note(&self) -> Result<Vec<(u64, anima_types::push::Push)>> {

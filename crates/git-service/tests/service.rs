@@ -38,6 +38,10 @@ const SLOW_HEAD: Duration = Duration::from_secs(2);
 
 /// The master never takes a push to this package.
 const REFUSED: &str = "refused";
+/// Its answer to a push to this package comes when it is told of it a second time, or not within [`A_WHILE`].
+const SLOW: &str = "slow";
+/// Who tells of the same push at the same time does so within this.
+const A_WHILE: Duration = Duration::from_millis(500);
 
 /// What the master was told; while it is away, it answers nothing good.
 #[derive(Clone, Default)]
@@ -47,6 +51,8 @@ struct Master {
     /// Something was told.
     was_told: Arc<Notify>,
     is_away: Arc<AtomicBool>,
+    /// It is of a version that has no place for changes.
+    is_old: Arc<AtomicBool>,
 }
 
 struct Service {
@@ -120,16 +126,22 @@ async fn take_push(State(master): State<Master>, Json(push): Json<Push>) -> Resp
     if push.package == REFUSED {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
-    let message = format!("building {}", push.package);
+    let (message, is_slow) = (format!("building {}", push.package), push.package == SLOW);
     master.pushes.lock().unwrap().push(push);
     master.was_told.notify_waiters();
+    if is_slow {
+        let _ = timeout(A_WHILE, master.was_told.notified()).await;
+    }
     Json(PushAnswer { build: None, message }).into_response()
 }
 
-async fn take_changes(State(master): State<Master>, Json(changes): Json<GitChanges>) -> Json<()> {
+async fn take_changes(State(master): State<Master>, Json(changes): Json<GitChanges>) -> Response {
+    if master.is_old.load(Ordering::SeqCst) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     master.changes.lock().unwrap().push(changes);
     master.was_told.notify_waiters();
-    Json(())
+    Json(()).into_response()
 }
 
 impl Service {
@@ -320,6 +332,20 @@ async fn branches_that_go_and_tags_that_move_are_told_for_the_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_with_a_tag_is_told_once() {
+    let service = service().await;
+    let commit = service.commit("a", "a.spec", b"Name: a\n").await;
+
+    let address = service.address("packager", SLOW);
+    let pushed = service.git("a", &["push", &address, "HEAD:c10", "HEAD:refs/tags/v1"]).await;
+
+    assert!(said(&pushed).contains("building slow"), "{}", said(&pushed));
+    let tag = GitChange::Moved { reference: "refs/tags/v1".into(), old: None, new: commit };
+    assert_eq!(service.changes(1).await, [tag]);
+    assert_eq!(service.told(1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_while_the_master_is_away_is_told_when_it_is_back_also_by_the_next_process() {
     let service = service().await;
     service.commit("a", "a.spec", b"Name: a\n").await;
@@ -352,6 +378,26 @@ async fn a_push_that_the_master_never_takes_is_put_aside_and_those_after_it_are_
     assert_eq!(aside, 1);
     let at_once = service.git("a", &["push", &service.address("packager", REFUSED), "HEAD:c9"]).await;
     assert!(said(&at_once).contains("the master refuses it"), "{}", said(&at_once));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_master_of_a_version_before_has_no_place_for_waits_and_holds_up_no_push() {
+    let service = service().await;
+    let commit = service.commit("a", "a.spec", b"Name: a\n").await;
+    let address = service.address("packager", "a");
+    service.master.is_old.store(true, Ordering::SeqCst);
+    service.git("a", &["push", &address, "HEAD:refs/tags/v1"]).await;
+    service.master.is_away.store(true, Ordering::SeqCst);
+    service.git("a", &["push", &address, "HEAD:refs/tags/v2", "HEAD:c10"]).await;
+
+    service.master.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(service.told(1).await[0].branch, "c10");
+    service.master.is_old.store(false, Ordering::SeqCst);
+    service.git("a", &["push", &address, "HEAD:c9"]).await;
+
+    let tag = |name: &str| GitChange::Moved { reference: format!("refs/tags/{name}"), old: None, new: commit.clone() };
+    assert_eq!(service.changes(2).await, [tag("v1"), tag("v2")]);
+    assert_eq!(fs::read_dir(service.folder.path().join("git/outbox/refused")).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

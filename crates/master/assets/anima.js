@@ -7,6 +7,9 @@ const MAX_LINES = 20000;
 const NEAR_END_PX = 40;
 // Events come in bursts; a page is brought up to date this long after the first, and then not more often.
 const REFRESH_MS = 300;
+// A page that takes long is brought up to date less often: so many times as long as it took lie between, up to this.
+const REST = 4;
+const MAX_REST_MS = 10000;
 // A master that did not answer is asked again after this.
 const RETRY_MS = 3000;
 // Lines are put on the page at most this many at a time, so that a page that catches up can still be scrolled.
@@ -28,19 +31,22 @@ function followEvents() {
   if (!address || !window.EventSource) return;
   const status = $("#live");
   const source = new EventSource(address);
-  let timer = null, isStale = false;
-  const soon = (wait) => { if (timer === null) timer = setTimeout(update, wait); };
+  let timer = null, isStale = false, wait = REFRESH_MS;
+  const soon = () => { if (timer === null) timer = setTimeout(update, wait); };
   // What happens while the page is fetched makes it stale again.
   const update = async () => {
     isStale = false;
-    let wait = REFRESH_MS;
-    try { await refresh(); } catch { isStale = true; wait = RETRY_MS; }
+    const began = performance.now();
+    try {
+      await refresh();
+      wait = Math.max(REFRESH_MS, Math.min(MAX_REST_MS, REST * (performance.now() - began)));
+    } catch { isStale = true; wait = RETRY_MS; }
     timer = null;
-    if (isStale) soon(wait);
+    if (isStale) soon();
   };
   source.onopen = () => { status.textContent = "● live"; };
   source.onerror = () => { status.textContent = "○ not live: waits for the master"; };
-  source.onmessage = () => { isStale = true; soon(REFRESH_MS); };
+  source.onmessage = () => { isStale = true; soon(); };
   addEventListener("pagehide", () => source.close());
 }
 

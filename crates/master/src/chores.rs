@@ -288,6 +288,7 @@ async fn look(app: &App) {
     let mut looked = Looked::default();
     for count in 1_u64.. {
         tokio::time::sleep(interval).await;
+        app.plan.forget_old(app.now());
         if count.is_multiple_of(LOOKS_TO_EVERYTHING) {
             app.everything_is_due();
         } else if let Err(error) = look_once(app, &mut looked).await {

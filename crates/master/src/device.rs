@@ -43,7 +43,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         // Who asks is nobody yet.
         Route::post("/api/v1/sign-in/devices", Permission::Read, begin),
-        Route::post("/api/v1/sign-in/devices/redeem", Permission::Read, redeem),
+        // Who went away while it waited gets no token that nobody has.
+        Route::post("/api/v1/sign-in/devices/redeem", Permission::Read, redeem).waiting(),
     ]
 }
 
@@ -85,7 +86,10 @@ async fn redeem(State(app): State<App>, caller: Caller, Json(wanted): Json<Redee
             return Err(unknown());
         };
         if device.word != Word::None {
-            return Ok((StatusCode::CREATED, Json(end(&app, &caller, &device).await?)).into_response());
+            // The word and the token are one: from here it goes on whether or not somebody waits.
+            let ending = tokio::spawn(async move { end(&app, &caller, &device).await });
+            let token = ending.await.map_err(ApiError::internal)??;
+            return Ok((StatusCode::CREATED, Json(token)).into_response());
         }
         let now = Instant::now();
         if now >= until {

@@ -388,12 +388,14 @@ async fn give(
     let now = write.now;
     let chosen = choose(app, write, now, &served, &nodes).await?;
     let expires_at = app.lease_end(now);
+    let tasks = chosen.iter().filter_map(|choice| choice.as_ref().ok()?.task.as_ref());
+    let sources = work::sources(write, tasks).await?;
     let mut claimed = Vec::new();
     let mut leases = Vec::new();
     let mut works = VecDeque::new();
     for (asked, choice) in served.iter().zip(&chosen) {
         let Some(task) = choice.as_ref().ok().and_then(|choice| choice.task.as_ref()) else { continue };
-        let work = match work::of(app, write, task).await {
+        let work = match work::of(app, write, &sources, task).await {
             Ok(work) => work,
             // The database's fault, or the disk's, and not the task's.
             Err(error) if is_of_the_service(&error) => return Err(error),

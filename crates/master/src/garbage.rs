@@ -1,5 +1,5 @@
 //! Retention: which snapshots and artifacts go, and why. Nothing goes that something names: a snapshot that stays, a build
-//! or release that may go on, a repository, a platform's file. A dry run does the same and takes it back.
+//! or release that may go on, a repository, a platform's file. A dry run asks the same as if it was done, and only reads.
 //!
 //! Snapshots go some at a time, and are looked at again when they do. What nothing names then is looked for while others write, and looked at again when its
 //! rows are dropped.
@@ -9,7 +9,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anima_db::{Connection, Origin, Write, event::NewEvent, release::Footing};
+use anima_db::{
+    Connection, Origin, Write,
+    event::NewEvent,
+    garbage::{Ages, Going},
+    release::Footing,
+};
 use anima_types::{
     Sha256, Timestamp,
     permission::Permission,
@@ -64,33 +69,33 @@ pub async fn collect_once(
     let rules = app.config.retention;
     let mut collection = Collection { is_dry_run, rules, ..Collection::default() };
     let going = decide_all(app, now, &mut collection).await?;
-    if !is_dry_run {
-        collection.snapshots = drop_snapshots(app, now, &who, &going).await?;
-    }
-    let mut write = app.db.write(now, who.clone()).await?;
-    if is_dry_run {
-        for (repository, number, fate) in going {
-            anima_db::garbage::drop_snapshot(&mut write, repository.id, number).await?;
-            collection.snapshots.push(fate);
-        }
-    }
     let days_ago = |days: i64| now.plus_secs(-days * DAY_SECS);
-    let mut reasons: BTreeMap<Sha256, String> = BTreeMap::new();
-    collection.build_count = retention::delete_unreleased(app, &mut write, rules).await?.len();
-    reasons.extend(anima_db::garbage::unlink_failed_builds(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
-    reasons.extend(anima_db::garbage::unlink_ended_releases(&mut write, days_ago(UNUSED_METADATA_DAYS)).await?);
-    reasons.extend(anima_db::garbage::unlink_given_up_imports(&mut write, days_ago(FAILED_BUILD_DAYS)).await?);
+    let ages = Ages { came_to_nothing: days_ago(FAILED_BUILD_DAYS), made_metadata: days_ago(UNUSED_METADATA_DAYS) };
     let before = days_ago(STRAY_FILE_DAYS);
-    let mut dropped = if is_dry_run {
-        let found = find_unnamed(&mut write, before).await?;
-        drop(write);
-        found
+    let (forgotten, mut dropped) = if is_dry_run {
+        // It only reads: nobody waits for who asks what would go.
+        let mut read = app.db.read().await?;
+        let forgotten = anima_db::garbage::find_forgotten(&mut read, ages).await?;
+        let builds = retention::find_unreleased(app, &mut read, now).await?;
+        collection.build_count = builds.len();
+        let snapshots = going.iter().map(|(repository, number, _)| (repository.id, *number)).collect();
+        collection.snapshots = going.into_iter().map(|(_, _, fate)| fate).collect();
+        let going = Going { ages, builds, snapshots };
+        (forgotten, find_unnamed(&mut read, before, Some(&going)).await?)
     } else {
+        collection.snapshots = drop_snapshots(app, now, &who, &going).await?;
+        let mut write = app.db.write(now, who.clone()).await?;
+        collection.build_count = retention::delete_unreleased(app, &mut write).await?;
+        let forgotten = anima_db::garbage::find_forgotten(&mut write, ages).await?;
+        anima_db::garbage::forget(&mut write, &forgotten).await?;
         write.commit().await?;
-        drop_unnamed(app, now, who.clone(), before).await?
+        (forgotten, drop_unnamed(app, now, who.clone(), before).await?)
     };
-    collection.log_count = retention::drop_logs_once(app, now, is_dry_run).await?;
-    collection.event_count = retention::drop_events_once(app, now, &who, is_dry_run).await?;
+    let mut reasons: BTreeMap<Sha256, String> =
+        forgotten.into_iter().map(|forgotten| (forgotten.sha256, forgotten.why)).collect();
+    // One that fails keeps none of the others from going.
+    let log_count = retention::drop_logs_once(app, now, is_dry_run).await;
+    let event_count = retention::drop_events_once(app, now, &who, is_dry_run).await;
     for artifact in &mut dropped {
         if let Some(reason) = reasons.remove(&artifact.sha256) {
             artifact.reason = reason;
@@ -99,9 +104,10 @@ pub async fn collect_once(
     dropped.extend(strays(app, is_dry_run).await?);
     collection.artifact_count = dropped.len();
     collection.size_bytes = dropped.iter().map(|artifact| artifact.size_bytes).sum();
-    dropped.sort_by_key(|artifact| std::cmp::Reverse(artifact.size_bytes));
+    dropped.sort_by_key(|artifact| (std::cmp::Reverse(artifact.size_bytes), artifact.sha256));
     dropped.truncate(MAX_NAMED);
     collection.artifacts = dropped;
+    (collection.log_count, collection.event_count) = (log_count?, event_count?);
     Ok(collection)
 }
 
@@ -175,15 +181,19 @@ async fn fates(
     Ok(decide(&snapshots, rule, repository.current, &in_use, now))
 }
 
-async fn find_unnamed(connection: &mut Connection, before: Timestamp) -> ApiResult<Vec<DroppedArtifact>> {
+async fn find_unnamed(
+    connection: &mut Connection,
+    before: Timestamp,
+    going: Option<&Going>,
+) -> ApiResult<Vec<DroppedArtifact>> {
     let wanted = wanted_by_releases(connection).await?;
-    Ok(anima_db::garbage::find_unnamed(connection, before, &wanted, MAX_ARTIFACTS).await?)
+    Ok(anima_db::garbage::find_unnamed(connection, before, &wanted, going, MAX_ARTIFACTS).await?)
 }
 
 /// Looks through all artifacts while others write, then drops those that nothing names by then either, and their files.
 async fn drop_unnamed(app: &App, now: Timestamp, who: Origin, before: Timestamp) -> ApiResult<Vec<DroppedArtifact>> {
     let mut read = app.db.read().await?;
-    let found = find_unnamed(&mut read, before).await?;
+    let found = find_unnamed(&mut read, before, None).await?;
     drop(read);
     if found.is_empty() {
         return Ok(found);
@@ -202,9 +212,8 @@ fn named_by_platforms(app: &App, repository: &Repository) -> Vec<(i64, String)> 
     let place = format!("/repos/{}/{}", repository.product, repository.path);
     let mut named = Vec::new();
     for platform in &app.config.platforms {
-        for (input, arch) in
-            platform.repositories.iter().flat_map(|input| platform.architectures.iter().map(move |arch| (input, arch)))
-        {
+        let inputs = platform.all_repositories();
+        for (input, arch) in inputs.flat_map(|input| platform.architectures.iter().map(move |arch| (input, arch))) {
             let url = input.url_for(*arch, &app.config.public_url);
             let number = url.split_once(&place).and_then(|(_, rest)| {
                 let rest = rest.strip_prefix('@').or_else(|| rest.strip_prefix("/@"))?;

@@ -17,7 +17,7 @@ use anima_types::{
     },
     permission::Permission,
     task::{Attempt, Event, Kind, MAX_ATTEMPTS, Status},
-    work::{Failure, MASTER_DISK_FULL},
+    work::{Failure, MASTER_DISK_FULL, NODE_STOPS},
 };
 use axum::{
     extract::State,
@@ -32,7 +32,8 @@ use crate::{
     build::hold,
     dispatch,
     error::{ApiError, ApiResult, Json, Path, Query, Told},
-    key, log,
+    key,
+    log::{self, WhichLog},
     noarch::{self, Verdict},
     node, release, report,
     route::Route,
@@ -43,6 +44,10 @@ use crate::{
 const MAX_EXPIRED: u32 = 1_000;
 /// Leases are looked at every second. Who did not look for so long had no time to hear nodes, either.
 const STOOD_STILL_SECS: f64 = LEASE_SECS as f64 / 3.0;
+
+/// So many leases on a task may end because its nodes were asked to, without counting. A task that brings this about itself, such as
+/// one whose nodes are stopped whenever it takes their memory, is found out by its attempts then.
+const MAX_STOPPED_LEASES: i64 = 20;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -211,6 +216,7 @@ async fn end(
         End::Failed(failure) => report::Accepted::failed(failure),
     };
     app.logs.sync(id, report.number).await?;
+    let log_size_bytes = WhichLog::default().size(&app, &task).await?;
     let mut differences = noarch::Differences::default();
     let (mut write, task, verdict) = loop {
         if let Some(outcome) = &accepted.result {
@@ -233,6 +239,7 @@ async fn end(
     };
     app.metrics.took(task.about.kind, &report.phases);
     report::apply(&mut write, &task, accepted, report.phases, hash).await?;
+    anima_db::task::set_log_size(&mut write, id, log_size_bytes).await?;
     write.commit().await?;
     app.log_grew.send(id).ok();
     log::seal_soon(&app, id, task.lease_number);
@@ -247,12 +254,13 @@ async fn given_back(app: &App, caller: &Caller, (id, number): (TaskId, i64), fai
     let mut write = app.db.write(app.now(), &caller.name).await?;
     let task = held(&mut write, caller, id).await?;
     tracing::warn!(task = id.0, node = caller.name, "task {id} is given back by {}: {}", caller.name, failure.message);
-    let is_ours = failure.code == MASTER_DISK_FULL;
+    let (is_ours, is_nobodys) = (failure.code == MASTER_DISK_FULL, failure.code == NODE_STOPS);
     // Its claims that wait since before it knew shall not get the task once more.
-    if let Some(node) = task.node.as_ref().filter(|_| !is_ours) {
+    if let Some(node) = task.node.as_ref().filter(|_| !is_ours && !is_nobodys) {
         let problem = format!("it gave task {id} back: {}", failure.message);
         anima_db::node::set_problem(&mut write, node, &problem).await?;
     }
+    let does_not_count = is_nobodys && number <= MAX_STOPPED_LEASES;
     if is_ours {
         // Neither the package's fault nor the node's: it does not count, and there is no other try before there is room.
         app.room.ran_out();
@@ -263,9 +271,12 @@ async fn given_back(app: &App, caller: &Caller, (id, number): (TaskId, i64), fai
         anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
         anima_db::task::uncount_attempt(&mut write, id).await?;
         hold::take_back_returned(&mut write, id).await?;
-    } else if task.attempts < MAX_ATTEMPTS {
+    } else if task.attempts < MAX_ATTEMPTS || does_not_count {
         let why = format!("{} gave it back: {}; it waits for another try.", caller.name, failure.message);
         anima_db::task::apply(&mut write, &task, Event::GivenBack, &why).await?;
+        if does_not_count {
+            anima_db::task::uncount_attempt(&mut write, id).await?;
+        }
         hold::take_back_returned(&mut write, id).await?;
     } else {
         let ended = Ended { phases: Vec::new(), failure: Some(failure.clone()), result: None, report_hash: None };

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A search of a log of the largest size takes a second of a core: more at once would be felt by everybody else.
-static PLACES: Semaphore = Semaphore::const_new(2);
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 /// Of a longer line only the beginning is looked at.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// An expression that would be larger in memory is refused.
@@ -68,7 +68,7 @@ pub fn wanted(text: &str, is_regex: bool) -> ApiResult<Regex> {
 
 /// Returns the lines of a log from `from_line` on that have it.
 pub async fn find(reader: LogReader, wanted: Regex, from_line: u64) -> ApiResult<LogFound> {
-    let _place = PLACES.acquire().await;
+    let _permit = AT_ONCE.acquire().await;
     let mut scan = Scan::new(wanted, from_line);
     let mut at = 0;
     loop {

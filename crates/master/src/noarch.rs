@@ -6,9 +6,8 @@ use anima_db::{Connection, Write, package::Built, task::Task};
 use anima_rpm_file::{PackageHead, PackageInfo, differences};
 use anima_types::{
     Arch, Nevra, Sha256,
-    diagnosis::{Finding, MAX_FINDINGS},
     task::{Kind, Status},
-    work::{Failure, Outcome},
+    work::{Failure, Outcome, noarch_differs},
 };
 
 use bytes::Bytes;
@@ -19,10 +18,6 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-/// The code and the class of packages that are for all architectures and differ between them.
-const DIFFERS: &str = "noarch_differs";
-const CURE: &str = "Let the spec make the same on every architecture (sort what it lists, leave out what it was built on), or take \
-                    BuildArch: noarch out of that package.";
 /// Most packages have all that they say of themselves in so many bytes.
 const HEAD_BYTES: u64 = 256 * 1024;
 
@@ -76,7 +71,8 @@ impl Differences {
                 Some(differ) if differ.is_empty() => {}
                 Some(differ) => {
                     let package = pair.nevra.to_string();
-                    return Ok(Verdict::Differs(failure(&package, pair.other.0, pair.own.0, differ)));
+                    let (other, own) = (pair.other.0.name(), pair.own.0.name());
+                    return Ok(Verdict::Differs(noarch_differs(&package, other, own, differ)));
                 }
             }
         }
@@ -128,22 +124,6 @@ async fn info(app: &App, sha256: Sha256) -> ApiResult<PackageInfo> {
             Err(anima_rpm_file::Error::CutOff { .. }) if !is_whole => length *= 4,
             head => return head.map(|head| head.info).map_err(ApiError::internal),
         }
-    }
-}
-
-fn failure(package: &str, other: Arch, own: Arch, differ: &[String]) -> Failure {
-    let beginning = format!("{package} is for all architectures, but built on {own} it is not what it is on {other}");
-    // One for each difference: each has a cause of its own, mostly.
-    let finding = |what: &String| Finding {
-        class: DIFFERS.to_string(),
-        title: "Not the same on every architecture".to_string(),
-        message: format!("{beginning}: {what}"),
-        cure: Some(CURE.to_string()),
-        ..Finding::default()
-    };
-    Failure {
-        findings: differ.iter().take(MAX_FINDINGS).map(finding).collect(),
-        ..Failure::new(DIFFERS, format!("{beginning}: {}", differ.join("; "))).with_hint(Some(CURE))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anima_db::{
     Connection, Write,
     build::{Build, NewBuild},
-    rebuild::Rebuild as Row,
+    rebuild::{Rebuild as Row, Standing},
     task::Task,
 };
 use anima_types::{
@@ -25,15 +25,17 @@ use crate::{
     auth::{Caller, Unchecked},
     build::{self, queue::UNKNOWN_SECS},
     error::{ApiError, ApiResult, Json, Path},
+    paging::{Page, Paging},
     route::Route,
     target,
     task::restart_row,
 };
 
-/// Rebuilds in one answer at most.
-const MAX_LISTED: u32 = 100;
+/// Rebuilds in one answer, where nothing is said, and at most: all tasks of each are added up.
+pub const DEFAULT_LIMIT: u32 = 20;
+const MAX_LIMIT: u32 = 100;
 /// Failed tasks that are told of at most; how many there are is said.
-const MAX_FAILED: usize = 200;
+const MAX_FAILED: u32 = 200;
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -51,15 +53,18 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<App>) -> ApiResult<Json<Vec<Rebuild>>> {
-    Ok(Json(newest(&app).await?))
+async fn list(State(app): State<App>, paging: Paging) -> ApiResult<Page<Rebuild>> {
+    let limit = paging.limit_of(DEFAULT_LIMIT, MAX_LIMIT);
+    // One more says whether there are more.
+    let rebuilds = newest(&app, paging.after()?, limit + 1).await?;
+    paging.page(rebuilds, limit, |rebuild| rebuild.build.id)
 }
 
-/// Returns mass rebuilds, the newest first.
-pub async fn newest(app: &App) -> ApiResult<Vec<Rebuild>> {
+/// Returns mass rebuilds, the newest first, before one where that is said.
+pub async fn newest(app: &App, before: Option<BuildId>, limit: u32) -> ApiResult<Vec<Rebuild>> {
     let mut read = app.db.read().await?;
     let mut rebuilds = Vec::new();
-    for row in anima_db::rebuild::list(&mut read, MAX_LISTED).await? {
+    for row in anima_db::rebuild::list(&mut read, before, limit).await? {
         rebuilds.push(view(app, &mut read, row).await?);
     }
     Ok(rebuilds)
@@ -400,16 +405,16 @@ async fn release_all(
 
 async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebuild> {
     let build = anima_db::build::get(read, row.build).await?;
-    let tasks = anima_db::task::standing_of_build(read, row.build).await?;
-    let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
+    let tasks = anima_db::rebuild::standing(read, row.build).await?;
+    let failed = anima_db::task::failed_of_build(read, row.build, MAX_FAILED).await?;
     let package_count = anima_db::source::count(read, row.build).await?;
-    let slots = match app.platform(build.platforms.first().map_or("", String::as_str)) {
+    let platform = app.platform(build.platforms.first().map_or("", String::as_str));
+    let slots = match platform.filter(|_| !build.status.is_ended()) {
         Some(platform) => build::slots(app, platform).await?,
         None => BTreeMap::new(),
     };
     let at_most = |slots: u32| slots.min(row.limit.unwrap_or(u32::MAX));
     let slots = slots.into_iter().map(|(arch, slots)| (arch, at_most(slots))).collect();
-    let failed: Vec<&Task> = tasks.iter().filter(|task| task.status == Status::Failed).collect();
     let view = build::view_without_sources(read, build.clone()).await?;
     Ok(Rebuild {
         releases: view.releases.clone(),
@@ -419,57 +424,57 @@ async fn view(app: &App, read: &mut anima_db::Read, row: Row) -> ApiResult<Rebui
         limit: row.limit,
         progress: progress(&tasks),
         secs_left: secs_left(&build, &tasks, &slots),
-        failed_count: failed.len(),
-        failed: told(failed),
+        failed_count: tasks.iter().filter(|group| group.status == Status::Failed).map(|group| group.count).sum(),
+        failed: failed.into_iter().map(told).collect(),
     })
 }
 
-fn told(mut failed: Vec<&Task>) -> Vec<FailedTask> {
-    failed.sort_by_key(|task| (task.ended_at, task.id));
-    let told = failed.into_iter().take(MAX_FAILED).map(|task| FailedTask {
+fn told(task: Task) -> FailedTask {
+    FailedTask {
         task: task.id,
         kind: task.about.kind,
-        package: task.about.package.clone(),
+        package: task.about.package,
         arch: task.about.arch,
-        why: task.failure.as_ref().map_or_else(|| task.why.clone(), |failure| failure.message.clone()),
-    });
-    told.collect()
+        why: task.failure.map_or(task.why, |failure| failure.message),
+    }
 }
 
-fn progress(tasks: &[Task]) -> Vec<Progress> {
+fn progress(tasks: &[Standing]) -> Vec<Progress> {
     let mut by_place: BTreeMap<(Kind, Option<Arch>), Progress> = BTreeMap::new();
-    for task in tasks {
-        let kind = task.about.kind;
-        let arch = task.about.arch.filter(|_| kind != Kind::Src);
+    for group in tasks {
+        let kind = group.kind;
+        let arch = group.arch.filter(|_| kind != Kind::Src);
         let none = || Progress { kind, arch, waiting: 0, ready: 0, leased: 0, done: 0, failed: 0 };
         let place = by_place.entry((kind, arch)).or_insert_with(none);
-        match task.status {
-            Status::Waiting => place.waiting += 1,
-            Status::Ready => place.ready += 1,
-            Status::Leased => place.leased += 1,
-            Status::Succeeded | Status::Excluded => place.done += 1,
-            Status::Failed | Status::Blocked | Status::Cancelled => place.failed += 1,
-        }
+        let part = match group.status {
+            Status::Waiting => &mut place.waiting,
+            Status::Ready => &mut place.ready,
+            Status::Leased => &mut place.leased,
+            Status::Succeeded | Status::Excluded => &mut place.done,
+            Status::Failed | Status::Blocked | Status::Cancelled => &mut place.failed,
+        };
+        *part += group.count;
     }
     by_place.into_values().collect()
 }
 
 /// Returns about how long the packages that are not built yet take: the work on the slots of its architecture, or the longest
 /// chain, whichever is longer, of the slowest architecture.
-fn secs_left(build: &Build, tasks: &[Task], slots: &BTreeMap<Arch, u32>) -> Option<f64> {
+fn secs_left(build: &Build, tasks: &[Standing], slots: &BTreeMap<Arch, u32>) -> Option<f64> {
     if build.status.is_ended() {
         return Some(0.0);
     }
-    let builds: Vec<&Task> = tasks.iter().filter(|task| task.about.kind == Kind::Build).collect();
+    let builds: Vec<&Standing> = tasks.iter().filter(|group| group.kind == Kind::Build).collect();
     if builds.is_empty() {
         return None;
     }
-    let secs = |task: &Task| task.estimate_secs.map_or(UNKNOWN_SECS, |secs| secs as f64);
     let mut longest: f64 = 0.0;
     for (&arch, &slots) in slots {
-        let open = builds.iter().filter(|task| task.about.arch == Some(arch) && !task.status.is_ended());
-        let (work, chain) = open.fold((0.0_f64, 0.0_f64), |(work, chain), task| {
-            (work + secs(task), chain.max(secs(task).max(task.chain_secs as f64)))
+        let open = builds.iter().filter(|group| group.arch == Some(arch) && !group.status.is_ended());
+        let (work, chain) = open.fold((0.0_f64, 0.0_f64), |(work, chain), group| {
+            let unknown_secs = group.unknown_count as f64 * UNKNOWN_SECS;
+            let longest = (group.longest_secs as f64).max(unknown_secs.min(UNKNOWN_SECS));
+            (work + group.known_secs as f64 + unknown_secs, chain.max(longest))
         });
         longest = longest.max(chain).max(work / f64::from(slots.max(1)));
     }
@@ -478,35 +483,13 @@ fn secs_left(build: &Build, tasks: &[Task], slots: &BTreeMap<Arch, u32>) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use anima_types::{Timestamp, build::Priority, id::TaskId};
+    use anima_types::{Timestamp, build::Priority};
 
     use super::*;
-    use anima_db::task::About;
 
-    fn task(number: i64, status: Status, estimate_secs: Option<i64>, chain_secs: i64) -> Task {
-        Task {
-            id: TaskId(number),
-            status,
-            about: About { package: Some(format!("p{number}")), arch: Some(Arch::X86_64), ..About::new(Kind::Build) },
-            why: String::new(),
-            attempts: 0,
-            lease_number: 0,
-            lease_expires_at: None,
-            node: None,
-            is_emulated: false,
-            estimate_secs,
-            chain_secs,
-            queued_for: Timestamp(0),
-            since: Timestamp(0),
-            home: None,
-            created_at: Timestamp(0),
-            started_at: None,
-            ended_at: None,
-            phases: Vec::new(),
-            failure: None,
-            result: None,
-            report_hash: None,
-        }
+    fn group(status: Status, [known_secs, unknown_count, longest_secs]: [i64; 3]) -> Standing {
+        let (kind, arch) = (Kind::Build, Some(Arch::X86_64));
+        Standing { kind, arch, status, count: 1, known_secs, unknown_count, longest_secs }
     }
 
     fn building(status: BuildStatus) -> Build {
@@ -534,10 +517,9 @@ mod tests {
         let open = building(BuildStatus::Building);
         let slots = |count| BTreeMap::from([(Arch::X86_64, count)]);
         let tasks = [
-            task(1, Status::Succeeded, Some(900), 900),
-            task(2, Status::Ready, Some(100), 250),
-            task(3, Status::Waiting, Some(150), 150),
-            task(4, Status::Waiting, None, 60),
+            group(Status::Succeeded, [900, 0, 900]),
+            group(Status::Ready, [100, 0, 250]),
+            group(Status::Waiting, [150, 1, 150]),
         ];
 
         assert_eq!(secs_left(&open, &tasks, &slots(1)), Some(310.0), "one slot does all the work");
@@ -548,8 +530,7 @@ mod tests {
 
     #[test]
     fn progress_counts_each_task_once() {
-        let all: Vec<Task> =
-            Status::ALL.iter().zip(1..).map(|(status, number)| task(number, *status, None, 0)).collect();
+        let all = Status::ALL.map(|status| group(status, [0, 1, 0]));
 
         let found = progress(&all);
         let [one] = &found[..] else { panic!("{found:?}") };

@@ -17,7 +17,8 @@ use anima_types::{
     signature::{Form, Kind as Signed},
     task::{Event, Kind},
     work::{
-        Failure, Outcome, PhaseTime, PublishOutcome, PublishedRepository, SignItem, SignOutcome, Signature, Verdict,
+        Failure, MAX_DYNAMIC_REQUIRES, Outcome, PhaseTime, PublishOutcome, PublishedRepository, SignItem, SignOutcome,
+        Signature, Verdict,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -67,6 +68,14 @@ pub async fn accept(app: &App, task: &Task, outcome: Outcome) -> ApiResult<Accep
             uploaded(app, task, [made.srpm]).await?;
             let why = format!("{} is made.", made.nevra);
             Ok(Accepted::succeeded(why, Outcome::Src(made)))
+        }
+        (Kind::Build, Outcome::Build(made)) if made.dynamic_requires.len() > MAX_DYNAMIC_REQUIRES => {
+            // A node of before did not know the bound.
+            let count = made.dynamic_requires.len();
+            let message = format!(
+                "%generate_buildrequires asks for {count} requirements, and {MAX_DYNAMIC_REQUIRES} are the most"
+            );
+            Ok(Accepted::failed(Failure::new("generate_buildrequires_failed", message)))
         }
         (Kind::Build, Outcome::Build(made)) => {
             uploaded(app, task, made.packages.iter().map(|package| package.artifact).chain([made.lock])).await?;

@@ -1,9 +1,13 @@
 //! What goes by its age alone, where the configuration says how old it may be (`[retention]`): logs, what builds made that nobody
 //! released, and events. Each pass takes some, and the rest goes with those to come.
 
-use anima_db::{Origin, Write, event::NewEvent};
-use anima_types::{Timestamp, id::BuildId, retention::Rules};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use anima_db::{Connection, Origin, Write, event::NewEvent};
+use anima_types::{
+    Timestamp,
+    id::{BuildId, TaskId},
+    platform::Platform,
+};
+use futures_util::{StreamExt as _, stream};
 
 use crate::{app::App, error::ApiResult};
 
@@ -23,25 +27,42 @@ fn before(now: Timestamp, days: u32) -> Timestamp {
     now.plus_secs(-i64::from(days) * DAY_SECS)
 }
 
-/// Deletes what builds made that ended well, and that no release carries and nobody builds upon; returns which builds.
-pub async fn delete_unreleased(app: &App, write: &mut Write, rules: Rules) -> ApiResult<Vec<BuildId>> {
-    let Some(days) = rules.unreleased_build_days else { return Ok(Vec::new()) };
-    let before = before(write.now, days);
-    let mut deleted = anima_db::garbage::list_unreleased(write, before, MAX_BUILDS).await?;
-    let linked = anima_db::build::linked(write).await?;
-    deleted.retain(|id| !linked.contains_key(id) && !is_built_upon(app, *id));
+/// Deletes what builds made that [`find_unreleased`] finds; returns how many builds.
+pub async fn delete_unreleased(app: &App, write: &mut Write) -> ApiResult<usize> {
+    let now = write.now;
+    let deleted = find_unreleased(app, write, now).await?;
     for &id in &deleted {
         let row = anima_db::build::get(write, id).await?;
+        let days = app.config.retention.unreleased_build_days.unwrap_or_default();
         let summary = format!("Deleted after {days} days: no release carries it.");
         anima_db::build::delete(write, &row, &summary).await?;
     }
-    Ok(deleted)
+    Ok(deleted.len())
+}
+
+/// Returns builds that ended well long enough ago, and that no release carries and nobody builds upon: the oldest, at most
+/// [`MAX_BUILDS`]. Those that stay take nobody's place.
+pub async fn find_unreleased(app: &App, connection: &mut Connection, now: Timestamp) -> ApiResult<Vec<BuildId>> {
+    let Some(days) = app.config.retention.unreleased_build_days else { return Ok(Vec::new()) };
+    let before = before(now, days);
+    let linked = anima_db::build::linked(connection).await?;
+    let (mut found, mut after) = (Vec::new(), BuildId(0));
+    loop {
+        let page = anima_db::garbage::list_unreleased(connection, before, after, MAX_BUILDS).await?;
+        let Some(&last) = page.last() else { return Ok(found) };
+        found.extend(page.into_iter().filter(|id| !linked.contains_key(id) && !is_built_upon(app, *id)));
+        if found.len() >= MAX_BUILDS as usize {
+            found.truncate(MAX_BUILDS as usize);
+            return Ok(found);
+        }
+        after = last;
+    }
 }
 
 /// Whether a platform's file names a build's repository: `{master}/builds/N/repo/…`.
 fn is_built_upon(app: &App, build: BuildId) -> bool {
     let place = format!("/builds/{build}/repo/");
-    let mut repositories = app.config.platforms.iter().flat_map(|platform| &platform.repositories);
+    let mut repositories = app.config.platforms.iter().flat_map(Platform::all_repositories);
     repositories.any(|repository| repository.url.contains(&place))
 }
 
@@ -55,12 +76,29 @@ pub async fn drop_logs_once(app: &App, now: Timestamp, is_dry_run: bool) -> ApiR
         return Ok(old.len());
     }
     // Before it is written down: what is cut off here is done again.
-    let removals: Vec<_> = old.iter().map(|&(task, attempt)| app.logs.remove(task, attempt)).collect();
-    stream::iter(removals).buffer_unordered(LOGS_AT_ONCE).try_collect::<Vec<()>>().await?;
+    let removals: Vec<_> = old.iter().map(|&logs| remove_logs(app, logs)).collect();
+    let removed: Vec<_> = stream::iter(removals).buffer_unordered(LOGS_AT_ONCE).collect().await;
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
+    for one in removed {
+        match one {
+            Ok(logs) => gone.push(logs),
+            Err(why) => failed.push(why),
+        }
+    }
+    if let Some((task, error)) = failed.first() {
+        // One line for all: a store that is away refuses thousands in the same words.
+        tracing::error!(task = task.0, "logs of {} tasks stay until the next collection: {error}", failed.len());
+    }
     let mut write = app.db.write(now, "anima").await?;
-    anima_db::garbage::set_logs_dropped(&mut write, &old).await?;
+    anima_db::garbage::set_logs_dropped(&mut write, &gone).await?;
     write.commit().await?;
-    Ok(old.len())
+    Ok(gone.len())
+}
+
+/// Removes the logs of one task, or says why they stay: those of others go all the same.
+async fn remove_logs(app: &App, logs: (TaskId, i64)) -> Result<(TaskId, i64), (TaskId, anima_store::Error)> {
+    let (task, attempt) = logs;
+    app.logs.remove(task, attempt).await.map(|()| logs).map_err(|error| (task, error))
 }
 
 /// Drops events that happened long ago; returns how many.

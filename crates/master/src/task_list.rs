@@ -18,14 +18,15 @@ use axum::extract::State;
 
 use crate::{
     app::App,
+    auth::Caller,
     error::{ApiResult, Query},
     node,
     paging::{Page, Paging},
     route::Route,
-    why,
+    why::{self, Ahead},
 };
 
-/// Tasks in one answer, where nothing is said, and at most: who is before each of them in the queue is counted.
+/// Tasks in one answer, where nothing is said, and at most: who is before them in the queue is counted.
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 100;
 
@@ -34,16 +35,30 @@ pub fn routes() -> Vec<Route> {
     vec![Route::get("/api/v1/tasks", Permission::Read, list)]
 }
 
-async fn list(State(app): State<App>, paging: Paging, Query(query): Query<ListQuery>) -> ApiResult<Page<ListedTask>> {
+async fn list(
+    State(app): State<App>,
+    paging: Paging,
+    Query(query): Query<ListQuery>,
+    caller: Caller,
+) -> ApiResult<Page<ListedTask>> {
     let limit = paging.limit_of(DEFAULT_LIMIT, MAX_LIMIT);
     let filter = filter(query);
+    if is_dear(&filter) {
+        app.limits.dear(&caller)?;
+    }
     let nodes = node::all(&app).await?;
     let mut read = app.db.read().await?;
     let rows = anima_db::task_list::page(&mut read, &filter, paging.after()?, limit + 1).await?;
-    let places: BTreeMap<TaskId, _> =
-        rows.iter().map(|task| (task.id, anima_db::task_list::place(&filter, task))).collect();
+    let marks: BTreeMap<TaskId, _> =
+        rows.iter().map(|task| (task.id, anima_db::task_list::mark(&filter, task))).collect();
     let tasks = listed(&app, &mut read, rows, &nodes).await?;
-    paging.page(tasks, limit, |task| places.get(&task.id).copied())
+    paging.page(tasks, limit, |task| marks.get(&task.id).copied())
+}
+
+/// Returns whether all tasks there ever were may be looked through for some: what is ready or runs is little.
+fn is_dear(filter: &Filter) -> bool {
+    let is_little = filter.node.is_some() || matches!(filter.status, Some(Status::Ready | Status::Leased));
+    !is_little && (filter.owner.is_some() || filter.kind.is_some() || filter.arch.is_some())
 }
 
 fn filter(query: ListQuery) -> Filter {
@@ -56,7 +71,7 @@ pub async fn listed(app: &App, read: &mut Read, rows: Vec<Task>, nodes: &[Node])
     let waiting: Vec<TaskId> = rows.iter().filter(|task| task.status == Status::Waiting).map(|task| task.id).collect();
     let waits = anima_db::task_list::waits_for(read, &waiting).await?;
     let mut waits: BTreeMap<TaskId, Waits> = waits.into_iter().map(|one| (one.task, one)).collect();
-    let mut tasks = Vec::with_capacity(rows.len());
+    let (mut tasks, mut ahead) = (Vec::with_capacity(rows.len()), Ahead::default());
     for row in rows {
         let wait = waits.remove(&row.id);
         let mut task = in_a_line(&row);
@@ -66,7 +81,7 @@ pub async fn listed(app: &App, read: &mut Read, rows: Vec<Task>, nodes: &[Node])
                 task.waits_for = Some(wait.first.id);
             }
             (Status::Ready, _) => {
-                let why = why::of_ready(app, read, &row, nodes).await?;
+                let why = why::of_listed(app, read, &row, nodes, &mut ahead).await?;
                 (task.why, task.starts_at, task.ends_at) = (why.summary, why.starts_at, why.ends_at);
             }
             (Status::Leased, _) => {

@@ -94,8 +94,8 @@ pub enum Found {
     NotNow,
 }
 
-/// The place of a claim among those that wait.
-pub struct Place {
+/// A claim that waits.
+pub struct WaitingClaim {
     waiting: Waiting,
     number: u64,
     wake: Arc<Notify>,
@@ -104,8 +104,8 @@ pub struct Place {
 }
 
 impl Waiting {
-    /// Takes a place. It is there until it is dropped.
-    pub fn enter(&self, claim: &Claim) -> Place {
+    /// Lets a claim wait until what is returned is dropped.
+    pub fn enter(&self, claim: &Claim) -> WaitingClaim {
         let wake = Arc::new(Notify::new());
         let mut claims = self.lock();
         claims.newest += 1;
@@ -123,7 +123,7 @@ impl Waiting {
         };
         claims.by_number.insert(number, waiter);
         drop(claims);
-        Place { waiting: self.clone(), number, wake, looks_for: None }
+        WaitingClaim { waiting: self.clone(), number, wake, looks_for: None }
     }
 
     /// Wakes the one that has waited longest of those that suit such a task best.
@@ -146,7 +146,7 @@ impl Waiting {
     }
 }
 
-impl Place {
+impl WaitingClaim {
     /// Notes that the claim looks at the queue now: what it was woken for until now is in what it sees.
     pub fn looks(&mut self) {
         let mut claims = self.waiting.lock();
@@ -196,7 +196,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingClaim {
     fn drop(&mut self) {
         let left = self.waiting.lock().by_number.remove(&self.number);
         if let Some(want) = left.and_then(|waiter| waiter.woken_for) {
@@ -281,7 +281,7 @@ mod tests {
         Want { turn: (TaskId(task), 1), kind, arch, asks, home, avoided }
     }
 
-    fn is_awake(place: &Place) -> bool {
+    fn is_awake(place: &WaitingClaim) -> bool {
         place.waiting.lock().by_number[&place.number].woken_for.is_some()
     }
 

@@ -1,12 +1,14 @@
 //! Why a task stands where it stands.
 
+use std::collections::BTreeMap;
+
 use anima_db::{
     Read,
     task::Task,
-    task_queue::{Before, Share},
+    task_queue::{self, Before, FRONT, Place, Share},
 };
 use anima_types::{
-    Timestamp,
+    Arch, Timestamp,
     build::Priority,
     id::TaskId,
     lease::Condition,
@@ -55,7 +57,11 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     let maintenance = anima_db::maintenance::get(&mut read).await?;
     match task.status {
         Status::Waiting | Status::Blocked => waits(app, &mut read, &task, &mut why).await?,
-        Status::Ready => queue(app, &mut read, &task, &nodes, &mut why).await?,
+        Status::Ready => {
+            let before = task_queue::between(&mut read, FRONT, &task).await?;
+            queue(app, &mut read, &task, &nodes, (before, &mut why)).await?;
+            share(&mut read, &task, &mut why).await?;
+        }
         Status::Leased => lease(app.now(), &task, &mut why),
         Status::Failed => failure(&task, &mut why),
         Status::Succeeded | Status::Excluded | Status::Cancelled => {}
@@ -68,8 +74,24 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     Ok(why)
 }
 
-/// Returns why a ready task is not given out yet, whoever looks after the whole.
-pub async fn of_ready(app: &App, read: &mut Read, task: &Task, nodes: &[Node]) -> ApiResult<Why> {
+/// How much is before the ready tasks that were looked at: what is before one is before all behind it, and is not read again.
+#[derive(Default)]
+pub struct Ahead(BTreeMap<(Kind, Option<Arch>), (Place, Before)>);
+
+impl Ahead {
+    async fn of(&mut self, read: &mut Read, task: &Task) -> ApiResult<Before> {
+        let (queue, place) = ((task.about.kind, task.about.arch), (task.queued_for, task.id));
+        let known = self.0.get(&queue).filter(|(known, _)| *known <= place);
+        let (from, counted) = known.copied().unwrap_or((FRONT, Before::default()));
+        let before = counted + task_queue::between(read, from, task).await?;
+        self.0.insert(queue, (place, before));
+        Ok(before)
+    }
+}
+
+/// Returns why a ready task of a list is not given out yet, whoever looks after the whole: without what its people have in the
+/// queue, which no list shows.
+pub async fn of_listed(app: &App, read: &mut Read, task: &Task, nodes: &[Node], ahead: &mut Ahead) -> ApiResult<Why> {
     let mut why = Why {
         task: task.id,
         status: task.status,
@@ -79,7 +101,8 @@ pub async fn of_ready(app: &App, read: &mut Read, task: &Task, nodes: &[Node]) -
         ends_at: None,
         hint: None,
     };
-    queue(app, read, task, nodes, &mut why).await?;
+    let before = ahead.of(read, task).await?;
+    queue(app, read, task, nodes, (before, &mut why)).await?;
     Ok(why)
 }
 
@@ -89,8 +112,7 @@ fn fact(about: &str, text: String) -> Fact {
 
 /// What people call a task.
 pub fn name(task: &Task) -> String {
-    let words =
-        [Some(task.about.kind.name()), task.about.package.as_deref(), task.about.arch.map(anima_types::Arch::name)];
+    let words = [Some(task.about.kind.name()), task.about.package.as_deref(), task.about.arch.map(Arch::name)];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -164,9 +186,14 @@ async fn waits_for(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()>
     Ok(())
 }
 
-async fn queue(app: &App, read: &mut Read, task: &Task, nodes: &[Node], why: &mut Why) -> ApiResult<()> {
+async fn queue(
+    app: &App,
+    read: &mut Read,
+    task: &Task,
+    nodes: &[Node],
+    (before, why): (Before, &mut Why),
+) -> ApiResult<()> {
     let now = app.now();
-    let before = anima_db::task_queue::before(read, task).await?;
     let asks = Asks::of(app, read, task).await?;
     let what = what(task);
     why.facts.push(fact(
@@ -202,7 +229,6 @@ async fn queue(app: &App, read: &mut Read, task: &Task, nodes: &[Node], why: &mu
         let names = lost_by.join(", ");
         why.facts.push(fact("lease", format!("{names} lost it or gave it back: another node is to have it now.")));
     }
-    share(read, task, why).await?;
     if !app.room.is_there(&app.config) {
         why.summary = "No task is given out: the master has no room for what nodes make.".to_string();
         why.hint = Some("Make room on the disk of the master's data folder; it goes on by itself.".to_string());
@@ -274,7 +300,7 @@ async fn share(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
             .push(fact("share", "Its build is in the background: it is after what comes up to a day later.".into())),
     }
     let who = (build.owner.as_str(), build.team.as_deref());
-    let Share { owned, people } = anima_db::task_queue::share(read, who, MAX_OWNED).await?;
+    let Share { owned, people } = task_queue::share(read, who, MAX_OWNED).await?;
     if let Some(team) = build.team.as_ref().filter(|_| people > 1) {
         let text = format!("{people} people have tasks for team {team} in the queue, and share its part of it.");
         why.facts.push(fact("share", text));

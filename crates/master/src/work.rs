@@ -1,11 +1,13 @@
 //! What a node is told to do: a task's row, and all that it rests on, in words that need no database.
 
+use std::collections::BTreeMap;
+
 use anima_db::{Write, package::Built, task::Task};
 use anima_repodata::Part;
 use anima_types::{
     Arch, Sha256,
     artifact::Artifact,
-    build::Options,
+    build::{Options, Source},
     id::{BuildId, ReleaseId, RepositoryId},
     platform::Platform,
     product::{Product, Reference},
@@ -33,11 +35,22 @@ const LINKED_PRIORITY: i32 = 2;
 /// What was released is like what the platform has: of two versions of a package the higher is taken.
 const RELEASED_PRIORITY: i32 = 99;
 
-/// Returns a task's work. It may write what the work was made from, in the transaction that gives the task out.
-pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
+/// The sources of packages, with what their builds' options are, by build and package.
+pub type Sources = BTreeMap<(BuildId, String), (Source, Options)>;
+
+/// Returns the sources of tasks that are given out together: one question of the database, and not one for each task.
+pub async fn sources(write: &mut Write, tasks: impl Iterator<Item = &Task>) -> ApiResult<Sources> {
+    let from_source = tasks.filter(|task| matches!(task.about.kind, Kind::Src | Kind::Build));
+    let packages = from_source.filter_map(|task| Some((task.about.build?, task.about.package.as_deref()?)));
+    Ok(anima_db::source::find_all(write, &packages.collect::<Vec<_>>()).await?)
+}
+
+/// Returns the work of a task whose source is among `sources`. It may write what the work was made from, in the transaction that
+/// gives the task out.
+pub async fn of(app: &App, write: &mut Write, sources: &Sources, task: &Task) -> ApiResult<Work> {
     match task.about.kind {
-        Kind::Src => src(app, write, task).await.map(Work::Src),
-        Kind::Build => build(app, write, task).await.map(Work::Build),
+        Kind::Src => src(app, write, sources, task).await.map(Work::Src),
+        Kind::Build => build(app, write, sources, task).await.map(Work::Build),
         Kind::Test => test(app, write, task).await.map(Work::Test),
         Kind::Sign => signing::work::of(app, write, task).await.map(Work::Sign),
         Kind::Plan => release::plan_work::of(app, write, task).await.map(Work::Plan),
@@ -46,17 +59,17 @@ pub async fn of(app: &App, write: &mut Write, task: &Task) -> ApiResult<Work> {
     }
 }
 
-async fn src(app: &App, write: &mut Write, task: &Task) -> ApiResult<SrcWork> {
+async fn src(app: &App, write: &mut Write, sources: &Sources, task: &Task) -> ApiResult<SrcWork> {
     let (build, package) = (build_of(task)?, package_of(task)?);
-    let source = anima_db::source::find(write, build, &package).await?;
-    let (source, options) =
-        source.ok_or_else(|| ApiError::internal(format!("build {build} has no source {package}")))?;
-    let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
+    let (source, options) = sources
+        .get(&(build, package.clone()))
+        .ok_or_else(|| ApiError::internal(format!("build {build} has no source {package}")))?;
+    let (platform, arch) = (platform_with(app, task, options)?, arch_of(task)?);
     let git = app.config.git_url.trim_end_matches('/');
     Ok(SrcWork {
         build,
         git_url: format!("{git}/{package}.git"),
-        commit: source.commit,
+        commit: source.commit.clone(),
         lookaside_url: format!("{git}/lookaside"),
         inputs: platform_inputs(app, write, &platform, arch).await?,
         package,
@@ -65,13 +78,13 @@ async fn src(app: &App, write: &mut Write, task: &Task) -> ApiResult<SrcWork> {
     })
 }
 
-async fn build(app: &App, write: &mut Write, task: &Task) -> ApiResult<BuildWork> {
+async fn build(app: &App, write: &mut Write, sources: &Sources, task: &Task) -> ApiResult<BuildWork> {
     let (build, package) = (build_of(task)?, package_of(task)?);
-    let source = anima_db::source::find(write, build, &package).await?;
+    let source = sources.get(&(build, package.clone())).cloned();
     let (commit, options) = source.map(|(source, options)| (source.commit, options)).unwrap_or_default();
     let (platform, arch) = (platform_with(app, task, &options)?, arch_of(task)?);
-    let sources = anima_db::task::of_package(write, build, Kind::Src, &package, &platform.name).await?;
-    let made = source_package(&sources, &package, &platform.name)
+    let made_of = anima_db::task::of_package(write, build, Kind::Src, &package, &platform.name).await?;
+    let made = source_package(&made_of, &package, &platform.name)
         .ok_or_else(|| ApiError::internal(format!("{package} of build {build} has no source package")))?;
     let srpm = file(app, write, made.srpm).await?;
     let linked = &options.linked;
@@ -206,6 +219,11 @@ pub fn source_package<'a>(tasks: &'a [Task], package: &str, platform: &str) -> O
     }
 }
 
+/// Returns a repository of what was built here.
+fn own_input(name: String, url: String, priority: i32) -> Input {
+    Input { name, url, priority, module_hotfixes: true, is_own: true, ..Input::default() }
+}
+
 async fn inputs_with_build(
     app: &App,
     write: &mut Write,
@@ -217,13 +235,13 @@ async fn inputs_with_build(
     if anima_db::task::has_built(write, build).await? {
         let url = app.url(&format!("builds/{build}/repo/{}/{}/", platform.name, arch.name()));
         let name = format!("build-{build}");
-        inputs.push(Input { name, url, priority: BUILD_PRIORITY, module_hotfixes: true, ..Input::default() });
+        inputs.push(own_input(name, url, BUILD_PRIORITY));
     }
     for &linked in linked {
         if anima_db::task::has_built(write, linked).await? {
             let url = app.url(&format!("builds/{linked}/repo/{}/{}/", platform.name, arch.name()));
             let name = format!("build-{linked}");
-            inputs.push(Input { name, url, priority: LINKED_PRIORITY, module_hotfixes: true, ..Input::default() });
+            inputs.push(own_input(name, url, LINKED_PRIORITY));
         }
     }
     Ok(inputs)
@@ -241,7 +259,7 @@ async fn platform_inputs(app: &App, write: &mut Write, platform: &Platform, arch
             let path = format!("{product}/{}@{}", repository.path, repository.current);
             let (name, url) =
                 (format!("{product}-{}", repository.path.replace('/', "-")), app.url(&format!("repos/{path}/")));
-            inputs.push(Input { name, url, priority: RELEASED_PRIORITY, module_hotfixes: true, ..Input::default() });
+            inputs.push(own_input(name, url, RELEASED_PRIORITY));
         }
     }
     Ok(inputs)

@@ -159,6 +159,30 @@ print(count)";
 }
 
 #[test]
+fn a_sandbox_cannot_take_all_of_the_hosts_watches() {
+    let most = |name: &str| -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/sys/user/{name}")).expect("read a bound");
+        text.trim().parse().expect("a number")
+    };
+    let hosts = (most("max_inotify_instances"), most("max_inotify_watches"));
+    let root = Root::new();
+    let mut spec = root.spec("");
+    let greedy = "import ctypes
+c = ctypes.CDLL(None)
+count = 0
+while count < 100000 and c.inotify_init() >= 0: count += 1
+print(count, *(open('/proc/sys/user/max_inotify_' + name).read().strip() for name in ('instances', 'watches')))
+try: open('/proc/sys/user/max_inotify_instances', 'w')
+except OSError: print('stays')";
+    spec.command = ["python3", "-c", greedy].map(str::to_owned).into();
+
+    let (log, outcome) = run(&spec);
+
+    let expected = format!("{0} {0} {1}\nstays\n", hosts.0 / 8, hosts.1 / 8);
+    assert_eq!((log, outcome.exit), (expected, Exit::Exited(0)));
+}
+
+#[test]
 fn a_file_that_is_too_large_is_refused() {
     let root = Root::new();
     let mut spec = root.spec("head -c 100000 /dev/zero > /home/file; echo $?; stat -c %s /home/file");

@@ -43,10 +43,10 @@ impl Counted {
     }
 
     /// Counts a connection for as long as what is returned lives. None: this address has too many.
-    pub fn enter(self: &Arc<Counted>, address: IpAddr) -> Option<Place> {
+    pub fn enter(self: &Arc<Counted>, address: IpAddr) -> Option<OpenConnection> {
         let address = address.to_canonical();
         if address.is_loopback() || self.crowd.proxies.iter().any(|proxy| proxy.to_canonical() == address) {
-            return Some(Place(None));
+            return Some(OpenConnection(None));
         }
         let network = network(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +59,7 @@ impl Counted {
             return None;
         }
         count.open += 1;
-        Some(Place(Some((self.clone(), network))))
+        Some(OpenConnection(Some((self.clone(), network))))
     }
 
     fn leave(&self, network: IpAddr) {
@@ -74,9 +74,9 @@ impl Counted {
 }
 
 /// A connection that is counted.
-pub(crate) struct Place(Option<(Arc<Counted>, IpAddr)>);
+pub(crate) struct OpenConnection(Option<(Arc<Counted>, IpAddr)>);
 
-impl Drop for Place {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         if let Some((counted, network)) = self.0.take() {
             counted.leave(network);

@@ -25,10 +25,15 @@ pub struct Faults {
     pub clock_jumps: u32,
     /// A node cannot do its task and says so.
     pub work_fails: u32,
+    /// A node cannot do its task for a reason of its own, and gives it back.
+    pub work_given_back: u32,
     /// A person cancels, restarts, commits or takes back something, in a step.
     pub person_acts: u32,
     /// So long things go wrong; then nothing does any more.
     pub secs: i64,
+    /// Whether the master looks now and then for what it should know to be due. In half of the worlds it does not: there, what it
+    /// forgets stands still, and is seen.
+    pub looks: bool,
 }
 
 impl Faults {
@@ -45,8 +50,10 @@ impl Faults {
             node_stands_still: 0,
             clock_jumps: 0,
             work_fails: 0,
+            work_given_back: 0,
             person_acts: 0,
             secs: 0,
+            looks: false,
         }
     }
 
@@ -68,8 +75,10 @@ impl Faults {
             node_stands_still: chance(50),
             clock_jumps: chance(60),
             work_fails: chance(150),
+            work_given_back: chance(100),
             person_acts: chance(120),
             secs: random.between(30, 240),
+            looks: random.thousandths(500),
         }
     }
 }

@@ -13,7 +13,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use anima_master::{Address, App, Config, chores};
+use anima_master::{
+    Address, App, Config,
+    chores::{self, Looked},
+};
 use anima_types::{Timestamp, event::Event, platform::Platform, task::Status};
 use anyhow::{Context as _, Result};
 use axum::{
@@ -36,6 +39,8 @@ pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
 const MEMORY: &str = "/dev/shm";
 /// The real chores that go by the clock are done every second, whatever else happens.
 const CLOCK_MICROS: i64 = 1_000_000;
+/// How often a real master that is alone looks for what it should know to be due.
+const LOOK_MICROS: i64 = 30_000_000;
 /// The master's address in its answers; requests go to the router.
 pub const URL: &str = "http://master.example";
 
@@ -70,17 +75,39 @@ pub struct Master {
     folder: TempDir,
     up: Option<(App, Router)>,
     news: Option<broadcast::Receiver<Event>>,
+    /// Tasks that became ready since somebody asked for them.
+    ready_count: usize,
+    /// Events that were told of since the last thing that it was asked or did began.
+    told_count: usize,
     /// When the chores that go by the clock were done last.
     clock_looked_at: Timestamp,
+    /// When leases were looked at last.
+    expired_at: Timestamp,
+    /// Whether it looks for what it should know to be due, what it found the last time, and when that was.
+    looks: bool,
+    looked: Looked,
+    looked_at: Timestamp,
 }
 
 impl Master {
-    /// Starts one for which everything is new.
-    pub async fn start() -> Result<Master> {
+    /// Starts one for which everything is new, and which looks for what it should know to be due or does not.
+    pub async fn start(looks: bool) -> Result<Master> {
         let folder = temporary()?;
         copy(first_start().await?, folder.path())?;
         let micros = Arc::new(AtomicI64::new(START.0));
-        let mut master = Master { micros, folder, up: None, news: None, clock_looked_at: Timestamp(0) };
+        let mut master = Master {
+            micros,
+            folder,
+            up: None,
+            news: None,
+            ready_count: 0,
+            told_count: 0,
+            clock_looked_at: Timestamp(0),
+            expired_at: START,
+            looks,
+            looked: Looked::default(),
+            looked_at: START,
+        };
         master.begin().await?;
         Ok(master)
     }
@@ -92,6 +119,8 @@ impl Master {
         let app = anima_master::open(config(self.folder.path())?, clock).await?;
         let router = anima_master::router(&app);
         self.news = Some(app.db.subscribe());
+        (self.ready_count, self.looked) = (0, Looked::default());
+        (self.expired_at, self.looked_at) = (app.now(), app.now());
         self.up = Some((app, router));
         Ok(())
     }
@@ -120,17 +149,39 @@ impl Master {
 
     /// Returns how many tasks became ready since this was asked: real nodes wait at the master for that.
     pub fn ready_count(&mut self) -> usize {
-        let Some(news) = &mut self.news else { return 0 };
-        let mut count = 0;
+        self.hear();
+        std::mem::take(&mut self.ready_count)
+    }
+
+    /// Returns whether what it was asked or did last had committed something, when it was killed.
+    pub fn had_committed(&mut self) -> bool {
+        self.hear();
+        self.told_count > 0
+    }
+
+    /// Counts what it told of.
+    fn hear(&mut self) {
+        let Some(news) = &mut self.news else { return };
         loop {
             match news.try_recv() {
                 Ok(event) => {
-                    count += usize::from(event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name()));
+                    self.told_count += 1;
+                    let is_ready = event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name());
+                    self.ready_count += usize::from(is_ready);
                 }
-                Err(TryRecvError::Lagged(missed)) => count += missed as usize,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return count,
+                Err(TryRecvError::Lagged(missed)) => {
+                    self.told_count += missed as usize;
+                    self.ready_count += missed as usize;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
+    }
+
+    /// Something new begins, of which nothing was told yet.
+    fn begins_something(&mut self) {
+        self.hear();
+        self.told_count = 0;
     }
 
     /// Sets its clock.
@@ -147,6 +198,7 @@ impl Master {
 
     /// Asks it; with `ending`, something ends when it has not answered after so many of its steps.
     pub async fn ask(&mut self, call: &Call, ending: Option<Ending>) -> Result<Answer> {
+        self.begins_something();
         let Some((app, router)) = &self.up else { return Ok(None) };
         let under_way = TaskTracker::new();
         let (router, steps) = match ending {
@@ -184,29 +236,42 @@ impl Master {
 
     /// Moves on all that is due, as its loops do; returns whether it was killed on the way.
     pub async fn chores(&mut self, steps: Option<u32>) -> Result<bool> {
+        self.begins_something();
         let Some((app, _)) = &self.up else { return Ok(false) };
         let app = app.clone();
         let now = app.now();
         let is_time = (now.0 - self.clock_looked_at.0).abs() >= CLOCK_MICROS;
+        let (mut looked, expired_at) = (std::mem::take(&mut self.looked), self.expired_at);
+        let looks = self.looks && (now.0 - self.looked_at.0).abs() >= LOOK_MICROS;
+        if looks {
+            self.looked_at = now;
+        }
         if is_time {
-            self.clock_looked_at = now;
+            (self.clock_looked_at, self.expired_at) = (now, now);
         }
         let moving = async move {
             let failed = |error: anima_master::error::ApiError| anyhow::anyhow!(error.body.message);
             if is_time {
-                chores::expire_once(&app, app.now()).await.map_err(failed)?;
+                chores::expire_after(&app, now, expired_at).await.map_err(failed)?;
                 chores::close_gathered_once(&app, app.now()).await.map_err(failed)?;
+                chores::give_scheduled_once(&app, app.now()).await.map_err(failed)?;
+            }
+            if looks {
+                chores::look_once(&app, &mut looked).await.map_err(failed)?;
             }
             for _ in 0..MAX_PASSES {
                 app.retry_what_failed();
                 if !chores::advance_once(&app).await.map_err(failed)? {
-                    return anyhow::Ok(());
+                    return anyhow::Ok(looked);
                 }
             }
             anyhow::bail!("after {MAX_PASSES} passes there is still something to move on")
         };
         match (Steps { future: Box::pin(moving), left: steps }).await {
-            Some(result) => result.map(|()| false),
+            Some(result) => {
+                self.looked = result?;
+                Ok(false)
+            }
             None => {
                 self.kill().await;
                 Ok(true)

@@ -9,6 +9,9 @@ use crate::{master::Call, package, random::Random};
 /// Mass rebuilds in one world at most: each builds all packages.
 const MAX_REBUILDS: usize = 2;
 
+/// A release is scheduled for so much later at most.
+const MAX_SCHEDULED_MICROS: i64 = 90_000_000;
+
 /// A push of a version of a package.
 #[derive(Clone, Debug)]
 pub struct Push {
@@ -48,8 +51,8 @@ pub fn tell(push: &Push, token: String) -> Call {
     Call { method: Method::POST, path: "/api/v1/pushes".to_string(), token, body: body.to_string().into_bytes() }
 }
 
-/// Returns something that a person may press, given the builds and releases of a moment.
-pub fn act(random: &mut Random, builds: &[Value], releases: &[Value], token: String) -> Option<Call> {
+/// Returns something that a person may press, given the builds and releases of a moment, and the master's clock.
+pub fn act(random: &mut Random, builds: &[Value], releases: &[Value], micros: i64, token: String) -> Option<Call> {
     let (list, noun) = match random.thousandths(500) {
         true => (builds, "builds"),
         false => (releases, "releases"),
@@ -63,15 +66,22 @@ pub fn act(random: &mut Random, builds: &[Value], releases: &[Value], token: Str
         ("builds", "failed" | "cancelled") => "restart",
         ("builds", "succeeded") => return None,
         ("builds", _) => "cancel",
-        (_, "planned") => *random.pick(&["commit", "abandon"]),
+        (_, "planned") => *random.pick(&["commit", "abandon", "schedule", "schedule"]),
+        (_, "scheduled") => *random.pick(&["unschedule", "commit", "abandon"]),
         (_, "released") => "revert",
         (_, "failed") => "replan",
         _ => return None,
     };
+    if verb == "schedule" {
+        let at = Timestamp(micros + random.between(0, MAX_SCHEDULED_MICROS));
+        let path = format!("/api/v1/releases/{}/schedule", one["id"]);
+        let body = json!({ "at": at, "reason": "it has to be" }).to_string().into_bytes();
+        return Some(Call { method: Method::POST, path, token, body });
+    }
     Some(press(noun, &one["id"], verb, token))
 }
 
-/// Returns something that a person may do with mass rebuilds: begin one, hold it, let it go on, release it.
+/// Returns something that a person may do with mass rebuilds: begin one, hold it, let it go on, leave something out of it, release it.
 pub fn act_on_rebuilds(random: &mut Random, rebuilds: &[Value], token: String) -> Call {
     if rebuilds.is_empty() || (rebuilds.len() < MAX_REBUILDS && random.thousandths(150)) {
         let limit = random.thousandths(700).then(|| random.between(1, 3));
@@ -80,7 +90,14 @@ pub fn act_on_rebuilds(random: &mut Random, rebuilds: &[Value], token: String) -
         return Call { method: Method::POST, path, token, body: body.to_string().into_bytes() };
     }
     let id = &random.pick(rebuilds)["build"]["id"];
-    match *random.pick(&["pause", "pause", "resume", "resume", "limit", "retry", "release"]) {
+    match *random.pick(&["pause", "pause", "resume", "resume", "limit", "retry", "leave-out", "release"]) {
+        "leave-out" => {
+            // What failed, or one of them, however it stands.
+            let one = random.pick(&package::NAMES);
+            let packages = if random.thousandths(500) { Vec::new() } else { vec![*one] };
+            let body = json!({ "packages": packages, "reason": "it has to be" }).to_string().into_bytes();
+            Call { method: Method::POST, path: format!("/api/v1/rebuilds/{id}/leave-out"), token, body }
+        }
         "limit" => {
             let limit = random.thousandths(700).then(|| random.between(1, 4));
             let path = format!("/api/v1/rebuilds/{id}/limit");

@@ -29,13 +29,26 @@ use crate::{
 /// When keys are made and signatures given.
 const SIGNED_AT_SECS: u32 = (START.0 / 1_000_000) as u32;
 
+/// How a node ends its task.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum How {
+    /// It does it.
+    Done,
+    /// It cannot do it.
+    Failed,
+    /// It cannot do it for a reason of its own.
+    GivenBack,
+}
+
 /// Returns the calls that do the lease's task, the report last; nothing when the master could not be asked for what the
 /// work takes.
-pub async fn calls(master: &mut Master, lease: &Lease, fails: bool) -> Result<Option<Vec<Call>>> {
+pub async fn calls(master: &mut Master, lease: &Lease, how: How) -> Result<Option<Vec<Call>>> {
     let mut calls = Calls { lease, made: Vec::new() };
     calls.log(&format!("working on task {} with lease {}\n", lease.task, lease.number));
-    if fails {
-        calls.report(json!({ "failed": { "code": "simulated", "message": "it went wrong" } }));
+    if how != How::Done {
+        let failure = json!({ "code": "simulated", "message": "it went wrong" });
+        let end = if how == How::Failed { "failed" } else { "given_back" };
+        calls.report(json!({ end: failure }));
         return Ok(Some(calls.made));
     }
     let outcome = match &lease.work {

@@ -42,8 +42,10 @@ const ASK_AGAIN_SECS: i64 = anima_types::lease::MAX_WAIT_SECS as i64;
 const DOWN_SECS: i64 = 40;
 /// A live node is refused its name by one late word at a time, and there are few lives.
 const MAX_REFUSED: u32 = 3;
-/// Steps of an answer after which the master may be killed, or who asked be gone; most answers take less.
-const KILL_STEPS: i64 = 12;
+/// Steps of an answer after which the master may be killed, or who asked be gone: before most answers came to anything, ...
+const EARLY_STEPS: i64 = 12;
+/// ... and, as often, anywhere up to the end of the longest, which gives a release to users: after a commit and before what follows it.
+const LATE_STEPS: i64 = 400;
 /// Events in one answer.
 const EVENTS: usize = 1_000;
 
@@ -73,6 +75,8 @@ pub struct Summary {
     pub event_count: usize,
     /// Times that the master was killed.
     pub master_kill_count: usize,
+    /// Times that it was killed when what it was at had committed something, and the rest was still to come.
+    pub late_kill_count: usize,
     /// Times that a node was killed.
     pub node_kill_count: usize,
     /// Messages that were lost.
@@ -91,6 +95,7 @@ impl Summary {
             push_count: self.push_count + other.push_count,
             event_count: self.event_count + other.event_count,
             master_kill_count: self.master_kill_count + other.master_kill_count,
+            late_kill_count: self.late_kill_count + other.late_kill_count,
             node_kill_count: self.node_kill_count + other.node_kill_count,
             lost_count: self.lost_count + other.lost_count,
             gone_count: self.gone_count + other.gone_count,
@@ -175,7 +180,7 @@ struct World {
 
 impl World {
     async fn begin(mut random: Random, faults: Faults) -> Result<World> {
-        let master = Master::start().await?;
+        let master = Master::start(faults.looks).await?;
         let roles = ["build-node", "test-node", "sign-server", "release-system", "git-service", "admin"];
         let tokens = roles.map(|role| Ok((role, master.token(role)?))).into_iter().collect::<Result<_>>()?;
         let nodes = vec![
@@ -331,7 +336,9 @@ impl World {
             return Ok(());
         };
         let token = self.tokens["admin"].clone();
-        let Some(call) = people::act(&mut self.random, &builds, &releases, token) else { return Ok(()) };
+        let Some(call) = people::act(&mut self.random, &builds, &releases, self.now + self.skew, token) else {
+            return Ok(());
+        };
         let answer = self.ask(&call).await?;
         let how = answer.map(|(status, _)| status.as_u16());
         self.say(format_args!("a person: {} {how:?}", call.path));
@@ -393,9 +400,9 @@ impl World {
     /// Asks the master, which may be killed by it; looks at its answer as such.
     async fn ask(&mut self, call: &Call) -> Result<Option<(StatusCode, Vec<u8>)>> {
         let ending = if self.goes_wrong(self.faults.master_killed) {
-            Some(Ending::Master(self.random.between(0, KILL_STEPS) as u32))
+            Some(Ending::Master(self.steps()))
         } else if self.goes_wrong(self.faults.client_gone) {
-            Some(Ending::Client(self.random.between(0, KILL_STEPS) as u32))
+            Some(Ending::Client(self.steps()))
         } else {
             None
         };
@@ -420,6 +427,12 @@ impl World {
             self.move_on().await?;
         }
         Ok(answer)
+    }
+
+    /// Returns after how many of its steps something is cut off.
+    fn steps(&mut self) -> u32 {
+        let most = if self.random.thousandths(500) { EARLY_STEPS } else { LATE_STEPS };
+        self.random.between(0, most) as u32
     }
 
     /// Notes what the master has given out and taken.
@@ -447,7 +460,7 @@ impl World {
     /// The loops of the master that wait for something to be due.
     async fn move_on(&mut self) -> Result<()> {
         let is_killed = self.goes_wrong(self.faults.master_killed);
-        let steps = is_killed.then(|| self.random.between(0, KILL_STEPS) as u32);
+        let steps = is_killed.then(|| self.steps());
         if self.master.chores(steps).await? {
             self.master_is_killed("while it moved something on").await?;
         }
@@ -477,6 +490,7 @@ impl World {
 
     async fn master_is_killed(&mut self, when: &str) -> Result<()> {
         self.summary.master_kill_count += 1;
+        self.summary.late_kill_count += usize::from(self.master.had_committed());
         let how = match self.random.thousandths(300) {
             true => {
                 self.master.lose_power().await?;

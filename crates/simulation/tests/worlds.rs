@@ -29,7 +29,7 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice_and_everything_ends() {
     });
 
     println!("{WORLDS} worlds: {sum:?}");
-    let went_wrong = [sum.master_kill_count, sum.node_kill_count, sum.lost_count, sum.gone_count];
+    let went_wrong = [sum.master_kill_count, sum.late_kill_count, sum.node_kill_count, sum.lost_count, sum.gone_count];
     assert!(!went_wrong.contains(&0), "a world in which nothing goes wrong shows nothing: {sum:?}");
     assert!(sum.push_count > 0 && sum.event_count > sum.push_count);
 }

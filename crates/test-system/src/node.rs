@@ -20,8 +20,9 @@ pub(crate) struct Node {
 
 impl Handler for Node {
     async fn run(&self, lease: Lease, context: Context) -> Result<(Outcome, Vec<PhaseTime>), Stop> {
-        let log = context.log.clone();
+        let (log, same) = (context.log.clone(), context.log.clone());
         let journal = Journal::new(move |bytes| log.write_bytes(bytes));
+        let journal = journal.with_room(move |byte_count| same.room(byte_count));
         let cancel = CancellationToken::new();
         let _bridge = Bridge::between(&context, &cancel);
         let mut phases = Phases::new();

@@ -223,25 +223,13 @@ impl Platform {
         if platform.buildroot.packages.is_empty() {
             return wrong("its buildroot has no packages");
         }
-        let packages = || {
-            let of_flavors = platform.flavors.values().flat_map(|flavor| flavor.packages.values());
-            platform.packages.values().chain(of_flavors)
-        };
-        let of_flavors = || platform.flavors.values();
-        let mut repositories = platform
-            .repositories
-            .iter()
-            .chain(packages().flat_map(|it| &it.repositories))
-            .chain(of_flavors().flat_map(|flavor| &flavor.repositories));
-        if repositories.any(|repository| repository.is_index_signed && repository.gpg_keys.is_empty()) {
+        let packages = || platform.all_options();
+        if platform.all_repositories().any(|it| it.is_index_signed && it.gpg_keys.is_empty()) {
             return wrong("a repository's index can be checked only with gpg_keys");
         }
-        let mut modules = platform
-            .modules
-            .iter()
-            .chain(packages().flat_map(|it| &it.modules))
-            .chain(of_flavors().flat_map(|flavor| &flavor.modules));
-        if modules.any(|module| !is_module(module)) {
+        let of_packages = packages().flat_map(|it| &it.modules);
+        let of_flavors = platform.flavors.values().flat_map(|flavor| &flavor.modules);
+        if !platform.modules.iter().chain(of_packages).chain(of_flavors).all(|module| is_module(module)) {
             return wrong("a module is named with its stream, such as perl:5.26");
         }
         if packages().map(|it| it.limits).chain([platform.limits]).any(Limits::has_zero) {
@@ -266,6 +254,19 @@ fn is_module(text: &str) -> bool {
 }
 
 impl Platform {
+    /// Returns every repository that any build may be made from: the platform's, its flavors', and those of single packages of both.
+    pub fn all_repositories(&self) -> impl Iterator<Item = &Repository> {
+        let of_flavors = self.flavors.values().flat_map(|flavor| &flavor.repositories);
+        let of_packages = self.all_options().flat_map(|options| &options.repositories);
+        self.repositories.iter().chain(of_flavors).chain(of_packages)
+    }
+
+    /// Returns what is different for single packages, with or without a flavor.
+    fn all_options(&self) -> impl Iterator<Item = &PackageOptions> {
+        let of_flavors = self.flavors.values().flat_map(|flavor| flavor.packages.values());
+        self.packages.values().chain(of_flavors)
+    }
+
     /// Returns the platform as builds with these flavors see it; an error names the one that it has not.
     pub fn with_flavors(&self, names: &[String]) -> Result<Platform, String> {
         let mut platform = Platform { flavors: BTreeMap::new(), ..self.clone() };
@@ -301,6 +302,12 @@ impl Platform {
 static NO_OPTIONS: LazyLock<PackageOptions> = LazyLock::new(PackageOptions::default);
 
 impl Platform {
+    /// Returns the repositories from elsewhere whose packages are taken without a look at anybody's signature. What the master itself
+    /// serves, and what is in a folder of the machine, is what its administrator put there.
+    pub fn unverified(&self) -> impl Iterator<Item = &Repository> {
+        self.repositories.iter().filter(|repository| repository.gpg_keys.is_empty() && repository.is_from_elsewhere())
+    }
+
     /// Returns how a package is built.
     pub fn options(&self, package: &str) -> &PackageOptions {
         self.packages.get(package).unwrap_or(&NO_OPTIONS)
@@ -316,15 +323,7 @@ impl Platform {
 
     /// Returns what a package may use: as its options say, and where they say nothing, as the platform does.
     pub fn limits(&self, package: &str) -> Limits {
-        let (own, general) = (self.options(package).limits, self.limits);
-        Limits {
-            memory_mib: own.memory_mib.or(general.memory_mib),
-            disk_mib: own.disk_mib.or(general.disk_mib),
-            cores: own.cores.or(general.cores),
-            wall_secs: own.wall_secs.or(general.wall_secs),
-            processes: own.processes.or(general.processes),
-            log_mib: own.log_mib.or(general.log_mib),
-        }
+        self.options(package).limits.or(self.limits)
     }
 }
 
@@ -332,6 +331,18 @@ impl Limits {
     /// Returns whether nothing is said.
     pub fn is_empty(&self) -> bool {
         *self == Limits::default()
+    }
+
+    /// Returns them, and of the other those that are not said here.
+    pub fn or(self, other: Limits) -> Limits {
+        Limits {
+            memory_mib: self.memory_mib.or(other.memory_mib),
+            disk_mib: self.disk_mib.or(other.disk_mib),
+            cores: self.cores.or(other.cores),
+            wall_secs: self.wall_secs.or(other.wall_secs),
+            processes: self.processes.or(other.processes),
+            log_mib: self.log_mib.or(other.log_mib),
+        }
     }
 
     fn has_zero(self) -> bool {
@@ -342,6 +353,11 @@ impl Limits {
 }
 
 impl Repository {
+    /// Returns whether it is neither the master's own nor in a folder of the machine.
+    pub fn is_from_elsewhere(&self) -> bool {
+        !self.url.starts_with("{master}") && !self.url.starts_with("file:")
+    }
+
     /// Returns it as a node is told of it.
     pub fn input(&self, arch: Arch, master: &str) -> Input {
         Input {
@@ -351,6 +367,7 @@ impl Repository {
             gpg_keys: self.gpg_keys.clone(),
             is_index_signed: self.is_index_signed,
             module_hotfixes: self.module_hotfixes,
+            is_own: false,
         }
     }
 
@@ -381,6 +398,16 @@ mod tests {
         assert_eq!(platform.limits("kernel"), expected);
         assert_eq!(platform.limits("jq").wall_secs, Some(60));
         assert_eq!((&platform.options("jq").with[..], platform.options("bash")), (&["x".to_owned()][..], &*NO_OPTIONS));
+    }
+
+    #[test]
+    fn one_limit_that_is_said_leaves_the_others_as_they_are_elsewhere() {
+        let configured = Limits { memory_mib: Some(2048), cores: Some(8), log_mib: Some(10), ..Limits::default() };
+
+        let said = Limits { cores: Some(2), ..Limits::default() }.or(configured);
+
+        assert_eq!(said, Limits { cores: Some(2), ..configured });
+        assert_eq!(Limits::default().or(configured), configured);
     }
 
     #[test]
@@ -416,6 +443,22 @@ mod tests {
         assert_eq!(with(&["beta", "late"]).unwrap().macros["b"], "4");
         assert_eq!(with(&[]).unwrap(), Platform { flavors: BTreeMap::new(), ..platform.clone() });
         assert_eq!(with(&["gamma"]).unwrap_err(), "platform x has no flavor \"gamma\": it has beta, late");
+    }
+
+    #[test]
+    fn all_repositories_are_those_of_flavors_and_of_single_packages_too() {
+        let one = |name: &str| format!("repositories = [{{ name = \"{name}\", url = \"http://h\" }}]\n");
+        let text = format!(
+            "[packages.a]\n{}[flavors.beta]\n{}[flavors.beta.packages.b]\n{}",
+            one("of a"),
+            one("of beta"),
+            one("of b in beta")
+        );
+
+        let platform = platform(&text).unwrap();
+
+        let names: Vec<&str> = platform.all_repositories().map(|repository| repository.name.as_str()).collect();
+        assert_eq!(names, ["r", "of beta", "of a", "of b in beta"]);
     }
 
     #[test]

@@ -129,6 +129,16 @@ pub struct Rules {
 impl Rules {
     /// Says what is wrong with them.
     pub fn check(&self) -> Result<(), String> {
+        let days = [
+            ("logs_days", self.logs_days),
+            ("unreleased_build_days", self.unreleased_build_days),
+            ("audit_days", self.audit_days),
+        ];
+        if let Some((name, _)) = days.iter().find(|(_, days)| *days == Some(0)) {
+            return Err(format!(
+                "[retention] {name} = 0 would drop all of it at once, what just ended too: write 1 or more, or leave the line out and it stays for ever"
+            ));
+        }
         match self.audit_days {
             Some(days) if days < MIN_AUDIT_DAYS => Err(format!(
                 "[retention] audit_days = {days} is too few: readers of events go on where they stopped, within {MIN_AUDIT_DAYS} days"

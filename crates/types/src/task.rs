@@ -177,7 +177,7 @@ pub struct Task {
     pub why: String,
     /// The tasks that have to succeed first.
     pub waits_for: Vec<TaskId>,
-    /// How often it was given out.
+    /// How often it was given out since it was last restarted, as far as that counts: `attempt` counts all times.
     pub attempts: u32,
     /// How long it is expected to take, in seconds, where it was done before.
     #[serde(default)]
@@ -201,7 +201,7 @@ pub struct Task {
     pub artifacts: Vec<Artifact>,
     /// Bytes of its log so far.
     pub log_size_bytes: u64,
-    /// The number of its newest attempt's lease: which attempt the log is of.
+    /// The number of its newest attempt's lease, of all times that it was given out: which attempt the log is of.
     #[serde(default)]
     pub attempt: i64,
     /// All its logs, those of earlier attempts too; only where one task is asked for.
@@ -241,6 +241,16 @@ pub struct Attempt {
     pub ending: Option<String>,
     /// How it ended, in one sentence.
     pub why: Option<String>,
+}
+
+/// Says how often a task was given out: of all times, by which its attempts and logs are counted, and how many of these count
+/// against `MAX_ATTEMPTS`.
+pub fn attempts_in_words(attempt: i64, attempts: u32) -> String {
+    match i64::from(attempts) {
+        // A master of an earlier version does not say it of all times.
+        attempts if attempts >= attempt => attempts.to_string(),
+        attempts => format!("{attempt}, of which {attempts} since the last restart count"),
+    }
 }
 
 impl Attempt {
@@ -291,6 +301,13 @@ mod tests {
                 assert!(next(status, event).is_none() || event == Event::Restarted);
             }
         }
+    }
+
+    #[test]
+    fn attempts_of_all_times_and_those_that_count_are_said_apart() {
+        assert_eq!(attempts_in_words(2, 2), "2");
+        assert_eq!(attempts_in_words(0, 2), "2");
+        assert_eq!(attempts_in_words(7, 1), "7, of which 1 since the last restart count");
     }
 
     #[test]

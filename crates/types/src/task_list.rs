@@ -58,7 +58,7 @@ pub struct ListedTask {
     pub waits_for: Option<TaskId>,
     /// The node that has or had it.
     pub node: Option<String>,
-    /// How often it was given out.
+    /// How often it was given out since it was last restarted, as far as that counts.
     pub attempts: u32,
     /// When it was made.
     pub created_at: Timestamp,

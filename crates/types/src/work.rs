@@ -8,7 +8,7 @@ pub use crate::plan_work::{
 };
 use crate::{
     Arch, Nevra, Sha256, artifact,
-    diagnosis::Finding,
+    diagnosis::{Finding, MAX_FINDINGS},
     id::{BuildId, KeyId, ReleaseId, RepositoryId},
     key,
     platform::Platform,
@@ -70,6 +70,9 @@ pub struct Input {
     /// Whether modules hide nothing of it: what was built in the same system is to be used.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub module_hotfixes: bool,
+    /// Whether it is what this system itself built: keys are for what comes from elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
 }
 
 /// A file that can be fetched.
@@ -315,6 +318,10 @@ pub struct BuildOutcome {
     pub dynamic_requires: Vec<String>,
 }
 
+/// What `%generate_buildrequires` of one package may ask for in all: the largest (programs of Rust, documentation by Python) ask
+/// for some hundred. They are kept with the task, and each later order reads them.
+pub const MAX_DYNAMIC_REQUIRES: usize = 10_000;
+
 /// One package that was built.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuiltPackage {
@@ -483,9 +490,14 @@ impl Usage {
 /// The code of a failure that is the node's and not the task's: its disk was full. It gives the task back
 /// ([`crate::lease::End::GivenBack`]).
 pub const NODE_DISK_FULL: &str = "node_disk_full";
+/// Another such code: a layer on the node is damaged and in use, so that it cannot be made again just now.
+pub const NODE_LAYER_DAMAGED: &str = "node_layer_damaged";
 /// The code of a failure that is neither the task's nor the node's: the master had no room for what was made. The task is given
 /// back, which does not count as an attempt.
 pub const MASTER_DISK_FULL: &str = "master_disk_full";
+/// The code of a failure that is nobody's: the node was asked to end before the task was done. The task is given back, which does not
+/// count as an attempt.
+pub const NODE_STOPS: &str = "node_stops";
 
 /// Why a task failed, for the person who looks first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -514,6 +526,28 @@ impl Failure {
     /// Adds what to do about it.
     pub fn with_hint(self, hint: Option<impl Into<String>>) -> Failure {
         Failure { hint: hint.map(Into::into), ..self }
+    }
+}
+
+/// The code and the class of packages that are for all architectures and differ between them.
+const NOARCH_DIFFERS: &str = "noarch_differs";
+const NOARCH_CURE: &str = "Let the spec make the same on every architecture (sort what it lists, leave out what it was built on), or take \
+                           BuildArch: noarch out of that package.";
+
+/// Returns why a package that is for all architectures cannot be taken: it was built on two, and differs in this.
+pub fn noarch_differs(package: &str, other: &str, own: &str, differ: &[String]) -> Failure {
+    let beginning = format!("{package} is for all architectures, but built on {own} it is not what it is on {other}");
+    // One for each difference: each has a cause of its own, mostly.
+    let finding = |what: &String| Finding {
+        class: NOARCH_DIFFERS.to_owned(),
+        title: "Not the same on every architecture".to_owned(),
+        message: format!("{beginning}: {what}"),
+        cure: Some(NOARCH_CURE.to_owned()),
+        ..Finding::default()
+    };
+    Failure {
+        findings: differ.iter().take(MAX_FINDINGS).map(finding).collect(),
+        ..Failure::new(NOARCH_DIFFERS, format!("{beginning}: {}", differ.join("; "))).with_hint(Some(NOARCH_CURE))
     }
 }
 

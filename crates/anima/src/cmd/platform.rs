@@ -1,6 +1,6 @@
 //! `anima platform`: the distribution lines that are built.
 
-use anima_types::platform;
+use anima_types::platform::{self, Repository};
 use clap::Subcommand;
 
 use super::Ask;
@@ -32,6 +32,15 @@ impl Platform {
     }
 }
 
+/// Says what is looked at before a package of a repository is taken.
+fn signatures(repository: &Repository) -> &'static str {
+    match (repository.gpg_keys.is_empty(), repository.is_index_signed) {
+        (true, _) => "signatures not checked",
+        (false, false) => "packages have to be signed",
+        (false, true) => "packages and index have to be signed",
+    }
+}
+
 fn row(platform: &platform::Platform) -> [String; 6] {
     let architectures: Vec<_> = platform.architectures.iter().map(|arch| arch.name()).collect();
     [
@@ -59,11 +68,43 @@ fn describe(platform: &platform::Platform) -> String {
         ("test root", platform.buildroot.test_packages.join(" ")),
     ];
     for repository in &platform.repositories {
-        fields
-            .push(("repository", format!("{} {} (priority {})", repository.name, repository.url, repository.priority)));
+        let Repository { name, url, priority, .. } = repository;
+        fields.push(("repository", format!("{name} {url} (priority {priority}; {})", signatures(repository))));
+    }
+    let unverified: Vec<&str> = platform.unverified().map(|repository| repository.name.as_str()).collect();
+    if !unverified.is_empty() {
+        let keys = format!("platforms/{}.asc in the master's data folder", platform.name);
+        let text = format!(
+            "NOT CHECKED for packages of {}: nobody's key is known for them. Put the distribution's into {keys}",
+            unverified.join(", ")
+        );
+        fields.push(("signatures", text));
     }
     for (name, value) in &platform.macros {
         fields.push(("macro", format!("%{name} {value}")));
     }
     output::fields(&fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_whose_packages_nobody_vouches_for_says_so_and_what_to_do() {
+        let text = |keys: &str| {
+            format!(
+                "name = \"x\"\ntitle = \"X\"\ndist = \".x1\"\nbranch = \"x\"\narchitectures = [\"x86_64\"]\n\
+                 [buildroot]\npackages = [\"bash\"]\ntest_packages = []\n\
+                 [[repositories]]\nname = \"base\"\nurl = \"https://h/\"\n{keys}"
+            )
+        };
+        let shown = |keys: &str| describe(&platform::Platform::parse(&text(keys)).unwrap());
+
+        let open = shown("");
+        assert!(open.contains("priority 99; signatures not checked"), "{open}");
+        assert!(open.contains("NOT CHECKED for packages of base") && open.contains("platforms/x.asc"), "{open}");
+        let closed = shown("gpg_keys = [\"a key\"]\nis_index_signed = true\n");
+        assert!(closed.contains("packages and index have to be signed") && !closed.contains("NOT"), "{closed}");
+    }
 }

@@ -14,6 +14,8 @@ use crate::{
     output,
 };
 
+/// Mass rebuilds that are listed, the newest: nobody looks for those of years ago here.
+const MAX_LISTED: u32 = 100;
 /// Failed tasks that are named; `--json` has all.
 const NAMED: usize = 20;
 
@@ -168,7 +170,7 @@ async fn list(ask: &Ask) -> Result {
         ]
     };
     let header = ["rebuild", "status", "packages", "platform", "by", "began", "left"];
-    ask.output.list(&ask.client.rebuilds().await?, header, row, "There are no mass rebuilds.")
+    ask.output.list(&ask.client.rebuilds(MAX_LISTED).await?, header, row, "There are no mass rebuilds.")
 }
 
 fn standing(rebuild: &rebuild::Rebuild) -> String {

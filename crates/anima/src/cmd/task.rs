@@ -193,7 +193,7 @@ fn describe(task: &task::Task) -> String {
         ("release", or_dash(task.release)),
         ("platform", or_dash(task.platform.as_ref())),
         ("node", or_dash(task.node.as_ref().map(|node| node_of(node, task)))),
-        ("attempts", task.attempts.to_string()),
+        ("attempts", task::attempts_in_words(task.attempt, task.attempts)),
         ("began", or_dash(task.started_at.map(output::moment))),
         ("took", or_dash(took(task).map(output::span))),
     ];

@@ -1,8 +1,14 @@
-//! `anima task download`: what a task made, into a folder.
+//! `anima task download`: what a task made, into a folder. Nothing that is there already is replaced unless somebody says so.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use anima_client::lease::Cancel;
+use anima_environment::sha256_of;
 use anima_types::{artifact::Artifact, id::TaskId, work::FileRef};
 use clap::Args;
 
@@ -20,6 +26,9 @@ pub struct Download {
     /// Only files with this text in their names; repeat it for more [default: all]
     #[arg(long = "name", value_name = "TEXT")]
     names: Vec<String>,
+    /// Replace files of the same names that have other content
+    #[arg(long)]
+    force: bool,
 }
 
 impl Download {
@@ -32,15 +41,25 @@ impl Download {
         }
         let failed = |error| Failure::user(format!("could not make {}: {error}", self.to.display()));
         std::fs::create_dir_all(&self.to).map_err(failed)?;
-        let mut paths = Vec::with_capacity(wanted.len());
-        for artifact in wanted {
+        let planned = plan(&wanted, &self.to)?;
+        let other = planned.iter().filter(|one| one.there == There::Other);
+        let other: Vec<&str> = other.map(|one| one.name.as_str()).collect();
+        if !other.is_empty() && !self.force {
+            return Err(Failure::user(format!("{} has other files named {}", self.to.display(), other.join(", ")))
+                .hint(format!("say another folder (--to task-{}), or --force to replace them", self.id)));
+        }
+        let mut paths = Vec::with_capacity(planned.len());
+        for Planned { artifact, path, there, .. } in planned {
+            if there == There::Same {
+                paths.push(path);
+                continue;
+            }
             let file = FileRef {
                 name: artifact.name.clone(),
                 sha256: artifact.sha256,
                 size_bytes: artifact.size_bytes,
                 url: ask.client.artifact_url(artifact),
             };
-            let path = self.to.join(file_name(&artifact.name)?);
             // It is there whole, with the hash that the master says, or not at all.
             ask.client.fetch(&file, &path, &Cancel::new()).await?;
             paths.push(path);
@@ -48,6 +67,59 @@ impl Download {
         let shown =
             |paths: &Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
         ask.output.show(&paths, shown)
+    }
+}
+
+/// What a file's place in the folder has already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum There {
+    Nothing,
+    /// The very file.
+    Same,
+    /// Something else of that name.
+    Other,
+}
+
+/// A file, and where it goes.
+#[derive(Debug)]
+struct Planned<'a> {
+    artifact: &'a Artifact,
+    name: String,
+    path: PathBuf,
+    there: There,
+}
+
+/// Looks at all places before anything is fetched: a refusal leaves the folder as it was. Of a task that was tried again, an
+/// earlier try may have left files of the same names: each of them gets its hash into its name.
+fn plan<'a>(wanted: &[&'a Artifact], folder: &Path) -> std::result::Result<Vec<Planned<'a>>, Failure> {
+    let mut by_name: BTreeMap<&str, Vec<&Artifact>> = BTreeMap::new();
+    for artifact in wanted {
+        let same_name = by_name.entry(file_name(&artifact.name)?).or_default();
+        if same_name.iter().all(|other| other.sha256 != artifact.sha256) {
+            same_name.push(artifact);
+        }
+    }
+    let mut planned = Vec::with_capacity(wanted.len());
+    for (name, artifacts) in by_name {
+        for artifact in &artifacts {
+            let name = match artifacts.len() {
+                1 => name.to_string(),
+                _ => format!("{name}.{:.12}", artifact.sha256.to_string()),
+            };
+            let path = folder.join(&name);
+            let there = look(&path, artifact)
+                .map_err(|error| Failure::user(format!("could not read {}: {error}", path.display())))?;
+            planned.push(Planned { artifact, name, path, there });
+        }
+    }
+    Ok(planned)
+}
+
+fn look(path: &Path, artifact: &Artifact) -> io::Result<There> {
+    match File::open(path) {
+        Ok(mut file) => Ok(if sha256_of(&mut file)? == artifact.sha256 { There::Same } else { There::Other }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(There::Nothing),
+        Err(error) => Err(error),
     }
 }
 
@@ -73,6 +145,29 @@ mod tests {
         for bad in ["", ".", "..", "../x", "/etc/passwd", "a/b"] {
             assert!(file_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_there_already_is_known_by_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Artifact {
+            sha256: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".parse().unwrap(),
+            kind: anima_types::artifact::Kind::Lock,
+            name: "buildroot.lock.json".to_string(),
+            size_bytes: 3,
+            signed: None,
+        };
+        let there = || plan(&[&lock, &lock], folder.path()).unwrap().iter().map(|one| one.there).collect::<Vec<_>>();
+
+        assert_eq!(there(), [There::Nothing]);
+        std::fs::write(folder.path().join(&lock.name), "bar").unwrap();
+        assert_eq!(there(), [There::Other]);
+        std::fs::write(folder.path().join(&lock.name), "foo").unwrap();
+        assert_eq!(there(), [There::Same]);
+        let other = Artifact { sha256: anima_types::Sha256([0; 32]), ..lock.clone() };
+        let both = plan(&[&lock, &other], folder.path()).unwrap();
+        let names: Vec<&str> = both.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["buildroot.lock.json.2c26b46b68ff", "buildroot.lock.json.000000000000"]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::Check;
 use crate::platforms;
 
 const NAME: &str = "signatures";
-const CURE: &str =
-    "put the distribution's public keys into gpg_keys of each repository, in platforms/NAME.toml of the data folder";
+const CURE: &str = "put the distribution's public keys into platforms/NAME.asc of the data folder, NAME being the platform's; or into \
+                    gpg_keys of a repository in a file of your own";
 
 /// Looks whether all platforms say who has to have signed their packages.
 pub fn signatures(folder: &Path) -> Check {
@@ -30,11 +30,8 @@ fn of(platforms: &[Platform]) -> Check {
     }
 }
 
-/// What the master itself serves is what its administrator put there.
 fn without_keys(platform: &Platform) -> Option<String> {
-    let repositories = platform.repositories.iter();
-    let without = repositories.filter(|it| it.gpg_keys.is_empty() && !it.url.starts_with("{master}"));
-    let names: Vec<&str> = without.map(|repository| repository.name.as_str()).collect();
+    let names: Vec<&str> = platform.unverified().map(|repository| repository.name.as_str()).collect();
     (!names.is_empty()).then(|| format!("{} ({})", platform.name, names.join(", ")))
 }
 

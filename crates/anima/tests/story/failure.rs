@@ -50,15 +50,22 @@ async fn a_package_that_is_not_for_the_architecture_is_left_out_with_the_words_o
 }
 
 #[tokio::test]
-async fn what_failed_is_good_after_a_push_that_mends_it() {
+async fn what_failed_is_entered_as_it_was_left_and_good_after_a_push_that_mends_it() {
     let system = system().await;
-    let package = SourcePackage::tiny_with("oak", "1", "BuildRequires: no-such-thing").unwrap();
+    let package = SourcePackage::tiny("oak", "1").unwrap();
+    let spec = std::fs::read_to_string(package.path("oak.spec")).unwrap();
+    let broken = spec.replace("%install\n", "%install\necho left > trace\nfalse\n");
+    package.write("oak.spec", broken.as_bytes()).unwrap();
     let commit = system.push(&package, "s1").unwrap();
     let build = system.build_of("oak", &commit).await.unwrap();
-    system.ended(build, BUILD_LIMIT).await.unwrap();
+    let detail = system.ended(build, BUILD_LIMIT).await.unwrap();
 
-    let spec = std::fs::read_to_string(package.path("oak.spec")).unwrap();
-    package.write("oak.spec", spec.replace("BuildRequires: no-such-thing", "").as_bytes()).unwrap();
+    let task = detail.tasks.iter().find(|task| task.status == task::Status::Failed).unwrap().id.to_string();
+    let look = "cat $(find /builddir/build -name trace)";
+    let entered = system.anima(&["build", "shell", &task, "--", "sh", "-c", look]).unwrap();
+    assert_eq!(String::from_utf8_lossy(&entered.stdout), "left\n", "{}", said(&entered));
+
+    package.write("oak.spec", spec.as_bytes()).unwrap();
     let commit = system.push(&package, "s1").unwrap();
     let build = system.build_of("oak", &commit).await.unwrap();
 

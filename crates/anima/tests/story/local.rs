@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use anima_diagnosis::{End, Reader, Section, read};
@@ -11,7 +13,10 @@ use anima_testkit::seed;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::said;
+use crate::{
+    kills::{leftovers, sleeping},
+    said,
+};
 
 /// A machine with Seed Linux in a folder, and nothing that runs.
 struct Packager {
@@ -43,9 +48,24 @@ impl Packager {
 
     /// Runs the program, with a cache of its own.
     fn anima(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_anima"));
+        self.here(env!("CARGO_BIN_EXE_anima")).args(arguments).output().unwrap()
+    }
+
+    /// A program in the packager's folder.
+    fn here(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env("ANIMA_DATA", self.path("data"));
-        command.args(arguments).output().unwrap()
+        command
+    }
+
+    /// Writes the file of a platform like Seed Linux that is for two architectures, both of which this machine runs.
+    fn platform_of_two(&self) -> String {
+        let text = include_str!("../../../../platforms/seed-1.toml");
+        let text = text.replace("\"seed-1\"", "\"two\"").replace("[\"x86_64\"]", "[\"x86_64\", \"i686\"]");
+        let text = text.replace("{master}/mirror/seed/", &format!("file://{}/", self.seed.display()));
+        let path = self.path("two.toml");
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
     }
 
     /// Builds on Seed Linux; returns the report.
@@ -137,6 +157,79 @@ fn folders_are_built_in_their_order_and_again_from_a_lock_when_no_repository_is_
         (Some(0), "hello\n"),
         "{output:?}"
     );
+}
+
+/// How long anything of a build on this machine takes at most.
+const LIMIT: Duration = Duration::from_secs(300);
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what} did not come about");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_list_two_architectures_a_look_at_what_failed_and_an_end_in_the_middle() {
+    let packager = Packager::new();
+    let platform = packager.platform_of_two();
+    let folder = packager.package("both", "", "uname -m > /dev/null");
+    let of_two = ["--platform", &platform];
+
+    // For two architectures: what is all noarch is built once, and a third one is refused with those that there are.
+    let arches = ["--arch", "x86_64", "--arch", "i686", "--json", "--result", "results"];
+    let output = packager.anima(&[&["local", "build", &folder][..], &of_two, &arches].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = report["packages"][0]["steps"].as_array().unwrap().iter();
+    let steps: Vec<_> = steps.map(|step| (step["step"].as_str().unwrap(), step["status"].as_str().unwrap())).collect();
+    assert_eq!(steps, [("src", "built"), ("x86_64", "built"), ("i686", "excluded")]);
+    let output = packager.anima(&[&["local", "build", &folder, "--arch", "s390x"][..], &of_two].concat());
+    assert!(output.status.code() == Some(2) && said(&output).contains("it has x86_64, i686"), "{}", said(&output));
+
+    // The list of a root that is made by nobody is that of the root of the build.
+    let list = packager.path("list.json").to_string_lossy().into_owned();
+    let arguments =
+        [&["buildroot", "lock", "--of", &folder, "--arch", "x86_64", "--output", &list][..], &of_two].concat();
+    let output = packager.anima(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(
+        fs::read_to_string(&list).unwrap(),
+        fs::read_to_string(packager.path("results/both/x86_64.lock.json")).unwrap()
+    );
+
+    // What failed is entered at a terminal, as it was left.
+    let broken = packager.package("broken", "", "echo left > %{buildroot}/trace; false");
+    let build =
+        ["local", "build", &broken, "--platform", &platform, "--arch", "x86_64", "--shell-on-failure"].join(" ");
+    let program = format!("{} {build}", env!("CARGO_BIN_EXE_anima"));
+    let mut script = packager.here("script");
+    script.args(["--quiet", "--return", "--flush", "--command", &program, "/dev/null"]);
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut seen, mut piece, mut is_asked) = (String::new(), [0; 4096], false);
+    while let Ok(count @ 1..) = screen.read(&mut piece) {
+        seen += &String::from_utf8_lossy(&piece[..count]);
+        if !is_asked && seen.contains("it is removed when you leave") {
+            keyboard.write_all(b"cat $(find . -name trace); exit\n").unwrap();
+            is_asked = true;
+        }
+    }
+    assert_eq!(script.wait().unwrap().code(), Some(5), "{seen}");
+    assert!(seen.lines().any(|line| line.trim() == "left"), "{seen}");
+
+    // Ctrl-C: no process, no mount, no folder of the build is left.
+    let mark = format!("3{:07}", std::process::id());
+    let slow = packager.package("slow", "", &format!("(setsid sleep {mark} &)\nsleep {mark}"));
+    let mut command = packager.here(env!("CARGO_BIN_EXE_anima"));
+    let mut running = command.args(["local", "build", &slow, "--arch", "x86_64"]).args(of_two).spawn().unwrap();
+    until("the build", || sleeping(&mark) == 2);
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(5));
+    until("the end of its processes", || sleeping(&mark) == 0);
+    assert_eq!(leftovers(&packager.path("data/local"), &["runs", "environments/roots/work"]), [""; 0]);
 }
 
 #[test]

@@ -12,13 +12,14 @@ use anima_rpm_file::PackageInfo;
 use anima_schedule::{Graph, Source};
 use anima_types::Arch;
 use anima_types::platform::Platform;
+use anima_types::task_log::LogName;
 use anima_types::work::{Failure, Input, SrcOutcome};
 use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Made, PackageReport, REPORT_VERSION, Report, Status, StepReport};
-use super::results::{PackageFolder, Results, copy, index};
+use super::results::{PackageFolder, Results, copy, index, replace};
 use super::worktree::WorkTree;
 use super::{Event, Local, OWN_PRIORITY, Order, Origin, Refusal, Watch, address_of, inputs};
 use crate::build_task::SrpmFile;
@@ -190,13 +191,11 @@ impl<'a> Chain<'a> {
         let name = info.nevra.name.clone();
         // Before the folder is emptied: it may be the very place that the source package is in.
         let kept = self.local.run.folder().join(info.nevra.file_name());
-        copy(path, &kept).with_context(unreadable)?;
+        // A second name of the same file, and of a second build (`--verify`) it is there already.
+        replace(path, &kept).with_context(unreadable)?;
         let results = self.results.package(&name)?;
         let file = info.nevra.file_name();
-        let srpm = results.path().join(&file);
-        if !srpm.exists() {
-            copy(&kept, &srpm).with_context(|| format!("could not write {}", srpm.display()))?;
-        }
+        let srpm = results.source(&kept, &file)?;
         let sha256 = fs::File::open(&srpm).and_then(|mut file| sha256_of(&mut file)).with_context(unreadable)?;
         let build_requires: BTreeSet<String> = info.build_requires().map(ToString::to_string).collect();
         let mut made = SrcOutcome {
@@ -265,7 +264,7 @@ impl<'a> Chain<'a> {
         let mut from = inputs(&self.order.platform, arch);
         if !self.made_paths.is_empty() {
             let (name, url) = (OWN_REPOSITORY.to_owned(), address_of(&self.own)?);
-            from.push(Input { name, url, priority: OWN_PRIORITY, ..Input::default() });
+            from.push(Input { name, url, priority: OWN_PRIORITY, is_own: true, ..Input::default() });
         }
         let target = Target { platform, package: name, arch, inputs: &from };
         let step = folder.step(arch.name());
@@ -299,7 +298,7 @@ impl<'a> Chain<'a> {
         index(&self.own, &self.made_paths)
     }
 
-    /// Does one step with its own log.
+    /// Does one step with its own logs, the same three that a task of the master has.
     async fn step<T>(
         &self,
         package: &str,
@@ -309,14 +308,10 @@ impl<'a> Chain<'a> {
         work: impl AsyncFnOnce(Around<'_>, &mut Phases) -> Result<T, Trouble>,
     ) -> anyhow::Result<Done<T>> {
         self.watch.see(Event::Begins { package, step });
-        let (path, mut file) = folder.log(step)?;
-        let watch = Arc::clone(&self.watch);
-        let journal = Journal::new(move |bytes| {
-            // A log that cannot be written is told by what else cannot: the disk is full.
-            let _ = file.write_all(bytes);
-            watch.see(Event::Log(bytes));
-        });
-        let mut phases = Phases::new();
+        let (log, journal) = self.journal(folder, step, LogName::Build)?;
+        let (root_log, root_journal) = self.journal(folder, step, LogName::Root)?;
+        let (state_log, state) = self.journal(folder, step, LogName::State)?;
+        let mut phases = Phases::told(state);
         let name = format!("{package}-{step}");
         let show = Show { watch: Arc::clone(&self.watch), helper: &self.local.engine.helper };
         let around = Around {
@@ -326,7 +321,7 @@ impl<'a> Chain<'a> {
             artifacts,
             aftermath: self.order.shows_failed.then_some(&show as &dyn Aftermath),
             journal: &journal,
-            root_journal: None,
+            root_journal: Some(&root_journal),
             about: None,
             cancel: self.cancel,
         };
@@ -341,12 +336,34 @@ impl<'a> Chain<'a> {
         };
         let status = if result.is_ok() { Status::Built } else { Status::Failed };
         let report = StepReport {
-            log: Some(path),
+            log: Some(log),
+            root_log: Some(root_log),
+            state_log: Some(state_log),
             phases: phases.into_vec(),
             failure: result.as_ref().err().cloned(),
             ..StepReport::new(step, status)
         };
         Ok(Done { result, report })
+    }
+
+    /// Begins one of a step's logs.
+    fn journal(&self, folder: &PackageFolder, step: &str, name: LogName) -> anyhow::Result<(PathBuf, Journal)> {
+        let file_name = match name {
+            LogName::Build => step.to_owned(),
+            name => format!("{step}.{}", name.name()),
+        };
+        let (path, mut file) = folder.log(&file_name)?;
+        let watch = Arc::clone(&self.watch);
+        let journal = Journal::new(move |bytes| {
+            // A log that cannot be written is told by what else cannot: the disk is full.
+            let _ = file.write_all(bytes);
+            match name {
+                LogName::Build => watch.see(Event::Log(bytes)),
+                LogName::Root => watch.see(Event::RootLog(bytes)),
+                LogName::State => {}
+            }
+        });
+        Ok((path, journal))
     }
 }
 

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anima_environment::{Emulators, Environments};
+use anima_environment::{Budget, Emulators, Environments};
 use anima_types::Arch;
 use anima_types::platform::{self, PackageOptions, Platform};
 use anima_types::work::{Failure, Input};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, Setup};
@@ -47,6 +47,8 @@ pub struct Config {
     pub emulators: Emulators,
     /// What a build may use; all of the machine where nothing is said.
     pub limits: platform::Limits,
+    /// How much the cache keeps on the disk.
+    pub budget: Budget,
 }
 
 /// Where a package is.
@@ -122,6 +124,8 @@ pub enum Event<'a> {
     },
     /// Its log goes on.
     Log(&'a [u8]),
+    /// The log of how its root is made goes on.
+    RootLog(&'a [u8]),
     /// It ended.
     Ends {
         /// The package.
@@ -139,11 +143,12 @@ pub struct Local {
 }
 
 impl Local {
-    /// Opens the machine's cache. Many processes may share it.
+    /// Opens the machine's cache, and removes what killed processes left in it. Many processes may share it.
     pub fn open(config: &Config) -> anyhow::Result<Local> {
         let run = run::Run::begin(&config.data.join("runs"))?;
         let environments = Environments::open(&config.data.join("environments"), &config.helper)?.with_folders();
-        let environments = environments.with_emulators(config.emulators.clone());
+        let environments = environments.with_emulators(config.emulators.clone()).with_budget(config.budget);
+        environments.sweep_leftovers().context("could not remove what killed processes left")?;
         let (helper, work) = (config.helper.clone(), run.folder().to_owned());
         let engine = Engine::new(Setup { environments, helper, work, slots: 1, limits: config.limits })?;
         Ok(Local { engine, run })
@@ -194,11 +199,7 @@ impl Order {
         own.macros.extend(self.options.macros.clone());
         own.exclude.extend(self.options.exclude.iter().cloned());
         own.repositories.extend(self.options.repositories.iter().cloned());
-        let said = self.options.limits;
-        own.limits.memory_mib = said.memory_mib.or(own.limits.memory_mib);
-        own.limits.disk_mib = said.disk_mib.or(own.limits.disk_mib);
-        own.limits.cores = said.cores.or(own.limits.cores);
-        own.limits.wall_secs = said.wall_secs.or(own.limits.wall_secs);
+        own.limits = self.options.limits.or(own.limits);
         platform.packages.insert(package.to_owned(), own);
         platform
     }

@@ -46,6 +46,10 @@ pub struct StepReport {
     pub status: Status,
     /// Its log, where anything was run.
     pub log: Option<PathBuf>,
+    /// How its root was made, and what is in it.
+    pub root_log: Option<PathBuf>,
+    /// Which part began and ended when, and what it used.
+    pub state_log: Option<PathBuf>,
     /// What it made.
     pub packages: Vec<Made>,
     /// The SHA-256 of the locked list of its root.
@@ -104,6 +108,8 @@ impl StepReport {
             step: step.to_owned(),
             status,
             log: None,
+            root_log: None,
+            state_log: None,
             packages: Vec::new(),
             lock: None,
             phases: Vec::new(),

@@ -1,10 +1,13 @@
 //! Roots without a build: locked, made, entered.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use anima_environment::{Journal, Lock, Phases, Replay};
+use anima_environment::{Journal, Lock, Phases, Replay, blocking, sha256_of};
 use anima_rpm_file::PackageInfo;
+use anima_types::artifact::Kind;
 use anima_types::platform::Platform;
 use anima_types::work::Failure;
 use anima_types::{Arch, Sha256};
@@ -12,8 +15,10 @@ use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::worktree::WorkTree;
+use super::results::copy;
+use super::worktree::{Place, WorkTree};
 use super::{Event, Local, Origin, Refusal, Watch, inputs};
+use crate::build_task::SrpmFile;
 use crate::engine::{Around, Artifacts};
 use crate::entry::Entry;
 use crate::job::Target;
@@ -27,8 +32,10 @@ pub struct RootOrder {
     pub platform: Platform,
     /// The architecture.
     pub arch: Arch,
-    /// A package whose BuildRequires are installed.
+    /// A package whose BuildRequires are installed, those among them that its sources ask for.
     pub origin: Option<Origin>,
+    /// Where its large sources are looked for, if they are to be asked.
+    pub places: Vec<Place>,
     /// What else is installed.
     pub requires: Vec<String>,
     /// A locked list, in place of all this.
@@ -39,41 +46,41 @@ pub struct RootOrder {
 #[derive(Debug)]
 pub struct LocalRoot(Workroot);
 
-/// Nothing is made where no build is.
+/// Takes a source package that is made only to be asked what it needs; lists of its root and its provenance are nobody's.
 #[derive(Debug)]
-struct NoArtifacts;
+struct Scratch<'a>(&'a Path);
 
-impl Artifacts for NoArtifacts {
-    fn keep<'a>(
-        &'a self,
-        path: &'a Path,
-        _: anima_types::artifact::Kind,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Sha256, Trouble>> {
-        unreachable!("{} is of no build", path.display())
+impl Artifacts for Scratch<'_> {
+    fn keep<'a>(&'a self, path: &'a Path, _: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
+        let (from, to) = (path.to_owned(), self.0.join(name));
+        Box::pin(blocking(move || {
+            let kept = copy(&from, &to).and_then(|()| sha256_of(&mut File::open(&to)?));
+            Ok(kept.map_err(anima_environment::Error::file("write", &to))?)
+        }))
     }
 
-    fn keep_text<'a>(
-        &'a self,
-        _: String,
-        _: anima_types::artifact::Kind,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Sha256, Trouble>> {
-        unreachable!("{name} is of no build")
+    fn keep_text<'a>(&'a self, text: String, _: Kind, name: &'a str) -> BoxFuture<'a, Result<Sha256, Trouble>> {
+        let path = self.0.join(name);
+        Box::pin(blocking(move || {
+            let kept = fs::write(&path, text).and_then(|()| sha256_of(&mut File::open(&path)?));
+            Ok(kept.map_err(anima_environment::Error::file("write", &path))?)
+        }))
     }
 }
 
 impl Local {
-    /// Returns exactly what a root would have, and makes none. A failure is the platform's or the package's.
+    /// Returns exactly what a root would have, and makes none but those that sources are asked in what they need. A failure is the
+    /// platform's or the package's.
     pub async fn lock(
         &self,
         order: &RootOrder,
         watch: Arc<dyn Watch>,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Result<Lock, Failure>> {
-        let journal = journal(watch);
-        let around = around(&journal, None, cancel);
-        let (package, requires) = match self.wanted(order, around).await? {
+        let (journal, scratch) = (journal(watch), self.scratch()?);
+        let artifacts = Scratch(&scratch);
+        let around = around(&artifacts, &journal, None, cancel);
+        let (package, requires) = match self.wanted(order, around, &scratch).await? {
             Ok(wanted) => wanted,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -89,11 +96,12 @@ impl Local {
         watch: Arc<dyn Watch>,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Result<LocalRoot, Failure>> {
-        let journal = journal(watch);
-        let around = around(&journal, order.replay.as_ref(), cancel);
+        let (journal, scratch) = (journal(watch), self.scratch()?);
+        let artifacts = Scratch(&scratch);
+        let around = around(&artifacts, &journal, order.replay.as_ref(), cancel);
         let wanted = match &order.replay {
             Some(_) => Ok((String::new(), Vec::new())),
-            None => self.wanted(order, around).await?,
+            None => self.wanted(order, around, &scratch).await?,
         };
         let (package, requires) = match wanted {
             Ok(wanted) => wanted,
@@ -105,36 +113,77 @@ impl Local {
         Ok(told(made)?.map(LocalRoot))
     }
 
+    /// Makes a folder for what is made only to be looked at.
+    fn scratch(&self) -> anyhow::Result<PathBuf> {
+        let number = self.engine.folder_count.fetch_add(1, Ordering::Relaxed);
+        let folder = self.run.folder().join(format!("scratch-{number}"));
+        fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+        Ok(folder)
+    }
+
     /// Returns the package, and what its build needs beside the base.
     async fn wanted(
         &self,
         order: &RootOrder,
         around: Around<'_>,
+        scratch: &Path,
     ) -> anyhow::Result<Result<(String, Vec<String>), Failure>> {
-        let (package, mut requires) = match &order.origin {
-            None => (String::new(), Vec::new()),
+        let found = match &order.origin {
+            None => Ok((String::new(), Vec::new())),
             Some(Origin::Srpm(path)) => {
                 let info = PackageInfo::read(path).with_context(|| format!("could not read {}", path.display()))?;
                 if !info.is_source {
                     let why = format!("could not use {}: it is no source package", path.display());
                     return Err(Refusal::Asked(why).into());
                 }
-                let requires = info.build_requires().map(ToString::to_string).collect();
-                (info.nevra.name, requires)
+                let requires = self.of_srpm(order, around, &info.nevra.name, path).await;
+                told(requires)?.map(|requires| (info.nevra.name, requires))
             }
             Some(Origin::Folder(folder)) => {
-                let tree = WorkTree { folder: folder.clone(), places: Vec::new() };
+                let tree = WorkTree { folder: folder.clone(), places: order.places.clone() };
                 let package = tree.package().map_err(Refusal::Asked)?;
-                let inputs = inputs(&order.platform, order.arch);
-                let target = Target { platform: &order.platform, package: &package, arch: order.arch, inputs: &inputs };
-                match told(self.engine.requires(around, &mut Phases::new(), &target, &tree).await)? {
-                    Ok(requires) => (package, requires),
-                    Err(failure) => return Ok(Err(failure)),
-                }
+                let requires = self.of_folder(order, around, &package, &tree, scratch).await;
+                told(requires)?.map(|requires| (package, requires))
             }
         };
-        requires.extend(order.requires.iter().cloned());
-        Ok(Ok((package, requires)))
+        Ok(found.map(|(package, mut requires)| {
+            requires.extend(order.requires.iter().cloned());
+            (package, requires)
+        }))
+    }
+
+    async fn of_srpm(
+        &self,
+        order: &RootOrder,
+        around: Around<'_>,
+        package: &str,
+        path: &Path,
+    ) -> Result<Vec<String>, Trouble> {
+        let inputs = inputs(&order.platform, order.arch);
+        let target = Target { platform: &order.platform, package, arch: order.arch, inputs: &inputs };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let srpm = SrpmFile { name: &name, path };
+        self.engine.all_requires(around, &mut Phases::new(), &target, srpm).await
+    }
+
+    /// A spec alone tells it in a second, without large sources; only where sources ask for more a source package is made of them.
+    async fn of_folder(
+        &self,
+        order: &RootOrder,
+        around: Around<'_>,
+        package: &str,
+        tree: &WorkTree,
+        scratch: &Path,
+    ) -> Result<Vec<String>, Trouble> {
+        let inputs = inputs(&order.platform, order.arch);
+        let target = Target { platform: &order.platform, package, arch: order.arch, inputs: &inputs };
+        let said = self.engine.requires(around, &mut Phases::new(), &target, tree).await?;
+        if !said.is_dynamic {
+            return Ok(said.named);
+        }
+        let made = self.engine.src(around, &mut Phases::new(), &target, tree).await?;
+        let path = scratch.join(made.nevra.file_name());
+        self.of_srpm(order, around, package, &path).await
     }
 }
 
@@ -163,9 +212,13 @@ fn journal(watch: Arc<dyn Watch>) -> Journal {
     Journal::new(move |bytes| watch.see(Event::Log(bytes)))
 }
 
-fn around<'a>(journal: &'a Journal, replay: Option<&'a Replay>, cancel: &'a CancellationToken) -> Around<'a> {
-    let (artifacts, root_journal) = (&NoArtifacts, None);
-    let about = None;
+fn around<'a>(
+    artifacts: &'a dyn Artifacts,
+    journal: &'a Journal,
+    replay: Option<&'a Replay>,
+    cancel: &'a CancellationToken,
+) -> Around<'a> {
+    let (root_journal, about) = (None, None);
     Around { name: "root", master_url: "", replay, artifacts, aftermath: None, journal, root_journal, about, cancel }
 }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 mod master;
-mod toolbox;
+pub mod toolbox;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +27,9 @@ pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Every commit is of this moment.
 pub const COMMITTED_AT_SECS: u64 = 1_750_000_000;
+
+/// A file that is committed with this content is a link to `real.txt`.
+pub const LINK: &str = "a link to real.txt";
 
 /// A node at work.
 pub struct World {
@@ -113,7 +116,10 @@ impl World {
             for (path, content) in *files {
                 let path = tree.path().join(path);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, content).unwrap();
+                match *content == LINK {
+                    true => std::os::unix::fs::symlink("real.txt", path).unwrap(),
+                    false => std::fs::write(path, content).unwrap(),
+                }
             }
             git(&["add", "--all", "--force"]);
             git(&["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", message]);
@@ -285,7 +291,8 @@ pub fn spec(name: &str, preamble: &str, sections: &str) -> String {
     )
 }
 
-const PLATFORM: &str = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
+/// The file of a platform with that repository.
+pub const PLATFORM: &str = "name = \"tiny\"\ntitle = \"Tiny\"\ndist = \".t1\"\nbranch = \"t1\"\narchitectures = [\"x86_64\"]\n\
                 [buildroot]\npackages = [\"toolbox\"]\ntest_packages = []\n[[repositories]]\nname = \"tiny\"\nurl = \"{master}/repository/\"\n\
                 [macros]\n_buildshell = \"/bin/bash\"\n__os_install_post = \"%{nil}\"\n";
 

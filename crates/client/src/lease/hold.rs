@@ -8,7 +8,7 @@ use anima_types::{
     lease::{End, Lease, MAX_HEARTBEAT_WAIT_SECS, Report},
     splice::Splice,
     task_log::LogName,
-    work::{Failure, Outcome, PhaseTime},
+    work::{Failure, NODE_STOPS, Outcome, PhaseTime},
 };
 use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
@@ -85,15 +85,15 @@ impl Drop for Beside {
     }
 }
 
-/// Does a task: the handler is the middle. Uploads wait so long while the master's disk is full.
+/// Does a task: the handler is the middle. It is given back when the node stops. Uploads wait so long while the master's disk is full.
 pub(super) async fn hold<H: Handler>(
     client: Client,
     lease: Lease,
     handler: Arc<H>,
-    cancel: Cancel,
+    stops: Cancel,
     room_patience: Duration,
 ) -> Once {
-    let (task, number) = (lease.task, lease.number);
+    let (task, number, cancel) = (lease.task, lease.number, stops.child());
     let holder = Holder::new(&client, &lease, room_patience);
     let (log, root_log, state_log) = (TaskLog::new(), TaskLog::new(), TaskLog::new());
     let _heartbeats = Beside(tokio::spawn(keep(holder.clone(), cancel.clone())));
@@ -109,11 +109,12 @@ pub(super) async fn hold<H: Handler>(
     };
 
     let done = tokio::spawn(async move { handler.run(lease, context).await }).await;
-    let Some((end, phases)) = end_of(done.unwrap_or_else(crashed), &cancel) else {
-        tracing::info!(
-            task = task.0,
-            "task {task} is given up: it was cancelled, its lease is lost, or this node stops"
-        );
+    let ended = match stops.is_cancelled() {
+        true => Some((End::GivenBack(stopped()), Vec::new())),
+        false => end_of(done.unwrap_or_else(crashed), &cancel),
+    };
+    let Some((end, phases)) = ended else {
+        tracing::info!(task = task.0, "task {task} is given up: it was cancelled, or its lease is lost");
         return Once::Abandoned;
     };
     tokio::join!(log.finish(), root_log.finish(), state_log.finish());
@@ -136,6 +137,11 @@ fn end_of(done: Result<(Outcome, Vec<PhaseTime>), Stop>, cancel: &Cancel) -> Opt
         Err(Stop::GivenBack { failure }) => Some((End::GivenBack(*failure), Vec::new())),
         Err(Stop::Abandoned) => None,
     }
+}
+
+/// What was begun is done by another node at once, and not when the lease would be over.
+fn stopped() -> Failure {
+    Failure::new(NODE_STOPS, "the node was asked to end before the task was done")
 }
 
 /// A handler that panicked would do so on the next node too: the task fails, with the reason.

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{error::Error, retry::Backoff};
 
-/// Lines that come within this time go together: it keeps a page live, and the master from a request for each line.
+/// Lines that come within this time go together, unless they are a whole piece before: it keeps a page live, and the master from a
+/// request for each line.
 const BATCH: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -57,7 +58,7 @@ async fn send_all(log: &TaskLog, to: &To, cancel: &Cancel) {
         log.accepted();
         tokio::select! {
             () = tokio::time::sleep_until(began_at + BATCH) => (),
-            () = log.closing() => (),
+            () = log.pressing() => (),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A node gives a [`Handler`], which is the middle; [`Runner`] is everything around it. While the master cannot be
 //! reached, tasks go on: the log is kept in memory, and heartbeats and the report are repeated for [`PATIENCE`]. When
-//! a task is cancelled or its lease is lost, its [`Cancel`] is triggered within a second, and nothing more is sent.
+//! a task is cancelled or its lease is lost, its [`Cancel`] is triggered within a second, and nothing more is sent. A node that is
+//! asked to end gives back what it has not done.
 
 mod call;
 mod cancel;
@@ -16,13 +17,13 @@ use std::{future::Future, time::Duration};
 
 use anima_types::{
     lease::{LEASE_SECS, Lease},
-    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, Outcome, PhaseTime},
+    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, NODE_LAYER_DAMAGED, Outcome, PhaseTime},
 };
 
 pub use cancel::Cancel;
 pub use hold::Context;
 pub use runner::{Once, Runner};
-pub use task_log::{MAX_BUFFER_BYTES, TaskLog};
+pub use task_log::{LOG_PATIENCE, MAX_BUFFER_BYTES, TaskLog};
 
 use crate::error::Error;
 
@@ -55,17 +56,22 @@ pub enum Stop {
         /// Why.
         failure: Box<Failure>,
     },
-    /// Nothing can be said of it: the lease is lost, or the node stops. This is not reported; another node does it.
+    /// Nothing can be said of it: the lease is lost, or the task was cancelled. This is not reported; another node does it.
     Abandoned,
 }
 
 impl Stop {
     /// Returns a failure as the end of the task, or, where it is the node's own or the master's, as one that gives the task back.
     pub fn of(failure: Box<Failure>, phases: Vec<PhaseTime>) -> Stop {
-        match [NODE_DISK_FULL, MASTER_DISK_FULL].contains(&failure.code.as_str()) {
+        match Stop::gives_back(&failure.code) {
             true => Stop::GivenBack { failure },
             false => Stop::Failed { failure, phases },
         }
+    }
+
+    /// Returns whether a failure of this code gives the task back.
+    pub fn gives_back(code: &str) -> bool {
+        [NODE_DISK_FULL, NODE_LAYER_DAMAGED, MASTER_DISK_FULL].contains(&code)
     }
 }
 

@@ -50,9 +50,9 @@ pub enum Once {
     Succeeded,
     /// The task failed, and would have failed on another node. The master knows why.
     Failed,
-    /// This node could not do it: it is ready for another.
+    /// This node could not do it, or was asked to end: it is ready for another.
     GivenBack,
-    /// Nothing was said of it, because it was cancelled, its lease was lost, or this node was asked to end: another does it.
+    /// Nothing was said of it, because it was cancelled or its lease was lost: another does it.
     Abandoned,
 }
 
@@ -80,7 +80,7 @@ impl Runner {
         }
     }
 
-    /// Sets how long tasks may go on after `shutdown`. Then they are given up, and done by another node.
+    /// Sets how long tasks may go on after `shutdown`. Then they are given back, and done by another node.
     pub fn with_grace(self, grace: Duration) -> Runner {
         Runner { grace, ..self }
     }
@@ -143,7 +143,7 @@ impl Runner {
         Ok(ended.and_then(Result::ok).unwrap_or(Once::Abandoned))
     }
 
-    /// Waits for what is nearly done, and gives the rest up.
+    /// Waits for what is nearly done, and gives the rest back.
     async fn end(&self, tasks: &mut JoinSet<Once>, abandon: &Cancel) {
         if tokio::time::timeout(self.grace, drain(tasks)).await.is_err() {
             abandon.trigger();
@@ -155,7 +155,7 @@ impl Runner {
     fn begin<H: Handler>(&self, lease: Lease, handler: &Arc<H>, abandon: &Cancel, tasks: &mut JoinSet<Once>) {
         tracing::info!(task = lease.task.0, "task {} is taken ({})", lease.task, lease.work.kind().name());
         let patience = self.room_patience;
-        tasks.spawn(hold(self.client.clone(), lease, handler.clone(), abandon.child(), patience));
+        tasks.spawn(hold(self.client.clone(), lease, handler.clone(), abandon.clone(), patience));
     }
 
     async fn work<H: Handler>(

@@ -3,21 +3,28 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anima_types::lease::{MAX_LOG_BYTES, MAX_LOG_PIECE_BYTES};
 use bytes::{Bytes, BytesMut};
-use tokio::sync::Notify;
+use futures_util::future::BoxFuture;
+use tokio::{sync::Notify, time::Instant};
 
 /// What is kept in memory while the master cannot be reached: minutes of a talkative build.
 pub const MAX_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// This part of the buffer is for our own lines, which wait for nobody.
+const OWN_PART: usize = 16;
+/// So long a command is held up by a master that takes nothing of its log: a restart is shorter. Then it goes on as long as its
+/// lease does, and what finds no room is left out.
+pub const LOG_PATIENCE: Duration = Duration::from_secs(60);
 /// Room for our own last words.
 const NOTICE_BYTES: u64 = 256;
 
 /// Writes to a task's log. What is written is seen by people within a fraction of a second. Clones write to the same log.
 ///
-/// [`TaskLog::write_bytes`] and [`std::io::Write`] never wait and never fail: what finds no room while the master is
-/// away is left out, and the log says so. [`TaskLog::send`] waits for room instead.
+/// [`TaskLog::write_bytes`] and [`std::io::Write`] never wait and never fail: what finds no room is left out, and the log says so.
+/// Who writes much, such as a command that is faster than the way to the master, waits for [`TaskLog::room`] before.
 #[derive(Clone, Debug)]
 pub struct TaskLog {
     shared: Arc<Shared>,
@@ -28,6 +35,7 @@ struct Shared {
     state: Mutex<State>,
     max_log_bytes: u64,
     max_buffer_bytes: usize,
+    patience: Duration,
     /// There is something to send, or nothing more will come.
     something: Notify,
     /// There is room again, or everything is sent.
@@ -44,6 +52,8 @@ struct State {
     total_bytes: u64,
     /// What found no room since the last notice.
     left_out_bytes: u64,
+    /// When something began to wait, or the master took something of what waits.
+    moved_at: Option<Instant>,
     is_full: bool,
     phase: Phase,
 }
@@ -71,8 +81,12 @@ impl TaskLog {
     }
 
     pub(super) fn bounded(max_log_bytes: u64, max_buffer_bytes: usize) -> TaskLog {
+        TaskLog::patient(max_log_bytes, max_buffer_bytes, LOG_PATIENCE)
+    }
+
+    fn patient(max_log_bytes: u64, max_buffer_bytes: usize, patience: Duration) -> TaskLog {
         let (state, something, room) = Default::default();
-        TaskLog { shared: Arc::new(Shared { state, max_log_bytes, max_buffer_bytes, something, room }) }
+        TaskLog { shared: Arc::new(Shared { state, max_log_bytes, max_buffer_bytes, patience, something, room }) }
     }
 
     /// Writes without waiting.
@@ -88,17 +102,29 @@ impl TaskLog {
         self.write_bytes(format!("{text}\n").as_bytes());
     }
 
-    /// Writes, and waits while there is no room.
-    pub async fn send(&self, mut bytes: &[u8]) {
-        loop {
-            let mut room = std::pin::pin!(self.shared.room.notified());
-            room.as_mut().enable();
-            bytes = self.push(bytes);
-            if bytes.is_empty() {
-                return;
+    /// Waits until there is room for so many bytes, while the master takes what is written: [`LOG_PATIENCE`].
+    pub fn room(&self, byte_count: usize) -> BoxFuture<'static, ()> {
+        let log = self.clone();
+        Box::pin(async move {
+            loop {
+                let mut room = std::pin::pin!(log.shared.room.notified());
+                room.as_mut().enable();
+                let Some(until) = log.held_up_until(byte_count) else { return };
+                // What has moved meanwhile is looked at by the next turn.
+                let _ = tokio::time::timeout_at(until, room).await;
             }
-            room.await;
+        })
+    }
+
+    /// Returns until when to wait for room at most; nothing where there is no reason to.
+    fn held_up_until(&self, byte_count: usize) -> Option<Instant> {
+        let state = self.state();
+        let (waiting, whole) = (state.pending.len() + state.in_flight_bytes, self.shared.max_buffer_bytes);
+        let has_room = waiting == 0 || waiting + byte_count <= whole - whole / OWN_PART;
+        if has_room || state.is_full || state.phase == Phase::Done {
+            return None;
         }
+        state.moved_at.map(|at| at + self.shared.patience).filter(|until| Instant::now() < *until)
     }
 
     /// Says that nothing more will be written, and waits until all is sent, or the lease is lost.
@@ -142,17 +168,24 @@ impl TaskLog {
     }
 
     pub(super) fn accepted(&self) {
-        self.state().in_flight_bytes = 0;
+        let mut state = self.state();
+        (state.in_flight_bytes, state.moved_at) = (0, Some(Instant::now()));
+        drop(state);
         self.shared.room.notify_waiters();
     }
 
-    /// Waits until more may come no longer.
-    pub(super) async fn closing(&self) {
-        while self.state().phase == Phase::Open {
+    /// Waits until nothing is gained by waiting for more: a whole piece is there, or nothing more will come.
+    pub(super) async fn pressing(&self) {
+        while !self.is_pressing() {
             self.shared.something.notified().await;
         }
         // The next one who waits for something must not miss it.
         self.shared.something.notify_one();
+    }
+
+    fn is_pressing(&self) -> bool {
+        let state = self.state();
+        state.phase != Phase::Open || state.pending.len() >= MAX_LOG_PIECE_BYTES
     }
 
     fn try_next(&self) -> Option<Next> {
@@ -184,6 +217,9 @@ impl TaskLog {
             return &[];
         }
         let room = self.shared.max_buffer_bytes.saturating_sub(state.pending.len() + state.in_flight_bytes);
+        if state.pending.is_empty() && state.in_flight_bytes == 0 {
+            state.moved_at = Some(Instant::now());
+        }
         if room > 0 && state.left_out_bytes > 0 {
             self.admit_what_is_left_out(&mut state);
         }
@@ -293,45 +329,94 @@ mod tests {
         assert_eq!(piece(&log).await, "0123\n[anima: the log has reached 260 bytes; the rest is left out]\n");
     }
 
-    #[tokio::test]
-    async fn a_patient_writer_waits_for_room_and_loses_nothing() {
-        let log = TaskLog::bounded(10_000, 4);
-        let writer = tokio::spawn({
-            let log = log.clone();
-            async move {
-                log.send(b"0123456789").await;
-                log.finish().await;
-            }
-        });
-
-        let mut all = String::new();
-        loop {
-            match log.next().await {
-                Next::Send(piece) => all += std::str::from_utf8(&piece).unwrap(),
-                Next::Done => break,
-            }
+    /// Takes one piece after the other, each only when whoever writes has done what he can; returns all of them.
+    async fn received(log: &TaskLog) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Next::Send(piece) = log.next().await {
+            tokio::task::yield_now().await;
+            all.extend_from_slice(&piece);
             log.accepted();
         }
+        all
+    }
+
+    /// Writes as a command does whose output is read in pieces.
+    fn talk(log: &TaskLog, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
+        let log = log.clone();
+        tokio::spawn(async move {
+            for piece in bytes.chunks(64 * 1024) {
+                log.room(piece.len()).await;
+                log.write_bytes(piece);
+            }
+            log.finish().await;
+        })
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_faster_than_the_way_to_the_master_loses_nothing_and_our_own_words_find_room() {
+        let log = TaskLog::new();
+        let bytes: Vec<u8> = (0..60 * 1024 * 1024_u32).map(|number| (number % 251) as u8).collect();
+        let writer = talk(&log, bytes.clone());
+        tokio::task::yield_now().await;
+        assert!(log.state().pending.len() > MAX_BUFFER_BYTES / 2);
+
+        let own_words = vec![b'o'; MAX_BUFFER_BYTES / OWN_PART];
+        log.write_bytes(&own_words);
+        let mut all = received(&log).await;
 
         writer.await.unwrap();
-        assert_eq!(all, "0123456789");
+        let own_at = all.windows(8).position(|window| window == b"oooooooo").unwrap();
+        let own: Vec<u8> = all.drain(own_at..own_at + own_words.len()).collect();
+        assert!(own == own_words && all == bytes, "{} of {} bytes came", all.len(), bytes.len());
+    }
+
+    #[tokio::test]
+    async fn a_master_that_takes_nothing_holds_a_command_up_for_a_time_only() {
+        let patience = Duration::from_millis(20);
+        let log = TaskLog::patient(1 << 30, 1 << 20, patience);
+        let began_at = Instant::now();
+        let writer = talk(&log, vec![b'x'; 4 << 20]);
+        let Next::Send(first) = log.next().await else { panic!("nothing was written") };
+
+        // Longer than the patience: the writer is not held up any more.
+        log.room(1 << 20).await;
+        assert!(began_at.elapsed() >= patience);
+        while log.state().phase == Phase::Open {
+            tokio::task::yield_now().await;
+        }
+        log.accepted();
+
+        let rest = received(&log).await;
+        writer.await.unwrap();
+        let said = String::from_utf8([first.to_vec(), rest].concat()).unwrap();
+        assert!(said.contains("were left out while the master could not be reached"), "{} bytes came", said.len());
+        assert!(said.len() < 2 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_whole_piece_waits_for_nothing_and_less_for_more() {
+        let log = TaskLog::new();
+        log.write_bytes(&vec![b'x'; MAX_LOG_PIECE_BYTES - 1]);
+        assert!(!log.is_pressing());
+
+        log.write_bytes(b"x");
+
+        log.pressing().await;
+        assert_eq!(piece(&log).await.len(), MAX_LOG_PIECE_BYTES);
+        assert!(!log.is_pressing());
     }
 
     #[tokio::test]
     async fn a_discarded_log_holds_nobody_up() {
         let log = TaskLog::bounded(10_000, 4);
-        let writer = tokio::spawn({
-            let log = log.clone();
-            async move {
-                log.send(b"0123456789").await;
-                log.finish().await;
-            }
-        });
+        let writer = talk(&log, b"0123456789".to_vec());
         assert_eq!(piece(&log).await, "0123");
+        let waiting = tokio::spawn(log.room(10));
 
         log.discard();
 
         writer.await.unwrap();
+        waiting.await.unwrap();
         assert_eq!(piece(&log).await, "done");
     }
 }

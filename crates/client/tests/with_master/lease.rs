@@ -10,7 +10,7 @@ use anima_client::{
 use anima_types::{
     artifact::Kind,
     lease::{Claim, End},
-    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL},
+    work::{Failure, MASTER_DISK_FULL, NODE_DISK_FULL, NODE_LAYER_DAMAGED, NODE_STOPS},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -202,7 +202,7 @@ async fn a_node_whose_token_is_wrong_ends_with_that() {
 }
 
 #[tokio::test]
-async fn a_service_that_stops_gives_its_tasks_up_without_a_word() {
+async fn a_node_that_stops_gives_its_tasks_back_at_once() {
     let (master, gate) = (Master::start().await, Gate::default());
     let (theirs, shutdown) = (gate.clone(), CancellationToken::new());
     master.change(|book| book.leases.push_back(lease()));
@@ -221,7 +221,9 @@ async fn a_service_that_stops_gives_its_tasks_up_without_a_word() {
     shutdown.cancel();
 
     tokio::time::timeout(BOUND, running).await.expect("it stops").unwrap().unwrap();
-    assert!(master.book().reports.is_empty());
+    let ends: Vec<End> = master.book().reports.iter().map(|report| report.end.clone()).collect();
+    let [End::GivenBack(failure)] = &ends[..] else { panic!("it was not given back: {ends:?}") };
+    assert_eq!(failure.code, NODE_STOPS);
 }
 
 #[tokio::test]
@@ -255,6 +257,7 @@ async fn a_node_for_one_task_takes_one_and_tells_what_became_of_it() {
         (Ok(()), Once::Succeeded),
         (failure("check_failed"), Once::Failed),
         (failure(NODE_DISK_FULL), Once::GivenBack),
+        (failure(NODE_LAYER_DAMAGED), Once::GivenBack),
         (Err(Stop::Abandoned), Once::Abandoned),
     ];
     for (does, wanted) in cases {

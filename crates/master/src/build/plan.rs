@@ -36,7 +36,7 @@ const MAX_UNKNOWN: usize = 1_000;
 const MAX_GUESSED: usize = 20;
 /// A plan of a distribution has all that its source packages say in memory, and takes a core for seconds: more at once would be
 /// felt by everybody else.
-static PLACES: Semaphore = Semaphore::const_new(2);
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -46,7 +46,7 @@ pub fn routes() -> Vec<Route> {
 
 async fn create(State(app): State<App>, Json(wanted): Json<CreateBuildPlan>) -> ApiResult<Json<BuildPlan>> {
     let platform = platforms(&app, std::slice::from_ref(&wanted.platform))?[0];
-    let _place = PLACES.acquire().await;
+    let _permit = AT_ONCE.acquire().await;
     let known = known(&mut app.db.read().await?, platform).await?;
     let chosen = choose(&wanted, &known);
     let made: BTreeMap<String, SrcOutcome> = known

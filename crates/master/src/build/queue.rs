@@ -11,7 +11,7 @@ use anima_db::{
     Write,
     build::Build,
     task::{About, Task},
-    task_queue::Share,
+    task_queue::{self, Share},
 };
 use anima_types::{
     Arch, Sha256, build::Priority, build_plan::Basis, package::MEASURED_BUILDS, task::Event, work::SrcOutcome,
@@ -65,8 +65,10 @@ impl Queue {
     /// Counts what the build's owner has in the queue now.
     pub async fn of(write: &mut Write, build: &Build) -> ApiResult<Queue> {
         let who = (build.owner.as_str(), build.team.as_deref());
-        let share = anima_db::task_queue::share(write, who, MAX_OWNED).await?;
-        Ok(Queue { priority: build.priority, share })
+        let owned = task_queue::owned(write, who, MAX_OWNED).await?;
+        // Who has so many is as late as anybody can be, whoever else there is.
+        let people = if owned < MAX_OWNED { task_queue::people(write, who).await? } else { 1 };
+        Ok(Queue { priority: build.priority, share: Share { owned, people } })
     }
 
     /// Makes tasks that wait for nothing but a node, each at its place.
@@ -76,7 +78,7 @@ impl Queue {
             placed.push((about, Some(write.now.plus_secs(delay_secs(self.priority, self.share, 0)))));
             self.share.owned += 1;
         }
-        anima_db::task_queue::insert_all(write, &placed, (ASKED, WAITS)).await?;
+        task_queue::insert_all(write, &placed, (ASKED, WAITS)).await?;
         Ok(())
     }
 
@@ -84,7 +86,7 @@ impl Queue {
     pub async fn ready(&mut self, write: &mut Write, task: &Task) -> ApiResult<()> {
         let place = write.now.plus_secs(delay_secs(self.priority, self.share, task.chain_secs));
         self.share.owned += 1;
-        anima_db::task_queue::set_queued_for(write, task.id, place).await?;
+        task_queue::set_queued_for(write, task.id, place).await?;
         anima_db::task::apply(write, task, Event::DependenciesMet, WAITS).await?;
         Ok(())
     }

@@ -165,14 +165,14 @@ pub async fn begin(app: &App, caller: &Caller, return_to: &str, is_link: bool) -
 }
 
 /// Ends a sign-in with what the browser came back with. A refusal is told in the audit; that of a state which was never
-/// given out is not, and costs no more than a look: anybody can make one up.
+/// given out is not, and costs no more than a look: anybody can make one up. That is counted, and the others were when they began.
 pub async fn end(app: &App, caller: &Caller, headers: &HeaderMap, back: Return) -> ApiResult<End> {
     let oidc = configured(app)?;
-    app.limits.sign_in_elsewhere(caller.address)?;
     let mut read = app.db.read().await?;
     let is_begun = anima_db::sign_in::is_begun(&mut read, &auth::hash(&back.state)).await?;
     drop(read);
     if !is_begun {
+        app.limits.sign_in_elsewhere(caller.address)?;
         return Err(not_begun());
     }
     match ended(app, oidc, caller, headers, back).await {

@@ -41,7 +41,7 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     act("/api/v1/builds/{build}/cancel", "Stops a build."),
     act("/api/v1/builds/{build}/restart", "Tries again what failed in a build."),
-    read("/api/v1/rebuilds", "Lists mass rebuilds, the newest first.", "[Rebuild]"),
+    read("/api/v1/rebuilds", "Lists mass rebuilds, the newest first.", "[Rebuild]").paged(),
     make(
         "/api/v1/rebuilds",
         "Starts a mass rebuild: of packages, of what is built with them, or of all that a platform has.",

@@ -44,6 +44,8 @@ struct BuildPage {
     created: When,
     took: String,
     counts: String,
+    /// Platforms that take packages from elsewhere without a look at their signatures, and from where.
+    unverified: Vec<(String, String)>,
     sources: Vec<SourceRow>,
     matrices: Vec<Matrix>,
     tasks: Vec<TaskRow>,
@@ -182,6 +184,7 @@ fn view(
         created: When::new(build.created_at, now),
         took: duration(build.ended_at.unwrap_or(now).secs_since(build.created_at)),
         counts: counts(tasks, build.sources.len()),
+        unverified: unverified(app, &build.platforms),
         sources: build.sources.iter().take(MAX_ROWS).map(source_row).collect(),
         matrices: matrices(app, detail, releases, MAX_ROWS),
         tasks: tasks.iter().take(MAX_ROWS).map(|task| task_row(task, app, scale)).collect(),
@@ -195,6 +198,14 @@ fn view(
         circles: circles.iter().take(MAX_CIRCLES).map(circle_row).collect(),
         more_circles: circles.len().saturating_sub(MAX_CIRCLES),
     }
+}
+
+fn unverified(app: &App, platforms: &[String]) -> Vec<(String, String)> {
+    let of = |name: &String| {
+        let names: Vec<&str> = app.platform(name)?.unverified().map(|repository| repository.name.as_str()).collect();
+        (!names.is_empty()).then(|| (name.clone(), names.join(", ")))
+    };
+    platforms.iter().filter_map(of).collect()
 }
 
 fn circle_row(circle: &Circle) -> CircleRow {

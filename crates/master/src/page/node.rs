@@ -115,7 +115,7 @@ pub async fn show(
     drop(read);
     let is_more = taken.len() > SHOWN_TASKS as usize;
     taken.truncate(SHOWN_TASKS as usize);
-    let last = taken.last().filter(|_| is_more).map(|task| anima_db::task_list::place(&filter, task));
+    let last = taken.last().filter(|_| is_more).map(|task| anima_db::task_list::mark(&filter, task));
     let older = last.map(|(at, id)| format!("/nodes/{}?before={at}-{id}", address_part(&name)));
     let tasks = taken.into_iter().filter_map(|task| taken_row(task, now)).collect();
     let lines = lines(&samples, (oldest(now), now), node.machine.map(|machine| machine.cores));

@@ -72,7 +72,7 @@ pub async fn show(Extract(app): Extract<App>) -> PageResult {
     let nodes = node::all(&app).await?;
     let mut read = app.db.read().await?;
     let maintenance = anima_db::maintenance::get(&mut read).await?;
-    let tally = anima_db::tally::open_tasks(&mut read).await?;
+    let tally = anima_db::tally::open_by_status(&mut read).await?;
     let of = |status: Status| Filter { status: Some(status), ..Filter::default() };
     let running = anima_db::task_list::page(&mut read, &of(Status::Leased), None, RUNNING as u32).await?;
     let ready = anima_db::task_list::page(&mut read, &of(Status::Ready), None, READY).await?;
@@ -97,7 +97,7 @@ pub async fn show(Extract(app): Extract<App>) -> PageResult {
         });
     }
     drop(read);
-    let total = |status: Status| -> u64 { tally.iter().filter(|one| one.status == status).map(|one| one.count).sum() };
+    let total = |status: Status| tally.get(&status).copied().unwrap_or_default();
     let (leased, ready, waiting) = (total(Status::Leased), total(Status::Ready), total(Status::Waiting));
     for (part, all) in parts.iter_mut().zip([ready, waiting]) {
         if all > part.rows.len() as u64 {

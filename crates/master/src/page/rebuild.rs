@@ -7,14 +7,15 @@ use anima_types::{
     rebuild::{Progress, Rebuild},
 };
 use askama::Template;
-use axum::extract::{Path, State as Extract};
+use axum::extract::{Path, Query, State as Extract};
+use serde::Deserialize;
 
 use super::{
     act::{Act, Acts, Field, offered},
     answer::{Frame, PageResult, id, newest_event, page},
     words::{State, When, count, duration},
 };
-use crate::{app::App, auth::Caller};
+use crate::{app::App, auth::Caller, error::ApiError, rebuild::DEFAULT_LIMIT};
 
 #[derive(Template)]
 #[template(path = "rebuilds.html")]
@@ -22,6 +23,14 @@ struct List {
     frame: Frame,
     answer: String,
     rows: Vec<Row>,
+    older: Option<BuildId>,
+    is_newest: bool,
+}
+
+/// Which part of the list is shown.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    before: Option<BuildId>,
 }
 
 struct Row {
@@ -65,16 +74,34 @@ struct Failed {
 }
 
 /// `/rebuilds`
-pub async fn list(Extract(app): Extract<App>) -> PageResult {
+pub async fn list(
+    Extract(app): Extract<App>,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> PageResult {
+    let Query(ListQuery { before }) = query.map_err(ApiError::from)?;
     let after = newest_event(&app).await?;
-    let all = crate::rebuild::newest(&app).await?;
+    // One more says whether there are more.
+    let mut all = crate::rebuild::newest(&app, before, DEFAULT_LIMIT + 1).await?;
+    let is_more = all.len() > DEFAULT_LIMIT as usize;
+    all.truncate(DEFAULT_LIMIT as usize);
     let open = all.iter().filter(|rebuild| !rebuild.build.status.is_ended()).count();
-    let answer = match all.len() {
-        0 => "There was none yet.".to_string(),
-        _ => format!("{} under way, {} in all.", count(open, "mass rebuild"), all.len()),
+    let answer = match (all.len(), is_more || before.is_some()) {
+        (0, true) => "There is none before.".to_string(),
+        (0, false) => "There was none yet.".to_string(),
+        (shown, true) => format!("{} under way of these {shown}.", count(open, "mass rebuild")),
+        (shown, false) => format!("{} under way, {shown} in all.", count(open, "mass rebuild")),
     };
-    let rows = all.iter().map(|rebuild| row(rebuild, &app)).collect();
-    page(&List { frame: Frame::new("Mass rebuilds", "builds", "/api/v1/rebuilds").follow(after, ""), answer, rows })
+    let mut frame = Frame::new("Mass rebuilds", "builds", "/api/v1/rebuilds");
+    if before.is_none() {
+        frame = frame.follow(after, "");
+    }
+    page(&List {
+        frame,
+        answer,
+        rows: all.iter().map(|rebuild| row(rebuild, &app)).collect(),
+        older: all.last().filter(|_| is_more).map(|rebuild| rebuild.build.id),
+        is_newest: before.is_none(),
+    })
 }
 
 /// `/rebuilds/{build}`

@@ -3,7 +3,7 @@
 use anima_types::{
     id::{BuildId, ReleaseId, TaskId},
     permission::Permission,
-    task::{Kind, Status, Task, TaskLog},
+    task::{Kind, Status, Task, TaskLog, attempts_in_words},
     task_log::{LogFound, LogMatch, LogName},
     work::Failure,
 };
@@ -59,7 +59,8 @@ struct TaskPage {
     node: String,
     node_address: String,
     is_emulated: bool,
-    attempts: u32,
+    attempt: i64,
+    attempts: String,
     /// What became of each attempt, where there were several, with the address of its log.
     history: Vec<(String, String)>,
     created: When,
@@ -220,7 +221,8 @@ fn page_of(app: &App, task: Task, log: LogView, frame: Frame, acts: Acts) -> Tas
         node: task.node.clone().unwrap_or_default(),
         node_address: address_part(task.node.as_deref().unwrap_or_default()),
         is_emulated: task.is_emulated,
-        attempts: task.attempts,
+        attempt: task.attempt,
+        attempts: attempts_in_words(task.attempt, task.attempts),
         history: history(&task),
         created: When::new(task.created_at, now),
         took: took(&task, app),

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use anima_db::{Connection, Write, release::Release, task::Task, task_queue};
@@ -29,7 +29,11 @@ const FRESH_SECS: f64 = 60.0;
 
 /// What was read for the plan that is given out next.
 #[derive(Default)]
-pub struct Prepared(Mutex<Option<(TaskId, Timestamp, Facts)>>);
+pub struct Prepared {
+    kept: Mutex<Option<(TaskId, Timestamp, Facts)>>,
+    /// Whoever prepares the next plan: two at once would read the same, and hold it in memory twice.
+    reading: tokio::sync::Mutex<()>,
+}
 
 /// What a plan is made from that takes long to read, and of what it was read.
 struct Facts {
@@ -45,18 +49,27 @@ struct Facts {
 impl Prepared {
     /// Takes what was read for a task, if it was just now.
     fn take(&self, task: &Task, now: Timestamp) -> Option<Facts> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let (_, _, facts) = kept.take_if(|(id, _, _)| *id == task.id).filter(|(_, at, _)| is_fresh(*at, now))?;
         Some(facts)
     }
 
     fn has(&self, task: TaskId, now: Timestamp) -> bool {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().is_some_and(|(id, at, _)| *id == task && is_fresh(*at, now))
+        self.kept().as_ref().is_some_and(|(id, at, _)| *id == task && is_fresh(*at, now))
     }
 
     fn keep(&self, task: TaskId, now: Timestamp, facts: Facts) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((task, now, facts));
+        *self.kept() = Some((task, now, facts));
+    }
+
+    /// Forgets what nobody takes any more: another master gave the task out, or it was cancelled. All packages of a product are
+    /// much to keep for nothing.
+    pub fn forget_old(&self, now: Timestamp) {
+        self.kept().take_if(|(_, at, _)| !is_fresh(*at, now));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<(TaskId, Timestamp, Facts)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,6 +82,8 @@ pub async fn prepare(app: &App, claim: &Claim) -> ApiResult<()> {
     if !claim.kinds.contains(&Kind::Plan) {
         return Ok(());
     }
+    // Who waits here finds it done.
+    let _reading = app.plan.reading.lock().await;
     let now = app.now();
     let mut read = app.db.read().await?;
     let next = task_queue::behind(&mut read, (Kind::Plan, None), task_queue::FRONT, 1).await?.pop();
@@ -161,4 +176,54 @@ async fn plan_packages(connection: &mut Connection, row: &Release, key: KeyId) -
         packages.entry(artifact).or_insert(package);
     }
     Ok(packages.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use anima_types::{
+        id::ReleaseId,
+        release::{Content, Status},
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+
+    fn nothing() -> Facts {
+        let row = Release {
+            id: ReleaseId(1),
+            status: Status::ALL[0],
+            product: "seed-1".into(),
+            content: Content::Removal { remove: Vec::new(), from: Vec::new() },
+            build: None,
+            plan: Vec::new(),
+            removals: Vec::new(),
+            left_out: Vec::new(),
+            attachments: Vec::new(),
+            edits: Vec::new(),
+            approvals: Vec::new(),
+            scheduled_at: None,
+            gates: Vec::new(),
+            base: BTreeMap::new(),
+            published: None,
+            summary: String::new(),
+            committed_by: None,
+            reason: None,
+            created_at: NOW,
+            released_at: None,
+        };
+        Facts { row, key: KeyId(1), packages: Vec::new(), there: BTreeMap::new(), bytes: 0 }
+    }
+
+    #[test]
+    fn what_was_read_for_a_plan_that_nobody_takes_is_forgotten() {
+        let prepared = Prepared::default();
+        prepared.keep(TaskId(7), NOW, nothing());
+
+        prepared.forget_old(NOW.plus_secs(59));
+        assert!(prepared.has(TaskId(7), NOW.plus_secs(59)));
+        prepared.forget_old(NOW.plus_secs(60));
+
+        assert!(prepared.kept().is_none());
+    }
 }

@@ -1,6 +1,6 @@
 //! Searches everything that has a page: builds, source packages, what users see in all repositories, and people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anima_db::package_search::Candidate;
 use anima_types::{
@@ -9,8 +9,9 @@ use anima_types::{
     search::{Everything, EverythingQuery, FoundAccount, FoundBuild, FoundKind, FoundPackage, FoundPlace, FoundRpm},
 };
 use axum::extract::State;
+use tokio::sync::Semaphore;
 
-use super::{MAX_FOUND, MIN_INDEXED_BYTES, PLACES, check, index, row};
+use super::{MAX_FOUND, MIN_INDEXED_BYTES, check, index, row};
 use crate::{
     app::App,
     auth::Caller,
@@ -24,6 +25,12 @@ const MAX_LIMIT: u64 = 100;
 const MIN_COMMIT_CHARS: usize = 7;
 /// Packages whose paths are looked through at once: what they are searched by is some MiB.
 const PACKAGES_AT_ONCE: u32 = 500;
+/// Each product has its own copy of a package, with its own signature: so many are read for each that is shown, and more where that
+/// was too few.
+const COPIES: u32 = 4;
+
+/// Each looks at all packages: more at once would be felt by everybody else, and by who searches one repository.
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// `GET /api/v1/search`
 pub async fn show(
@@ -34,10 +41,11 @@ pub async fn show(
     Ok(Json(everything(&app, &caller, &query).await?))
 }
 
-/// Searches everything that the caller may see.
+/// Searches everything that the caller may see. It looks at whole tables, and is counted as that.
 pub async fn everything(app: &App, caller: &Caller, query: &EverythingQuery) -> ApiResult<Everything> {
     let text = query.q.trim();
     check(text)?;
+    app.limits.dear(caller)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT) as usize;
     let mut found = Everything::default();
     // One more of each says whether there are more.
@@ -90,9 +98,9 @@ async fn builds(read: &mut anima_db::Read, text: &str, limit: u32) -> ApiResult<
     Ok(rows.into_iter().map(found).collect())
 }
 
-/// Returns what users see of it in all repositories.
+/// Returns what users see of it in all repositories: NEVRAs, at least `limit` of them where there are so many.
 async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
-    let _place = PLACES.acquire().await;
+    let _permit = AT_ONCE.acquire().await;
     let mut found = match text.starts_with('/') {
         true if text.len() < MIN_INDEXED_BYTES => Vec::new(),
         true => with_path(app, text, limit).await?,
@@ -101,8 +109,8 @@ async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
     let hashes: Vec<String> = found.iter().map(|(sha256, _)| sha256.clone()).collect();
     let mut read = app.db.read().await?;
     let mut places: BTreeMap<String, Vec<FoundPlace>> = BTreeMap::new();
-    for place in anima_db::search::places(&mut read, &hashes).await? {
-        places.entry(place.sha256).or_default().push(FoundPlace { id: place.repository, address: place.address });
+    for shown in anima_db::search::shown(&mut read, &hashes).await? {
+        places.entry(shown.sha256).or_default().push(FoundPlace { id: shown.repository, address: shown.address });
     }
     for (sha256, rpm) in &mut found {
         rpm.repositories = places.remove(sha256).unwrap_or_default();
@@ -121,7 +129,16 @@ async fn rpms(app: &App, text: &str, limit: u32) -> ApiResult<Vec<FoundRpm>> {
 /// One that has no row of what it is searched by yet is found by its name only.
 async fn with_text(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, FoundRpm)>> {
     let mut read = app.db.read().await?;
-    let candidates = anima_db::search::rpms(&mut read, &text.to_lowercase(), text, limit).await?;
+    let mut rows = limit;
+    // Whether there are more is asked of NEVRAs, and what is read are copies of them.
+    let candidates = loop {
+        rows = rows.saturating_mul(COPIES);
+        let candidates = anima_db::search::rpms(&mut read, &text.to_lowercase(), text, rows).await?;
+        let nevras: HashSet<_> = candidates.iter().map(|one| &one.nevra).collect();
+        if nevras.len() >= limit as usize || candidates.len() < rows as usize {
+            break candidates;
+        }
+    };
     let found = |one: Candidate| {
         let (summary, provides) = one.searchable.map(|row| (row.summary, row.provides)).unwrap_or_default();
         let provided = provides.lines().filter(|line| line.contains(text)).take(MAX_FOUND).map(str::to_string);
@@ -132,7 +149,7 @@ async fn with_text(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, 
 }
 
 async fn with_path(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, FoundRpm)>> {
-    let (mut found, mut after) = (Vec::new(), String::new());
+    let (mut found, mut nevras, mut after) = (Vec::new(), BTreeSet::new(), String::new());
     let mut read = app.db.read().await?;
     loop {
         let candidates = anima_db::search::seen_after(&mut read, &after, PACKAGES_AT_ONCE).await?;
@@ -147,15 +164,16 @@ async fn with_path(app: &App, text: &str, limit: u32) -> ApiResult<Vec<(String, 
             let has: Vec<String> = paths.into_iter().filter(|path| path.contains(text)).take(MAX_FOUND).collect();
             if !has.is_empty() {
                 let (nevra, summary) = (nevra.to_string(), row.summary);
+                nevras.insert(nevra.clone());
                 let rpm = FoundRpm { nevra, summary, found: has, repositories: Vec::new() };
                 found.push((sha256.to_string(), rpm));
             }
         }
-        if found.len() >= limit as usize {
+        // In the order of their hashes, which is nobody's: where there are more, it is said.
+        if nevras.len() >= limit as usize {
             break;
         }
     }
-    found.truncate(limit as usize);
     found.sort_by(|(_, a), (_, b)| a.nevra.cmp(&b.nevra));
     Ok(found)
 }

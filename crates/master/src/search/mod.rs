@@ -38,9 +38,8 @@ const MAX_TEXT_CHARS: usize = 500;
 /// Fewer bytes say nothing of where they may be.
 const MIN_INDEXED_BYTES: usize = 3;
 
-/// A search for paths has what all packages of a repository are searched by in memory, and one everywhere looks at all packages:
-/// more at once would be felt by everybody else.
-static PLACES: Semaphore = Semaphore::const_new(2);
+/// A search for paths has what all packages of a repository are searched by in memory: more at once would be felt by everybody else.
+static PATHS_AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// The routes.
 pub fn routes() -> Vec<Route> {
@@ -71,8 +70,8 @@ async fn show(
 /// Searches in what users see now. Upper and lower case are the same in names and summaries.
 pub async fn search(app: &App, repository: &Repository, kind: SearchKind, text: &str) -> ApiResult<Search> {
     check(text)?;
-    let _place = match kind {
-        SearchKind::Files => Some(PLACES.acquire().await),
+    let _permit = match kind {
+        SearchKind::Files => Some(PATHS_AT_ONCE.acquire().await),
         SearchKind::Packages | SearchKind::Provides => None,
     };
     match kind {

@@ -189,8 +189,10 @@ async fn what_an_import_brought_stays_with_what_users_have_of_it_and_goes_when_t
     master.pass_secs(300 * DAY_SECS);
     age(&master).await;
 
+    let dry = collect(&master, true).await;
     let done = collect(&master, false).await;
 
+    assert_eq!(Collection { is_dry_run: false, ..dry }, done);
     let gone: BTreeSet<Sha256> = done.artifacts.iter().map(|artifact| artifact.sha256).collect();
     assert_eq!(gone, [unused].into(), "{done:?}");
     assert!(done.artifacts[0].reason.contains("and was abandoned"), "{done:?}");
@@ -246,8 +248,13 @@ async fn whatever_was_released_and_taken_back_nothing_that_something_names_is_ev
             keep(&master, &product, 2 + random.below(2) as u32, random.below(30) as u32).await;
             age(&master).await;
 
+            let turn = master.app.db.write(master.app.now(), "ann").await.unwrap();
+            let dry = collect(&master, true).await;
+            // It did not wait for who writes.
+            drop(turn);
             let done = collect(&master, false).await;
 
+            assert_eq!(Collection { is_dry_run: false, ..dry }, done, "seed {seed}");
             let kept: BTreeSet<Sha256> = done.artifacts.iter().map(|artifact| artifact.sha256).collect();
             for path in PATHS {
                 let there = whole(&master, path, newest).await;

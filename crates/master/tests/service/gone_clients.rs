@@ -12,22 +12,19 @@ use tower::ServiceExt as _;
 
 use crate::master::Master;
 
-/// Asks as over the network, and is gone as soon as the master has begun.
-async fn ask_and_go(master: &Master, path: &str, token: &str, body: &Value) {
+/// Asks as over the network, and is gone as soon as the master has begun; returns what is done to its end all the same.
+pub async fn ask_and_go(master: &Master, path: &str, token: Option<&str>, body: &Value) -> TaskTracker {
     let under_way = TaskTracker::new();
     let router = anima_master::to_the_end(&master.app, under_way.clone());
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {token}"))
-        .body(Body::from(body.to_string()))
-        .unwrap();
-    let mut asking = Box::pin(router.oneshot(request));
+    let mut request = Request::builder().method(Method::POST).uri(path).header("content-type", "application/json");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut asking = Box::pin(router.oneshot(request.body(Body::from(body.to_string())).unwrap()));
     assert!(futures_util::poll!(&mut asking).is_pending());
     drop(asking);
     under_way.close();
-    under_way.wait().await;
+    under_way
 }
 
 async fn push(master: &Master) -> Value {
@@ -43,7 +40,8 @@ async fn what_somebody_asked_for_before_they_went_is_done_with_all_that_follows(
     let task = push(&master).await["id"].clone();
     let mut events = master.app.db.subscribe();
 
-    ask_and_go(&master, &format!("/api/v1/tasks/{task}/cancel"), &master.token("admin"), &Value::Null).await;
+    let path = format!("/api/v1/tasks/{task}/cancel");
+    ask_and_go(&master, &path, Some(&master.token("admin")), &Value::Null).await.wait().await;
 
     assert_eq!(master.get(&format!("/api/v1/tasks/{task}")).await["status"], "cancelled");
     assert!(master.app.take_due().builds.contains(&BuildId(1)), "the build is looked at");
@@ -73,7 +71,7 @@ async fn who_waits_for_a_task_and_goes_gets_none() {
     let master = Master::open().await;
     let claim = json!({ "node": "build-1", "kinds": ["src"], "architectures": ["x86_64"], "slots": 1, "version": "1",
         "wait_secs": 50, "condition": { "protocol": 2 } });
-    ask_and_go(&master, "/api/v1/leases", &master.token("build-node"), &claim).await;
+    ask_and_go(&master, "/api/v1/leases", Some(&master.token("build-node")), &claim).await.wait().await;
 
     let task = push(&master).await;
 

@@ -160,6 +160,28 @@ async fn codes_are_counted_before_they_are_looked_up() {
 }
 
 #[tokio::test]
+async fn who_looks_through_everything_is_counted_and_who_looks_at_the_queue_is_not() {
+    let master = Master::open().await;
+    let ask = async |path: &str| {
+        let request = Request::builder().uri(path).extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 7))));
+        master.status(request.body(Body::empty()).unwrap()).await
+    };
+    let mut asked = 0;
+    while ask("/api/v1/search?q=jq").await == StatusCode::OK {
+        asked += 1;
+    }
+
+    assert_eq!(asked, 30);
+    for dear in ["/api/v1/search?q=jq", "/search?q=jq", "/api/v1/tasks?kind=import", "/api/v1/tasks?owner=ann"] {
+        assert_eq!(ask(dear).await, StatusCode::TOO_MANY_REQUESTS, "{dear}");
+    }
+    for cheap in ["/search", "/queue", "/api/v1/tasks", "/api/v1/tasks?status=ready&kind=src", "/api/v1/tasks?node=n1"]
+    {
+        assert_eq!(ask(cheap).await, StatusCode::OK, "{cheap}");
+    }
+}
+
+#[tokio::test]
 async fn a_person_who_changes_too_much_is_told_to_wait_and_a_node_is_not() {
     let master = Master::open().await;
     let ann = master.person("ann", &[]).await;

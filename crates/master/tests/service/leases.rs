@@ -212,6 +212,24 @@ async fn a_try_that_did_not_count_is_not_told_in_the_place_of_one_that_ended_its
 }
 
 #[tokio::test]
+async fn a_task_whose_node_was_asked_to_end_is_ready_at_once_and_no_try_is_used_unless_it_never_ends() {
+    let master = Master::open().await;
+    let given_back = json!({ "given_back": { "code": "node_stops", "message": "the node was asked to end" } });
+    let attempts_after = async || {
+        let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+        assert_eq!(master.report(&lease, given_back.clone()).await.0, StatusCode::OK);
+        let task = status(&master, &lease).await;
+        assert_eq!(task["status"], "ready", "{task}");
+        task["attempts"].as_i64().unwrap()
+    };
+
+    for _ in 0..20 {
+        assert_eq!(attempts_after().await, 0);
+    }
+    assert_eq!((attempts_after().await, attempts_after().await), (1, 2));
+}
+
+#[tokio::test]
 async fn a_task_says_why_it_stands_where_it_stands() {
     let master = Master::open().await;
     let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();

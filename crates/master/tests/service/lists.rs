@@ -25,7 +25,7 @@ async fn ask(
 }
 
 /// Reads a list to its end; returns its pages.
-async fn pages(master: &Master, first: &str) -> Vec<Vec<Value>> {
+pub async fn pages(master: &Master, first: &str) -> Vec<Vec<Value>> {
     let (mut pages, mut at) = (Vec::new(), first.to_string());
     loop {
         let (status, headers, page) = ask(master, Method::GET, &at, ("accept", "*/*"), Value::Null).await;

@@ -218,3 +218,22 @@ async fn a_log_from_before_logs_had_numbers_is_the_last_attempts_until_there_is_
     assert_eq!(master.app.logs.size(task).await.unwrap(), 0);
     assert_eq!(text("attempt=1").await, "an old try\n");
 }
+
+#[tokio::test]
+async fn how_long_the_log_of_an_ended_task_is_says_its_row_until_it_is_tried_again() {
+    let (master, lease, task) = with_lease().await;
+    let known = async || {
+        let mut read = master.app.db.read().await.unwrap();
+        anima_db::task::get(&mut read, task).await.unwrap().log_size_bytes
+    };
+    write(&master, newest(task), b"it goes\n").await;
+    assert_eq!(known().await, None, "it grows");
+    end(&master, &lease, task).await;
+
+    // As if the store were a bucket, where each look is a question.
+    master.app.logs.remove(task, 1).await.unwrap();
+
+    assert_eq!(master.get(&format!("/api/v1/tasks/{task}")).await["log_size_bytes"], 8);
+    master.post(&format!("/api/v1/tasks/{task}/restart"), "admin", Value::Null).await;
+    assert_eq!(known().await, None);
+}

@@ -192,8 +192,14 @@ impl Master {
 
     /// The same, and these rules say what goes by its age.
     pub async fn open_with_rules(rules: Rules) -> Master {
+        Master::open_with_rules_and_lines(rules, "").await
+    }
+
+    /// The same, with more lines in the platform's file.
+    pub async fn open_with_rules_and_lines(rules: Rules, lines: &str) -> Master {
         let folder = tempfile::tempdir().unwrap();
-        let (config, stored) = config(folder.path(), "http://master.example".to_string(), None);
+        let (mut config, stored) = config(folder.path(), "http://master.example".to_string(), None);
+        config.platforms = vec![Platform::parse(&format!("{PLATFORM}{lines}")).unwrap()];
         let clock = Arc::new(AtomicI64::new(START.0));
         Master::open_config(folder, clock, Config { retention: rules, ..config }, stored).await
     }

@@ -12,6 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
+    gone_clients::ask_and_go,
     master::{Master, PASSWORD},
     sessions::{Jar, Page, get, is_signed_in, post, sign_in},
 };
@@ -203,14 +204,22 @@ async fn a_way_back_is_good_once_soon_and_for_the_browser_that_left() {
 }
 
 #[tokio::test]
-async fn ways_back_that_somebody_makes_up_are_counted() {
-    let master = Master::open_with_provider(Oidc::new("https://id.example.org", "anima")).await;
+async fn ways_back_that_somebody_makes_up_are_counted_and_others_were_when_they_began() {
+    let (provider, oidc) = provider().await;
+    let master = Master::open_with_provider(oidc).await;
+    let mut jar = Jar::default();
+    let begun = begin(&master, &mut jar, "/keys").await;
+    let begun = provider.visit(&begun, "u-7").await.unwrap();
+    let cookies: Vec<String> = jar.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let come = async |url: &str| {
+        let request = Request::builder().uri(url).header("cookie", cookies.join("; "));
+        let request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 7))));
+        master.status(request.body(Body::empty()).unwrap()).await
+    };
     let before = audit(&master).await;
     let mut passed_count = 0;
     loop {
-        let request = Request::builder().uri(format!("{CALLBACK}?state=made-up-{passed_count}"));
-        let request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 7))));
-        match master.status(request.body(Body::empty()).unwrap()).await {
+        match come(&format!("{CALLBACK}?state=made-up-{passed_count}")).await {
             StatusCode::FORBIDDEN => passed_count += 1,
             status => break assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
         }
@@ -218,6 +227,7 @@ async fn ways_back_that_somebody_makes_up_are_counted() {
 
     assert_eq!(passed_count, 20);
     assert_eq!(audit(&master).await, before);
+    assert_eq!(come(&begun).await, StatusCode::SEE_OTHER, "what was begun was counted then");
 }
 
 #[tokio::test]
@@ -492,6 +502,24 @@ async fn a_command_line_gets_a_token_of_who_typed_its_code_and_said_yes() {
     let audit = audit(&master).await;
     assert!(audit.contains("ann approved") && audit.contains("on a command line, with a code"), "{audit}");
     assert!(!audit.contains(waiting["secret"].as_str().unwrap()) && !audit.contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn a_command_line_that_went_away_while_it_waited_leaves_the_token_to_who_asks_next() {
+    let master = Master::open().await;
+    master.person("ann", &[]).await;
+    let waiting = device(&master).await;
+    let wanted = json!({ "secret": waiting["secret"], "wait_secs": 50 });
+
+    let gone = ask_and_go(&master, "/api/v1/sign-in/devices/redeem", None, &wanted).await;
+
+    assert!(gone.is_empty(), "nobody waits on behalf of who went");
+    let mut jar = Jar::default();
+    sign_in(&master, &mut jar, "ann").await;
+    let word = get(&master, &mut jar, "/device").await.word();
+    let form = [("word", word.as_str()), ("code", waiting["code"].as_str().unwrap()), ("say", "yes")];
+    post(&master, &mut jar, "/device", &form).await;
+    assert_eq!(redeem(&master, &waiting, 0).await.0, StatusCode::CREATED);
 }
 
 #[tokio::test]

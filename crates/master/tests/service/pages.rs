@@ -257,6 +257,20 @@ async fn every_page_says_what_it_must_and_escapes_the_rest() {
 }
 
 #[tokio::test]
+async fn a_build_of_packages_that_nobody_vouches_for_says_so() {
+    let open = "[[repositories]]\nname = \"outside\"\nurl = \"https://h/{arch}/\"\n";
+    for (lines, is_told) in [("", false), (open, true)] {
+        let master = Master::open_with_lines(lines).await;
+        let build = waiting_build(&master).await;
+
+        let (_, _, html) = master.browse(&format!("/builds/{build}")).await;
+
+        let told = "Packages are not verified: no key is known for what p1 takes from outside.";
+        assert_eq!(html.contains(told), is_told, "{html}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_is_lines_with_numbers_and_its_error_is_marked_and_listed() {
     let story = story().await;
 

@@ -360,3 +360,21 @@ async fn a_build_sees_the_packages_of_those_that_are_linked_to_it() {
     let missing = json!({ "packages": [{ "package": "jq" }], "platforms": ["p1"], "linked": [99] });
     assert!(!master.post("/api/v1/builds", "admin", missing).await.0.is_success());
 }
+
+#[tokio::test]
+async fn mass_rebuilds_are_listed_in_pages_the_newest_first() {
+    let master = built_before().await;
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(create(&master, json!({ "packages": ["fir"], "is_paused": true })).await);
+    }
+
+    let pages = crate::lists::pages(&master, "/api/v1/rebuilds?limit=2").await;
+
+    let ids = |page: &Vec<Value>| page.iter().map(|one| one["build"]["id"].clone()).collect::<Vec<_>>();
+    let ids: Vec<_> = pages.iter().map(ids).collect();
+    assert_eq!(ids, [vec![json!(made[2]), json!(made[1])], vec![json!(made[0])]]);
+    let older = master.browse(&format!("/rebuilds?before={}", made[1])).await.2;
+    let has = |id: BuildId| older.contains(&format!("href=\"/rebuilds/{id}\""));
+    assert_eq!(made.iter().map(|id| has(*id)).collect::<Vec<_>>(), [true, false, false]);
+}

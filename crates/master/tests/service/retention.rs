@@ -1,13 +1,17 @@
 //! What goes by its age where a rule says so, and stays where none does.
 
+use std::fs;
+
 use anima_db::{artifact, build, task::About};
+use anima_master::StoreAddress;
 use anima_types::{
     Sha256,
     artifact::Kind as ArtifactKind,
     build::{Event, Status},
-    id::BuildId,
+    id::{BuildId, TaskId},
     retention::{Collection, Rules},
     task::Kind,
+    task_log::{LogId, LogName},
 };
 use axum::{
     body::Body,
@@ -25,7 +29,12 @@ async fn collect(master: &Master, is_dry_run: bool) -> Collection {
 
 /// Lets a task fail that has a log; returns the log's address.
 async fn failed_with_log(master: &Master) -> String {
-    let push = json!({ "package": "a", "branch": "p1", "commit": "c", "subject": "s", "pusher": "ann" });
+    failed_with_log_of(master, "a").await
+}
+
+/// The same for a package.
+async fn failed_with_log_of(master: &Master, package: &str) -> String {
+    let push = json!({ "package": package, "branch": "p1", "commit": "c", "subject": "s", "pusher": "ann" });
     master.post("/api/v1/pushes", "git-service", push).await;
     while anima_master::chores::advance_once(&master.app).await.unwrap() {}
     let lease = master.claim("build-node", &[Kind::Src]).await.unwrap();
@@ -107,6 +116,7 @@ async fn what_is_older_than_its_rule_says_goes_and_the_newest_event_stays() {
     let done = collect(&master, false).await;
 
     assert_eq!((dry.build_count, dry.log_count), (1, 1));
+    assert_eq!(dry.artifacts, done.artifacts);
     assert_eq!((done.build_count, done.log_count, done.rules), (1, 1, rules));
     assert!(dry.event_count > 0 && done.event_count >= dry.event_count, "{dry:?} {done:?}");
     assert_eq!(text(&master, &log).await, "");
@@ -118,8 +128,81 @@ async fn what_is_older_than_its_rule_says_goes_and_the_newest_event_stays() {
     assert!(first > 1 && events.to_string().contains("were dropped"), "{events}");
 }
 
+#[tokio::test]
+async fn a_log_that_cannot_be_removed_keeps_neither_the_others_nor_events_from_going() {
+    let rules = Rules { logs_days: Some(60), audit_days: Some(40), ..Rules::default() };
+    let master = Master::open_with_rules(rules).await;
+    let StoreAddress::Folder(artifacts) = master.app.config.artifacts.clone() else {
+        // In a bucket nothing is put in the way of a log so easily.
+        return;
+    };
+    let first = failed_with_log_of(&master, "a").await;
+    let task = TaskId(first.split('/').nth(4).unwrap().parse().unwrap());
+    let in_the_way = artifacts.join("logs").join(LogId::new(task, LogName::ALL[0]).to_string());
+    fs::create_dir(&in_the_way).unwrap();
+    // Another build than the one that gathers pushes.
+    master.pass_secs(DAY_SECS);
+    let second = failed_with_log_of(&master, "b").await;
+    master.pass_secs(61 * DAY_SECS);
+
+    let done = collect(&master, false).await;
+    assert_eq!(done.log_count, 1);
+    assert!(done.event_count > 0, "{done:?}");
+    assert_eq!(text(&master, &second).await, "");
+    fs::remove_dir(in_the_way).unwrap();
+
+    assert_eq!(collect(&master, false).await.log_count, 1, "what stayed goes when it can");
+}
+
+/// Returns lines of a platform's file: a repository of each of these builds.
+fn upon(builds: std::ops::RangeInclusive<i64>) -> String {
+    let one = |id| format!("{{ name = \"build-{id}\", url = \"{{master}}/builds/{id}/repo/p1/{{arch}}/\" }}");
+    format!("repositories = [{}]\n", builds.map(one).collect::<Vec<_>>().join(", "))
+}
+
+#[tokio::test]
+async fn a_build_that_a_flavor_or_a_single_package_is_built_upon_stays() {
+    let rules = Rules { unreleased_build_days: Some(50), ..Rules::default() };
+    let lines = format!(
+        "[packages.jq]\n{}[flavors.beta]\n{}[flavors.beta.packages.jq]\n{}",
+        upon(1..=1),
+        upon(2..=2),
+        upon(3..=3)
+    );
+    let master = Master::open_with_rules_and_lines(rules, &lines).await;
+    for _ in 1..=3 {
+        unreleased(&master).await;
+    }
+    let free = unreleased(&master).await;
+    master.pass_secs(60 * DAY_SECS);
+
+    assert_eq!(collect(&master, false).await.build_count, 1);
+
+    let mut read = master.app.db.read().await.unwrap();
+    assert!(build::get(&mut read, free).await.unwrap().deleted_at.is_some());
+}
+
+#[tokio::test]
+async fn builds_that_stay_do_not_hide_those_after_them_that_go() {
+    let rules = Rules { unreleased_build_days: Some(50), ..Rules::default() };
+    let master = Master::open_with_rules_and_lines(rules, &format!("[flavors.beta]\n{}", upon(1..=21))).await;
+    for _ in 1..=22 {
+        unreleased(&master).await;
+    }
+    master.pass_secs(60 * DAY_SECS);
+
+    assert_eq!(collect(&master, false).await.build_count, 1, "more stay than one pass deletes");
+}
+
 #[test]
 fn events_stay_for_as_long_as_their_readers_may_be_away() {
     assert!(Rules { audit_days: Some(7), ..Rules::default() }.check().is_err());
+    for rules in [
+        Rules { logs_days: Some(0), ..Rules::default() },
+        Rules { unreleased_build_days: Some(0), ..Rules::default() },
+        Rules { audit_days: Some(0), ..Rules::default() },
+    ] {
+        assert!(rules.check().unwrap_err().contains("leave the line out"), "{rules:?}");
+    }
     assert!(Rules { audit_days: Some(30), logs_days: Some(1), ..Rules::default() }.check().is_ok());
 }

@@ -130,3 +130,42 @@ async fn packages_are_found_by_name_summary_provides_and_paths_with_and_without_
         .await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn copies_of_one_package_are_one_find_and_what_is_left_out_is_said() {
+    let master = Master::open().await;
+    let odd = before_there_was_an_index(&master, &rpm::odd().named("odd-1.0")).await;
+    let mut copies = vec![odd];
+    let mut write = master.app.db.write(master.app.now(), "test").await.unwrap();
+    let row = anima_db::package::get(&mut write, odd).await.unwrap();
+    // Each product has its own signature on the same package: twelve copies of one, and another one.
+    for number in 1..=12 {
+        let sha256 = Sha256([number; 32]);
+        anima_db::artifact::insert(&mut write, sha256, 9).await.unwrap();
+        let mut copy = Package { sha256, header_sha256: sha256, ..row.clone() };
+        if number == 12 {
+            copy.nevra.name = "odder".to_string();
+            copy.file_name = copy.nevra.file_name();
+        }
+        anima_db::package::insert(&mut write, &copy).await.unwrap();
+        copies.push(sha256);
+    }
+    write.commit().await.unwrap();
+    show(&master, "p1", "BaseOS/x86_64", &copies).await;
+    let path = PackageInfo::read(&rpm::odd().named("odd-1.0")).unwrap().files[0].path.clone();
+
+    for text in ["odd", &path] {
+        let find = async |limit: usize| {
+            let found = master.get(&format!("/api/v1/search?q={}&limit={limit}", hex(text))).await;
+            let copies: Vec<usize> = found["rpms"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["repositories"].as_array().unwrap().len())
+                .collect();
+            (copies, found["more"].clone())
+        };
+        assert_eq!(find(2).await, (vec![12, 1], serde_json::json!([])), "{text}");
+        assert_eq!(find(1).await, (vec![12], serde_json::json!(["rpms"])), "{text}");
+    }
+}

@@ -11,26 +11,27 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 
 use super::supervisor::{GO, GO_WITHOUT_PIDS_GROUP};
+use super::watches::Watches;
 use super::{mounts, privileges, seccomp, sys};
 use crate::Spec;
 use crate::wire::{self, Failure, Inside, Step};
 
-/// Runs the sandbox from within; `link` leads to the supervisor.
-pub(super) fn run(spec: &Spec, link: UnixStream) -> ! {
-    let word = enter(spec, &link).and_then(|(command, errors)| follow(command, &errors, &link));
+/// Runs the sandbox from within; `link` leads to the supervisor. `watches` is the bound where there is a user namespace to have it.
+pub(super) fn run(spec: &Spec, link: UnixStream, watches: Option<Watches>) -> ! {
+    let word = enter(spec, &link, watches).and_then(|(command, errors)| follow(command, &errors, &link));
     // A supervisor that does not hear is gone, and so is the reason to say it.
     let _ = wire::send(&link, &word.unwrap_or_else(Inside::Failed));
     sys::exit(0)
 }
 
 /// Makes everything around the command, and forks it. Returns its pid, and where it says why it could not be executed.
-fn enter(spec: &Spec, link: &UnixStream) -> Result<(i32, PipeReader), Failure> {
+fn enter(spec: &Spec, link: &UnixStream, watches: Option<Watches>) -> Result<(i32, PipeReader), Failure> {
     let limit_processes = wait_for_go(link)?;
     privileges::become_root_inside()?;
     die_with_the_supervisor(link)?;
     // The program of this process is the host's: nobody inside may reach it through /proc/1.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step(|| "hide pid 1".to_owned())?;
-    mounts::enter_root(spec)?;
+    mounts::enter_root(spec, watches)?;
     rustix::system::sethostname(spec.hostname.as_bytes()).step(|| "set the host name".to_owned())?;
     sys::bring_up_loopback().step(|| "bring up the loopback interface".to_owned())?;
 

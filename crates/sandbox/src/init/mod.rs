@@ -7,6 +7,7 @@ mod privileges;
 mod seccomp;
 mod supervisor;
 mod sys;
+mod watches;
 
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;

@@ -18,6 +18,7 @@ use rustix::mount::{
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::watches::Watches;
 use super::{emulators, sys};
 use crate::wire::{Failure, Step};
 use crate::{Access, Identity, Mount, Spec};
@@ -55,7 +56,7 @@ struct Waiting<'a> {
 }
 
 /// Makes `spec.root` this process's `/`, with everything in place.
-pub(super) fn enter_root(spec: &Spec) -> Result<(), Failure> {
+pub(super) fn enter_root(spec: &Spec, watches: Option<Watches>) -> Result<(), Failure> {
     detach_from_host()?;
     let devices = DEVICES.map(|name| Path::new("/dev").join(name));
     let devices = devices.iter().map(|path| take(path, path, Access::ReadOnly)).collect::<Result<Vec<_>, _>>()?;
@@ -64,7 +65,7 @@ pub(super) fn enter_root(spec: &Spec) -> Result<(), Failure> {
     let emulators = emulators::open(&spec.emulators)?;
 
     let old_root = pivot(&spec.root)?;
-    mount_system(devices, &emulators, spec.identity)?;
+    mount_system(devices, &emulators, spec.identity, watches)?;
     for wanted in &spec.mounts {
         match wanted {
             Mount::Bind { .. } => put(binds.next().expect("one was taken for each bind"))?,
@@ -164,10 +165,12 @@ fn mount_system(
     devices: Vec<Waiting<'_>>,
     emulators: &[emulators::Opened<'_>],
     identity: Identity,
+    watches: Option<Watches>,
 ) -> Result<(), Failure> {
     mount_one("proc", Path::new("/proc"), MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, "")?;
     // Before `restrict_proc`: what the kernel was told can then be read inside, and not changed.
     emulators::register(emulators)?;
+    watches.map_or(Ok(()), Watches::bound)?;
     mount_dev(devices)?;
     mount_tmpfs(Path::new("/run"), RUN_BYTES, 0o755)?;
     // The host's /sys would make builds depend on the machine, and there is no other.

@@ -10,6 +10,7 @@ use rustix::net::RecvFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::sys::{self, Ended, Forked, Process};
+use super::watches::Watches;
 use crate::cgroup::Groups;
 use crate::spec::{MAPPED_IDS, VERSION};
 use crate::wire::{self, CANCEL, DISK_FULL, Failure, Inside, LOG_TOO_LONG, Report, Step};
@@ -41,12 +42,13 @@ fn supervise(control: &UnixStream) -> Result<Report, Failure> {
     let spec = read_spec(control)?;
     let began = Instant::now();
     let (link, far_link) = UnixStream::pair().step(|| "make a socket".to_owned())?;
+    let watches = Watches::share_of_the_hosts();
     let (forked, user_namespace) = fork(&spec).step(|| "make namespaces".to_owned())?;
     let process = match forked {
         Forked::Parent(process) => process,
         Forked::Child => {
             drop(link);
-            super::inside::run(&spec, far_link)
+            super::inside::run(&spec, far_link, user_namespace.then_some(watches))
         }
     };
     drop(far_link);

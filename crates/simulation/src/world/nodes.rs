@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, anyhow};
 use axum::http::StatusCode;
 
 use super::*;
+use crate::work::How;
 
 impl World {
     pub(super) async fn wake(&mut self, index: usize, life: u64) -> Result<()> {
@@ -38,10 +39,14 @@ impl World {
 
     /// Makes what the node's task makes.
     pub(super) async fn work(&mut self, index: usize, life: u64) -> Result<()> {
-        let fails = self.goes_wrong(self.faults.work_fails);
+        let how = match self.goes_wrong(self.faults.work_fails) {
+            true => How::Failed,
+            false if self.goes_wrong(self.faults.work_given_back) => How::GivenBack,
+            false => How::Done,
+        };
         let Some(held) = &mut self.nodes[index].task else { return Ok(()) };
         let made = match self.master.is_up() {
-            true => work::calls(&mut self.master, &held.lease, fails).await?,
+            true => work::calls(&mut self.master, &held.lease, how).await?,
             false => None,
         };
         let delay = if made.is_some() { 0 } else { 2 * SECOND };

@@ -8,7 +8,7 @@ use std::{
 
 use anima_build_node::{
     Who,
-    local::{Local, Lock, RootOrder},
+    local::{Lock, RootOrder},
 };
 use anima_types::{
     Arch,
@@ -19,7 +19,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::local::{PlatformArgs, Screen, check_architectures, exit_of, failure, origin, replay};
+use super::local::{PlatformArgs, Screen, check_architectures, exit_of, failure, origin, place_of, replay, with_local};
 use crate::{
     args::Global,
     cmd::role::end_on_signals,
@@ -44,6 +44,10 @@ struct RootArgs {
     /// A package whose BuildRequires are installed: a folder with a spec, or a source package
     #[arg(long, value_name = "FOLDER|SRPM")]
     of: Option<PathBuf>,
+    /// Where large sources of --of FOLDER are, beside the folder, if its sources have to be asked what they need
+    /// (%generate_buildrequires): a folder, a lookaside, or any address that they are below; repeat it for more
+    #[arg(long = "sources", value_name = "FOLDER|URL", requires = "of")]
+    sources: Vec<String>,
     /// What else is installed, as in BuildRequires; repeat it for more
     #[arg(long = "require", value_name = "DEPENDENCY")]
     requires: Vec<String>,
@@ -111,10 +115,12 @@ impl Buildroot {
 
 impl LockArgs {
     fn run(self, global: &Global) -> Result {
-        let local = Local::open(&self.root.platform.config(global, Limits::default())?)?;
+        let config = self.root.platform.config(global, Limits::default())?;
         let order = self.root.order(global, None)?;
-        let lock = in_runtime(async |cancel| {
-            local.lock(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?.map_err(failed)
+        let lock = with_local(&config, |local| {
+            in_runtime(async |cancel| {
+                local.lock(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?.map_err(failed)
+            })
         })?;
         let json = Lock::to_json(&lock);
         match self.output {
@@ -133,13 +139,15 @@ impl CreateArgs {
         if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Failure::user(format!("could not make a root in {}: it is not empty", folder.display())));
         }
-        let local = Local::open(&self.root.platform.config(global, Limits::default())?)?;
+        let config = self.root.platform.config(global, Limits::default())?;
         let order = self.root.order(global, Some(&self.replay))?;
-        in_runtime(async |cancel| {
-            let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
-            let root = root.map_err(failed)?;
-            root.copy_to(&folder).await?;
-            Ok(root.remove().await?)
+        with_local(&config, |local| {
+            in_runtime(async |cancel| {
+                let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
+                let root = root.map_err(failed)?;
+                root.copy_to(&folder).await?;
+                Ok(root.remove().await?)
+            })
         })?;
         output::line(&format!("{}", folder.display()))
     }
@@ -147,16 +155,18 @@ impl CreateArgs {
 
 impl ShellArgs {
     fn run(self, global: &Global) -> Result {
-        let local = Local::open(&self.root.platform.config(global, Limits::default())?)?;
+        let config = self.root.platform.config(global, Limits::default())?;
         let order = self.root.order(global, Some(&self.replay))?;
         let who = if self.as_root { Who::Root } else { Who::Builder };
-        in_runtime(async |cancel| {
-            let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
-            let root = root.map_err(failed)?;
-            let (entry, command) = (root.entry(&local), self.command);
-            let entered = tokio::task::spawn_blocking(move || terminal::enter(&entry, &command, who)).await;
-            root.remove().await?;
-            entered.context("could not go on")?
+        with_local(&config, |local| {
+            in_runtime(async |cancel| {
+                let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
+                let root = root.map_err(failed)?;
+                let (entry, command) = (root.entry(local), self.command);
+                let entered = tokio::task::spawn_blocking(move || terminal::enter(&entry, &command, who)).await;
+                root.remove().await?;
+                entered.context("could not go on")?
+            })
         })
     }
 }
@@ -171,7 +181,8 @@ impl RootArgs {
         let arch = default_arch(self.arch, &platform, &self.platform.architectures(global)?)?;
         let replay = replay_args.map(|args| replay(args, &platform, arch)).transpose()?.flatten();
         let origin = self.of.as_deref().map(|path: &Path| origin(path)).transpose()?;
-        Ok(RootOrder { platform, arch, origin, requires: self.requires.clone(), replay })
+        let places = self.sources.iter().map(|place| place_of(place)).collect::<Result<_>>()?;
+        Ok(RootOrder { platform, arch, origin, places, requires: self.requires.clone(), replay })
     }
 }
 

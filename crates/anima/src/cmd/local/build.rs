@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use anima_build_node::local::{self, Local, Lock, Order, Origin, Place, Refusal, Replay, Report, Verification};
+use anima_build_node::local::{self, Lock, Order, Origin, Place, Refusal, Replay, Report, Verification};
 use anima_types::{
     Arch,
     platform::{Limits, PackageOptions, Platform},
@@ -19,6 +19,7 @@ use super::{
     PlatformArgs,
     platform::address,
     screen::{Screen, summary},
+    with_local,
 };
 use crate::{
     args::Global,
@@ -89,21 +90,21 @@ impl Build {
             wall_secs: self.wall_secs,
             ..Limits::default()
         };
-        let local = Local::open(&self.platform.config(global, limits)?)?;
-        let screen = Arc::new(Screen::new(self.follow));
-        let (output, verifies) = (Output::new(global.json), self.verify);
+        let config = self.platform.config(global, limits)?;
+        let (output, follows, verifies) = (Output::new(global.json), self.follow, self.verify);
         let order = self.order(global)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start")?;
-        let (report, verification) = runtime.block_on(async {
-            let cancel = CancellationToken::new();
-            end_on_signals(&cancel)?;
-            match verifies {
-                true => local.verify(&order, screen.clone(), &cancel).await.map_err(failure),
-                false => Ok((local.build(&order, screen.clone(), &cancel).await.map_err(failure)?, None)),
-            }
+        let (report, verification) = with_local(&config, |local| {
+            let screen = Arc::new(Screen::new(follows));
+            runtime.block_on(async {
+                let cancel = CancellationToken::new();
+                end_on_signals(&cancel)?;
+                match verifies {
+                    true => local.verify(&order, screen, &cancel).await.map_err(failure),
+                    false => Ok((local.build(&order, screen, &cancel).await.map_err(failure)?, None)),
+                }
+            })
         })?;
-        drop(screen);
-        local.sweep_once(std::time::SystemTime::now())?;
         let done = Done { report, verification };
         output.show(&done, |done| done.in_words())?;
         ended(&done)
@@ -214,7 +215,7 @@ pub fn origin(path: &Path) -> Result<Origin> {
     }
 }
 
-fn place_of(place: &str) -> Result<Place> {
+pub fn place_of(place: &str) -> Result<Place> {
     if place.starts_with("http://") || place.starts_with("https://") {
         return Ok(Place::Url(address(place).map_err(Failure::user)?));
     }

@@ -4,11 +4,14 @@ mod build;
 mod platform;
 mod screen;
 
+use std::time::SystemTime;
+
+use anima_build_node::local;
 use clap::Subcommand;
 
 use crate::{args::Global, exit::Result};
 
-pub use build::{check_architectures, exit_of, failure, origin, replay};
+pub use build::{check_architectures, exit_of, failure, origin, place_of, replay};
 pub use platform::PlatformArgs;
 pub use screen::Screen;
 
@@ -16,6 +19,17 @@ pub use screen::Screen;
 #[derive(Debug, Subcommand)]
 pub enum Local {
     Build(build::Build),
+}
+
+/// Does something with this machine's cache of roots, and sweeps it afterwards, whatever came of it.
+pub fn with_local<T>(config: &local::Config, work: impl FnOnce(&local::Local) -> Result<T>) -> Result<T> {
+    let local = local::Local::open(config)?;
+    let done = work(&local);
+    let swept = local.sweep_once(SystemTime::now());
+    // Why the work failed matters more than that its cache was not swept.
+    let done = done?;
+    swept?;
+    Ok(done)
 }
 
 impl Local {

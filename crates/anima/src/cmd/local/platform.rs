@@ -56,7 +56,8 @@ impl PlatformArgs {
         Ok(platform)
     }
 
-    /// Returns what a machine that builds for its own user has to know. It has to be root: it makes roots.
+    /// Returns what a machine that builds for its own user has to know; limits that are not said here are those of its
+    /// configuration. It has to be root: it makes roots.
     pub fn config(&self, global: &Global, limits: Limits) -> Result<local::Config> {
         if !rustix::process::geteuid().is_root() {
             return Err(Failure::user("only root can make roots and enter them")
@@ -65,16 +66,13 @@ impl PlatformArgs {
         let data = DataFolder::new(global.data.as_deref());
         let config = Config::load(global.config.as_deref(), &data)?;
         let folder = self.cache.clone().unwrap_or_else(|| data.path().join("local"));
-        let limits = match limits.is_empty() {
-            true => config.build_node.limits,
-            false => limits,
-        };
         let node = &config.build_node;
         Ok(local::Config {
             data: crate::up::whole(&folder)?,
             helper: role::helper(),
             emulators: role::emulators(node.emulate.as_deref(), node.emulators.as_deref())?,
-            limits,
+            limits: limits.or(node.limits),
+            budget: node.budget(),
         })
     }
 

@@ -16,7 +16,7 @@ use anima_build_node::{
 use anima_types::work::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{output::span, terminal};
+use crate::{cmd::diagnose::described, output::span, terminal};
 
 /// How often the seconds of the last line move.
 const TICK: Duration = Duration::from_millis(200);
@@ -61,7 +61,14 @@ impl Screen {
     fn log(&self, bytes: &[u8]) {
         if self.follows {
             drop(io::stderr().write_all(bytes));
-        } else if let Some(bar) = &self.bar
+        } else {
+            self.last_line(bytes);
+        }
+    }
+
+    /// Shows below all else what goes on just now.
+    fn last_line(&self, bytes: &[u8]) {
+        if let Some(bar) = &self.bar
             && let Some(line) = String::from_utf8_lossy(bytes).lines().rfind(|line| !line.trim().is_empty())
         {
             bar.set_message(line.chars().filter(|c| !c.is_control()).collect::<String>());
@@ -84,6 +91,7 @@ impl Watch for Screen {
                 }
             }
             Event::Log(bytes) => self.log(bytes),
+            Event::RootLog(bytes) => self.last_line(bytes),
             Event::Ends { package, step } => {
                 let took = began_at().elapsed().as_secs_f64();
                 self.say(&line(package, step, took));
@@ -144,7 +152,7 @@ fn made(step: &StepReport) -> String {
     }
 }
 
-/// Returns why a step failed, with the lines of its log that say it.
+/// Returns why a step failed, with the lines of its log that say it, and what else was found there.
 fn failure(step: &StepReport) -> String {
     let Some(failure) = &step.failure else { return String::new() };
     let mut text = format!("\n  {} ({})\n", failure.message, failure.code);
@@ -153,7 +161,17 @@ fn failure(step: &StepReport) -> String {
     }
     if let Some(path) = &step.log {
         text += &excerpt(path, failure.log_line);
+        // The first is what was just told.
+        let others = described(failure.findings.get(1..).unwrap_or_default());
+        if !others.is_empty() {
+            let lines = others.trim_start().lines();
+            let lines = lines.map(|line| if line.is_empty() { "\n".to_string() } else { format!("  {line}\n") });
+            text += &format!("  found besides:\n\n{}\n", lines.collect::<String>());
+        }
         text += &format!("  log: {}\n", path.display());
+    }
+    if let Some(path) = &step.root_log {
+        text += &format!("  root: {}\n", path.display());
     }
     text
 }
@@ -195,7 +213,7 @@ pub fn summary(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anima_types::work::PhaseTime;
+    use anima_types::{diagnosis::Finding, work::PhaseTime};
 
     #[test]
     fn a_step_is_one_line_with_its_time_and_the_parts_that_took_any() {
@@ -214,14 +232,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("x86_64.log");
         fs::write(&log, (1..=30).map(|n| format!("line {n}\n")).collect::<String>()).unwrap();
-        let failed =
-            Failure { log_line: Some(20), ..Failure::new("build_failed", "%build failed").with_hint(Some("Mend it.")) };
-        let step = StepReport { failure: Some(failed), log: Some(log), ..StepReport::new("x86_64", Status::Failed) };
+        let finding = |class: &str, message: &str| Finding {
+            class: class.into(),
+            title: "A title".into(),
+            message: message.into(),
+            cure: Some("Cure it.".into()),
+            ..Finding::default()
+        };
+        let failed = Failure {
+            log_line: Some(20),
+            findings: vec![finding("build_failed", "%build failed"), finding("missing_header", "zlib.h is missing")],
+            ..Failure::new("build_failed", "%build failed").with_hint(Some("Mend it."))
+        };
+        let root_log = Some(folder.path().join("x86_64.root.log"));
+        let step =
+            StepReport { failure: Some(failed), log: Some(log), root_log, ..StepReport::new("x86_64", Status::Failed) };
 
         let text = failure(&step);
 
         assert!(text.contains("%build failed (build_failed)\n  hint: Mend it."), "{text}");
         assert!(text.contains("  >    20 line 20\n       21 line 21\n"), "{text}");
         assert!(!text.contains("line 11\n") && !text.contains("line 24"), "{text}");
+        let besides = "found besides:\n\n  A title (missing_header): zlib.h is missing\n    Cure it.\n";
+        assert!(text.contains(besides) && text.matches("%build failed").count() == 1, "{text}");
+        assert!(text.ends_with("x86_64.root.log\n"), "{text}");
     }
 }
