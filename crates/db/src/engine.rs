@@ -284,6 +284,7 @@ impl Address {
             one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
             one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
             one(93, "probe", include_str!("../migrations/0093_probe.sql")),
+            one(94, "uncounted lease", include_str!("../migrations/0094_uncounted_lease.sql")),
             one(95, "task log size", include_str!("../migrations/0095_task_log_size.sql")),
         ])
     }

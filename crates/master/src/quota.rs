@@ -65,6 +65,11 @@ impl Bound {
         self.open.saturating_sub(self.limit)
     }
 
+    /// Says how much is under way.
+    pub fn in_words(&self) -> String {
+        format!("{} tasks of team {} are under way, of {} at most.", self.open, self.team, self.limit)
+    }
+
     /// Says why a task that could begin does not.
     pub fn why(&self) -> String {
         format!("{HELD}team {} has at most {} tasks under way at once.", self.team, self.limit)

@@ -89,6 +89,12 @@ async fn what_is_urgent_is_first_and_what_is_in_the_background_is_so_for_a_day()
     assert!(!next.contains(&"amy".to_string()), "{next:?}");
 
     let eve = member(&master, "eve", "kernel").await;
+    let urgent = json!({ "platform": "p1", "priority": "urgent" });
+    let (status, refused) = master.json(Method::POST, "/api/v1/rebuilds", Some(&eve), urgent).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "who builds may not put it before everybody: {refused}");
+    assert!(refused["hint"].as_str().unwrap().contains("ask a manager"), "{refused}");
+    let right = json!({ "account": "eve", "role": "product-maintainer", "on": "product:p1" });
+    assert_eq!(master.post("/api/v1/rights", "admin", right).await.0, StatusCode::CREATED);
     ask_for_all(&master, &eve, "urgent").await;
     let mut served = Vec::new();
     while let Some(owner) = serve_next(&master).await {
@@ -113,6 +119,7 @@ async fn a_team_has_no_more_under_way_than_its_bound_and_its_next_begins_when_on
     let tasks = anima_db::task::of_build(&mut master.app.db.read().await.unwrap(), second).await.unwrap();
     let why: Value = master.get(&format!("/api/v1/tasks/{}/why", tasks[0].id)).await;
     assert_eq!(why["summary"], "It waits for its team's turn: team kernel has at most 2 tasks under way at once.");
+    assert_eq!(why["facts"][0]["text"], "2 tasks of team kernel are under way, of 2 at most.");
 
     // One that ends makes room for the next of its build.
     let lease = master.claim("build-node", &[Kind::Src]).await.unwrap();
