@@ -148,7 +148,8 @@ mod tests {
 
     const WHOLE: Room = Room { memory_mib: 9 * 1024, cores: 4 };
 
-    const MACHINE: Machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 101 << 30, slots: 2 };
+    const MACHINE: Machine =
+        Machine { memory_bytes: 10 << 30, free_disk_bytes: 101 << 30, free_files: u64::MAX, slots: 2 };
 
     fn said(said: platform::Limits) -> Limits {
         Limits::of_task(MACHINE, platform::Limits::default(), said)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use anima_environment::condition::KEEP_FREE_BYTES;
+use anima_environment::condition::{KEEP_FREE_BYTES, KEEP_FREE_FILES};
 use anima_environment::{Environments, Journal, Lock, Phases, Replay, blocking};
 use anima_types::artifact::Kind;
 use anima_types::diagnosis::Need;
@@ -285,6 +285,12 @@ impl Engine {
                 machine.free_disk_bytes / MIB,
                 KEEP_FREE_BYTES / MIB
             );
+            return Err(failed(NODE_DISK_FULL, message, None));
+        }
+        if machine.free_files <= KEEP_FREE_FILES {
+            let (folder, files) = (self.work.display(), machine.free_files);
+            let message =
+                format!("the disk of {folder} is full: {files} files can be made, and {KEEP_FREE_FILES} are kept so");
             return Err(failed(NODE_DISK_FULL, message, None));
         }
         Ok((Limits::of_task(machine, self.limits, target.platform.limits(target.package)), machine))

@@ -6,7 +6,7 @@ use anima_environment::room_beside;
 use anima_sandbox::{Disk, Emulator, Error, Identity, Running, Sandbox, Spec, Terminal};
 use anima_types::Arch;
 
-use crate::limits::{FILES, Limits};
+use crate::limits::Limits;
 use crate::workroot::{TOP, environment_variables, personality};
 
 /// Who a person is in a root.
@@ -66,8 +66,9 @@ impl Entry {
             ..anima_sandbox::Limits::default()
         };
         // What cannot be counted gets nothing beside.
-        let whole = |_| Disk { path: self.written.clone(), bytes: self.limits.disk_bytes, files: FILES };
-        spec.disk = Some(room_beside(&self.written, self.limits.disk_bytes).unwrap_or_else(whole));
+        let Limits { disk_bytes: bytes, files, .. } = self.limits;
+        let whole = |_| Disk { path: self.written.clone(), bytes, files };
+        spec.disk = Some(room_beside(&self.written, bytes, files).unwrap_or_else(whole));
         let (uid, gid) = self.owner;
         spec.identity = match who {
             Who::Builder => Identity::User { uid, gid },
@@ -91,7 +92,7 @@ mod tests {
     fn a_person_may_use_what_the_task_might() {
         let written = tempfile::tempdir().unwrap();
         std::fs::write(written.path().join("left"), vec![1; 1 << 20]).unwrap();
-        let machine = Machine { memory_bytes: 10 * MIB, free_disk_bytes: 0, slots: 1 };
+        let machine = Machine { memory_bytes: 10 * MIB, free_disk_bytes: 0, free_files: u64::MAX, slots: 1 };
         let said = anima_types::platform::Limits { processes: Some(7), cores: Some(2), ..Default::default() };
         let entry = Entry {
             root: "/root".into(),
@@ -100,7 +101,7 @@ mod tests {
             emulators: Vec::new(),
             helper: "/helper".into(),
             written: written.path().to_owned(),
-            limits: Limits { disk_bytes: 3 * MIB, ..Limits::of_node(machine, said) },
+            limits: Limits { disk_bytes: 3 * MIB, files: 10, ..Limits::of_node(machine, said) },
         };
 
         for who in [Who::Builder, Who::Root] {
@@ -110,6 +111,7 @@ mod tests {
             assert_eq!(limits, (Some(9 * MIB), Some(2), 7, 6 * MIB));
             let disk = spec.disk.unwrap();
             assert!(disk.path == written.path() && (4 * MIB..6 * MIB).contains(&disk.bytes), "{disk:?}");
+            assert_eq!(disk.files, 11);
         }
     }
 }

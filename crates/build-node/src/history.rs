@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_reading_the_history_ran_into_is_told_as_that_and_not_as_a_fault_of_the_spec() {
-        let machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 10 << 30, slots: 1 };
+        let machine = Machine { memory_bytes: 10 << 30, free_disk_bytes: 10 << 30, free_files: u64::MAX, slots: 1 };
         let limits = Limits::of_node(machine, Default::default());
         let code = |exit, least_free_bytes| {
             let outcome = Outcome {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Aftermath;
 use crate::entry::Entry;
-use crate::limits::{Limits, Machine};
+use crate::limits::Limits;
 use crate::trouble::Trouble;
 use crate::workroot::Workroot;
 
@@ -46,9 +46,8 @@ pub struct About {
     pub failure: String,
     uid: u32,
     gid: u32,
-    /// What the task might use; roots that an older node kept say nothing.
-    #[serde(default)]
-    limits: Option<Limits>,
+    /// What the task might use.
+    limits: Limits,
 }
 
 /// A kept root that is mounted as long as this lives.
@@ -70,11 +69,7 @@ pub fn enter(node_data: &Path, helper: &Path, emulators: Emulators, task: TaskId
     let about: About = serde_json::from_str(mounted.about()).context("could not read what is known of the root")?;
     let (root, helper) = (mounted.path(), helper.to_owned());
     let emulators = environments.emulators(about.arch)?;
-    let limits = match about.limits {
-        Some(limits) => limits,
-        None => Limits::of_node(Machine::look(node_data, 1).context("could not look at the disk")?, Default::default()),
-    };
-    let (owner, written) = ((about.uid, about.gid), mounted.written());
+    let (owner, written, limits) = ((about.uid, about.gid), mounted.written(), about.limits);
     let entry = Entry { root, owner, arch: about.arch, emulators, helper, written, limits };
     Ok(Some(KeptRoot { about, entry, _mounted: mounted }))
 }
@@ -110,7 +105,7 @@ impl Aftermath for Keeper<'_> {
                 failure: failure.message.clone(),
                 uid,
                 gid,
-                limits: Some(root.limits()),
+                limits: root.limits(),
             };
             let about = serde_json::to_string(&about).expect("plain data");
             // Why the task failed matters more than that its root could not be kept.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anima_environment::Most;
-use anima_environment::condition::{KEEP_FREE_BYTES, memory_bytes};
+use anima_environment::condition::{self, KEEP_FREE_BYTES, KEEP_FREE_FILES, memory_bytes};
 use anima_sandbox::{Exit, Outcome};
 use anima_types::lease::{Gives, MAX_LOG_BYTES};
 use anima_types::platform;
@@ -19,8 +19,9 @@ const PROCESSES: u64 = 16_384;
 /// A disk that had less at any look was full: looks come ten times a second, and what fails for want of room gives back what it
 /// had written.
 const FULL_BYTES: u64 = 16 * MIB;
-/// Files and folders of one build: the largest source trees have some 100,000, and their tests as many again.
-pub(crate) const FILES: u64 = 4_000_000;
+/// Files and folders of one build, where the disk has so many: the largest source trees have some 100,000, and their tests as many
+/// again.
+const FILES: u64 = 4_000_000;
 /// A layer is shared: whether it can be made must not depend on how little the task may have that comes first. Scripts that build
 /// caches of fonts, icons and manuals stay below this.
 const LAYER_MEMORY_BYTES: u64 = 1024 * MIB;
@@ -34,6 +35,8 @@ const OWN_LOG_BYTES: u64 = MIB;
 pub struct Limits {
     pub memory_bytes: u64,
     pub disk_bytes: u64,
+    /// Files and folders.
+    pub files: u64,
     pub cores: Option<u32>,
     pub wall: Duration,
     pub processes: u64,
@@ -45,14 +48,16 @@ pub struct Limits {
 pub struct Machine {
     pub memory_bytes: u64,
     pub free_disk_bytes: u64,
+    /// How many more files its disk can have.
+    pub free_files: u64,
     pub slots: u32,
 }
 
 impl Machine {
     /// Looks at this machine; `data` is where builds write.
     pub fn look(data: &Path, slots: u32) -> std::io::Result<Machine> {
-        let disk = rustix::fs::statvfs(data)?;
-        Ok(Machine { memory_bytes: memory_bytes(), free_disk_bytes: disk.f_bavail * disk.f_frsize, slots })
+        let free = condition::free(data)?;
+        Ok(Machine { memory_bytes: memory_bytes(), free_disk_bytes: free.bytes, free_files: free.files, slots })
     }
 
     /// Returns what tasks may write on the disk, all together.
@@ -71,6 +76,7 @@ impl Limits {
         let all = Limits {
             memory_bytes,
             disk_bytes,
+            files: FILES.min(machine.free_files.saturating_sub(KEEP_FREE_FILES) / slots),
             cores: None,
             wall: BUILD_WALL,
             processes: PROCESSES,
@@ -109,6 +115,7 @@ impl Limits {
         Limits {
             memory_bytes: lower(self.memory_bytes, said.memory_mib, MIB),
             disk_bytes: lower(self.disk_bytes, said.disk_mib, MIB),
+            files: self.files,
             cores: self.cores.into_iter().chain(said.cores).min(),
             wall: Duration::from_secs(lower(self.wall.as_secs(), said.wall_secs, 1)),
             processes: lower(self.processes, said.processes, 1),
@@ -208,7 +215,7 @@ mod tests {
     const GIB: u64 = 1024 * MIB;
 
     fn machine(slots: u32) -> Machine {
-        Machine { memory_bytes: 10 * GIB, free_disk_bytes: 101 * GIB, slots }
+        Machine { memory_bytes: 10 * GIB, free_disk_bytes: 101 * GIB, free_files: u64::MAX, slots }
     }
 
     #[test]
@@ -218,6 +225,16 @@ mod tests {
         assert_eq!((limits.memory_bytes, limits.disk_bytes), (10 * GIB / 10 * 9 / 2, 50 * GIB));
         assert_eq!(Limits::of_node(machine(0), platform::Limits::default()).disk_bytes, 100 * GIB);
         assert!(limits.log_bytes < MAX_LOG_BYTES);
+    }
+
+    #[test]
+    fn tasks_share_the_files_that_a_disk_can_have() {
+        let files = |free_files, slots| {
+            Limits::of_task(Machine { free_files, ..machine(slots) }, Default::default(), Default::default()).files
+        };
+
+        assert_eq!((files(u64::MAX, 8), files(620_000, 2), files(620_000, 1)), (FILES, 300_000, 600_000));
+        assert_eq!(files(KEEP_FREE_FILES, 1), 0);
     }
 
     #[test]

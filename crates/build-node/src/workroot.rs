@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::entry::Entry;
 use crate::files::Files;
 use crate::job::Target;
-use crate::limits::{FILES, Limits};
+use crate::limits::Limits;
 use crate::record::Record;
 use crate::trouble::Trouble;
 
@@ -166,7 +166,8 @@ impl Workroot {
             file_bytes: self.limits.disk_bytes.saturating_mul(2),
             ..anima_sandbox::Limits::default()
         };
-        spec.disk = Some(Disk { path: self.environment.written(), bytes: self.limits.disk_bytes, files: FILES });
+        let Limits { disk_bytes: bytes, files, .. } = self.limits;
+        spec.disk = Some(Disk { path: self.environment.written(), bytes, files });
         spec
     }
 }
@@ -228,7 +229,8 @@ mod tests {
     }
 
     fn limits(said: anima_types::platform::Limits) -> Limits {
-        Limits::of_node(crate::limits::Machine { memory_bytes: 1, free_disk_bytes: 1, slots: 1 }, said)
+        let machine = crate::limits::Machine { memory_bytes: 1, free_disk_bytes: 1, free_files: 1, slots: 1 };
+        Limits::of_node(machine, said)
     }
 
     #[test]

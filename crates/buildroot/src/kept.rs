@@ -16,6 +16,7 @@ use crate::hold::Hold;
 use crate::layers::{Dirs, Layers};
 use crate::marker::TREE;
 use crate::overlay::{Folders, Overlay};
+use crate::work::detach;
 use crate::{Error, Root, tree};
 
 /// What a kept root is made of, beside its upper folder.
@@ -55,7 +56,7 @@ impl Root {
             return Err(Error::StillEntered { name: name.to_owned() });
         };
         work.unmount()?;
-        tree::remove(&dir).at("remove", &dir)?;
+        empty(&dir)?;
         fs::create_dir(&dir).at("make", &dir)?;
         fs::rename(work.upper(), dir.join("upper")).at("rename", &work.upper())?;
         let document = Document { version: VERSION, layers: layer.names(), about: about.to_owned() };
@@ -83,6 +84,8 @@ impl Layers {
         }
         let lowers: Vec<PathBuf> = document.layers.iter().map(|layer| self.dirs.layer(layer).join(TREE)).collect();
         let (upper, work, target) = (dir.join("upper"), dir.join("work"), dir.join("root"));
+        // Who was in it last may have been killed: two overlays of one upper folder would spoil it.
+        detach(&target)?;
         // A volatile overlay leaves a mark there that forbids to use it again.
         tree::remove(&work).at("remove", &work)?;
         for path in [&work, &target] {
@@ -124,9 +127,7 @@ impl Layers {
     /// Removes a kept root; returns whether it is gone.
     pub fn remove_kept(&self, name: &str) -> Result<bool, Error> {
         let Some(hold) = Hold::try_exclusive(&lock_of(&self.dirs, name))? else { return Ok(false) };
-        let dir = self.dirs.kept.join(name);
-        crate::work::detach(&dir.join("root"))?;
-        tree::remove(&dir).at("remove", &dir)?;
+        empty(&self.dirs.kept.join(name))?;
         hold.remove()?;
         Ok(true)
     }
@@ -167,6 +168,12 @@ pub(crate) fn layers(dirs: &Dirs) -> Result<BTreeSet<String>, Error> {
         layers.extend(read(&dirs.kept.join(name))?.into_iter().flat_map(|document| document.layers));
     }
     Ok(layers)
+}
+
+/// Removes one whose lock is held, and first what a process that was killed in it left mounted.
+fn empty(dir: &Path) -> Result<(), Error> {
+    detach(&dir.join("root"))?;
+    tree::remove(dir).at("remove", dir)
 }
 
 fn names(dirs: &Dirs) -> Result<Vec<String>, Error> {

@@ -51,6 +51,7 @@ impl Layers {
         let mut swept = Swept { leftover_count: self.sweep_leftovers()?, ..Swept::default() };
         let kept = kept::layers(&self.dirs)?;
         let mut layers = look(&self.dirs, &mut swept)?;
+        // What is kept takes no part in the budget.
         layers.retain(|layer| !kept.contains(&layer.name));
         layers.sort_by_key(|layer| layer.used_at);
         let mut total_bytes: u64 = layers.iter().map(|layer| layer.size_bytes).sum();
@@ -94,9 +95,13 @@ fn write_out(dirs: &Dirs, name: &str) -> Result<(), Error> {
     Marker::read(&dir, name).map_or(Ok(()), |mut marker| marker.write_out(&dir))
 }
 
-/// Returns whether the layer is gone; one that is used stays.
+/// Returns whether the layer is gone; one that is used stays, and so does one below a root that was kept since the sweep began:
+/// whoever keeps a root holds its layers until it is written down.
 fn remove(dirs: &Dirs, name: &str) -> Result<bool, Error> {
     let Some(hold) = Hold::exclusive_soon(&dirs.lock_of(name))? else { return Ok(false) };
+    if kept::layers(dirs)?.contains(name) {
+        return Ok(false);
+    }
     dirs.remove_layer(name)?;
     hold.remove()?;
     Ok(true)
@@ -117,4 +122,27 @@ fn sweep_locks(dirs: &Dirs) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_below_a_root_that_was_kept_while_the_sweep_was_on_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let layers = Layers::open(folder.path().join("roots"), std::path::Path::new("/helper")).unwrap();
+        let dirs = &layers.dirs;
+        for name in ["used", "unused"] {
+            fs::create_dir_all(dirs.layer(name).join(marker::TREE)).unwrap();
+        }
+        let document = r#"{"version": 1, "layers": ["used"], "about": ""}"#;
+        fs::create_dir(dirs.kept.join("task-1")).unwrap();
+        fs::write(dirs.kept.join("task-1/kept.json"), document).unwrap();
+
+        let removed = ["used", "unused"].map(|name| remove(dirs, name).unwrap());
+
+        assert_eq!(removed, [false, true]);
+        assert!(dirs.layer("used").exists() && !dirs.layer("unused").exists());
+    }
 }

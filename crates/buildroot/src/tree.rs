@@ -12,26 +12,41 @@ use rustix::io::Errno;
 /// A disk block as `stat` counts it.
 const BLOCK_BYTES: u64 = 512;
 
+/// What a tree takes on the disk.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub bytes: u64,
+    /// Files and folders below its top.
+    pub files: u64,
+}
+
 /// Returns what a tree takes on the disk; a file with several names in it is counted once for each. It is walked by open
 /// folders, as paths of what a build leaves may be longer than the kernel takes; what is deeper than anybody needs is an
 /// error.
-pub(crate) fn size_bytes(top: &Path) -> io::Result<u64> {
-    size_below(&openat(CWD, top, FOLDER, Mode::empty())?, 0)
+pub(crate) fn size(top: &Path) -> io::Result<Size> {
+    let mut size = Size::default();
+    add_size_below(&openat(CWD, top, FOLDER, Mode::empty())?, 0, &mut size)?;
+    Ok(size)
 }
 
-fn size_below(folder: &OwnedFd, depth: usize) -> io::Result<u64> {
+/// The same in bytes.
+pub(crate) fn size_bytes(top: &Path) -> io::Result<u64> {
+    Ok(size(top)?.bytes)
+}
+
+fn add_size_below(folder: &OwnedFd, depth: usize, size: &mut Size) -> io::Result<()> {
     if depth == MAX_COUNTED_DEPTH {
         return Err(io::Error::other(format!("it has more than {MAX_COUNTED_DEPTH} folders in one another")));
     }
-    let mut total: u64 = 0;
     for (name, is_folder) in names(folder)? {
         let Some(stat) = unless_gone(statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW))? else { continue };
-        total = total.saturating_add((stat.st_blocks as u64).saturating_mul(BLOCK_BYTES));
+        size.bytes = size.bytes.saturating_add((stat.st_blocks as u64).saturating_mul(BLOCK_BYTES));
+        size.files += 1;
         if is_folder && let Some(below) = unless_gone(openat(folder, &name, FOLDER, Mode::empty()))? {
-            total = total.saturating_add(size_below(&below, depth + 1)?);
+            add_size_below(&below, depth + 1, size)?;
         }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// What goes away while it is counted counts no more.

@@ -436,6 +436,37 @@ fn a_kept_root_is_entered_with_all_that_was_written_and_keeps_its_layers_from_th
 }
 
 #[test]
+fn a_kept_root_that_somebody_was_killed_in_is_entered_and_kept_again() {
+    let world = World::new();
+    let layers = world.open();
+    let base = layers.layer(&list(&[&world.package("base", "")]), None).unwrap();
+    base.mount().unwrap().keep("task-7", "first").unwrap();
+    let left = |kept: anima_buildroot::Kept| {
+        // Its mount stays, and its locks go with the process.
+        let path = kept.path();
+        let tree = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE;
+        let mounted = rustix::mount::open_tree(rustix::fs::CWD, &path, tree).unwrap();
+        drop(kept);
+        let moving = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&mounted, "", rustix::fs::CWD, &path, moving).unwrap();
+        path
+    };
+    let mounts = |path: &Path| {
+        let all = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        all.lines().filter(|line| line.split(' ').nth(4) == path.to_str()).count()
+    };
+    let path = left(layers.enter_kept("task-7").unwrap().unwrap());
+    assert_eq!(mounts(&path), 1);
+
+    let kept = layers.enter_kept("task-7").unwrap().unwrap();
+    assert_eq!(mounts(&path), 1);
+    left(kept);
+    base.mount().unwrap().keep("task-7", "second").unwrap();
+
+    assert_eq!((mounts(&path), layers.enter_kept("task-7").unwrap().unwrap().about()), (0, "second"));
+}
+
+#[test]
 fn kept_roots_go_when_they_are_old_and_the_oldest_when_they_are_too_much() {
     let world = World::new();
     let layers = world.open();

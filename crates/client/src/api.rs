@@ -30,7 +30,7 @@ use anima_types::{
     task::Task,
     task_log::{LogFound, LogId, LogName},
     token::{CreateToken, CreatedToken, Token, Whoami},
-    why::Why,
+    why::{ReleaseWhy, Why},
 };
 use bytes::Bytes;
 use reqwest::Method;
@@ -322,6 +322,11 @@ impl Client {
     /// Returns a release with its plan.
     pub async fn release(&self, release: ReleaseId) -> Result<Release, Error> {
         self.get(&format!("api/v1/releases/{release}"), NONE).await
+    }
+
+    /// Returns why a release stands where it stands.
+    pub async fn release_why(&self, release: ReleaseId) -> Result<ReleaseWhy, Error> {
+        self.get(&format!("api/v1/releases/{release}/why"), NONE).await
     }
 
     /// Returns the tasks of a release.

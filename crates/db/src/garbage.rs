@@ -67,10 +67,11 @@ pub async fn drop_snapshot(write: &mut Write, id: RepositoryId, number: i64) -> 
     ] {
         sqlx::query(sql).bind(id.0).bind(number).execute(&mut **write).await?;
     }
-    // A range of snapshots that are all gone says nothing any more. One without an end goes on in those to come.
+    // A range of snapshots that are all gone says nothing any more, nor does one without a snapshot: of a package that came back with
+    // what it was gone back to, and went in the same snapshot. A range without an end goes on in those to come.
     sqlx::query(
         "DELETE FROM snapshot_package
-         WHERE repository_id = $1 AND until IS NOT NULL AND since <= $2 AND until > $2
+         WHERE repository_id = $1 AND until IS NOT NULL AND (since <= $2 AND until > $2 OR until = since)
            AND NOT EXISTS (
                SELECT 1 FROM snapshot
                WHERE snapshot.repository_id = snapshot_package.repository_id

@@ -67,6 +67,30 @@ pub async fn history(connection: &mut Connection, task: TaskId, limit: u32) -> R
     rows.iter().map(attempt).collect()
 }
 
+/// Returns what became of the newest attempts on a task, the newest first: of the times that it was given out, those that count.
+pub async fn attempts(connection: &mut Connection, task: TaskId, limit: u32) -> Result<Vec<Attempt>> {
+    // Index: the unique one on the task and the number.
+    let rows = sqlx::query("SELECT * FROM lease WHERE task_id = $1 AND is_uncounted = 0 ORDER BY number DESC LIMIT $2")
+        .bind(task.0)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(attempt).collect()
+}
+
+/// Notes that the last lease on a task was no attempt.
+pub(crate) async fn uncount_last(write: &mut Write, task: TaskId) -> Result<()> {
+    // Index: the unique one on the task and the number.
+    sqlx::query(
+        "UPDATE lease SET is_uncounted = 1
+         WHERE task_id = $1 AND number = (SELECT MAX(number) FROM lease WHERE task_id = $1)",
+    )
+    .bind(task.0)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
 fn attempt(row: &AnyRow) -> Result<Attempt> {
     Ok(Attempt {
         attempt: row.int("number")?,

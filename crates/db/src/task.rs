@@ -491,6 +491,7 @@ pub async fn claim(write: &mut Write, task: &Task, node: &str, expires_at: Times
 
 /// Lets the last lease on a task not count: what ended it was no fault of the task's or a node's.
 pub async fn uncount_attempt(write: &mut Write, id: TaskId) -> Result<()> {
+    crate::lease::uncount_last(write, id).await?;
     sqlx::query("UPDATE task SET attempts = attempts - 1 WHERE id = $1 AND attempts > 0")
         .bind(id.0)
         .execute(&mut **write)

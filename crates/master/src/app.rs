@@ -22,12 +22,14 @@ use crate::{
     auth::ServiceTokens,
     clock::Skew,
     dispatch::Desk,
+    fit::Asks,
     limit::Limits,
     metrics::Metrics,
     oidc::{Oidc, Provider},
     quota::Quota,
     repo_files::Indices,
     room::Room,
+    roster::Roster,
     waiting::Waiting,
 };
 
@@ -104,6 +106,10 @@ pub struct Inner {
     pub(crate) looked: crate::health::Looked,
     /// How often somebody may ask.
     pub limits: Limits,
+    /// The nodes as they were just now.
+    pub(crate) roster: Roster,
+    /// What packages ask of nodes.
+    pub(crate) asked: Vec<Asks>,
     /// How this master's clock differs from the database's.
     pub(crate) skew: Skew,
     /// What is known of the provider.
@@ -137,6 +143,7 @@ impl App {
             store,
             logs,
             room: Room::at_start(&config),
+            asked: Asks::all(&config.platforms),
             config,
             log_grew,
             metrics: Metrics::default(),
@@ -147,6 +154,7 @@ impl App {
             build_indices: Indices::default(),
             looked: crate::health::Looked::default(),
             limits,
+            roster: Roster::default(),
             skew: Skew::default(),
             provider: Provider::default(),
             clock,

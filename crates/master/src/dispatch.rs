@@ -10,7 +10,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -333,14 +333,14 @@ async fn choose(
         standings.push(node::standing(claim, node, is_closed));
     }
     let others = match claims.iter().any(|asked| !asked.claim.emulated.is_empty()) {
-        true => anima_db::node::list(connection).await?,
-        false => Vec::new(),
+        true => app.roster.get(connection, now).await?,
+        false => Arc::default(),
     };
     let takes = |standing: &ApiResult<Standing>| matches!(standing, Ok(Standing::Takes));
     let wanted: Vec<Vec<Pair>> = claims
         .iter()
         .zip(&standings)
-        .map(|(asked, standing)| if takes(standing) { pairs(&asked.claim, &others, now) } else { Vec::new() })
+        .map(|(asked, standing)| if takes(standing) { pairs(app, &asked.claim, &others, now) } else { Vec::new() })
         .collect();
     let mut queues = Queues::new(app, now, others, &wanted);
     let mut choices = Vec::with_capacity(claims.len());
@@ -360,11 +360,14 @@ async fn choose(
 }
 
 /// Returns the queues that a claim takes from.
-fn pairs(claim: &Claim, others: &[Node], now: Timestamp) -> Vec<Pair> {
-    let offered = node::offered(others, now, claim);
+fn pairs(app: &App, claim: &Claim, others: &[Node], now: Timestamp) -> Vec<Pair> {
     let kinds: BTreeSet<Kind> = claim.kinds.iter().copied().collect();
-    let archs: BTreeSet<Option<Arch>> = offered.into_iter().map(Some).chain([None]).collect();
-    kinds.into_iter().flat_map(|kind| archs.iter().map(move |arch| (kind, *arch))).collect()
+    let of = |kind: Kind| {
+        let offered = node::offered(others, now, (claim, kind), &app.asked);
+        let archs: BTreeSet<Option<Arch>> = offered.into_iter().map(Some).chain([None]).collect();
+        archs.into_iter().map(move |arch| (kind, arch))
+    };
+    kinds.into_iter().flat_map(of).collect()
 }
 
 /// Notes the nodes of claims that arrive, and gives out what there is. The inner error is a task that cannot be given out. What
@@ -378,7 +381,7 @@ async fn give(
     if claims.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let refused = appear(write, claims, lost).await?;
+    let refused = appear(app, write, claims, lost).await?;
     let nodes = nodes(write, claims).await?;
     let served: Vec<&Asked> =
         claims.iter().zip(&refused).filter(|(_, refused)| refused.is_none()).map(|(asked, _)| *asked).collect();
@@ -438,7 +441,12 @@ fn given_to<'a>(task: &'a Task, claim: &'a Claim) -> Claimed<'a> {
 }
 
 /// Writes down that the nodes of claims that arrive are there, where that is news; returns for each claim why it is refused.
-async fn appear(write: &mut Write, claims: &[&Asked], lost: &mut Vec<Task>) -> ApiResult<Vec<Option<ApiError>>> {
+async fn appear(
+    app: &App,
+    write: &mut Write,
+    claims: &[&Asked],
+    lost: &mut Vec<Task>,
+) -> ApiResult<Vec<Option<ApiError>>> {
     let nodes = nodes(write, claims).await?;
     let origin = write.origin.clone();
     let mut refused = Vec::with_capacity(claims.len());
@@ -449,6 +457,7 @@ async fn appear(write: &mut Write, claims: &[&Asked], lost: &mut Vec<Task>) -> A
             refused.push(None);
             continue;
         }
+        app.roster.forget();
         match lease::appear(write, &asked.claim).await? {
             Ok(tasks) => {
                 lost.extend(tasks);

@@ -42,6 +42,20 @@ impl Asks {
         }
     }
 
+    /// Returns what packages of these platforms ask, each once.
+    pub fn all(platforms: &[Platform]) -> Vec<Asks> {
+        let mut all: Vec<Asks> = Vec::new();
+        for platform in platforms {
+            let of_flavors = platform.flavors.values().flat_map(|flavor| flavor.packages.values());
+            for asks in platform.packages.values().chain(of_flavors).map(Asks::of_options) {
+                if asks != Asks::default() && !all.contains(&asks) {
+                    all.push(asks);
+                }
+            }
+        }
+        all
+    }
+
     /// Reads what a task asks: a source package is made anywhere, and so is a test.
     pub async fn of(app: &App, connection: &mut Connection, task: &Task) -> ApiResult<Asks> {
         let platform = task.about.platform.as_deref().and_then(|name| app.platform(name));
@@ -114,21 +128,42 @@ pub fn is_taking(node: &Node, now: Timestamp) -> bool {
         && node::is_heard_of(node.seen_at, now)
 }
 
-/// Returns the node that lost a task or gave it back just now: it shall go to another, where there is one.
-pub fn avoided(task: &Task, now: Timestamp) -> Option<&str> {
-    let is_new = (0.0..AVOID_SECS).contains(&now.secs_since(task.since));
-    task.node.as_deref().filter(|_| task.attempts > 0 && is_new)
+/// Returns whether a task was lost or given back just now.
+pub fn was_lost(task: &Task, now: Timestamp) -> bool {
+    task.attempts > 0 && (0.0..AVOID_SECS).contains(&now.secs_since(task.since))
 }
 
-/// Returns whether another node than `name` could have a task: one that is there, takes tasks and runs its architecture, or
-/// emulates it where `emulated`.
-pub fn fits_another(nodes: &[Node], now: Timestamp, task: &Task, asks: &Asks, (name, emulated): (&str, bool)) -> bool {
+/// Returns the nodes that lost a task or gave it back since it was last restarted, the last one first: it shall go to another, where
+/// there is one. Some time after the last of that it may go to any.
+pub async fn avoided(connection: &mut Connection, task: &Task, now: Timestamp) -> ApiResult<Vec<String>> {
+    if !was_lost(task, now) {
+        return Ok(Vec::new());
+    }
+    let attempts = anima_db::lease::attempts(connection, task.id, task.attempts).await?;
+    let mut nodes = Vec::new();
+    for attempt in attempts {
+        if !nodes.contains(&attempt.node) {
+            nodes.push(attempt.node);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Returns whether another node than these could have a task: one that is there, takes tasks and runs its architecture, or emulates
+/// it where `emulated`.
+pub fn fits_another(
+    nodes: &[Node],
+    now: Timestamp,
+    task: &Task,
+    asks: &Asks,
+    (names, emulated): (&[String], bool),
+) -> bool {
     nodes.iter().any(|node| {
         let runs = task
             .about
             .arch
             .is_none_or(|arch| node.architectures.contains(&arch) || (emulated && node.emulated.contains(&arch)));
-        node.name != name
+        !names.contains(&node.name)
             && runs
             && is_taking(node, now)
             && node.kinds.contains(&task.about.kind)

@@ -1,7 +1,7 @@
 //! Whether the service answers, for supervisors and load balancers, and which part of it does not.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -89,7 +89,12 @@ async fn database(app: &App) -> Found {
         // Only here does the disk have to take it.
         write.commit().await
     };
-    written.await.map_err(|error| (state_of_database(app.db.address(), &error), error.to_string()))
+    written.await.map_err(|error| (state_of_database(app.db.address(), &error), error.to_string()))?;
+    // What SQLite has of the disk already takes this row long after there is no room for others.
+    match app.db.address() {
+        anima_db::Address::File(file) => writes_in(file.parent().unwrap_or(file).to_path_buf(), "database's").await,
+        anima_db::Address::Postgres(_) => Ok(()),
+    }
 }
 
 fn state_of_database(address: &anima_db::Address, error: &anima_db::Error) -> PartState {
@@ -114,16 +119,19 @@ async fn store(app: &App) -> Found {
 
 /// What this master alone works in.
 async fn disk(app: &App) -> Found {
-    let data = app.config.data.clone();
+    writes_in(app.config.data.clone(), "data").await
+}
+
+async fn writes_in(folder: PathBuf, whose: &str) -> Found {
     let written = tokio::task::spawn_blocking(move || {
         use std::io::Write as _;
-        let mut file = tempfile::NamedTempFile::new_in(&data)?;
+        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
         file.write_all(&[0; 4096])?;
         file.as_file().sync_data()
     });
     match written.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err((state_of_io(&error), format!("could not write to the data folder: {error}"))),
+        Ok(Err(error)) => Err((state_of_io(&error), format!("could not write to the {whose} folder: {error}"))),
         Err(error) => Err((PartState::Faulty, error.to_string())),
     }
 }

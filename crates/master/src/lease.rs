@@ -283,6 +283,7 @@ async fn given_back(app: &App, caller: &Caller, (id, number): (TaskId, i64), fai
         anima_db::task::end(&mut write, &task, Event::AttemptsExhausted, &failure.message, &ended).await?;
     }
     write.commit().await?;
+    app.roster.forget();
     app.log_grew.send(id).ok();
     is_due(app, &task);
     Ok(())
@@ -353,7 +354,7 @@ async fn take_back(write: &mut anima_db::Write, task: &Task, how: &str) -> ApiRe
         hold::take_back_returned(write, task.id).await?;
     } else {
         // This one is not over yet, and the earlier ones are those since it was last restarted.
-        let history = anima_db::lease::history(write, task.id, task.attempts).await?;
+        let history = anima_db::lease::attempts(write, task.id, task.attempts).await?;
         let earlier: Vec<String> = history.iter().skip(1).map(Attempt::in_words).collect();
         let message = match earlier.is_empty() {
             true => how.to_string(),

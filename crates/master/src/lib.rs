@@ -62,6 +62,7 @@ mod repository_settings;
 mod retention;
 mod right;
 mod room;
+mod roster;
 mod route;
 pub mod search;
 mod session;

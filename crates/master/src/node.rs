@@ -8,6 +8,7 @@ use anima_types::{
     maintenance::Maintenance,
     node::{Drain, DrainNode, Node, State},
     permission::Permission,
+    task::Kind,
 };
 use axum::extract::State as Extract;
 
@@ -16,7 +17,7 @@ use crate::{
     auth::Caller,
     clock::MAX_SKEW_SECS,
     error::{ApiError, ApiResult, Json, Path},
-    fit,
+    fit::{self, Asks},
     paging::{Page, Paging},
     route::Route,
 };
@@ -60,6 +61,7 @@ pub async fn drain(
     let drain = Drain { at: write.now, by: caller.name.clone(), reason: wanted.reason, then_end: wanted.then_end };
     anima_db::node::set_drain(&mut write, &name, Some(&drain), message).await?;
     write.commit().await?;
+    app.roster.forget();
     Ok(Json(one(&app, &name).await?))
 }
 
@@ -69,6 +71,7 @@ pub async fn undrain(Extract(app): Extract<App>, Path(name): Path<String>, calle
     if anima_db::node::get(&mut write, &name).await?.drain.is_some() {
         anima_db::node::set_drain(&mut write, &name, None, format!("Node {name} takes tasks again.")).await?;
         write.commit().await?;
+        app.roster.forget();
     }
     Ok(Json(one(&app, &name).await?))
 }
@@ -128,6 +131,7 @@ pub async fn forget_once(app: &App, now: Timestamp) -> ApiResult<usize> {
         let message = format!("Node {} is forgotten: it was last heard of at {}.", node.name, node.seen_at);
         anima_db::node::forget(&mut write, &node.name, node.seen_at, message).await?;
         write.commit().await?;
+        app.roster.forget();
     }
     Ok(gone.len())
 }
@@ -152,20 +156,39 @@ pub fn is_news(claim: &Claim, node: &anima_db::node::Node, now: Timestamp) -> bo
     !(is_fresh && is_same)
 }
 
-/// Returns the architectures whose tasks a node gets: those that it runs, and of those that it emulates the ones that no
-/// other node runs by itself. A task waits rather for a busy node of its own architecture than to take twenty times as long.
-pub fn offered(others: &[anima_db::node::Node], now: Timestamp, claim: &Claim) -> Vec<Arch> {
-    let mut offered = claim.architectures.clone();
-    let runs = |arch: &Arch| {
-        others.iter().any(|node| {
-            // One that takes nothing, for a reason of its own or for its age, does not run it, however often it asks.
-            node.architectures.contains(arch)
-                && fit::is_taking(node, now)
-                && node.kinds.iter().any(|kind| claim.kinds.contains(kind))
-        })
+/// Returns the architectures whose tasks of a kind a node gets: those that it runs, and of those that it emulates the ones that no
+/// other node runs by itself. A task waits rather for a busy node of its own architecture than to take twenty times as long. But of
+/// what some packages ask (`asked`) all of those may have too little: then [`is_for_native`] decides of each task.
+pub fn offered(
+    others: &[anima_db::node::Node],
+    now: Timestamp,
+    (claim, kind): (&Claim, Kind),
+    asked: &[Asks],
+) -> Vec<Arch> {
+    let is_offered = |arch: &Arch| {
+        let run: Vec<&anima_db::node::Node> = natives(others, now, (*arch, kind)).collect();
+        let is_too_much = |asks: &Asks| run.iter().all(|node| asks.lacks(&node.condition).is_some());
+        let is_for_it = |asks: &Asks| asks.lacks(&claim.condition).is_none() && is_too_much(asks);
+        run.is_empty() || (kind == Kind::Build && asked.iter().any(is_for_it))
     };
-    offered.extend(claim.emulated.iter().copied().filter(|arch| !claim.architectures.contains(arch) && !runs(arch)));
-    offered
+    let emulated = claim.emulated.iter().filter(|arch| !claim.architectures.contains(arch) && is_offered(arch));
+    claim.architectures.iter().chain(emulated).copied().collect()
+}
+
+/// Returns whether a node that runs the architecture of a task by itself takes tasks, and has what it asks.
+pub fn is_for_native(others: &[anima_db::node::Node], now: Timestamp, about: (Arch, Kind), asks: &Asks) -> bool {
+    natives(others, now, about).any(|node| asks.lacks(&node.condition).is_none())
+}
+
+/// One that takes nothing, for a reason of its own or for its age, runs nothing, however often it asks.
+fn natives(
+    others: &[anima_db::node::Node],
+    now: Timestamp,
+    (arch, kind): (Arch, Kind),
+) -> impl Iterator<Item = &anima_db::node::Node> {
+    others.iter().filter(move |node| {
+        node.architectures.contains(&arch) && node.kinds.contains(&kind) && fit::is_taking(node, now)
+    })
 }
 
 /// Returns all nodes.

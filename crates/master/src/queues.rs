@@ -3,7 +3,10 @@
 //! A queue is read as far as the claims that came reach, and a little further, so that a node may get one that is nearly its turn:
 //! see [`HOME_SECS`]. Only where all of that is not for a node is more read.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use anima_db::{
     Connection,
@@ -17,6 +20,7 @@ use crate::{
     app::App,
     error::ApiResult,
     fit::{self, Asks},
+    node,
 };
 
 /// Tasks that are looked at beside those that all claims could take: among them is the one that a node has the layers for, and
@@ -35,13 +39,21 @@ pub struct Queues<'a> {
     app: &'a App,
     now: Timestamp,
     /// All nodes, once they were wanted.
-    nodes: Vec<Node>,
+    nodes: Arc<Vec<Node>>,
     by_pair: BTreeMap<Pair, Queue>,
+}
+
+/// A task that waits, and for whom it is.
+struct Waits {
+    task: Task,
+    asks: Asks,
+    /// The nodes that lost it.
+    lost_by: Vec<String>,
 }
 
 #[derive(Default)]
 struct Queue {
-    tasks: VecDeque<(Task, Asks)>,
+    tasks: VecDeque<Waits>,
     /// Claims that may take from it.
     claim_count: usize,
     /// The place of the last that was read.
@@ -53,7 +65,7 @@ struct Queue {
 
 impl<'a> Queues<'a> {
     /// Returns the queues that claims take from, of which nothing is read yet.
-    pub fn new(app: &'a App, now: Timestamp, nodes: Vec<Node>, wanted: &[Vec<Pair>]) -> Queues<'a> {
+    pub fn new(app: &'a App, now: Timestamp, nodes: Arc<Vec<Node>>, wanted: &[Vec<Pair>]) -> Queues<'a> {
         let mut by_pair: BTreeMap<Pair, Queue> = BTreeMap::new();
         wanted.iter().flatten().for_each(|pair| by_pair.entry(*pair).or_default().claim_count += 1);
         Queues { app, now, nodes, by_pair }
@@ -78,7 +90,7 @@ impl<'a> Queues<'a> {
             first = first.into_iter().chain(found).min();
         }
         let Some(((_, pair), at)) = first else { return Ok(None) };
-        Ok(self.by_pair.get_mut(&pair).and_then(|queue| queue.tasks.remove(at)).map(|(task, _)| task))
+        Ok(self.by_pair.get_mut(&pair).and_then(|queue| queue.tasks.remove(at)).map(|waits| waits.task))
     }
 
     /// Returns whether tasks are left that were read of these queues.
@@ -89,16 +101,23 @@ impl<'a> Queues<'a> {
     /// Finds the best of a queue for a claim, as far as it is read.
     fn best(&self, pair: &Pair, claim: &Claim) -> Option<(Place, usize)> {
         let tasks = self.by_pair.get(pair)?.tasks.iter().enumerate();
-        let fits = tasks.filter(|(_, (task, asks))| {
-            asks.lacks(&claim.condition).is_none() && !self.is_for_another(task, asks, claim)
-        });
-        fits.map(|(at, (task, _))| (place_for(task, &claim.node), at)).min()
+        let fits = tasks
+            .filter(|(_, waits)| waits.asks.lacks(&claim.condition).is_none() && !self.is_for_another(waits, claim));
+        fits.map(|(at, waits)| (place_for(&waits.task, &claim.node), at)).min()
     }
 
-    fn is_for_another(&self, task: &Task, asks: &Asks, claim: &Claim) -> bool {
-        let emulates = task.about.arch.is_some_and(|arch| !claim.architectures.contains(&arch));
-        fit::avoided(task, self.now) == Some(&claim.node)
-            && fit::fits_another(&self.nodes, self.now, task, asks, (&claim.node, emulates))
+    /// Who emulates its architecture leaves it to who runs that. A node that lost it leaves it to one that did not; where all did, the
+    /// last leaves it to those before.
+    fn is_for_another(&self, Waits { task, asks, lost_by }: &Waits, claim: &Claim) -> bool {
+        let emulated = task.about.arch.filter(|arch| !claim.architectures.contains(arch));
+        let emulates = emulated.is_some();
+        let about = emulated.map(|arch| (arch, task.about.kind));
+        if about.is_some_and(|about| node::is_for_native(&self.nodes, self.now, about, asks)) {
+            return true;
+        }
+        let Some(at) = lost_by.iter().position(|node| *node == claim.node) else { return false };
+        let fits = |names: &[String]| fit::fits_another(&self.nodes, self.now, task, asks, (names, emulates));
+        fits(lost_by) || (at == 0 && fits(&lost_by[..1]))
     }
 
     /// Reads more of a queue; returns whether there was any.
@@ -116,13 +135,14 @@ impl<'a> Queues<'a> {
         queue.read_count += tasks.len();
         queue.read_to = tasks.last().map(|task| (task.queued_for, task.id)).or(queue.read_to);
         let is_read = !tasks.is_empty();
-        let was_lost = tasks.iter().any(|task| fit::avoided(task, self.now).is_some());
+        let was_lost = tasks.iter().any(|task| fit::was_lost(task, self.now));
         for task in tasks {
             let asks = Asks::of(self.app, connection, &task).await?;
-            queue.tasks.push_back((task, asks));
+            let lost_by = fit::avoided(connection, &task, self.now).await?;
+            queue.tasks.push_back(Waits { task, asks, lost_by });
         }
         if was_lost && self.nodes.is_empty() {
-            self.nodes = anima_db::node::list(connection).await?;
+            self.nodes = self.app.roster.get(connection, self.now).await?;
         }
         Ok(is_read)
     }

@@ -86,7 +86,9 @@ async fn create(
     unchecked: Unchecked,
     Json(wanted): Json<CreateRebuild>,
 ) -> ApiResult<(StatusCode, Json<Rebuild>)> {
-    let caller = unchecked.about(&[target::platform(&app, &wanted.platform)])?;
+    let targets = [target::platform(&app, &wanted.platform)];
+    let caller = unchecked.about(&targets)?;
+    build::check_priority(&caller, wanted.priority, &targets)?;
     check_limit(wanted.limit)?;
     let platform = build::platforms(&app, std::slice::from_ref(&wanted.platform))?[0];
     let sources = sources(&app, platform, &wanted).await?;
@@ -302,6 +304,14 @@ async fn leave_out(app: &App, id: BuildId, caller: &Caller, wanted: &LeaveOut) -
     if meant.is_empty() {
         return Err(ApiError::conflict("nothing_failed", format!("nothing of the rebuild {id} failed")));
     }
+    if let Some(built) = meant.iter().find(|name| is_built(&tasks, name)) {
+        let hint = format!(
+            "Leave it out of the release, once that is planned: `anima release edit RELEASE {built} --leave-out --reason TEXT`."
+        );
+        let message =
+            format!("{built} is built: what the rebuild {id} made of it stays, and others were built with it");
+        return Err(ApiError::conflict("already_built", message).hint(hint));
+    }
     build::reopen(&mut write, id, &caller.name).await?;
     for task in tasks.into_iter().filter(|task| task.about.package.as_deref().is_some_and(|name| meant.contains(name)))
     {
@@ -311,6 +321,13 @@ async fn leave_out(app: &App, id: BuildId, caller: &Caller, wanted: &LeaveOut) -
     write.commit().await?;
     app.build_is_due(id);
     Ok(())
+}
+
+/// Returns whether nothing of a package is left to be left out, as it was built.
+fn is_built(tasks: &[&Task], package: &str) -> bool {
+    let its = || tasks.iter().filter(|task| task.about.package.as_deref() == Some(package));
+    its().any(|task| task.about.kind == Kind::Build && task.status == Status::Succeeded)
+        && its().all(|task| matches!(task.status, Status::Succeeded | Status::Excluded))
 }
 
 async fn leave_out_task(write: &mut Write, task: &Task, who: &str, reason: &str) -> ApiResult<()> {

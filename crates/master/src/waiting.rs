@@ -63,8 +63,8 @@ struct Want {
     asks: Asks,
     /// The node that has the layers of its package.
     home: Option<String>,
-    /// The node that lost it just now.
-    avoided: Option<String>,
+    /// The nodes that lost it, the last one first.
+    avoided: Vec<String>,
 }
 
 impl Want {
@@ -75,8 +75,9 @@ impl Want {
         let runs = self.arch.is_none_or(|arch| waiter.archs.contains(&arch));
         let emulates = self.arch.is_some_and(|arch| waiter.emulated.contains(&arch));
         let fits = || self.asks.lacks(&waiter.condition).is_none() && !waiter.passed.contains(&self.turn);
-        let is_node = |node: &Option<String>| node.as_ref() == Some(&waiter.node);
-        (is_free && (runs || emulates) && fits()).then(|| (!runs, is_node(&self.avoided), !is_node(&self.home)))
+        let lost = self.avoided.contains(&waiter.node).then(|| self.avoided.first() == Some(&waiter.node));
+        let is_home = self.home.as_ref() == Some(&waiter.node);
+        (is_free && (runs || emulates) && fits()).then_some((!runs, lost, !is_home))
     }
 }
 
@@ -233,7 +234,12 @@ async fn wake_for(app: &App, event: &Event) -> ApiResult<()> {
             app.waiting.wake_one(want);
         }
         // A node that comes is no news for the others; that one is drained or not, or the whole, is.
-        ("node", ..) if event.verb != "joined" => app.waiting.wake_all(),
+        ("node", ..) => {
+            app.roster.forget();
+            if event.verb != "joined" {
+                app.waiting.wake_all();
+            }
+        }
         ("maintenance", ..) => app.waiting.wake_all(),
         _ => {}
     }
@@ -244,7 +250,7 @@ async fn want(app: &App, task: TaskId) -> ApiResult<Want> {
     let mut read = app.db.read().await?;
     let task = anima_db::task::get(&mut read, task).await?;
     let asks = Asks::of(app, &mut read, &task).await?;
-    let avoided = fit::avoided(&task, app.now()).map(String::from);
+    let avoided = fit::avoided(&mut read, &task, app.now()).await?;
     let turn = (task.id, task.lease_number);
     Ok(Want { turn, kind: task.about.kind, arch: task.about.arch, asks, home: task.home, avoided })
 }
@@ -271,7 +277,7 @@ mod tests {
     }
 
     fn want(task: i64, kind: Kind, arch: Option<Arch>) -> Want {
-        let (asks, home, avoided) = (Asks::default(), None, None);
+        let (asks, home, avoided) = (Asks::default(), None, Vec::new());
         Want { turn: (TaskId(task), 1), kind, arch, asks, home, avoided }
     }
 
@@ -324,7 +330,7 @@ mod tests {
         };
         let places = [enter("lost", &["kvm"]), enter("plain", &[]), enter("other", &["kvm"]), enter("home", &["kvm"])];
         let wake = || {
-            let (home, avoided) = (Some("home".to_string()), Some("lost".to_string()));
+            let (home, avoided) = (Some("home".to_string()), vec!["lost".to_string()]);
             let asks = Asks::features(&["kvm"]);
             waiting.wake_one(Want { asks, home, avoided, ..want(1, Kind::Build, Some(Arch::X86_64)) });
             places.each_ref().map(is_awake)

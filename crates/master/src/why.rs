@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anima_db::{
     Read,
     task::Task,
+    task_hold,
     task_queue::{self, Before, FRONT, Place, Share},
 };
 use anima_types::{
@@ -24,8 +25,9 @@ use crate::{
     build::queue::{MAX_OWNED, UNKNOWN_SECS},
     error::{ApiResult, Json, Path},
     fit::{self, Asks},
-    node, quota,
+    node, quota, release,
     route::Route,
+    signing,
 };
 
 /// The routes.
@@ -53,11 +55,7 @@ pub async fn why(app: &App, id: TaskId) -> ApiResult<Why> {
     };
     let maintenance = anima_db::maintenance::get(&mut read).await?;
     match task.status {
-        Status::Waiting | Status::Blocked => {
-            waits_for(&mut read, &task, &mut why).await?;
-            let facts = quota::facts(app, &mut read, &task).await?;
-            why.facts.extend(facts.into_iter().map(|text| fact("share", text)));
-        }
+        Status::Waiting | Status::Blocked => waits(app, &mut read, &task, &mut why).await?,
         Status::Ready => {
             let before = task_queue::between(&mut read, FRONT, &task).await?;
             queue(app, &mut read, &task, &nodes, (before, &mut why)).await?;
@@ -117,6 +115,57 @@ pub fn name(task: &Task) -> String {
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
+/// Says what a task waits for: other tasks, people, or its turn in a build that is held.
+async fn waits(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
+    waits_for(read, task, why).await?;
+    if let (Kind::Plan, Some(release)) = (task.about.kind, task.about.release) {
+        for needed in release::why::open(read, release).await?.into_iter().filter(|other| other.id != task.id) {
+            let text = format!("Task {} ({}) is {}: {}", needed.id, name(&needed), needed.status.name(), needed.why);
+            why.facts.push(Fact { task: Some(needed.id), ..fact("waits_for", text) });
+            if let Some((_, Some(hint))) = signing::why_not(read, &needed, app.now()).await? {
+                why.hint.get_or_insert(hint);
+            }
+        }
+    }
+    if let Some((text, hint)) = signing::why_not(read, task, app.now()).await? {
+        why.facts.push(fact("key", text));
+        why.hint = why.hint.take().or(hint);
+    }
+    if task.status == Status::Waiting && why.facts.is_empty() {
+        held(app, read, task, why).await?;
+    }
+    Ok(())
+}
+
+/// Says what holds a task that waits for no other: its mass rebuild, or its team's quota.
+async fn held(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
+    let (Kind::Src | Kind::Build | Kind::Test, Some(id)) = (task.about.kind, task.about.build) else { return Ok(()) };
+    let of_team = quota::facts(app, read, task).await?;
+    if !of_team.is_empty() {
+        why.facts.extend(of_team.into_iter().map(|text| fact("hold", text)));
+        why.hint = Some("It begins when one of them ends; who runs the master sets the bound (`[quota]`).".to_string());
+        return Ok(());
+    }
+    if let Some(rebuild) = anima_db::rebuild::find(read, id).await? {
+        let begun = task_hold::begun(read, id).await?;
+        let open = begun.ready + begun.leased + begun.for_team;
+        if rebuild.is_paused {
+            why.facts
+                .push(fact("hold", format!("Mass rebuild {id} is paused; {open} of its tasks are still under way.")));
+            why.hint = Some(format!("It goes on with `anima rebuild resume {id}`."));
+            return Ok(());
+        }
+        if let Some(limit) = rebuild.limit.filter(|limit| open >= u64::from(*limit)) {
+            why.facts
+                .push(fact("hold", format!("{open} tasks of mass rebuild {id} are under way, of {limit} at most.")));
+            why.hint =
+                Some(format!("It begins when one of them ends; `anima rebuild limit {id} COUNT` lets more begin."));
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 async fn waits_for(read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
     // When all that it waits for should have ended, where that can be said of each.
     let mut ready_at = Some(Timestamp(0));
@@ -156,14 +205,14 @@ async fn queue(
             before => format!("{before} of the {what} are before it."),
         },
     ));
-    let able = able(nodes, task);
+    let able = able(nodes, task, &asks);
     let (fit, unfit): (Vec<&Node>, Vec<&Node>) = able.into_iter().partition(|node| lacks(&asks, node).is_none());
     let (taking, not_taking): (Vec<&Node>, Vec<&Node>) =
         fit.iter().copied().partition(|node| node.state == State::Taking);
     if taking.is_empty() {
         nobody(task, &asks, (&not_taking, &unfit), why);
     } else {
-        turn(now, task, &taking, before, why);
+        turn(now, task, (&taking, nodes), before, why);
     }
     why.facts.extend(not_taking.into_iter().map(|node| {
         let because = node.why.as_ref().map_or(String::new(), |because| format!(": {because}"));
@@ -176,8 +225,10 @@ async fn queue(
             Some(fact("nodes", format!("{} does not fit: it {lacks}.", node.name)))
         }));
     }
-    if let Some(node) = fit::avoided(task, now).filter(|_| taking.len() > 1) {
-        why.facts.push(fact("lease", format!("{node} lost it or gave it back: another node is to have it now.")));
+    let lost_by = fit::avoided(read, task, now).await?;
+    if !lost_by.is_empty() && taking.len() > 1 {
+        let names = lost_by.join(", ");
+        why.facts.push(fact("lease", format!("{names} lost it or gave it back: another node is to have it now.")));
     }
     if !app.room.is_there(&app.config) {
         why.summary = "No task is given out: the master has no room for what nodes make.".to_string();
@@ -212,13 +263,15 @@ fn nobody(task: &Task, asks: &Asks, (not_taking, unfit): (&[&Node], &[&Node]), w
 }
 
 /// Says when it is the task's turn on the nodes that take it.
-fn turn(now: Timestamp, task: &Task, taking: &[&Node], before: Before, why: &mut Why) {
+fn turn(now: Timestamp, task: &Task, (taking, nodes): (&[&Node], &[Node]), before: Before, why: &mut Why) {
     let slots: u32 = taking.iter().map(|node| node.slots.max(1)).sum();
     let busy = taking.iter().map(|node| node.tasks.len()).sum::<usize>();
     let names = taking.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
     why.facts.push(fact("nodes", format!("{busy} of {slots} slots are taken on {names}.")));
     if let Some(arch) = task.about.arch.filter(|_| !taking.iter().any(|node| takes(node, task))) {
-        let text = format!("No node online runs {arch} by itself: it will be emulated, and take many times as long.");
+        let is_run = nodes.iter().any(|node| takes(node, task) && node.state == State::Taking);
+        let none = if is_run { "No node that has enough for it" } else { "No node online" };
+        let text = format!("{none} runs {arch} by itself: it will be emulated, and take many times as long.");
         why.facts.push(fact("nodes", text));
     }
     let free = i64::from(slots) - busy as i64;
@@ -271,10 +324,11 @@ fn takes(node: &Node, task: &Task) -> bool {
     node.kinds.contains(&task.about.kind) && task.about.arch.is_none_or(|arch| node.architectures.contains(&arch))
 }
 
-/// Returns the nodes that are for a task: those that run its architecture, or, where none of those takes tasks, those that emulate
-/// it besides.
-fn able<'a>(nodes: &'a [Node], task: &Task) -> Vec<&'a Node> {
-    let has_native = nodes.iter().any(|node| takes(node, task) && node.state == State::Taking);
+/// Returns the nodes that are for a task: those that run its architecture, or, where none of those takes tasks or all have too little
+/// for it, those that emulate it besides.
+fn able<'a>(nodes: &'a [Node], task: &Task, asks: &Asks) -> Vec<&'a Node> {
+    let is_for = |node: &Node| takes(node, task) && node.state == State::Taking && lacks(asks, node).is_none();
+    let has_native = nodes.iter().any(is_for);
     let emulates = |node: &Node| {
         let arch = task.about.arch.filter(|_| !has_native);
         node.kinds.contains(&task.about.kind) && arch.is_some_and(|arch| node.emulated.contains(&arch))

@@ -20,6 +20,8 @@ const PREFIX: &str = "anima-sandbox-";
 const REMOVAL_TRIES: u32 = 100;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(2);
 
+/// What a group of the unified hierarchy has where that shares processors' time out.
+const CPU_V2: &str = "cpu.max";
 /// Processors' time is shared out anew this often: the kernel's own default, for both kinds of hierarchy.
 const CPU_PERIOD_MICROS: u64 = 100_000;
 
@@ -29,7 +31,10 @@ pub(crate) struct Groups {
     unified: Option<PathBuf>,
     memory: Option<(PathBuf, Via)>,
     pids: Option<(PathBuf, Via)>,
-    cores: Option<(PathBuf, Via)>,
+    /// Where processors' time is shared out: between groups, whatever each of them has of processes.
+    cpu: Option<(PathBuf, Via)>,
+    /// Whether that is held to so many cores, too.
+    has_cores: bool,
 }
 
 impl Groups {
@@ -66,7 +71,10 @@ impl Groups {
         if let Some(cores) = limits.cores
             && write(&group, "cpu.max", format!("{} {CPU_PERIOD_MICROS}", quota_micros(cores))).is_ok()
         {
-            self.cores = Some((group.clone(), Via::CgroupV2));
+            self.has_cores = true;
+        }
+        if group.join(CPU_V2).exists() {
+            self.cpu = Some((group.clone(), Via::CgroupV2));
         }
         self.unified = Some(group);
     }
@@ -81,8 +89,13 @@ impl Groups {
             // Only hosts with swap accounting have it.
             let _ = write(&group, "memory.memsw.limit_in_bytes", bytes);
         }
-        if let (None, Some(parent), Some(cores)) = (&self.cores, parents.get("cpu"), limits.cores) {
-            self.cores = make_one(&parent.join(name), "cpu.cfs_quota_us", quota_micros(cores));
+        // Even without a limit: whose processes are in no group of their own compete with all others one by one, and who has most of
+        // them gets most.
+        if let (None, Some(parent)) = (&self.cpu, parents.get("cpu")) {
+            let group = parent.join(name);
+            self.cpu = fs::create_dir(&group).is_ok().then(|| (group.clone(), Via::CgroupV1));
+            self.has_cores =
+                limits.cores.is_some_and(|cores| write(&group, "cpu.cfs_quota_us", quota_micros(cores)).is_ok());
         }
     }
 
@@ -91,7 +104,7 @@ impl Groups {
         self.unified = self.unified.take().filter(|group| put(group, pid));
         self.memory = self.memory.take().filter(|(group, _)| put(group, pid));
         self.pids = self.pids.take().filter(|(group, _)| put(group, pid));
-        self.cores = self.cores.take().filter(|(group, _)| put(group, pid));
+        self.cpu = self.cpu.take().filter(|(group, _)| put(group, pid));
     }
 
     pub(crate) fn memory(&self) -> Option<Via> {
@@ -103,7 +116,7 @@ impl Groups {
     }
 
     pub(crate) fn cores(&self) -> Option<Via> {
-        self.cores.as_ref().map(|(_, via)| *via)
+        self.cpu.as_ref().filter(|_| self.has_cores).map(|(_, via)| *via)
     }
 
     pub(crate) fn can_kill(&self) -> bool {
@@ -141,7 +154,7 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        let own = [self.memory.take(), self.pids.take(), self.cores.take()].map(|group| group.map(|it| it.0));
+        let own = [self.memory.take(), self.pids.take(), self.cpu.take()].map(|group| group.map(|it| it.0));
         for group in own.into_iter().chain([self.unified.take()]).flatten() {
             remove(&group);
         }

@@ -264,6 +264,24 @@ fn who_asks_for_one_core_gets_no_more_where_the_host_can() {
 }
 
 #[test]
+fn runs_without_a_limit_of_cores_share_processors_as_runs_and_not_by_their_processes() {
+    let root = Root::new();
+    let mut running = Sandbox::spawn(&root.spec("cat /proc/self/cgroup"), &helper()).expect("spawn");
+    let enforced = running.enforced();
+    let mut groups = String::new();
+    running.take_log().expect("log").read_to_string(&mut groups).expect("read");
+    running.wait().expect("wait");
+
+    let of_cpu = groups.lines().find(|line| line.split([':', ',']).any(|name| name == "cpu"));
+
+    assert_eq!(enforced.cores, None);
+    // Where one hierarchy has all, or this process may make no groups, there is nothing to see.
+    if let (Some(line), Some(anima_sandbox::Via::CgroupV1)) = (of_cpu, enforced.pids) {
+        assert!(line.contains("/anima-sandbox-"), "{groups}");
+    }
+}
+
+#[test]
 fn a_fork_bomb_that_goes_on_is_ended() {
     let root = Root::new();
     let mut spec = root.spec("");

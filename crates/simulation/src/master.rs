@@ -41,6 +41,8 @@ const MEMORY: &str = "/dev/shm";
 const CLOCK_MICROS: i64 = 1_000_000;
 /// How often a real master that is alone looks for what it should know to be due.
 const LOOK_MICROS: i64 = 30_000_000;
+/// What the master does by itself, as a kind of thing that takes steps.
+pub const CHORES: &str = "chores";
 /// The master's address in its answers; requests go to the router.
 pub const URL: &str = "http://master.example";
 
@@ -77,7 +79,7 @@ pub struct Master {
     news: Option<broadcast::Receiver<Event>>,
     /// Tasks that became ready since somebody asked for them.
     ready_count: usize,
-    /// Events that were told of since the last thing that it was asked or did began.
+    /// Events that were told of since all was moved on.
     told_count: usize,
     /// When the chores that go by the clock were done last.
     clock_looked_at: Timestamp,
@@ -87,6 +89,8 @@ pub struct Master {
     looks: bool,
     looked: Looked,
     looked_at: Timestamp,
+    /// How long each kind of thing takes.
+    lengths: BTreeMap<String, Length>,
 }
 
 impl Master {
@@ -107,6 +111,7 @@ impl Master {
             looks,
             looked: Looked::default(),
             looked_at: START,
+            lengths: BTreeMap::new(),
         };
         master.begin().await?;
         Ok(master)
@@ -119,7 +124,7 @@ impl Master {
         let app = anima_master::open(config(self.folder.path())?, clock).await?;
         let router = anima_master::router(&app);
         self.news = Some(app.db.subscribe());
-        (self.ready_count, self.looked) = (0, Looked::default());
+        (self.ready_count, self.told_count, self.looked) = (0, 0, Looked::default());
         (self.expired_at, self.looked_at) = (app.now(), app.now());
         self.up = Some((app, router));
         Ok(())
@@ -153,8 +158,8 @@ impl Master {
         std::mem::take(&mut self.ready_count)
     }
 
-    /// Returns whether what it was asked or did last had committed something, when it was killed.
-    pub fn had_committed(&mut self) -> bool {
+    /// Returns whether something was committed of which it had not moved on what follows.
+    pub fn has_more_to_do(&mut self) -> bool {
         self.hear();
         self.told_count > 0
     }
@@ -178,12 +183,6 @@ impl Master {
         }
     }
 
-    /// Something new begins, of which nothing was told yet.
-    fn begins_something(&mut self) {
-        self.hear();
-        self.told_count = 0;
-    }
-
     /// Sets its clock.
     pub fn set_clock(&self, micros: i64) {
         self.micros.store(micros, Ordering::SeqCst);
@@ -198,7 +197,6 @@ impl Master {
 
     /// Asks it; with `ending`, something ends when it has not answered after so many of its steps.
     pub async fn ask(&mut self, call: &Call, ending: Option<Ending>) -> Result<Answer> {
-        self.begins_something();
         let Some((app, router)) = &self.up else { return Ok(None) };
         let under_way = TaskTracker::new();
         let (router, steps) = match ending {
@@ -219,9 +217,14 @@ impl Master {
             let body = axum::body::to_bytes(response.into_body(), MAX_ANSWER_BYTES).await?;
             anyhow::Ok((status, body.to_vec()))
         };
-        match (Steps { future: Box::pin(answering), left: steps }).await {
-            Some(answer) => Ok(Some(answer?)),
-            None => {
+        match (Steps { future: Box::pin(answering), left: steps, taken: 0 }).await {
+            (Some(answer), taken) => {
+                if !matches!(ending, Some(Ending::Client(_))) {
+                    self.took(&kind_of(call), taken);
+                }
+                Ok(Some(answer?))
+            }
+            (None, _) => {
                 match ending {
                     Some(Ending::Client(_)) => {
                         under_way.close();
@@ -234,9 +237,18 @@ impl Master {
         }
     }
 
+    /// Returns how long something of a kind ([`kind_of`], [`CHORES`]) takes, where it was done before.
+    pub fn length(&self, kind: &str) -> Length {
+        self.lengths.get(kind).copied().unwrap_or_default()
+    }
+
+    fn took(&mut self, kind: &str, steps: u32) {
+        let length = self.lengths.entry(kind.to_string()).or_default();
+        *length = Length { last: steps, longest: length.longest.max(steps) };
+    }
+
     /// Moves on all that is due, as its loops do; returns whether it was killed on the way.
     pub async fn chores(&mut self, steps: Option<u32>) -> Result<bool> {
-        self.begins_something();
         let Some((app, _)) = &self.up else { return Ok(false) };
         let app = app.clone();
         let now = app.now();
@@ -267,12 +279,15 @@ impl Master {
             }
             anyhow::bail!("after {MAX_PASSES} passes there is still something to move on")
         };
-        match (Steps { future: Box::pin(moving), left: steps }).await {
-            Some(result) => {
+        match (Steps { future: Box::pin(moving), left: steps, taken: 0 }).await {
+            (Some(result), taken) => {
                 self.looked = result?;
+                self.took(CHORES, taken);
+                self.hear();
+                self.told_count = 0;
                 Ok(false)
             }
-            None => {
+            (None, _) => {
                 self.kill().await;
                 Ok(true)
             }
@@ -280,22 +295,41 @@ impl Master {
     }
 }
 
-/// A future that is given up after so many steps.
+/// How many steps something took when it was done to its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Length {
+    /// The last time.
+    pub last: u32,
+    /// At most.
+    pub longest: u32,
+}
+
+/// A future that is given up after so many steps; it says how many it took.
 struct Steps<F> {
     future: Pin<Box<F>>,
     left: Option<u32>,
+    taken: u32,
 }
 
 impl<F: Future> Future for Steps<F> {
-    type Output = Option<F::Output>;
+    type Output = (Option<F::Output>, u32);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.left == Some(0) {
-            return Poll::Ready(None);
+        if self.left == Some(self.taken) {
+            return Poll::Ready((None, self.taken));
         }
-        self.left = self.left.map(|left| left - 1);
-        self.future.as_mut().poll(context).map(Some)
+        self.taken += 1;
+        let taken = self.taken;
+        self.future.as_mut().poll(context).map(|output| (Some(output), taken))
     }
+}
+
+/// Returns what is done the same way for all that is asked so: the path without what is one thing's own.
+pub fn kind_of(call: &Call) -> String {
+    let path = call.path.split('?').next().unwrap_or_default();
+    let is_own = |part: &str| part.bytes().any(|byte| byte.is_ascii_digit()) && part != "v1";
+    let parts: Vec<&str> = path.split('/').map(|part| if is_own(part) { "#" } else { part }).collect();
+    format!("{} {}", call.method, parts.join("/"))
 }
 
 fn config(folder: &Path) -> Result<Config> {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     faults::Faults,
     invariants::{self, Leases, Replay},
-    master::{Call, Ending, Master, START},
+    master::{CHORES, Call, Ending, Master, START, kind_of},
     node::{HEARTBEAT_SECS, Held, Id, Node, PATIENCE_SECS, heartbeat},
     people::{self, Push, seconds},
     random::Random,
@@ -42,10 +42,8 @@ const ASK_AGAIN_SECS: i64 = anima_types::lease::MAX_WAIT_SECS as i64;
 const DOWN_SECS: i64 = 40;
 /// A live node is refused its name by one late word at a time, and there are few lives.
 const MAX_REFUSED: u32 = 3;
-/// Steps of an answer after which the master may be killed, or who asked be gone: before most answers came to anything, ...
-const EARLY_STEPS: i64 = 12;
-/// ... and, as often, anywhere up to the end of the longest, which gives a release to users: after a commit and before what follows it.
-const LATE_STEPS: i64 = 400;
+/// Steps of an answer after which who asked may be gone; most answers take less.
+const GONE_STEPS: i64 = 12;
 /// Events in one answer.
 const EVENTS: usize = 1_000;
 
@@ -75,7 +73,7 @@ pub struct Summary {
     pub event_count: usize,
     /// Times that the master was killed.
     pub master_kill_count: usize,
-    /// Times that it was killed when what it was at had committed something, and the rest was still to come.
+    /// Times that it was killed after something was committed, and before all that follows from it was moved on.
     pub late_kill_count: usize,
     /// Times that a node was killed.
     pub node_kill_count: usize,
@@ -400,9 +398,9 @@ impl World {
     /// Asks the master, which may be killed by it; looks at its answer as such.
     async fn ask(&mut self, call: &Call) -> Result<Option<(StatusCode, Vec<u8>)>> {
         let ending = if self.goes_wrong(self.faults.master_killed) {
-            Some(Ending::Master(self.steps()))
+            Some(Ending::Master(self.steps(&kind_of(call))))
         } else if self.goes_wrong(self.faults.client_gone) {
-            Some(Ending::Client(self.steps()))
+            Some(Ending::Client(self.random.between(0, GONE_STEPS) as u32))
         } else {
             None
         };
@@ -429,10 +427,14 @@ impl World {
         Ok(answer)
     }
 
-    /// Returns after how many of its steps something is cut off.
-    fn steps(&mut self) -> u32 {
-        let most = if self.random.thousandths(500) { EARLY_STEPS } else { LATE_STEPS };
-        self.random.between(0, most) as u32
+    /// Returns after how many of its steps something is cut off: of what it took the last time, or of what it takes at most, and as
+    /// often near its end as anywhere. A report takes some dozen, giving a release to users some hundred.
+    fn steps(&mut self, kind: &str) -> u32 {
+        let length = self.master.length(kind);
+        let steps = if self.random.thousandths(500) { length.last } else { length.longest };
+        let from = if self.random.thousandths(500) { 0 } else { 800 };
+        // A share of it: a few steps more or less, as the disk has it, leave the world nearly what it was.
+        (i64::from(steps) * self.random.between(from, 1_000) / 1_000) as u32
     }
 
     /// Notes what the master has given out and taken.
@@ -460,7 +462,7 @@ impl World {
     /// The loops of the master that wait for something to be due.
     async fn move_on(&mut self) -> Result<()> {
         let is_killed = self.goes_wrong(self.faults.master_killed);
-        let steps = is_killed.then(|| self.steps());
+        let steps = is_killed.then(|| self.steps(CHORES));
         if self.master.chores(steps).await? {
             self.master_is_killed("while it moved something on").await?;
         }
@@ -490,7 +492,7 @@ impl World {
 
     async fn master_is_killed(&mut self, when: &str) -> Result<()> {
         self.summary.master_kill_count += 1;
-        self.summary.late_kill_count += usize::from(self.master.had_committed());
+        self.summary.late_kill_count += usize::from(self.master.has_more_to_do());
         let how = match self.random.thousandths(300) {
             true => {
                 self.master.lose_power().await?;

@@ -22,23 +22,28 @@ pub struct Bounds {
     pub secs: u32,
 }
 
-/// Addresses that are not asked, each with its reason.
-const LEFT_OUT: [&str; 3] = [
-    // It has no end.
-    "/api/v1/events",
-    // They would take the token with them that all others are asked with.
-    "/api/v1/tokens/own",
-    "/api/v1/tokens/{token}",
-];
+/// It is not asked: its answer has no end, and the tool reads answers to theirs.
+const ENDLESS: &str = "/api/v1/events";
+/// These take tokens away, and it may be the one that all others are asked with: they are asked last.
+const LAST: [&str; 2] = ["/api/v1/tokens/{token}", "/api/v1/tokens/own"];
 
 /// Asks a master everything, as who has a token or as nobody. An answer that its description does not have is an error with
-/// the request that got it.
+/// the request that got it. What takes tokens away is for [`takes_tokens_away_by_its_contract`].
 pub fn keeps_its_contract(master_url: &str, token: Option<&str>, bounds: Bounds) -> Result<()> {
     let mut command = run(master_url, token, bounds)?;
-    for path in LEFT_OUT {
-        command.arg("--exclude-path").arg(path);
+    command.args(["--exclude-path", ENDLESS]);
+    for path in LAST {
+        command.args(["--exclude-path", path]);
     }
     ended(&mut command)
+}
+
+/// Asks a master what takes tokens away. Of those of the whole system some are gone afterwards, and so is `token`.
+pub fn takes_tokens_away_by_its_contract(master_url: &str, token: &str, bounds: Bounds) -> Result<()> {
+    for path in LAST {
+        ended(run(master_url, Some(token), bounds)?.args(["--include-path", path]))?;
+    }
+    Ok(())
 }
 
 fn run(master_url: &str, token: Option<&str>, bounds: Bounds) -> Result<Command> {

@@ -26,7 +26,7 @@ mod unpacked;
 
 pub use browser::Browser;
 pub use cluster::Cluster;
-pub use contract::{Bounds, keeps_its_contract};
+pub use contract::{Bounds, keeps_its_contract, takes_tokens_away_by_its_contract};
 pub use generated_client::asks_by_a_generated_client;
 pub use object_store::{Bucket, ObjectStore, again_on_object_store, bucket_of_second_run};
 pub use oidc_provider::OidcProvider;

@@ -18,6 +18,7 @@ pub struct ErrorBody {
 /// All words for programs with which the Master Service says no, in their order, and what each means. A word is never used
 /// for something else, and none is taken away as long as the API is of version 1.
 pub const CODES: &[(&str, &str)] = &[
+    ("already_built", "The package was built already."),
     ("approvals_missing", "More people have to approve the release first."),
     ("approved", "The caller has approved it already."),
     ("bad_address", "A part of the address cannot be what it stands for."),

@@ -54,6 +54,8 @@ pub enum Permission {
     Push,
     /// Start, restart and cancel builds.
     Build,
+    /// Ask for builds that go before everybody else's.
+    Hurry,
     /// Plan, commit and revert releases.
     Release,
     /// Ask for signatures over files, and approve signatures.
@@ -157,10 +159,10 @@ impl Role {
         match self {
             Role::Admin => matches!(
                 permission,
-                Own | Push | Build | Release | Sign | Maintain | Operate | Configure | ManagePeople | Audit
+                Own | Push | Build | Hurry | Release | Sign | Maintain | Operate | Configure | ManagePeople | Audit
             ),
-            Role::Manager => matches!(permission, Own | Push | Build | Maintain | Operate | Audit),
-            Role::ProductMaintainer => matches!(permission, Own | Push | Build | Release | Maintain),
+            Role::Manager => matches!(permission, Own | Push | Build | Hurry | Maintain | Operate | Audit),
+            Role::ProductMaintainer => matches!(permission, Own | Push | Build | Hurry | Release | Maintain),
             Role::ReleaseManager => matches!(permission, Own | Release),
             Role::Signer => matches!(permission, Own | Sign),
             Role::Contributor => matches!(permission, Own | Push | Build),
@@ -179,11 +181,12 @@ impl Role {
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Permission; 17] = [
+    pub const ALL: [Permission; 18] = [
         Permission::Read,
         Permission::Own,
         Permission::Push,
         Permission::Build,
+        Permission::Hurry,
         Permission::Release,
         Permission::Sign,
         Permission::Maintain,
@@ -206,6 +209,7 @@ impl Permission {
             Permission::Own => "own",
             Permission::Push => "push",
             Permission::Build => "build",
+            Permission::Hurry => "hurry",
             Permission::Release => "release",
             Permission::Sign => "sign",
             Permission::Maintain => "maintain",
@@ -234,26 +238,26 @@ mod tests {
 
     /// The whole table, as one looks at it: a line for each role, a mark for each permission in the order of `ALL`.
     const TABLE: &str = "\
-        admin              RoPBrsmOcpa······
-        manager            RoPB··mO··a······
-        product-maintainer RoPBr·m··········
-        release-manager    Ro··r············
-        signer             Ro···s···········
-        contributor        RoPB·············
-        observer           Ro········a······
-        person             Ro···············
-        build-node         R···········B····
-        test-node          R············T···
-        sign-server        R·············S··
-        release-system     R··············R·
-        git-service        R··········P·····
-        anonymous          R················
-        lease              R···············L
+        admin              RoPBursmOcpa······
+        manager            RoPBu··mO··a······
+        product-maintainer RoPBur·m··········
+        release-manager    Ro···r············
+        signer             Ro····s···········
+        contributor        RoPB··············
+        observer           Ro·········a······
+        person             Ro················
+        build-node         R············B····
+        test-node          R·············T···
+        sign-server        R··············S··
+        release-system     R···············R·
+        git-service        R···········P·····
+        anonymous          R·················
+        lease              R················L
     ";
 
     #[test]
     fn the_table_is_this_and_nothing_else() {
-        let letters: Vec<char> = "RoPBrsmOcpaPBTSRL".chars().collect();
+        let letters: Vec<char> = "RoPBursmOcpaPBTSRL".chars().collect();
         let line = |role: Role| {
             let marks = Permission::ALL.iter().zip(&letters);
             let marks: String = marks.map(|(&one, &letter)| if role.may(one) { letter } else { '·' }).collect();

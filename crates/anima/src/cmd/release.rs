@@ -4,6 +4,7 @@ use anima_types::{
     Timestamp, gate,
     id::{BuildId, ReleaseId},
     release::{self, CommitRelease, Content, CreateRelease, Edit, EditRelease, ScheduleRelease},
+    why::ReleaseWhy,
 };
 use clap::{Args, Subcommand};
 
@@ -19,6 +20,11 @@ pub enum Release {
     List(List),
     /// Show a release with its plan
     Show {
+        /// The release's id
+        id: ReleaseId,
+    },
+    /// Say why a release stands where it stands: what it waits for, what its gates found, who has a word to say
+    Why {
         /// The release's id
         id: ReleaseId,
     },
@@ -190,6 +196,7 @@ impl Release {
         match self {
             Release::List(list) => list.run(ask).await,
             Release::Show { id } => ask.output.show(&client.release(id).await?, describe),
+            Release::Why { id } => ask.output.show(&client.release_why(id).await?, because),
             Release::Plan { build, product, only } => create(ask, product, Content::Build { build, only }).await,
             Release::Copy { from, product, only, exact } => {
                 create(ask, product, Content::Copy { copy: from, only, exact }).await
@@ -268,6 +275,15 @@ fn row(release: &release::ListedRelease) -> [String; 7] {
         output::moment(release.created_at),
         release.summary.clone(),
     ]
+}
+
+fn because(why: &ReleaseWhy) -> String {
+    let mut fields = vec![("release", why.release.to_string()), ("status", why.status.name().to_string())];
+    fields.push(("why", why.summary.clone()));
+    fields.extend(why.facts.iter().map(|fact| ("fact", fact.text.clone())));
+    fields.extend(why.starts_at.map(|at| ("goes", output::moment(at))));
+    fields.extend(why.hint.clone().map(|hint| ("hint", hint)));
+    output::fields(&fields)
 }
 
 fn describe(release: &release::Release) -> String {

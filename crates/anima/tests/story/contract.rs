@@ -6,7 +6,13 @@ use std::{
     process::Command,
 };
 
-use anima_testkit::{Bounds, System, asks_by_a_generated_client, keeps_its_contract, populate};
+use anima_testkit::{
+    Bounds, System, asks_by_a_generated_client, keeps_its_contract, populate, takes_tokens_away_by_its_contract,
+};
+use anima_types::{
+    permission::Role,
+    token::{CreateToken, Scopes},
+};
 
 /// Each run asks the same in the same order, as far as it comes in this time.
 const SECS: u32 = 60;
@@ -28,12 +34,15 @@ async fn the_api_answers_as_its_description_says_an_administrator_and_nobody() {
     let system = System::start_some_with(program, &["master"], often).await.unwrap();
     populate(&system).await.unwrap();
     let (url, token) = (system.master_url().to_string(), system.token("admin").unwrap());
+    let last = CreateToken { name: "last".into(), role: Some(Role::Admin), scopes: Scopes::default(), days: None };
+    let last = system.client().create_token(&last).await.unwrap().secret;
 
     let asked = tokio::task::spawn_blocking(move || {
         let told = asks_by_a_generated_client(&url, &token)?;
         anyhow::ensure!(told.starts_with("tokens admin "), "a generated client is told {told}");
         keeps_its_contract(&url, Some(&token), bounds())?;
-        keeps_its_contract(&url, None, bounds())
+        keeps_its_contract(&url, None, bounds())?;
+        takes_tokens_away_by_its_contract(&url, &last, Bounds { secs: bounds().secs / 4, ..bounds() })
     });
 
     if let Err(error) = asked.await.unwrap() {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -66,6 +66,37 @@ impl Packager {
         let path = self.path("two.toml");
         fs::write(&path, text).unwrap();
         path.to_string_lossy().into_owned()
+    }
+
+    /// Enters a root at a terminal, which is closed when the command there has said `inside`: its mount goes with it.
+    fn close_the_terminal_of(&self, shell: &[&str]) {
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_anima"), shell.join(" "));
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--flush", "--command", &line, "/dev/null"])
+            .current_dir(self.folder.path())
+            .env("ANIMA_DATA", self.path("data"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let screen = BufReader::new(terminal.stdout.take().unwrap());
+        assert!(screen.lines().any(|line| line.unwrap().contains("inside")));
+        assert_ne!(self.mount_count(), 0);
+
+        terminal.kill().unwrap();
+        terminal.wait().unwrap();
+
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.mount_count() > 0 {
+            assert!(Instant::now() < deadline, "the root is mounted still");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Counts what is mounted in its folder.
+    fn mount_count(&self) -> usize {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        mounts.lines().filter(|line| line.contains(&*self.folder.path().to_string_lossy())).count()
     }
 
     /// Builds on Seed Linux; returns the report.
@@ -157,6 +188,7 @@ fn folders_are_built_in_their_order_and_again_from_a_lock_when_no_repository_is_
         (Some(0), "hello\n"),
         "{output:?}"
     );
+    packager.close_the_terminal_of(&[&shell[..shell.len() - 2], &["sh", "-c", "'echo inside; cat'"]].concat());
 }
 
 /// How long anything of a build on this machine takes at most.

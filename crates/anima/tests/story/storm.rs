@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anima_simulation::invariants::{Replay, pushes_are_built_once};
 use anima_testkit::{Cluster, Root, SourcePackage, System};
 use anima_types::{
     build::Status,
@@ -16,9 +17,11 @@ use anima_types::{
     release::ListQuery,
     task::{self, MAX_ATTEMPTS},
 };
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::{BUILD_LIMIT, system};
+use crate::{BUILD_LIMIT, said, system};
 
 /// Enough for every role to be killed in the middle of something.
 const KILLS: usize = 24;
@@ -84,8 +87,8 @@ async fn storm(front: &System, masters: &[&System]) -> Vec<(String, String)> {
     pushed
 }
 
-/// Waits for the end of everything, and looks at what came of it.
-async fn settle(front: &System, pushed: &[(String, String)]) {
+/// Waits for the end of everything, and looks at what came of it, also at what this master has in its database and store.
+async fn settle(front: &System, master: &System, pushed: &[(String, String)]) {
     let mut builds = BTreeSet::new();
     for (package, commit) in pushed {
         builds.insert(front.build_of(package, commit).await.unwrap());
@@ -95,7 +98,9 @@ async fn settle(front: &System, pushed: &[(String, String)]) {
     }
     assert_eq!(front.client().builds(&Default::default()).await.unwrap().len(), builds.len(), "a push is built once");
     releases_are_one_each(front, &builds).await;
-    events_are_in_order(front).await;
+    events_say_what_is_so(front, pushed).await;
+    let fsck = master.anima(&["fsck", "--deep"]).unwrap();
+    assert!(fsck.status.success(), "{}", said(&fsck));
 
     let root = Root::new(front.master_url(), "seed-1").unwrap();
     let names: Vec<&str> = pushed.iter().map(|(package, _)| package.as_str()).collect();
@@ -137,18 +142,30 @@ async fn releases_are_one_each(front: &System, builds: &BTreeSet<BuildId>) {
     }
 }
 
-async fn events_are_in_order(front: &System) {
-    let mut last = EventId(0);
-    loop {
-        let events = front.client().events_after(Some(last), EVENTS_READ).await.unwrap();
-        for event in &events {
-            assert!(event.id > last, "event {} comes after {last}", event.id);
-            last = event.id;
-        }
-        if events.len() < EVENTS_READ as usize {
-            return;
-        }
-    }
+/// Reads all events, each of which has to follow from those before it, until they say that everything has ended; then they say what is
+/// shown, and each push is in one build.
+async fn events_say_what_is_so(front: &System, pushed: &[(String, String)]) {
+    let mut replay = Replay::default();
+    let ended = front.wait(BUILD_LIMIT, async || {
+        while read_events(front, &mut replay).await == EVENTS_READ as usize {}
+        replay.open_tasks().is_empty().then_some(())
+    });
+    assert!(ended.await.is_some(), "these tasks never end: {:?}", replay.open_tasks());
+    let builds = front.client().builds(&Default::default()).await.unwrap();
+    let releases = front.client().releases(&ListQuery::default(), u32::MAX).await.unwrap();
+    let (builds, releases) = (values(&builds), values(&releases));
+    replay.compare(&builds, &releases).unwrap();
+    pushes_are_built_once(pushed, &builds, &releases).unwrap();
+}
+
+async fn read_events(front: &System, replay: &mut Replay) -> usize {
+    let events = front.client().events_after(Some(EventId(replay.last())), EVENTS_READ).await.unwrap();
+    events.iter().try_for_each(|event| replay.take(event)).unwrap();
+    events.len()
+}
+
+fn values(list: &[impl Serialize]) -> Vec<Value> {
+    list.iter().map(|one| serde_json::to_value(one).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -157,7 +174,7 @@ async fn a_storm_of_kills_loses_nothing() {
 
     let pushed = storm(&system, &[&system]).await;
 
-    settle(&system, &pushed).await;
+    settle(&system, &system, &pushed).await;
 }
 
 #[tokio::test]
@@ -166,5 +183,5 @@ async fn a_storm_of_kills_on_two_masters_loses_nothing() {
 
     let pushed = storm(&cluster.roles, &cluster.masters.iter().collect::<Vec<_>>()).await;
 
-    settle(&cluster.roles, &pushed).await;
+    settle(&cluster.roles, &cluster.masters[0], &pushed).await;
 }

@@ -189,8 +189,10 @@ async fn make_targets(
     let waiting = "It waits until its order is known.";
     let made_ids = anima_db::task_queue::insert_all(write, &tasks, (waiting, waiting)).await?;
     let mut excluded = Vec::new();
+    let nodes = anima_db::node::list(write).await?;
+    let by_nodes = order::by_nodes(&archs, &nodes, write.now, Kind::Build);
     for ((&(package, arch), &id), (about, _)) in targets.iter().zip(&made_ids).zip(&tasks) {
-        let why = order::excluded(&made[package], arch, &archs);
+        let why = order::excluded(&made[package], arch, &by_nodes);
         excluded.extend(why.map(|why| (id, about, why)));
     }
     anima_db::task::apply_to_waiting(write, &excluded, task::Event::Excluded).await?;

@@ -11,7 +11,7 @@ use anima_types::{
 use axum::{extract::State, http::StatusCode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{add_sources, check_packages, platforms, view};
+use super::{add_sources, check_packages, check_priority, platforms, view};
 use crate::{
     app::App,
     auth::{Caller, Unchecked},
@@ -86,6 +86,7 @@ async fn create(
 ) -> ApiResult<(StatusCode, Json<Build>)> {
     let targets: Vec<_> = wanted.platforms.iter().map(|name| target::platform(&app, name)).collect();
     let caller = unchecked.about(&targets)?;
+    check_priority(&caller, wanted.priority, &targets)?;
     let platforms = platforms(&app, &wanted.platforms)?;
     check_packages(wanted.packages.iter().map(|source| source.package.as_str()))?;
     let architectures = match wanted.architectures.is_empty() {

@@ -12,16 +12,19 @@ mod wake;
 use anima_db::{Write, build::Build, task::About};
 use anima_types::{
     Arch,
-    build::{self, Event, MAX_PACKAGES, Source, Status},
+    build::{self, Event, MAX_PACKAGES, Priority, Source, Status},
     id::BuildId,
+    permission::Permission,
     platform::Platform,
     retention::FAILED_BUILD_DAYS,
+    right::Target,
     task::{self, Kind},
 };
 
 use self::queue::Queue;
 use crate::{
     app::App,
+    auth::Caller,
     error::{ApiError, ApiResult},
     quota,
     task::restart_row,
@@ -48,6 +51,19 @@ pub async fn add_sources(
         return Ok(());
     }
     Queue::of(write, &row).await?.make_ready(write, tasks).await
+}
+
+/// Refuses an urgent build to who may not put it before everybody else's.
+pub fn check_priority(caller: &Caller, priority: Priority, targets: &[Target]) -> ApiResult<()> {
+    if priority != Priority::Urgent {
+        return Ok(());
+    }
+    caller.check(Permission::Hurry, targets).map_err(|error| match error.body.code.as_str() {
+        "forbidden" => {
+            error.hint("Ask for it without --priority urgent, or ask a manager or who maintains the product.")
+        }
+        _ => error,
+    })
 }
 
 /// Adds packages to a build, whose tasks begin when the build is moved on.
@@ -83,10 +99,9 @@ async fn insert_sources(
     let team = anima_db::build::get(write, build).await?.team;
     quota::check_kept(app, write, team.as_deref()).await?;
     let mut tasks = Vec::with_capacity(sources.len() * platforms.len());
+    let archs = source_archs(write, platforms, architectures).await?;
     for source in sources {
-        for platform in platforms {
-            let arch = platform.architectures.iter().copied().find(|arch| architectures.contains(arch));
-            let arch = arch.ok_or_else(|| no_architecture(platform, architectures))?;
+        for (platform, &arch) in platforms.iter().zip(&archs) {
             tasks.push(About {
                 build: Some(build),
                 package: Some(source.package.clone()),
@@ -97,6 +112,18 @@ async fn insert_sources(
         }
     }
     Ok(tasks)
+}
+
+/// Returns for each platform the architecture that its source packages are made on: a slow or absent one is not to hold up all others.
+async fn source_archs(write: &mut Write, platforms: &[&Platform], wanted: &[Arch]) -> ApiResult<Vec<Arch>> {
+    let nodes = anima_db::node::list(write).await?;
+    let now = write.now;
+    let one = |platform: &&Platform| {
+        let archs = order::by_nodes(&platform.architectures, &nodes, now, Kind::Src);
+        let arch = archs.into_iter().find(|arch| wanted.contains(arch));
+        arch.ok_or_else(|| no_architecture(platform, wanted))
+    };
+    platforms.iter().map(one).collect()
 }
 
 /// Notes which team a build is for: the one whose product a platform of it releases to, or else the first by name that its owner is

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anima_db::{Connection, build::Build, task::Task};
+use anima_db::{Connection, build::Build, node::Node, task::Task};
 use anima_schedule::{Graph, Source};
 use anima_types::{
-    Arch,
+    Arch, Timestamp,
     build::{Circle, Status},
     id::BuildId,
     platform::Platform,
@@ -14,7 +14,7 @@ use anima_types::{
 };
 
 use super::last_built;
-use crate::{app::App, error::ApiResult};
+use crate::{app::App, error::ApiResult, fit};
 
 /// Circles that a summary names at most; the build's page has all.
 const MAX_NAMED: usize = 3;
@@ -112,7 +112,20 @@ fn made<'a>(tasks: &'a [Task], platform: &str) -> BTreeMap<&'a str, &'a SrcOutco
     made.collect()
 }
 
-/// Returns why a package is not built for one of its build's architectures; nothing where it is.
+/// Returns architectures in the order in which one is chosen where any of them does (for source packages, and for what is noarch): those
+/// that a node which takes such tasks runs by itself are before those that are emulated, or that nobody has just now.
+pub fn by_nodes(archs: &[Arch], nodes: &[Node], now: Timestamp, kind: Kind) -> Vec<Arch> {
+    let is_run = |arch: Arch| {
+        nodes
+            .iter()
+            .any(|node| node.architectures.contains(&arch) && node.kinds.contains(&kind) && fit::is_taking(node, now))
+    };
+    let (run, others): (Vec<Arch>, Vec<Arch>) = archs.iter().partition(|arch| is_run(**arch));
+    [run, others].concat()
+}
+
+/// Returns why a package is not built for one of its build's architectures; nothing where it is. What is noarch is built on the first
+/// of them that it may be built on.
 pub fn excluded(made: &SrcOutcome, arch: Arch, archs: &[Arch]) -> Option<String> {
     made.excluded(arch).or_else(|| {
         let first = archs.iter().copied().find(|&arch| made.excluded(arch).is_none());
@@ -171,5 +184,44 @@ impl<'a> Taken<'a> {
         let others = self.0.get(&key).filter(|_| about.kind == Kind::Build)?;
         let others = others.iter().copied().collect::<Vec<_>>().join(", ");
         Some(format!(" It is built with what the platform has of {others}: they wait for one another."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anima_types::lease::{Condition, PROTOCOL};
+
+    use super::*;
+
+    fn node(name: &str, architectures: &[Arch], emulated: &[Arch]) -> Node {
+        Node {
+            name: name.into(),
+            kinds: vec![Kind::Src, Kind::Build],
+            architectures: architectures.to_vec(),
+            emulated: emulated.to_vec(),
+            slots: 1,
+            version: "1".into(),
+            instance: String::new(),
+            seen_at: Timestamp(0),
+            condition: Condition { protocol: PROTOCOL, ..Condition::default() },
+            drain: None,
+        }
+    }
+
+    #[test]
+    fn what_any_architecture_makes_for_all_is_made_where_a_node_runs_one() {
+        use Arch::{Aarch64, S390x, X86_64};
+        let archs = [S390x, Aarch64, X86_64];
+        let nodes = [node("arm", &[Aarch64], &[S390x]), node("x86", &[X86_64], &[])];
+        let ill = Node {
+            condition: Condition { problem: Some("its disk is full".into()), ..nodes[0].condition.clone() },
+            ..nodes[0].clone()
+        };
+        let of = |nodes: &[Node], kind| by_nodes(&archs, nodes, Timestamp(0), kind);
+
+        assert_eq!(of(&nodes, Kind::Build), [Aarch64, X86_64, S390x]);
+        assert_eq!(of(&[ill, nodes[1].clone()], Kind::Build), [X86_64, S390x, Aarch64]);
+        assert_eq!(of(&nodes, Kind::Test), archs, "nobody takes those: the platform's first");
+        assert_eq!(of(&[], Kind::Src), archs);
     }
 }

@@ -150,13 +150,16 @@ async fn plan(
     nodes: BTreeMap<Arch, Vec<PlannedNode>>,
 ) -> ApiResult<BuildPlan> {
     let archs = &platform.architectures;
+    let is_run = |arch: &&Arch| nodes[*arch].iter().any(|node| !node.is_emulated);
+    let (run, others): (Vec<Arch>, Vec<Arch>) = archs.iter().partition(|arch| is_run(arch));
+    let by_nodes = [run, others].concat();
     let (open, circles) = graph.without_circles();
     let (mut targets, mut excluded, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for (pool, &arch) in archs.iter().enumerate() {
         let estimates = queue::estimate(read, &platform.name, arch, made, known).await?;
         let before = targets.len();
         for (package, ((name, made), estimate)) in made.iter().zip(estimates.values()).enumerate() {
-            match order::excluded(made, arch, archs) {
+            match order::excluded(made, arch, &by_nodes) {
                 Some(why) => excluded.push(PlannedExclusion { package: name.clone(), arch, why }),
                 None => targets.push(Target { package, pool, estimate: *estimate }),
             }

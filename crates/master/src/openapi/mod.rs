@@ -51,6 +51,7 @@ use operation::{BYTES, Kind, Operation, Parameter};
     build_plan::PlannedPackage,
     build_plan::PlannedTask,
     why::Fact,
+    why::ReleaseWhy,
     why::Why,
     enrolment::CreateEnrolment,
     enrolment::CreatedEnrolment,

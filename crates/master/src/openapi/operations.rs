@@ -102,6 +102,7 @@ pub const OPERATIONS: &[Operation] = &[
         "BuildPlan",
     ),
     read("/api/v1/tasks/{task}/why", "Says why a task stands where it stands, with facts.", "Why"),
+    read("/api/v1/releases/{release}/why", "Says why a release stands where it stands: tasks that are not done, gates, approvals.", "ReleaseWhy"),
     act("/api/v1/tasks/{task}/cancel", "Stops a task."),
     act("/api/v1/tasks/{task}/restart", "Tries a task again."),
     stream(

@@ -12,6 +12,7 @@ use anima_types::{
     },
     repository::Repository,
     task::Task,
+    why::ReleaseWhy,
 };
 use async_stream::stream;
 use axum::{
@@ -58,6 +59,7 @@ pub fn routes() -> Vec<Route> {
         Route::post("/api/v1/releases/{release}/abandon", Permission::Release, throw_away),
         Route::post("/api/v1/releases/{release}/revert", Permission::Release, take_back),
         Route::post("/api/v1/releases/{release}/replan", Permission::Release, plan_again),
+        Route::get("/api/v1/releases/{release}/why", Permission::Read, because),
         Route::get("/api/v1/releases/{release}/tasks", Permission::Read, tasks),
         Route::get("/api/v1/releases/{release}/packages", Permission::Read, carried_packages),
         Route::get("/api/v1/releases/{release}/repositories/{repository}/packages", Permission::Read, packages),
@@ -90,6 +92,10 @@ async fn show(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Js
     let mut read = app.db.read().await?;
     let row = anima_db::release::get(&mut read, id).await?;
     Ok(Json(view(&mut read, row).await?))
+}
+
+async fn because(State(app): State<App>, Path(id): Path<ReleaseId>) -> ApiResult<Json<ReleaseWhy>> {
+    Ok(Json(super::why::why(&app, id).await?))
 }
 
 async fn create(

@@ -8,6 +8,7 @@ pub mod carried;
 pub mod decide;
 pub mod people;
 pub mod plan_work;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,11 +5,12 @@ pub mod file;
 pub mod work;
 
 use anima_db::{
-    Write,
+    Connection, Write,
     release::Release,
     task::{About, Subject, Task},
 };
 use anima_types::{
+    Timestamp,
     id::{BuildId, KeyId, ReleaseId},
     key::{Key, Status as KeyStatus},
     signature::Account,
@@ -150,6 +151,43 @@ async fn not_made(write: &mut Write, key: &Key) -> ApiResult<Option<String>> {
     }))
 }
 
+/// Returns what there is to say of a sign task that waits or is blocked: of its key and who approved, and what to do about it; nothing of
+/// any other task.
+pub async fn why_not(
+    connection: &mut Connection,
+    task: &Task,
+    now: Timestamp,
+) -> ApiResult<Option<(String, Option<String>)>> {
+    let (Kind::Sign, Status::Waiting | Status::Blocked, Some(key)) = (task.about.kind, task.status, task.about.key)
+    else {
+        return Ok(None);
+    };
+    let key = anima_db::key::get(connection, key).await?;
+    let approved_by = anima_db::signature::approvals(connection, task.id).await?;
+    let name = &key.key.name;
+    let who = if approved_by.is_empty() { String::new() } else { format!(": {}", approved_by.join(", ")) };
+    let fact = match key.policy.requires.approvals {
+        0 => format!("Key {name} signs it."),
+        wanted => format!("Key {name} signs it; {} of {wanted} approvals are there{who}.", approved_by.len()),
+    };
+    let accounts = account::of_task(connection, task).await?;
+    let id = task.id;
+    let hint = match decide(&key, &accounts, now) {
+        Decision::Go if task.status == Status::Blocked => {
+            Some(format!("Nothing forbids it any more: `anima task restart {id}`."))
+        }
+        Decision::Go => None,
+        Decision::Wait(_) if key.status == KeyStatus::Asked => Some(format!(
+            "The Sign Server makes key {name} when it is there (`anima key show {name}`); this one follows."
+        )),
+        Decision::Wait(_) => Some(format!("Others than who asked for it say `anima key approve {id} --reason TEXT`.")),
+        Decision::Refuse(_) => Some(format!(
+            "Mend what is refused, or change what the key signs (`anima key policy {name}`); then `anima task restart {id}`."
+        )),
+    };
+    Ok(Some((fact, hint)))
+}
+
 /// Whether a key may sign something now.
 #[derive(Debug, Eq, PartialEq)]
 enum Decision {
@@ -160,7 +198,7 @@ enum Decision {
     Refuse(String),
 }
 
-fn decide(key: &Key, accounts: &[Account], now: anima_types::Timestamp) -> Decision {
+fn decide(key: &Key, accounts: &[Account], now: Timestamp) -> Decision {
     if key.status == KeyStatus::Asked {
         return Decision::Wait(format!("The Sign Server has not made key {} yet.", key.key.name));
     }

@@ -20,16 +20,34 @@ async fn ask(master: &Master, node: &str, runs: Arch, emulates: &[Arch]) -> Opti
 /// A task for x86_64 that is ready.
 async fn ready() -> Master {
     let master = Master::open().await;
+    build(&master, &[Arch::X86_64]).await;
+    master
+}
+
+/// A build of one package for these architectures, which begins with its source package.
+async fn build(master: &Master, architectures: &[Arch]) {
     let app = &master.app;
     let mut write = app.db.write(app.now(), "ann").await.unwrap();
-    let new = new_build();
+    let new = anima_db::build::NewBuild { architectures: architectures.to_vec(), ..new_build() };
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = Source { package: "jq".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(app, &mut write, build, &[source], &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(app, &mut write, build, &[source], &[platform], architectures).await.unwrap();
     write.commit().await.unwrap();
     anima_master::build::advance::advance_once(app, build).await.unwrap();
-    master
+}
+
+#[tokio::test]
+async fn source_packages_wait_for_no_architecture_that_nobody_runs_while_a_node_runs_another() {
+    let archs = [Arch::S390x, Arch::X86_64];
+    let master = Master::open_for(&archs).await;
+    assert!(ask(&master, "x86", Arch::X86_64, &[Arch::S390x]).await.is_none(), "nothing is built yet");
+
+    build(&master, &archs).await;
+
+    let lease = ask(&master, "x86", Arch::X86_64, &[]).await.expect("it is made on what it runs");
+    let task = master.get(&format!("/api/v1/tasks/{}", lease["task"])).await;
+    assert_eq!((task["arch"].as_str(), task["is_emulated"].as_bool()), (Some("x86_64"), Some(false)), "{task}");
 }
 
 #[tokio::test]

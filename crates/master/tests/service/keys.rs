@@ -185,6 +185,9 @@ async fn a_file_is_signed_when_enough_others_approved_and_the_signature_is_verif
     let (status, task) = sign_file(&master, "admin").await;
     assert_eq!((status, &task["status"]), (StatusCode::CREATED, &json!("waiting")), "{task}");
     assert!(task["why"].as_str().unwrap().contains("1 more approval"), "{task}");
+    let because = master.get(&format!("/api/v1/tasks/{}/why", task["id"])).await;
+    assert!(because["facts"].to_string().contains("0 of 1 approvals are there"), "{because}");
+    assert!(because["hint"].as_str().unwrap().contains("anima key approve"), "{because}");
     let approve = format!("/api/v1/tasks/{}/approve", task["id"]);
     let (status, own) = master.post(&approve, "admin", json!({})).await;
     assert_eq!((status, own["code"].as_str()), (StatusCode::CONFLICT, Some("own_work")));

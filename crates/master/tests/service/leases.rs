@@ -190,6 +190,28 @@ async fn a_task_for_which_the_master_had_no_room_is_ready_again_and_no_try_is_us
 }
 
 #[tokio::test]
+async fn a_try_that_did_not_count_is_not_told_in_the_place_of_one_that_ended_its_node() {
+    let master = Master::open().await;
+    let lose = async || {
+        let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+        master.pass_secs(LEASE_SECS + 1);
+        anima_master::chores::expire_once(&master.app, master.app.now()).await.unwrap();
+        lease
+    };
+    lose().await;
+    let lease = master.claim("sign-server", &[Kind::Sign]).await.unwrap();
+    let given_back = json!({ "given_back": { "code": "master_disk_full", "message": "the disk is full" } });
+    assert_eq!(master.report(&lease, given_back).await.0, StatusCode::OK);
+    lose().await;
+    let lease = lose().await;
+
+    let message = status(&master, &lease).await["failure"]["message"].to_string();
+    assert!(message.contains("its other 2 attempts"), "{message}");
+    assert!(message.contains("attempt 3 on ") && message.contains("attempt 1 on "), "{message}");
+    assert!(!message.contains("attempt 2 on "), "{message}");
+}
+
+#[tokio::test]
 async fn a_task_whose_node_was_asked_to_end_is_ready_at_once_and_no_try_is_used_unless_it_never_ends() {
     let master = Master::open().await;
     let given_back = json!({ "given_back": { "code": "node_stops", "message": "the node was asked to end" } });

@@ -153,10 +153,21 @@ impl Master {
 
     /// The same, with quotas for teams.
     pub async fn open_with_quota(lines: &str, quota: Quota) -> Master {
+        Master::open_with_platform(&format!("{PLATFORM}{lines}"), quota).await
+    }
+
+    /// The same, whose platform is built for these architectures.
+    pub async fn open_for(architectures: &[Arch]) -> Master {
+        let names: Vec<&str> = architectures.iter().map(|arch| arch.name()).collect();
+        let platform = PLATFORM.replace("architectures = [\"x86_64\"]", &format!("architectures = {names:?}"));
+        Master::open_with_platform(&platform, Quota::default()).await
+    }
+
+    async fn open_with_platform(platform: &str, quota: Quota) -> Master {
         let clock = Arc::new(AtomicI64::new(START.0));
         let folder = tempfile::tempdir().unwrap();
         let (mut config, stored) = config(folder.path(), "http://master.example".to_string(), None);
-        config.platforms = vec![Platform::parse(&format!("{PLATFORM}{lines}")).unwrap()];
+        config.platforms = vec![Platform::parse(platform).unwrap()];
         config.quota = quota;
         Master::open_config(folder, clock, config, stored).await
     }

@@ -98,6 +98,29 @@ async fn a_task_goes_to_a_node_that_gives_what_its_package_asks_for_and_keeps_no
 }
 
 #[tokio::test]
+async fn what_is_too_large_for_every_node_of_its_architecture_goes_to_a_larger_one_that_emulates_it() {
+    let master = Master::open_with_lines(LINES).await;
+    let small = json!({ "gives": { "memory_mib": 8192, "disk_mib": 90000, "cores": 4 } });
+    assert_eq!(package(&master, "native", small.clone()).await, None, "it is there");
+    build(&master, &["dogwood", "elm", "fir"]).await;
+    let emulating = async |name: &str, memory_mib: u64| {
+        let claim = json!({
+            "node": name, "kinds": ["build"], "architectures": ["aarch64"], "emulated": ["x86_64"], "slots": 1,
+            "version": "1", "wait_secs": 0, "condition": {
+                "protocol": PROTOCOL, "gives": { "memory_mib": memory_mib, "disk_mib": 90000, "cores": 4 },
+            },
+        });
+        let (status, lease) = master.post("/api/v1/leases", "build-node", claim).await;
+        (status == StatusCode::OK).then(|| lease["work"]["build"]["package"].clone())
+    };
+
+    assert_eq!(emulating("weak", 8192).await, None, "all that it could do is done by a node of the architecture");
+    assert_eq!(emulating("strong", 131_072).await, Some(json!("dogwood")));
+    assert_eq!(emulating("strong", 131_072).await, None, "the others fit the node that is there");
+    assert!(package(&master, "native", small).await.is_some());
+}
+
+#[tokio::test]
 async fn what_fits_no_node_does_not_stand_in_the_way_however_much_it_is() {
     let master = Master::open_with_lines(LINES).await;
     for _ in 0..40 {
@@ -130,6 +153,22 @@ async fn a_task_that_a_node_lost_goes_to_another_as_long_as_there_is_one_and_not
     anima_db::node::touch_all(&mut write, &["a"], now).await.unwrap();
     write.commit().await.unwrap();
     assert_eq!(package(&master, "b", json!({})).await.as_deref(), Some("fir"));
+}
+
+#[tokio::test]
+async fn a_task_that_two_nodes_lost_goes_to_the_third_and_not_to_the_first_again() {
+    let master = Master::open().await;
+    build(&master, &["fir"]).await;
+    let task = ask(&master, "a", Kind::Build, json!({})).await.unwrap().0;
+    assert_eq!(package(&master, "c", json!({})).await, None, "it is there, and works for nobody");
+    lose_leases(&master).await;
+    assert_eq!(package(&master, "b", json!({})).await.as_deref(), Some("fir"));
+    lose_leases(&master).await;
+
+    assert_eq!(package(&master, "a", json!({})).await, None, "the third could have it");
+    assert_eq!(package(&master, "b", json!({})).await, None, "the third could have it");
+    assert!(why(&master, task).await.to_string().contains("b, a lost it or gave it back"));
+    assert_eq!(package(&master, "c", json!({})).await.as_deref(), Some("fir"));
 }
 
 #[tokio::test]

@@ -318,6 +318,9 @@ async fn a_product_that_asks_several_people_waits_for_them_and_each_counts_once(
 
     let none = refused(&master, &path("commit"), "admin", json!({})).await;
     let (first, _) = master.post(&path("approve"), "admin", json!({})).await;
+    let because = master.get(&path("why")).await;
+    assert!(because["facts"].to_string().contains("1 of 2 people said that it is good: admin."), "{because}");
+    assert_eq!(because["hint"], format!("Others say that it is good with `anima release approve {release}`."));
     let twice = refused(&master, &path("approve"), "admin", json!({})).await;
     let one = refused(&master, &path("commit"), "admin", json!({})).await;
     let (second, approved) = as_bob("approve").await;

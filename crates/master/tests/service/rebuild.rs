@@ -195,6 +195,10 @@ async fn what_fails_is_retried_or_left_out_and_what_needs_it_goes_on() {
     };
     end(&master, again, Event::Failed).await;
     assert_eq!(leave_out(json!(["nothing"])).await.0, StatusCode::NOT_FOUND);
+    let (status, answer) = leave_out(json!(["alder", "fir"])).await;
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::CONFLICT, Some("already_built")), "{answer}");
+    assert!(answer["hint"].as_str().unwrap().contains("anima release edit RELEASE fir --leave-out"), "{answer}");
+    assert_eq!(counts(&master, id, "build").await, [0, 0, 0, 1, 3], "none is left out where one cannot be");
     let (status, answer) = leave_out(json!([])).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     anima_master::build::advance::advance_once(&master.app, id).await.unwrap();

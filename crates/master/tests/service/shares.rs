@@ -89,6 +89,12 @@ async fn what_is_urgent_is_first_and_what_is_in_the_background_is_so_for_a_day()
     assert!(!next.contains(&"amy".to_string()), "{next:?}");
 
     let eve = member(&master, "eve", "kernel").await;
+    let urgent = json!({ "platform": "p1", "priority": "urgent" });
+    let (status, refused) = master.json(Method::POST, "/api/v1/rebuilds", Some(&eve), urgent).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "who builds may not put it before everybody: {refused}");
+    assert!(refused["hint"].as_str().unwrap().contains("ask a manager"), "{refused}");
+    let right = json!({ "account": "eve", "role": "product-maintainer", "on": "product:p1" });
+    assert_eq!(master.post("/api/v1/rights", "admin", right).await.0, StatusCode::CREATED);
     ask_for_all(&master, &eve, "urgent").await;
     let mut served = Vec::new();
     while let Some(owner) = serve_next(&master).await {
@@ -112,6 +118,8 @@ async fn a_team_has_no_more_under_way_than_its_bound_and_its_builds_take_turns_t
     let master = Master::open_with_quota("", quota).await;
     build_all(&master).await;
     let bob = member(&master, "bob", "kernel").await;
+    let right = json!({ "account": "bob", "role": "product-maintainer", "on": "product:p1" });
+    assert_eq!(master.post("/api/v1/rights", "admin", right).await.0, StatusCode::CREATED);
 
     let first = ask_for_all(&master, &bob, "normal").await;
     let second = ask_for_all(&master, &bob, "normal").await;
@@ -120,6 +128,7 @@ async fn a_team_has_no_more_under_way_than_its_bound_and_its_builds_take_turns_t
     let tasks = anima_db::task::of_build(&mut master.app.db.read().await.unwrap(), second).await.unwrap();
     let why: Value = master.get(&format!("/api/v1/tasks/{}/why", tasks[0].id)).await;
     assert_eq!(why["summary"], "It waits for its team's turn: team kernel has at most 2 tasks under way at once.");
+    assert_eq!(why["facts"][0]["text"], "Team kernel has 2 of 2 tasks under way.");
 
     // The second begins while the first goes on.
     let mut served = Vec::new();

@@ -20,6 +20,13 @@ const CLONE3: u32 = 435;
 /// Sets what [`reserving_ioctls`] refuses to set; programs then use that.
 const FILE_SETATTR: u32 = 469;
 
+/// Makes sockets, too, on machines that had it before they had calls for each thing (102 on all of them); its arguments, and so the
+/// family, no filter sees.
+const SOCKETCALL: u32 = 102;
+/// POWER's C library and Go use none. Those of s390x do: glibc asks by `socket` only where it is built for kernels from 4.3 on, and
+/// Enterprise Linux builds it for 3.2. So it stays there, and with it all families, as for programs of i686.
+const IS_SOCKETCALL_UNUSED: bool = cfg!(target_arch = "powerpc64");
+
 /// Calls that are looked at more closely, by their numbers.
 struct Particular {
     clone: u32,
@@ -149,6 +156,7 @@ fn rules(own: &[u32], particular: &Particular) -> Vec<Rule> {
     rules.push(Rule::FewFamilies(particular.socketpair));
     rules.push(Rule::Unknown(CLONE3));
     rules.push(Rule::Unknown(FILE_SETATTR));
+    rules.extend(IS_SOCKETCALL_UNUSED.then_some(Rule::Unknown(SOCKETCALL)));
     rules
 }
 

@@ -1,6 +1,6 @@
 //! P9: how long a line takes from the build that writes it to who reads the live stream, and whether a reader who
 //! loses the connection again and again has the log byte for byte in the end. Beside it the other way: how long it takes from
-//! somebody's word that a build is to stop to the end of its last process. There is no peer: none has live logs.
+//! somebody's word that a build is to stop to the end of its last process, and of all that it had mounted and made. There is no peer: none has live logs.
 
 use std::{
     path::Path,
@@ -27,6 +27,8 @@ const PIECES_A_CONNECTION: usize = 20;
 
 const CANCELS: usize = 5;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// What a cancel has to reach the sandbox and to leave no process, mount or file in: the promise.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Each line says when it was written.
 const SECTIONS: &str = "%build\nfor i in $(seq 300); do echo \"at $(date +%s%N) $i\"; sleep 0.03; done\n";
@@ -60,7 +62,7 @@ pub async fn measure(program: &Path) -> Result<Vec<Figure>> {
 
 /// Cancels builds that would last for ever, with processes that do not want to end.
 async fn cancel(system: &System) -> Result<Figure> {
-    let mut delays = Vec::new();
+    let (mut delays, mut gone_delays) = (Vec::new(), Vec::new());
     for run in 0..CANCELS {
         let name = format!("endless{run}");
         let mark = format!("{}", 70_000 + std::process::id() % 10_000);
@@ -81,16 +83,42 @@ async fn cancel(system: &System) -> Result<Figure> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         delays.push(began.elapsed().as_secs_f64());
+        let mut left = leftovers(system)?;
+        while !left.is_empty() {
+            ensure!(began.elapsed() < BUILD_LIMIT, "what was cancelled has left {left:?}");
+            tokio::time::sleep(LOOK_EVERY).await;
+            left = leftovers(system)?;
+        }
+        gone_delays.push(began.elapsed().as_secs_f64());
         system.ended(build, BUILD_LIMIT).await?;
     }
     delays.sort_by(f64::total_cmp);
+    gone_delays.sort_by(f64::total_cmp);
+    let worst_secs = gone_delays[gone_delays.len() - 1];
+    ensure!(worst_secs < LET_GO.as_secs_f64(), "a cancel took {worst_secs:.3} s to leave no process, mount or file");
     let values = json!({
         "ours_median_s": rounded(delays[delays.len() / 2]),
         "ours_worst_s": rounded(delays[delays.len() - 1]),
+        "ours_all_gone_median_s": rounded(gone_delays[gone_delays.len() / 2]),
+        "ours_all_gone_worst_s": rounded(worst_secs),
         "cancels": delays.len(),
         "peer": null,
     });
     Ok(Figure { bench: "log", case: "cancel", values })
+}
+
+/// Lists what the node's tasks have mounted, and their folders.
+fn leftovers(system: &System) -> Result<Vec<String>> {
+    let node = system.data().join("node");
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let own = format!("{}/", node.display());
+    let mut left: Vec<String> = mounts.lines().filter(|line| line.contains(&own)).map(str::to_owned).collect();
+    for folder in ["build-node/work", "environments/roots/work"] {
+        for entry in std::fs::read_dir(node.join(folder))? {
+            left.push(entry?.path().display().to_string());
+        }
+    }
+    Ok(left)
 }
 
 /// Counts processes of the machine that have this in their arguments.

@@ -1,13 +1,20 @@
 //! `anima build shell`: the root of a failed task, as its node has kept it.
 
+use std::path::Path;
+
 use anima_build_node::{Who, kept};
+use anima_environment::Emulators;
 use anima_types::id::TaskId;
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::Global,
     client,
-    cmd::role::{emulators, helper},
+    cmd::{
+        buildroot::in_runtime,
+        role::{emulators, helper},
+    },
     config::Config,
     data::DataFolder,
     exit::{Failure, Result},
@@ -40,14 +47,20 @@ impl Shell {
         let folder =
             self.folder.clone().or(config.build_node.data).unwrap_or_else(|| data.of_role(Role::BuildNode.folder()));
         let is_root = rustix::process::geteuid().is_root();
-        let kept = match is_root && folder.join("environments").is_dir() {
-            true => kept::enter(&up::whole(&folder)?, &helper(), emulators, self.task)?,
-            false => None,
-        };
-        let Some(kept) = kept else { return Err(elsewhere(global, self.task, is_root)) };
+        let is_here = is_root && folder.join("environments").is_dir();
+        // Signals are waited for before anything is mounted, and it is unmounted whatever ends the shell.
+        let is_entered = is_here && in_runtime(async |cancel| self.enter(&folder, emulators, &cancel))?;
+        if is_entered { Ok(()) } else { Err(elsewhere(global, self.task, is_root)) }
+    }
+
+    /// Returns whether the root is kept here, once the person has left it.
+    fn enter(&self, folder: &Path, emulators: Emulators, cancel: &CancellationToken) -> Result<bool> {
+        let kept = kept::enter(&up::whole(folder)?, &helper(), emulators, self.task)?;
+        let Some(kept) = kept else { return Ok(false) };
         eprintln!("{} for {}: {}", kept.about.package, kept.about.arch, kept.about.failure);
         let who = if self.as_root { Who::Root } else { Who::Builder };
-        terminal::enter(&kept.entry, &self.command, who)
+        terminal::enter(&kept.entry, &self.command, who, cancel)?;
+        Ok(true)
     }
 }
 

@@ -119,7 +119,11 @@ impl LockArgs {
         let order = self.root.order(global, None)?;
         let lock = with_local(&config, |local| {
             in_runtime(async |cancel| {
-                local.lock(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?.map_err(failed)
+                local
+                    .lock(&order, Arc::new(Screen::new(false, cancel.clone())), &cancel)
+                    .await
+                    .map_err(failure)?
+                    .map_err(failed)
             })
         })?;
         let json = Lock::to_json(&lock);
@@ -143,7 +147,8 @@ impl CreateArgs {
         let order = self.root.order(global, Some(&self.replay))?;
         with_local(&config, |local| {
             in_runtime(async |cancel| {
-                let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
+                let root =
+                    local.root(&order, Arc::new(Screen::new(false, cancel.clone())), &cancel).await.map_err(failure)?;
                 let root = root.map_err(failed)?;
                 root.copy_to(&folder).await?;
                 Ok(root.remove().await?)
@@ -160,10 +165,12 @@ impl ShellArgs {
         let who = if self.as_root { Who::Root } else { Who::Builder };
         with_local(&config, |local| {
             in_runtime(async |cancel| {
-                let root = local.root(&order, Arc::new(Screen::new(false)), &cancel).await.map_err(failure)?;
+                let root =
+                    local.root(&order, Arc::new(Screen::new(false, cancel.clone())), &cancel).await.map_err(failure)?;
                 let root = root.map_err(failed)?;
                 let (entry, command) = (root.entry(local), self.command);
-                let entered = tokio::task::spawn_blocking(move || terminal::enter(&entry, &command, who)).await;
+                let entered =
+                    tokio::task::spawn_blocking(move || terminal::enter(&entry, &command, who, &cancel)).await;
                 root.remove().await?;
                 entered.context("could not go on")?
             })
@@ -202,7 +209,8 @@ fn failed(failure: Failed) -> Failure {
     }
 }
 
-fn in_runtime<T>(work: impl AsyncFnOnce(CancellationToken) -> Result<T>) -> Result<T> {
+/// Does it with a token that is cancelled when the program is asked to end.
+pub(super) fn in_runtime<T>(work: impl AsyncFnOnce(CancellationToken) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start")?;
     runtime.block_on(async {
         let cancel = CancellationToken::new();

@@ -95,9 +95,9 @@ impl Build {
         let order = self.order(global)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start")?;
         let (report, verification) = with_local(&config, |local| {
-            let screen = Arc::new(Screen::new(follows));
+            let cancel = CancellationToken::new();
+            let screen = Arc::new(Screen::new(follows, cancel.clone()));
             runtime.block_on(async {
-                let cancel = CancellationToken::new();
                 end_on_signals(&cancel)?;
                 match verifies {
                     true => local.verify(&order, screen, &cancel).await.map_err(failure),

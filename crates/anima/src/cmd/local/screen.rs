@@ -15,6 +15,7 @@ use anima_build_node::{
 };
 use anima_types::work::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{cmd::diagnose::described, output::span, terminal};
 
@@ -34,11 +35,13 @@ pub struct Screen {
     /// Whether logs are shown as they grow.
     follows: bool,
     bar: Option<ProgressBar>,
+    /// Ends the shell that a person has in a root.
+    cancel: CancellationToken,
     began_at: Mutex<Instant>,
 }
 
 impl Screen {
-    pub fn new(follows: bool) -> Screen {
+    pub fn new(follows: bool, cancel: CancellationToken) -> Screen {
         let is_live = !follows && io::stderr().is_terminal();
         let bar = is_live.then(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}");
@@ -46,7 +49,7 @@ impl Screen {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Screen { follows, bar, began_at: Mutex::new(Instant::now()) }
+        Screen { follows, bar, cancel, began_at: Mutex::new(Instant::now()) }
     }
 
     fn say(&self, text: &str) {
@@ -113,8 +116,8 @@ impl Screen {
         self.say(&format!("\n  {} ({})", failure.message, failure.code));
         self.say("  This is its root; it is removed when you leave.");
         let entered = match &self.bar {
-            Some(bar) => bar.suspend(|| terminal::enter(entry, &[], Who::Builder)),
-            None => terminal::enter(entry, &[], Who::Builder),
+            Some(bar) => bar.suspend(|| terminal::enter(entry, &[], Who::Builder, &self.cancel)),
+            None => terminal::enter(entry, &[], Who::Builder, &self.cancel),
         };
         if let Err(failure) = entered {
             self.say(&failure.to_string());

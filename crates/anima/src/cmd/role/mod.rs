@@ -224,8 +224,11 @@ fn run<F: Future<Output = Result>>(place: Option<(&Path, Role)>, body: impl FnOn
     result
 }
 
+/// Cancels when the program is asked to end, or its terminal is closed, so that what is mounted is unmounted and what was begun is
+/// given back.
 pub fn end_on_signals(shutdown: &CancellationToken) -> Result {
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+    let hangup = (!is_hangup_ignored()).then(SignalKind::hangup);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let mut signal = tokio::signal::unix::signal(kind).context("could not wait for signals")?;
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
@@ -235,6 +238,15 @@ pub fn end_on_signals(shutdown: &CancellationToken) -> Result {
         });
     }
     Ok(())
+}
+
+/// Returns whether whoever started this program wants it to outlive its terminal, as `nohup` does.
+fn is_hangup_ignored() -> bool {
+    // SAFETY: all-zero is a value of this plain C struct, and the call only writes to a live one.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 fn log_to_standard_error() {
