@@ -343,9 +343,7 @@ impl Config {
                 "[build_node] features: \"{word}\" is no word of small letters, digits, '-', '_' and '.'"
             )));
         }
-        if config.quota.team_tasks.iter().chain(config.quota.tasks_of.values()).any(|tasks| *tasks == 0) {
-            return Err(Failure::config("[quota]: with 0 tasks a team could build nothing"));
-        }
+        config.quota.check().map_err(Failure::config)?;
         config.store.check()?;
         config.retention.check().map_err(Failure::config)?;
         config.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
@@ -509,6 +507,7 @@ mod tests {
             ("[store]\nurl = \"s3:///x\"", "s3://BUCKET"),
             ("[store]\nurl = \"s3://x\"\nfolder = \"/y\"", "not both"),
             ("[quota]\nteam_tasks = 0", "0 tasks"),
+            ("[quota]\nartifacts_mib_of = { kernel = 0 }", "0 MiB"),
             ("[build_node]\nfeatures = [\"K V M\"]", "K V M"),
             ("[store]\nregion = \"x\"", "no url"),
             ("[store]\nurl = \"s3://x\"\nendpoint = \"x:1\"", "http://"),

@@ -6,6 +6,7 @@ use anima_types::{
     Sha256,
     artifact::{Artifact, Kind},
     id::{BuildId, ReleaseId, TaskId},
+    release,
 };
 use sqlx::any::AnyRow;
 
@@ -92,6 +93,28 @@ pub async fn bytes_of_product(connection: &mut Connection, product: &str) -> Res
     .fetch_one(connection)
     .await?;
     Ok(bytes.unwrap_or(0).unsigned_abs())
+}
+
+/// Returns how many bytes the builds of a team keep that are not released, by who asked for them, the most first. What several of
+/// one person's builds have counts once.
+pub async fn kept_by_team(connection: &mut Connection, team: &str) -> Result<Vec<(String, u64)>> {
+    // Indices: build_team, release_build, task_build_status, the primary keys. PostgreSQL adds BIGINTs up to a NUMERIC.
+    let rows = sqlx::query(
+        "SELECT owner, CAST(SUM(size_bytes) AS BIGINT) AS bytes FROM (
+             SELECT DISTINCT build.owner, artifact.sha256, artifact.size_bytes FROM build
+             JOIN task ON task.build_id = build.id
+             JOIN task_artifact ON task_artifact.task_id = task.id
+             JOIN artifact ON artifact.sha256 = task_artifact.sha256
+             WHERE build.team = $1 AND build.deleted_at IS NULL
+               AND NOT EXISTS (SELECT 1 FROM release_plan
+                               WHERE release_plan.build_id = build.id AND release_plan.status = $2)) AS kept
+         GROUP BY owner ORDER BY bytes DESC, owner",
+    )
+    .bind(team)
+    .bind(release::Status::Released.name())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("owner")?, u64::try_from(row.int("bytes")?).unwrap_or_default()))).collect()
 }
 
 /// Returns what an artifact is and how it is called, by the first task that made it.

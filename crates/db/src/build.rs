@@ -160,7 +160,7 @@ pub async fn list_open(connection: &mut Connection) -> Result<Vec<BuildId>> {
 }
 
 /// Returns the builds that have not ended and of which something was told since they were last moved on, each with the event up
-/// to which that was done. That a node took a task moves nothing on.
+/// to which that was done. That a task may be taken, and that a node took it, moves nothing on.
 pub async fn list_with_news(connection: &mut Connection) -> Result<BTreeMap<BuildId, EventId>> {
     // Indices: build_status, event_build: one step for each open build, however many events and tasks it has.
     let rows = sqlx::query(
@@ -168,28 +168,32 @@ pub async fn list_with_news(connection: &mut Connection) -> Result<BTreeMap<Buil
          WHERE status IN ($1, $2, $3, $4)
            AND EXISTS (
                SELECT 1 FROM event
-               WHERE event.build_id = build.id AND event.id > build.advanced_event AND event.verb <> $5)",
+               WHERE event.build_id = build.id AND event.id > build.advanced_event AND event.verb NOT IN ($5, $6))",
     )
     .bind(Status::Sources.name())
     .bind(Status::Building.name())
     .bind(Status::Testing.name())
     .bind(Status::Signing.name())
     .bind(task::Event::Claimed.name())
+    .bind(task::Event::DependenciesMet.name())
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok((BuildId(row.int("id")?), EventId(row.int("advanced_event")?)))).collect()
 }
 
+/// Returns the event up to which a build was moved on; none where all of it has to be looked at.
+pub async fn advanced(connection: &mut Connection, id: BuildId) -> Result<Option<EventId>> {
+    let query = sqlx::query_scalar("SELECT advanced_event FROM build WHERE id = $1");
+    let advanced: Option<i64> = query.bind(id.0).fetch_optional(connection).await?;
+    Ok(advanced.filter(|id| *id > 0).map(EventId))
+}
+
 /// Notes that a build was moved on by all that was told of it so far.
 pub async fn set_advanced(write: &mut Write, id: BuildId) -> Result<()> {
-    // Index: event_build.
-    let newest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM event WHERE build_id = $1")
-        .bind(id.0)
-        .fetch_one(&mut **write)
-        .await?;
+    let newest = event::newest_of_build(write, id).await?;
     sqlx::query("UPDATE build SET advanced_event = $2 WHERE id = $1 AND advanced_event <> $2")
         .bind(id.0)
-        .bind(newest)
+        .bind(newest.0)
         .execute(&mut **write)
         .await?;
     Ok(())

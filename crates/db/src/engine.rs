@@ -283,6 +283,8 @@ impl Address {
             one(80, "search", include_str!("../migrations/0080_search.sql")),
             one(81, "task order", include_str!("../migrations/0081_task_order.sql")),
             one(82, "node load", include_str!("../migrations/0082_node_load.sql")),
+            one(90, "task held", include_str!("../migrations/0090_task_held.sql")),
+            one(91, "build team index", include_str!("../migrations/0091_build_team_index.sql")),
             one(93, "probe", include_str!("../migrations/0093_probe.sql")),
             one(94, "uncounted lease", include_str!("../migrations/0094_uncounted_lease.sql")),
             one(95, "task log size", include_str!("../migrations/0095_task_log_size.sql")),

@@ -129,6 +129,14 @@ pub async fn newest(connection: &mut Connection) -> Result<EventId> {
     Ok(EventId(id))
 }
 
+/// Returns the newest event of a build, or 0 where nothing was told of it.
+pub async fn newest_of_build(connection: &mut Connection, build: BuildId) -> Result<EventId> {
+    // Index: event_build.
+    let query = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM event WHERE build_id = $1");
+    let id: i64 = query.bind(build.0).fetch_one(connection).await?;
+    Ok(EventId(id))
+}
+
 /// What was told after an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct News {

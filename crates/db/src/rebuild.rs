@@ -103,18 +103,6 @@ pub async fn standing(connection: &mut Connection, build: BuildId) -> Result<Vec
     standing.collect()
 }
 
-/// Returns how many tasks of a build are ready or leased.
-pub async fn count_open(connection: &mut Connection, build: BuildId) -> Result<u64> {
-    // Index: task_build_status.
-    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM task WHERE build_id = $1 AND status IN ($2, $3)")
-        .bind(build.0)
-        .bind(Status::Ready.name())
-        .bind(Status::Leased.name())
-        .fetch_one(connection)
-        .await?;
-    Ok(count.try_into().unwrap_or_default())
-}
-
 /// Changes the bounds; `verb` says what was done: `paused`, `resumed`, `limited`.
 pub async fn set(write: &mut Write, row: &Rebuild, verb: &'static str, message: String) -> Result<()> {
     sqlx::query("UPDATE rebuild SET is_paused = $2, task_limit = $3 WHERE build_id = $1")

@@ -6,6 +6,7 @@ use anima_types::{
     Timestamp,
     build::{Options, Source, Status},
     id::BuildId,
+    task,
     work::Outcome,
 };
 use sqlx::any::AnyRow;
@@ -39,6 +40,24 @@ pub async fn find(connection: &mut Connection, build: BuildId, package: &str) ->
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(|row| Ok((from_row(row)?, row.json("options")?))).transpose()
+}
+
+/// Returns, of each package on a platform, the source that its newest source package was made of.
+pub async fn last_made(connection: &mut Connection, platform: &str) -> Result<BTreeMap<String, Source>> {
+    // Indices: task_queue, and then the primary keys.
+    let rows = sqlx::query(
+        "SELECT source.package, source.reference, source.commit_id FROM task
+         JOIN (SELECT MAX(id) AS id FROM task
+               WHERE status = $1 AND kind = $2 AND platform = $3 AND package IS NOT NULL
+               GROUP BY package) AS newest ON newest.id = task.id
+         JOIN source ON source.build_id = task.build_id AND source.package = task.package",
+    )
+    .bind(task::Status::Succeeded.name())
+    .bind(task::Kind::Src.name())
+    .bind(platform)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("package")?, from_row(row)?))).collect()
 }
 
 /// Returns what [`find`] does for many packages of builds at once, by build and package.

@@ -6,7 +6,7 @@ use anima_types::{
     Arch, Timestamp,
     id::{BuildId, KeyId, ReleaseId, TaskId},
     task::{Event, Kind, Status, next},
-    work::{Failure, Outcome, PhaseTime},
+    work::{Failure, Outcome, PhaseTime, SrcOutcome},
 };
 use sqlx::any::AnyRow;
 
@@ -145,7 +145,7 @@ impl About {
 }
 
 /// All columns of a row, with nothing in place of what its work gave.
-const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
+pub(crate) const STANDING: &str = "id, kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, attempts, lease_number, \
     lease_expires_at, node, is_emulated, estimate_secs, chain_secs, queued_for, status_since, home, created_at, started_at, ended_at, report_hash, log_size_bytes, \
     failure, '[]' AS phases, CAST(NULL AS TEXT) AS result";
 
@@ -312,31 +312,6 @@ pub async fn list_leased(connection: &mut Connection) -> Result<Vec<Task>> {
     list(sqlx::query("SELECT * FROM task WHERE status = $1 ORDER BY id").bind(Status::Leased.name()), connection).await
 }
 
-/// Returns the newest task of that kind that succeeded for a package on a platform and, if that is said, an architecture.
-pub async fn find_newest_success(
-    connection: &mut Connection,
-    kind: Kind,
-    package: &str,
-    platform: &str,
-    arch: Option<Arch>,
-) -> Result<Option<Task>> {
-    // Index: task_package.
-    let row = sqlx::query(
-        "SELECT * FROM task
-         WHERE package = $1 AND kind = $2 AND status = $3 AND platform = $4 AND ($5 = '' OR arch = $5)
-         ORDER BY id DESC
-         LIMIT 1",
-    )
-    .bind(package)
-    .bind(kind.name())
-    .bind(Status::Succeeded.name())
-    .bind(platform)
-    .bind(arch.map_or("", Arch::name))
-    .fetch_optional(connection)
-    .await?;
-    row.as_ref().map(from_row).transpose()
-}
-
 /// Returns the newest build tasks that succeeded for a package on a target, at most `limit`.
 pub async fn list_newest_successes(
     connection: &mut Connection,
@@ -414,18 +389,27 @@ pub async fn targets_of_package(connection: &mut Connection, package: &str) -> R
     rows.iter().map(|row| Ok((row.text("platform")?, row.parsed("arch")?))).collect()
 }
 
-/// Returns the names of all packages with a source package on a platform.
-pub async fn packages_of_platform(connection: &mut Connection, platform: &str) -> Result<Vec<String>> {
+/// Returns what the newest source package of each package on a platform says.
+pub async fn newest_sources(connection: &mut Connection, platform: &str) -> Result<BTreeMap<String, SrcOutcome>> {
+    // Index: task_queue, and then the primary key: one statement, however many packages there are.
     let rows = sqlx::query(
-        "SELECT DISTINCT package FROM task WHERE kind = $1 AND status = $2 AND platform = $3 AND package IS NOT NULL
-         ORDER BY package",
+        "SELECT task.package, task.result FROM task
+         JOIN (SELECT MAX(id) AS id FROM task
+               WHERE status = $1 AND kind = $2 AND platform = $3 AND package IS NOT NULL
+               GROUP BY package) AS newest ON newest.id = task.id",
     )
-    .bind(Kind::Src.name())
     .bind(Status::Succeeded.name())
+    .bind(Kind::Src.name())
     .bind(platform)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| row.text("package")).collect()
+    let mut made = BTreeMap::new();
+    for row in &rows {
+        if let Some(Outcome::Src(outcome)) = row.maybe_json("result")? {
+            made.insert(row.text("package")?, outcome);
+        }
+    }
+    Ok(made)
 }
 
 /// Writes how long tasks are expected to take, where that is known, and how long with what waits for them, in seconds.
@@ -452,28 +436,32 @@ pub async fn set_estimates(write: &mut Write, estimates: &[(TaskId, Option<i64>,
 pub async fn apply(write: &mut Write, task: &Task, event: Event, why: &str) -> Result<Status> {
     let next = transition(write, task, event, why).await?;
     if event == Event::Restarted {
+        // What it waited for its node the last time counts for its next turn, and not the time that it was over.
+        let rested = task.started_at.or(task.ended_at).map_or(0, |at| write.now.0.saturating_sub(at.0));
         sqlx::query(
             "UPDATE task
              SET attempts = 0, started_at = NULL, is_emulated = 0, phases = '[]', failure = NULL, result = NULL, report_hash = NULL,
-                 log_size_bytes = NULL
+                 log_size_bytes = NULL,
+                 queued_for = CASE WHEN is_placed = 1 THEN queued_for + $2 ELSE queued_for END
              WHERE id = $1",
         )
         .bind(task.id.0)
+        .bind(rested)
         .execute(&mut **write)
         .await?;
     }
     Ok(next)
 }
 
-/// Moves tasks that were just made, and wait, along their table together, each for a reason of its own.
-pub async fn apply_to_made(write: &mut Write, made: &[(TaskId, &About, String)], event: Event) -> Result<()> {
+/// Moves tasks that wait along their table together, each for a reason of its own.
+pub async fn apply_to_waiting(write: &mut Write, made: &[(TaskId, &About, String)], event: Event) -> Result<()> {
     let status = Status::Waiting.name();
     let refused = |id: TaskId| Error::Transition { noun: "task", id: id.0, status, event: event.name() };
     let Some((first, ..)) = made.first() else { return Ok(()) };
     let next = next(Status::Waiting, event).ok_or_else(|| refused(*first))?;
     for piece in many::pieces(made) {
         let sql = format!(
-            "UPDATE task SET status = $1, why = given.column2, ended_at = $2, status_since = $3
+            "UPDATE task SET status = $1, why = given.column2, ended_at = $2, status_since = $3, is_held = 0, held_team = NULL
              FROM (VALUES {}) AS given
              WHERE task.id = given.column1 AND task.status = $4",
             many::rows(piece.len(), 2, 4)
@@ -537,7 +525,19 @@ pub async fn set_log_size(write: &mut Write, id: TaskId, size_bytes: u64) -> Res
 
 /// Says why a task stands where it stands in other words, without a change of status.
 pub async fn set_why(write: &mut Write, id: TaskId, why: &str) -> Result<()> {
-    sqlx::query("UPDATE task SET why = $2 WHERE id = $1").bind(id.0).bind(why).execute(&mut **write).await?;
+    set_whys(write, &[(id, why.to_string())]).await
+}
+
+/// The same of several tasks.
+pub async fn set_whys(write: &mut Write, whys: &[(TaskId, String)]) -> Result<()> {
+    for piece in many::pieces(whys) {
+        let sql = format!(
+            "UPDATE task SET why = given.column2 FROM (VALUES {}) AS given WHERE task.id = given.column1",
+            many::rows(piece.len(), 2, 0)
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        piece.iter().fold(query, |query, (id, why)| query.bind(id.0).bind(why)).execute(&mut **write).await?;
+    }
     Ok(())
 }
 
@@ -551,7 +551,7 @@ async fn transition(write: &mut Write, task: &Task, event: Event, why: &str) -> 
     })?;
     let updated = sqlx::query(
         "UPDATE task
-         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL, status_since = $7
+         SET status = $4, why = $5, ended_at = $6, lease_expires_at = NULL, status_since = $7, is_held = 0, held_team = NULL
          WHERE id = $1 AND status = $2 AND lease_number = $3",
     )
     .bind(id.0)

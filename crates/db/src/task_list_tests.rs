@@ -1,16 +1,19 @@
 use super::*;
 use crate::{
-    Write, task, task_dependency, task_queue,
+    Write, task, task_dependency, task_hold, task_queue,
     testing::{self, Scratch},
 };
 use anima_types::{Timestamp, id::BuildId, task::Event};
 
 async fn made(write: &mut Write, build: BuildId, name: &str, arch: Arch, queued_for: i64, is_ready: bool) -> TaskId {
     let id = testing::build_task(write, build, name, arch).await;
-    task_queue::set_queued_for(write, id, Timestamp(queued_for)).await.unwrap();
-    if is_ready {
-        let task = task::get(write, id).await.unwrap();
-        task::apply(write, &task, Event::DependenciesMet, "It waits for a node.").await.unwrap();
+    let (place, why) = (Timestamp(queued_for), "It waits for a node.".to_string());
+    match is_ready {
+        true => {
+            let task = task::get(write, id).await.unwrap();
+            task_queue::begin_all(write, &[task_queue::Begun { task, queued_for: place, why }]).await.unwrap();
+        }
+        false => task_hold::hold_for_team(write, &[(id, place)], "desktop", "Held.").await.unwrap(),
     }
     id
 }

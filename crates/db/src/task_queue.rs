@@ -4,12 +4,12 @@ use std::ops::Add;
 
 use anima_types::{
     Arch, Timestamp, build,
-    id::{BuildId, TaskId},
+    id::TaskId,
     task::{Event, Kind, Status, next},
 };
 
 use crate::{
-    Connection, Result, Write,
+    Connection, Error, Result, Write,
     event::{self, NewEvent},
     many,
     row::Columns as _,
@@ -58,7 +58,7 @@ pub async fn insert_all(
     tasks: &[(About, Option<Timestamp>)],
     (asked, ready): (&str, &str),
 ) -> Result<Vec<TaskId>> {
-    const COLUMNS: usize = 13;
+    const COLUMNS: usize = 14;
     let status = |place: &Option<Timestamp>| match place {
         Some(_) => next(Status::Waiting, Event::DependenciesMet).expect("what waits for nothing is ready"),
         None => Status::Waiting,
@@ -66,7 +66,7 @@ pub async fn insert_all(
     let (mut made, mut events) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(2 * tasks.len()));
     for piece in many::pieces(tasks) {
         let sql = format!(
-            "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for, status_since)
+            "INSERT INTO task (kind, status, build_id, release_id, key_id, subject, package, platform, arch, why, created_at, queued_for, status_since, is_placed)
              VALUES {} RETURNING id",
             many::rows(piece.len(), COLUMNS, 0)
         );
@@ -85,7 +85,8 @@ pub async fn insert_all(
                 .bind(if queued_for.is_some() { ready } else { asked })
                 .bind(write.now.0)
                 .bind(queued_for.unwrap_or(write.now).0)
-                .bind(write.now.0);
+                .bind(write.now.0)
+                .bind(i64::from(queued_for.is_some()));
         }
         let mut ids: Vec<i64> = query.fetch_all(&mut **write).await?;
         // Ids are counted in the order of the rows; that they come back so is promised by nobody.
@@ -239,49 +240,64 @@ pub async fn count_of_team(connection: &mut Connection, team: &str) -> Result<i6
     Ok(open.iter().fold(query, |query, status| query.bind(status.name())).fetch_one(connection).await?)
 }
 
-/// Returns the builds of teams, with these, of which a task waits for a reason that begins with these words.
-pub async fn builds_held(connection: &mut Connection, why: &str) -> Result<Vec<(BuildId, String)>> {
-    // Indices: build_status, task_build_status.
-    let open = open_builds();
-    let sql = format!(
-        "SELECT build.id, build.team FROM build
-         WHERE build.team IS NOT NULL AND build.status IN ({})
-           AND EXISTS (SELECT 1 FROM task
-                       WHERE task.build_id = build.id AND task.status = $1 AND SUBSTR(task.why, 1, $2) = $3)
-         ORDER BY build.id",
-        many::list(open.len(), 3)
-    );
-    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(Status::Waiting.name())
-        .bind(i32::try_from(why.chars().count()).unwrap_or(i32::MAX))
-        .bind(why);
-    let rows = open.iter().fold(query, |query, status| query.bind(status.name())).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((BuildId(row.int("id")?), row.text("team")?))).collect()
-}
-
-fn open_builds() -> Vec<build::Status> {
+pub(crate) fn open_builds() -> Vec<build::Status> {
     build::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect()
 }
 
-/// Gives a task its place in the queue, and notes which node built its package for its target last.
-pub async fn set_queued_for(write: &mut Write, id: TaskId, moment: Timestamp) -> Result<()> {
-    // Index: task_package, for the builds of one package.
-    sqlx::query(
-        "UPDATE task
-         SET queued_for = $2,
-             home = (SELECT last.node FROM task AS last
-                     WHERE last.package = task.package AND last.kind = $3 AND last.status = $4
-                       AND last.platform = task.platform AND last.arch = task.arch AND task.kind = $3
-                     ORDER BY last.id DESC LIMIT 1)
-         WHERE id = $1",
-    )
-    .bind(id.0)
-    .bind(moment.0)
-    .bind(Kind::Build.name())
-    .bind(Status::Succeeded.name())
-    .execute(&mut **write)
-    .await?;
-    Ok(())
+/// A task that waits for nothing but a node from now on.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The task, which waits.
+    pub task: Task,
+    /// Its place in the queue; one that it had before and that is earlier stays its place.
+    pub queued_for: Timestamp,
+    /// Why it stands there.
+    pub why: String,
+}
+
+/// Lets tasks that wait stand in the queue, and notes which node built the package of each for its target last.
+pub async fn begin_all(write: &mut Write, begun: &[Begun]) -> Result<()> {
+    let (status, event) = (Status::Waiting.name(), Event::DependenciesMet);
+    let ready = next(Status::Waiting, event).expect("what waits for nothing is ready");
+    for piece in many::pieces(begun) {
+        // Index: task_package, for the builds of one package.
+        let sql = format!(
+            "UPDATE task
+             SET status = $1, why = given.column3, status_since = $2, is_held = 0, held_team = NULL, is_placed = 1,
+                 queued_for = CASE WHEN task.is_placed = 1 AND task.queued_for < given.column2 THEN task.queued_for
+                                   ELSE given.column2 END,
+                 home = (SELECT last.node FROM task AS last
+                         WHERE last.package = task.package AND last.kind = $3 AND last.status = $4
+                           AND last.platform = task.platform AND last.arch = task.arch AND task.kind = $3
+                         ORDER BY last.id DESC LIMIT 1)
+             FROM (VALUES {}) AS given
+             WHERE task.id = given.column1 AND task.status = $5",
+            many::rows(piece.len(), 3, 5)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(ready.name())
+            .bind(write.now.0)
+            .bind(Kind::Build.name())
+            .bind(Status::Succeeded.name())
+            .bind(status);
+        for Begun { task, queued_for, why } in piece {
+            query = query.bind(task.id.0).bind(queued_for.0).bind(why);
+        }
+        if query.execute(&mut **write).await?.rows_affected() != piece.len() as u64 {
+            return Err(Error::Conflict { noun: "task", id: piece[0].task.id.0, status });
+        }
+    }
+    let events = begun.iter().map(|Begun { task, why, .. }| NewEvent {
+        noun: "task",
+        verb: event.name(),
+        status: Some(ready.name()),
+        build: task.about.build,
+        task: Some(task.id),
+        release: task.about.release,
+        message: why.clone(),
+        actor: None,
+    });
+    event::record_all(write, events.collect()).await
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ async fn ready(write: &mut Write, build: BuildId, kind: Kind, arch: Option<Arch>
     let about = About { build: Some(build), arch, ..About::new(kind) };
     let id = task::insert(write, &about, "Waits.").await.unwrap();
     let task = task::get(write, id).await.unwrap();
-    set_queued_for(write, id, Timestamp(queued_for)).await.unwrap();
-    task::apply(write, &task, Event::DependenciesMet, "It waits for a node.").await.unwrap();
+    let why = "It waits for a node.".to_string();
+    begin_all(write, &[Begun { task, queued_for: Timestamp(queued_for), why }]).await.unwrap();
     id
 }
 
@@ -79,16 +79,11 @@ async fn what_a_team_has_is_counted_with_its_people_and_apart_from_what_they_do_
             ready(&mut write, build, Kind::Build, Some(Arch::X86_64), place).await;
         }
     }
-    let waits = About { build: Some(team), ..About::new(Kind::Build) };
-    task::insert(&mut write, &waits, "Held: by its team.").await.unwrap();
-
     let alone = Share { owned: 3, people: 1 };
     assert_eq!(share(&mut write, ("ada", None), 9).await.unwrap(), alone);
     assert_eq!(share(&mut write, ("ada", Some("desktop")), 9).await.unwrap(), Share { owned: 2, people: 1 });
     assert_eq!(share(&mut write, ("bob", Some("desktop")), 9).await.unwrap(), Share { owned: 0, people: 2 });
     assert_eq!(count_of_team(&mut write, "desktop").await.unwrap(), 2);
-    assert_eq!(builds_held(&mut write, "Held: ").await.unwrap(), [(team, "desktop".to_string())]);
-    assert_eq!(builds_held(&mut write, "Other: ").await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -162,9 +157,9 @@ async fn a_task_that_gets_its_place_knows_the_node_that_built_its_package_for_it
             ..About::new(Kind::Build)
         };
         let id = task::insert(&mut write, &about, "Waits.").await.unwrap();
-        let waits = task::get(&mut write, id).await.unwrap();
-        set_queued_for(&mut write, id, Timestamp(1)).await.unwrap();
-        task::apply(&mut write, &waits, Event::DependenciesMet, "It waits for a node.").await.unwrap();
+        let task = task::get(&mut write, id).await.unwrap();
+        let why = "It waits for a node.".to_string();
+        begin_all(&mut write, &[Begun { task, queued_for: Timestamp(1), why }]).await.unwrap();
         let ready = task::get(&mut write, id).await.unwrap();
         task::claim(&mut write, &ready, &format!("n{id}"), Timestamp(9), "It works.").await.unwrap();
         let leased = task::get(&mut write, id).await.unwrap();

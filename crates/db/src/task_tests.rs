@@ -167,10 +167,10 @@ async fn many_tasks_get_what_they_wait_for_and_how_long_they_take_together() {
     let waits = task_dependency::of_build(&mut write, build).await.unwrap();
     assert_eq!((waits.len(), &waits[&ids[299]]), (299, &vec![ids[298]]));
     let (first, why) = (ids[0], "Not for this one.".to_string());
-    apply_to_made(&mut write, &[(first, &tasks[0].0, why.clone())], Event::Excluded).await.unwrap();
+    apply_to_waiting(&mut write, &[(first, &tasks[0].0, why.clone())], Event::Excluded).await.unwrap();
     let left_out = get(&mut write, first).await.unwrap();
     assert_eq!((left_out.status, left_out.why, left_out.ended_at), (Status::Excluded, why.clone(), Some(write.now)));
-    let again = apply_to_made(&mut write, &[(first, &tasks[0].0, why)], Event::Excluded).await;
+    let again = apply_to_waiting(&mut write, &[(first, &tasks[0].0, why)], Event::Excluded).await;
     assert!(matches!(again, Err(Error::Conflict { .. })));
     assert!(!has_built(&mut write, build).await.unwrap());
     assert_eq!(built_state(&mut write, build, "p1").await.unwrap(), BuiltState::default());

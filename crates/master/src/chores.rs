@@ -16,8 +16,8 @@ pub use crate::lease::{expire_after, expire_once};
 pub use crate::log::seal_once;
 
 use crate::{
-    app::App, build, error::ApiResult, garbage, idempotency, key, lease, log, node, node_load, quota, release, search,
-    session, signing, waiting, webhook,
+    app::App, build, build::advance::Look, error::ApiResult, garbage, idempotency, key, lease, log, node, node_load,
+    quota, release, search, session, signing, waiting, webhook,
 };
 
 pub use crate::key::expire_once as expire_keys_once;
@@ -61,7 +61,8 @@ pub async fn advance_once(app: &App) -> ApiResult<bool> {
         any |= signing::file::advance_once(app).await?;
     }
     for &id in &due.builds {
-        if let Err(error) = build::advance::advance_once(app, id).await {
+        let look = if due.everything { Look::All } else { Look::News };
+        if let Err(error) = build::advance::look_once(app, id, look).await {
             tracing::error!(build = id.0, "build {id} could not be moved on: {}", error.body.message);
             app.build_failed_to_move(id);
         }

@@ -74,6 +74,11 @@ impl Asks {
         Ok(platform.map(|platform| Asks::of_options(platform.options(package))).unwrap_or_default())
     }
 
+    /// Returns how many cores count as its own: one at least.
+    pub fn cores(&self) -> u64 {
+        self.cores.map_or(1, u64::from).max(1)
+    }
+
     /// Returns what a node lacks, in words; nothing where the task fits it. What a node does not say, it has enough of; but a
     /// feature has to be said.
     pub fn lacks(&self, condition: &Condition) -> Option<String> {

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    node,
+    node, quota,
     route::Route,
 };
 
@@ -83,6 +83,11 @@ struct Status {
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
 struct Node {
     node: String,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
+struct Team {
+    team: String,
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
@@ -190,6 +195,7 @@ async fn register_rows(app: &App, registry: &mut Registry) -> ApiResult<()> {
     let tasks = tally::open_tasks(&mut read).await?;
     let builds = tally::open_builds(&mut read).await?;
     let releases = tally::releases(&mut read).await?;
+    let teams = quota::usage(app, &mut read).await?;
     drop(read);
     let now = app.now();
     let standing = |tasks: &tally::Tasks| Standing {
@@ -207,7 +213,29 @@ async fn register_rows(app: &App, registry: &mut Registry) -> ApiResult<()> {
     let counts = releases.into_iter().map(|(status, count)| (Status { status: status.name() }, whole(count)));
     gauges(registry, "releases", "Releases by where they stand", None, counts);
     register_nodes(&nodes, now, registry);
+    register_teams(&teams, registry);
     Ok(())
+}
+
+/// A figure of what a team uses.
+type Told = fn(&quota::Usage) -> Option<u64>;
+
+/// Of teams that have no bound nothing is told.
+fn register_teams(teams: &[quota::Usage], registry: &mut Registry) {
+    let of = |team: &quota::Usage| Team { team: team.team.clone() };
+    let each = |value: Told| teams.iter().filter_map(move |team| Some((of(team), whole(value(team)?))));
+    let told: [(&str, &str, Told); 7] = [
+        ("team_tasks", "Tasks of a team that are ready or at nodes", |team| Some(team.tasks?.0)),
+        ("team_tasks_limit", "How many they may be", |team| Some(team.tasks?.1)),
+        ("team_cores", "Cores that a team's tasks ask for that are ready or at nodes", |team| Some(team.cores?.0)),
+        ("team_cores_limit", "How many they may be", |team| Some(team.cores?.1)),
+        ("team_held_tasks", "Tasks that wait for their team's turn", |team| Some(team.held)),
+        ("team_kept_bytes", "Bytes that a team's builds keep that are not released", |team| Some(team.kept_bytes?.0)),
+        ("team_kept_bytes_limit", "How many they may be", |team| Some(team.kept_bytes?.1)),
+    ];
+    for (name, help, value) in told {
+        gauges(registry, name, help, None, each(value));
+    }
 }
 
 fn register_nodes(nodes: &[anima_types::node::Node], now: Timestamp, registry: &mut Registry) {

@@ -15,7 +15,7 @@ use axum::extract::State;
 use crate::{
     app::App,
     auth::Caller,
-    build::{add_sources, has_grown},
+    build::add_sources,
     error::{ApiError, ApiResult, Json},
     route::Route,
 };
@@ -50,11 +50,10 @@ async fn take(State(app): State<App>, _: Caller, Json(push): Json<Push>) -> ApiR
         write.commit().await?;
         return Ok(Json(PushAnswer { build: None, message: nothing_is_built(&app, &push) }));
     }
-    let build = join_or_begin(&mut write, &push, &platforms).await?;
+    let build = join_or_begin(&app, &mut write, &push, &platforms).await?;
     anima_db::push::insert(&mut write, &push, build).await?;
     write.commit().await?;
     app.gathering_changed();
-    has_grown(&app, build);
     Ok(Json(begun(&app, build)))
 }
 
@@ -83,7 +82,7 @@ async fn record(write: &mut Write, verb: &'static str, message: String) -> ApiRe
     Ok(anima_db::event::record(write, event).await.map(drop)?)
 }
 
-async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) -> ApiResult<BuildId> {
+async fn join_or_begin(app: &App, write: &mut Write, push: &Push, platforms: &[&Platform]) -> ApiResult<BuildId> {
     let key = format!("{}@{}", push.pusher, push.branch);
     let until = write.now.plus_secs(GATHER_SECS);
     let source = Source { package: push.package.clone(), reference: push.branch.clone(), commit: push.commit.clone() };
@@ -91,7 +90,7 @@ async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) 
     if let Some(build) = anima_db::build::find_gathering(write, &key, now).await? {
         let sources = anima_db::source::list(write, build.id).await?;
         if !sources.iter().any(|other| other.package == push.package) {
-            add_sources(write, build.id, &[source], platforms, &build.architectures).await?;
+            add_sources(app, write, build.id, &[source], platforms, &build.architectures).await?;
             anima_db::build::extend_gathering(write, build.id, until).await?;
             return Ok(build.id);
         }
@@ -112,7 +111,7 @@ async fn join_or_begin(write: &mut Write, push: &Push, platforms: &[&Platform]) 
         gather: Some((key, until)),
     };
     let build = anima_db::build::insert(write, &new).await?;
-    add_sources(write, build, &[source], platforms, &architectures).await?;
+    add_sources(app, write, build, &[source], platforms, &architectures).await?;
     Ok(build)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anima_db::{
-    Connection, Write,
+    Write,
     build::{Build, NewBuild},
     rebuild::{Rebuild as Row, Standing},
     task::Task,
@@ -118,7 +118,7 @@ async fn create(
         anima_db::rebuild::set(&mut write, &row, "paused", paused(&caller.name)).await?;
     }
     // What is begun is the bounds' to say.
-    build::add_held_sources(&mut write, id, &sources, &[platform], &architectures).await?;
+    build::add_held_sources(&app, &mut write, id, &sources, &[platform], &architectures).await?;
     build::advance::advance(&app, &mut write, id).await?;
     write.commit().await?;
     Ok((StatusCode::CREATED, Json(one(&app, id).await?)))
@@ -136,11 +136,14 @@ async fn sources(app: &App, platform: &Platform, wanted: &CreateRebuild) -> ApiR
             .map(|package| SourceRef { package: package.to_string(), reference: Some(reference.clone()) });
         return build::resolve(app, &named.collect::<Vec<_>>(), platform).await;
     }
-    let mut sources = Vec::with_capacity(names.len());
-    for package in names {
-        sources.push(last_built(&mut read, platform, package).await?);
-    }
-    Ok(sources)
+    let mut last = anima_db::source::last_made(&mut read, &platform.name).await?;
+    let of = |package: &str| {
+        last.remove(package).ok_or_else(|| {
+            ApiError::unprocessable("never_built", format!("{package} was never built on {}", platform.name))
+                .hint("Say --reference BRANCH, so that its newest commit is built.")
+        })
+    };
+    names.into_iter().map(of).collect()
 }
 
 fn names<'a>(wanted: &'a CreateRebuild, known: &'a BTreeMap<String, SrcOutcome>) -> ApiResult<BTreeSet<&'a str>> {
@@ -162,18 +165,6 @@ fn names<'a>(wanted: &'a CreateRebuild, known: &'a BTreeMap<String, SrcOutcome>)
         return Err(ApiError::unprocessable("too_many", message).hint("Rebuild them in parts, one after the other."));
     }
     Ok(names)
-}
-
-async fn last_built(read: &mut Connection, platform: &Platform, package: &str) -> ApiResult<Source> {
-    let task = anima_db::task::find_newest_success(read, Kind::Src, package, &platform.name, None).await?;
-    let source = match task.and_then(|task| task.about.build) {
-        Some(build) => anima_db::source::find(read, build, package).await?,
-        None => None,
-    };
-    source.map(|(source, _)| source).ok_or_else(|| {
-        ApiError::unprocessable("never_built", format!("{package} was never built on {}", platform.name))
-            .hint("Say --reference BRANCH, so that its newest commit is built.")
-    })
 }
 
 fn check_limit(limit: Option<u32>) -> ApiResult<()> {

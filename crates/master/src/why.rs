@@ -24,9 +24,7 @@ use crate::{
     build::queue::{MAX_OWNED, UNKNOWN_SECS},
     error::{ApiResult, Json, Path},
     fit::{self, Asks},
-    node,
-    quota::Bound,
-    release,
+    node, quota, release,
     route::Route,
     signing,
 };
@@ -142,7 +140,8 @@ async fn waits(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiRes
 async fn held(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
     let (Kind::Src | Kind::Build | Kind::Test, Some(id)) = (task.about.kind, task.about.build) else { return Ok(()) };
     if let Some(rebuild) = anima_db::rebuild::find(read, id).await? {
-        let open = anima_db::rebuild::count_open(read, id).await?;
+        let begun = anima_db::task_hold::begun(read, id).await?;
+        let open = begun.ready + begun.leased;
         if rebuild.is_paused {
             why.facts
                 .push(fact("hold", format!("Mass rebuild {id} is paused; {open} of its tasks are still under way.")));
@@ -157,9 +156,9 @@ async fn held(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResu
             return Ok(());
         }
     }
-    let build = anima_db::build::get(read, id).await?;
-    if let Some(bound) = Bound::of(app, read, build.team.as_deref()).await?.filter(|bound| bound.room() == 0) {
-        why.facts.push(fact("hold", bound.in_words()));
+    let texts = quota::facts(app, read, task).await?;
+    if !texts.is_empty() {
+        why.facts.extend(texts.into_iter().map(|text| fact("share", text)));
         why.hint = Some("It begins when one of them ends; who runs the master sets the bound (`[quota]`).".to_string());
     }
     Ok(())

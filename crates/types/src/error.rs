@@ -124,6 +124,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("snapshot_dropped", "The snapshot was dropped."),
     ("stale_lease", "The lease is not held any more."),
     ("taken", "The name is taken."),
+    ("team_full", "The team keeps as much in the store as it may."),
     ("token_expired", "The token's time is over."),
     ("token_needed", "Somebody has to sign in, or to send a token."),
     ("too_few", "It is less than has to be kept."),

@@ -13,9 +13,9 @@ use crate::{
     task::Kind,
 };
 
-/// Packages of a mass rebuild at most: each time a task ends all tasks of its build are looked at, and that look is to stay
-/// below a second for five architectures.
-pub const MAX_PACKAGES: usize = 5_000;
+/// Packages of a mass rebuild at most: more than any distribution has. What is looked at as a whole (its beginning, its page) is
+/// to stay within seconds for five architectures.
+pub const MAX_PACKAGES: usize = 20_000;
 
 /// `POST /api/v1/rebuilds`
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -11,25 +11,40 @@ use anima_db::{
 use anima_types::{
     Arch,
     build::{Circle, Event, Status},
-    id::{BuildId, ReleaseId, TaskId},
+    id::{BuildId, EventId, ReleaseId, TaskId},
     task::{self, Kind},
 };
 
 use super::{
-    hold::{self, Hold},
-    order::{self, Ordered, Taken},
-    queue::{self, Queue},
+    order::{self, Ordered},
+    queue,
+    wake::wake,
 };
-use crate::{app::App, error::ApiResult, release, signing};
+use crate::{app::App, error::ApiResult, quota, release, signing};
 
-/// Steps of one build at once at most: it has four statuses to go through, and each may make tasks.
+/// Steps of one build at once at most: it has four statuses to go through, and each may make tasks. One that is not at rest by then
+/// is looked at again at once.
 const MAX_STEPS: usize = 16;
+
+/// What of a build is looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Look {
+    /// What something was told of since the last look, and what that changes for others: at the end of one task of thousands a few.
+    News,
+    /// All of it, in case something was told that nobody looked at.
+    All,
+}
 
 /// Moves a build on as far as it goes.
 pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
+    look_once(app, id, Look::News).await
+}
+
+/// The same, and says what is looked at.
+pub async fn look_once(app: &App, id: BuildId, look: Look) -> ApiResult<()> {
     let ahead = order::ahead(app, id).await?;
     let mut write = app.db.write(app.now(), "anima").await?;
-    let released = move_on(app, &mut write, id, ahead).await?;
+    let released = move_on(app, &mut write, id, look, ahead).await?;
     write.commit().await?;
     released.into_iter().for_each(|id| app.release_is_due(id));
     Ok(())
@@ -37,7 +52,7 @@ pub async fn advance_once(app: &App, id: BuildId) -> ApiResult<()> {
 
 /// The same in somebody's transaction; returns the releases that were begun, which have to be looked at after it.
 pub async fn advance(app: &App, write: &mut Write, id: BuildId) -> ApiResult<Vec<ReleaseId>> {
-    move_on(app, write, id, None).await
+    move_on(app, write, id, Look::News, None).await
 }
 
 /// The same with the order, where that was found before.
@@ -45,28 +60,46 @@ async fn move_on(
     app: &App,
     write: &mut Write,
     id: BuildId,
+    look: Look,
     mut ahead: Option<Vec<Ordered<'_>>>,
 ) -> ApiResult<Vec<ReleaseId>> {
     let mut released = Vec::new();
+    let mut after = match look {
+        Look::News => anima_db::build::advanced(write, id).await?,
+        Look::All => None,
+    };
+    let mut is_at_rest = false;
     for _ in 0..MAX_STEPS {
         let build = anima_db::build::get(write, id).await?;
-        // Each end of a task comes here: what the others gave is not read.
-        let tasks = anima_db::task::standing_of_build(write, id).await?;
-        // Tasks of the build's releases are the releases' own.
-        let tasks: Vec<Task> = tasks.into_iter().filter(|task| task.about.release.is_none()).collect();
         let moved = match build.status {
-            Status::Sources => sources(app, write, &build, &tasks, ahead.take()).await?,
-            Status::Building => building(app, write, &build, &tasks).await?,
-            Status::Testing => testing(app, write, &build, &tasks).await?,
-            Status::Signing => signing(app, write, &build, &tasks, &mut released).await?,
+            Status::Sources => sources(app, write, &build, after, ahead.take()).await?,
+            Status::Building => building(app, write, &build, after).await?,
+            Status::Testing => testing(app, write, &build, after).await?,
+            Status::Signing => signing(app, write, &build, &mut released).await?,
             Status::Succeeded | Status::Failed | Status::Cancelled => false,
         };
+        // The next status looks at tasks for which this one had no eye, whenever something was told of them.
+        after = None;
         if !moved {
+            is_at_rest = true;
             break;
         }
     }
-    anima_db::build::set_advanced(write, id).await?;
+    if let Some(team) = anima_db::build::get(write, id).await?.team.filter(|team| app.config.quota.bounds(team)) {
+        quota::give_turns(app, write, &team).await?;
+    }
+    match is_at_rest {
+        true => anima_db::build::set_advanced(write, id).await?,
+        // Whoever looks next goes on from where this look began.
+        false => app.build_is_due(id),
+    }
     Ok(released)
+}
+
+/// Returns the tasks that are the build's own; those of its releases are the releases'. What the work gave is not read.
+async fn own_tasks(write: &mut Write, build: &Build) -> ApiResult<Vec<Task>> {
+    let tasks = anima_db::task::standing_of_build(write, build.id).await?;
+    Ok(tasks.into_iter().filter(|task| task.about.release.is_none()).collect())
 }
 
 /// Source packages are made; then the order is known.
@@ -74,16 +107,15 @@ async fn sources(
     app: &App,
     write: &mut Write,
     build: &Build,
-    tasks: &[Task],
+    after: Option<EventId>,
     ahead: Option<Vec<Ordered<'_>>>,
 ) -> ApiResult<bool> {
-    let sources = of_kind(tasks, Kind::Src);
-    if wake(app, write, build, (&sources, &BTreeMap::new())).await? {
-        return Ok(true);
-    }
-    if sources.iter().any(|task| !task.status.is_ended()) || is_gathering(build, write) {
+    wake(app, write, build, &[Kind::Src], after).await?;
+    if is_gathering(build, write) || anima_db::task::has_open(write, build.id, Kind::Src).await? {
         return Ok(false);
     }
+    let tasks = own_tasks(write, build).await?;
+    let sources = of_kind(&tasks, Kind::Src);
     if let Some(summary) = first_failure(&sources) {
         return fail(write, build, &summary).await;
     }
@@ -163,7 +195,7 @@ async fn make_targets(
         let why = order::excluded(&made[package], arch, &by_nodes);
         excluded.extend(why.map(|why| (id, about, why)));
     }
-    anima_db::task::apply_to_made(write, &excluded, task::Event::Excluded).await?;
+    anima_db::task::apply_to_waiting(write, &excluded, task::Event::Excluded).await?;
     let ids: BTreeMap<(&str, Arch), TaskId> = targets.into_iter().zip(made_ids).collect();
     let mut all_needs = Vec::new();
     for (&(package, arch), &id) in &ids {
@@ -188,17 +220,14 @@ async fn make_targets(
 }
 
 /// Packages are being made, each when those that it waits for are there.
-async fn building(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
-    let (builds, tests) = (of_kind(tasks, Kind::Build), of_kind(tasks, Kind::Test));
-    let needs = anima_db::task_dependency::of_build(write, build.id).await?;
-    if wake(app, write, build, (&[builds.as_slice(), &tests].concat(), &needs)).await? {
-        return Ok(true);
-    }
-    if builds.iter().any(|task| !task.status.is_ended()) {
+async fn building(app: &App, write: &mut Write, build: &Build, after: Option<EventId>) -> ApiResult<bool> {
+    wake(app, write, build, &[Kind::Build, Kind::Test], after).await?;
+    if anima_db::task::has_open(write, build.id, Kind::Build).await? {
         // A slow architecture does not hold up the tests of the others; what goes out is still all or nothing.
-        let done = targets(tasks).into_iter().filter(|target| is_built(&builds, *target));
-        return make_tests(write, build, &tests, done).await;
+        return make_early_tests(write, build).await;
     }
+    let tasks = own_tasks(write, build).await?;
+    let (builds, tests) = (of_kind(&tasks, Kind::Build), of_kind(&tasks, Kind::Test));
     if let Some(summary) = first_failure(&builds) {
         if tests.iter().any(|task| !task.status.is_ended()) {
             return Ok(false);
@@ -214,87 +243,12 @@ async fn building(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -
     Ok(true)
 }
 
-/// Lets waiting tasks begin, or blocks them where what they wait for will not come; returns whether any moved.
-async fn wake(
-    app: &App,
-    write: &mut Write,
-    build: &Build,
-    (tasks, needs): (&[&Task], &BTreeMap<TaskId, Vec<TaskId>>),
-) -> ApiResult<bool> {
-    let hold = Hold::of(app, write, build).await?;
-    if hold::take_back(write, &hold, tasks).await? {
-        // How much room there is now is seen at the next look.
-        return Ok(true);
-    }
-    let mut moved = false;
-    let mut can_begin = Vec::new();
-    let taken = Taken::of(&build.circles);
-    let by_id: BTreeMap<TaskId, &Task> = tasks.iter().map(|task| (task.id, *task)).collect();
-    for task in tasks.iter().filter(|task| task.status == task::Status::Waiting) {
-        let needs: Vec<&Task> =
-            needs.get(&task.id).into_iter().flatten().filter_map(|id| by_id.get(id).copied()).collect();
-        let dead = needs
-            .iter()
-            .find(|need| matches!(need.status, task::Status::Failed | task::Status::Blocked | task::Status::Cancelled));
-        if let Some(dead) = dead {
-            let why = format!("It needs {}, which is {}.", name(dead), dead.status.name());
-            anima_db::task::apply(write, task, task::Event::DependencyFailed, &why).await?;
-            moved = true;
-        } else if needs.iter().all(|need| need.status.is_ended()) {
-            can_begin.push(*task);
-        } else {
-            let waiting = needs.iter().filter(|need| !need.status.is_ended()).map(|need| name(need));
-            let why = format!(
-                "It waits for {}.{}",
-                waiting.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", "),
-                taken.sentence(task).unwrap_or_default()
-            );
-            say_why(write, task, &why).await?;
-        }
-    }
-    Ok(moved | begin(write, build, &hold, tasks, can_begin).await?)
-}
-
-/// Lets tasks that can begin wait for a node, as many as the build's bounds let; returns whether any does.
-async fn begin(
-    write: &mut Write,
-    build: &Build,
-    hold: &Hold,
-    tasks: &[&Task],
-    mut can_begin: Vec<&Task>,
-) -> ApiResult<bool> {
-    let room = hold.room(tasks).min(can_begin.len());
-    can_begin.sort_by_key(|task| hold::turn(task));
-    let wait = can_begin.split_off(room);
-    for task in wait {
-        say_why(write, task, &hold.why(tasks)).await?;
-    }
-    if can_begin.is_empty() {
-        return Ok(false);
-    }
-    let mut queue = Queue::of(write, build).await?;
-    let taken = Taken::of(&build.circles);
-    for task in can_begin {
-        queue.ready(write, task).await?;
-        if let Some(sentence) = taken.sentence(task) {
-            say_why(write, task, &format!("{}{sentence}", queue::WAITS)).await?;
-        }
-    }
-    Ok(true)
-}
-
-async fn say_why(write: &mut Write, task: &Task, why: &str) -> ApiResult<()> {
-    if why != task.why {
-        anima_db::task::set_why(write, task.id, why).await?;
-    }
-    Ok(())
-}
-
 /// Each target's packages are tested together.
-async fn testing(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) -> ApiResult<bool> {
-    let tests = of_kind(tasks, Kind::Test);
-    let moved = make_tests(write, build, &tests, targets(tasks).into_iter()).await?;
-    if moved || wake(app, write, build, (&tests, &BTreeMap::new())).await? {
+async fn testing(app: &App, write: &mut Write, build: &Build, after: Option<EventId>) -> ApiResult<bool> {
+    wake(app, write, build, &[Kind::Test], after).await?;
+    let tasks = own_tasks(write, build).await?;
+    let tests = of_kind(&tasks, Kind::Test);
+    if make_tests(write, build, &tests, targets(&tasks).into_iter()).await? {
         return Ok(true);
     }
     if tests.iter().any(|task| !task.status.is_ended()) {
@@ -308,6 +262,22 @@ async fn testing(app: &App, write: &mut Write, build: &Build, tasks: &[Task]) ->
     Ok(true)
 }
 
+/// Makes the test tasks of targets that are built, while others are not; returns whether there was any.
+async fn make_early_tests(write: &mut Write, build: &Build) -> ApiResult<bool> {
+    let tested = anima_db::task_target::tested(write, build.id).await?;
+    let mut moved = false;
+    for platform in &build.platforms {
+        for &arch in &build.architectures {
+            let is_tested = tested.iter().any(|(name, tested)| name == platform && *tested == arch);
+            if !is_tested && anima_db::task_target::is_built(write, build.id, (platform, arch)).await? {
+                make_test(write, build, (platform, arch)).await?;
+                moved = true;
+            }
+        }
+    }
+    Ok(moved)
+}
+
 /// Makes the test tasks of targets that have none yet; returns whether there was any.
 async fn make_tests<'a>(
     write: &mut Write,
@@ -318,35 +288,26 @@ async fn make_tests<'a>(
     let mut moved = false;
     for (platform, arch) in targets {
         if !tests.iter().any(|task| is_of((platform, arch), task)) {
-            let mut about = About::new(Kind::Test);
-            about.build = Some(build.id);
-            about.platform = Some(platform.to_string());
-            about.arch = Some(arch);
-            anima_db::task::insert(write, &about, "All packages of its target are built.").await?;
+            make_test(write, build, (platform, arch)).await?;
             moved = true;
         }
     }
     Ok(moved)
 }
 
-fn is_of((platform, arch): (&str, Arch), task: &Task) -> bool {
-    task.about.platform.as_deref() == Some(platform) && task.about.arch == Some(arch)
+async fn make_test(write: &mut Write, build: &Build, (platform, arch): (&str, Arch)) -> ApiResult<()> {
+    let about = About {
+        build: Some(build.id),
+        platform: Some(platform.to_string()),
+        arch: Some(arch),
+        ..About::new(Kind::Test)
+    };
+    anima_db::task::insert(write, &about, "All packages of its target are built.").await?;
+    Ok(())
 }
 
-/// Returns whether all is there that a target's test is of: its own packages, and what others build for it because it is noarch.
-fn is_built(builds: &[&Task], target: (&str, Arch)) -> bool {
-    let is_done = |task: &&Task| matches!(task.status, task::Status::Succeeded | task::Status::Excluded);
-    let own: Vec<&Task> = builds.iter().copied().filter(|task| is_of(target, task)).collect();
-    let elsewhere: BTreeSet<&str> = own
-        .iter()
-        .filter(|task| task.status == task::Status::Excluded)
-        .filter_map(|task| task.about.package.as_deref())
-        .collect();
-    let others = builds.iter().copied().filter(|task| {
-        task.about.platform.as_deref() == Some(target.0)
-            && task.about.package.as_deref().is_some_and(|package| elsewhere.contains(package))
-    });
-    own.iter().copied().chain(others).all(|task| is_done(&task))
+fn is_of((platform, arch): (&str, Arch), task: &Task) -> bool {
+    task.about.platform.as_deref() == Some(platform) && task.about.arch == Some(arch)
 }
 
 /// Returns the targets that something was built for.
@@ -356,13 +317,8 @@ fn targets(tasks: &[Task]) -> BTreeSet<(&str, Arch)> {
 }
 
 /// The packages are signed with the keys of the products that they are for; then they may go out.
-async fn signing(
-    app: &App,
-    write: &mut Write,
-    build: &Build,
-    tasks: &[Task],
-    released: &mut Vec<ReleaseId>,
-) -> ApiResult<bool> {
+async fn signing(app: &App, write: &mut Write, build: &Build, released: &mut Vec<ReleaseId>) -> ApiResult<bool> {
+    let tasks = &own_tasks(write, build).await?;
     let products: BTreeSet<&str> =
         build.platforms.iter().filter_map(|name| app.platform(name)?.release_to.as_deref()).collect();
     let mut all_signed = true;
@@ -412,8 +368,8 @@ pub fn first_failure(tasks: &[&Task]) -> Option<String> {
             - 1;
     let others = if others > 0 { format!(" {others} more did not end well.") } else { String::new() };
     Some(match &first.failure {
-        Some(failure) => format!("Failed: {}: {}{others}", name(first), sentence(&failure.message)),
-        None => format!("{}: {}{others}", name(first), first.why),
+        Some(failure) => format!("Failed: {}: {}{others}", name(&first.about), sentence(&failure.message)),
+        None => format!("{}: {}{others}", name(&first.about), first.why),
     })
 }
 
@@ -423,10 +379,10 @@ fn sentence(text: &str) -> String {
 }
 
 /// Returns what a person calls a task.
-pub fn name(task: &Task) -> String {
-    let package = task.about.package.as_deref().unwrap_or("packages");
-    let arch = task.about.arch.map_or("", |arch| arch.name());
-    match task.about.kind {
+pub fn name(about: &About) -> String {
+    let package = about.package.as_deref().unwrap_or("packages");
+    let arch = about.arch.map_or("", |arch| arch.name());
+    match about.kind {
         Kind::Src => format!("source package of {package}"),
         Kind::Build => format!("{package} on {arch}"),
         Kind::Test => format!("test on {arch}"),

@@ -11,7 +11,7 @@ use anima_types::{
 use axum::{extract::State, http::StatusCode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{add_sources, check_packages, check_priority, has_grown, platforms, view};
+use super::{add_sources, check_packages, check_priority, platforms, view};
 use crate::{
     app::App,
     auth::{Caller, Unchecked},
@@ -110,11 +110,10 @@ async fn create(
     };
     let id = anima_db::build::insert(&mut write, &new).await?;
     anima_db::build::set_options(&mut write, id, &wanted.options).await?;
-    add_sources(&mut write, id, &sources, &platforms, &architectures).await?;
+    add_sources(&app, &mut write, id, &sources, &platforms, &architectures).await?;
     let row = anima_db::build::get(&mut write, id).await?;
     let build = view(&mut write, row).await?;
     write.commit().await?;
-    has_grown(&app, id);
     Ok((StatusCode::CREATED, Json(build)))
 }
 

@@ -7,6 +7,7 @@ mod last_built;
 pub mod order;
 mod plan;
 pub mod queue;
+mod wake;
 
 use anima_db::{Write, build::Build, task::About};
 use anima_types::{
@@ -25,30 +26,31 @@ use crate::{
     app::App,
     auth::Caller,
     error::{ApiError, ApiResult},
+    quota,
     task::restart_row,
 };
 
 pub use api::{all_architectures, cancel, detail, newest, resolve, restart, routes};
 pub use plan::{dependants, known, routes as plan_routes, slots};
 
-/// Adds packages to a build: their sources, and a `src` task of each for each platform, which begins at once.
+/// Adds packages to a build: their sources, and a `src` task of each for each platform, which begins at once, or when it is the turn
+/// of a team that has a bound.
 pub async fn add_sources(
+    app: &App,
     write: &mut Write,
     build: BuildId,
     sources: &[Source],
     platforms: &[&Platform],
     architectures: &[Arch],
 ) -> ApiResult<()> {
-    let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
+    let tasks = insert_sources(app, write, build, sources, platforms, architectures).await?;
     let row = anima_db::build::get(write, build).await?;
-    Queue::of(write, &row).await?.make_ready(write, tasks).await
-}
-
-/// Lets a build be looked at that packages were just added to, where teams have bounds: what is beyond them goes back to waiting.
-pub fn has_grown(app: &App, id: BuildId) {
-    if !app.config.quota.is_empty() {
-        app.build_is_due(id);
+    if row.team.as_deref().is_some_and(|team| app.config.quota.bounds(team)) {
+        insert_waiting(write, tasks).await?;
+        advance::advance(app, write, build).await?;
+        return Ok(());
     }
+    Queue::of(write, &row).await?.make_ready(write, tasks).await
 }
 
 /// Refuses an urgent build to who may not put it before everybody else's.
@@ -66,13 +68,18 @@ pub fn check_priority(caller: &Caller, priority: Priority, targets: &[Target]) -
 
 /// Adds packages to a build, whose tasks begin when the build is moved on.
 pub async fn add_held_sources(
+    app: &App,
     write: &mut Write,
     build: BuildId,
     sources: &[Source],
     platforms: &[&Platform],
     architectures: &[Arch],
 ) -> ApiResult<()> {
-    let tasks = insert_sources(write, build, sources, platforms, architectures).await?;
+    let tasks = insert_sources(app, write, build, sources, platforms, architectures).await?;
+    insert_waiting(write, tasks).await
+}
+
+async fn insert_waiting(write: &mut Write, tasks: Vec<About>) -> ApiResult<()> {
     let tasks: Vec<_> = tasks.into_iter().map(|about| (about, None)).collect();
     anima_db::task_queue::insert_all(write, &tasks, (queue::ASKED, queue::ASKED)).await?;
     Ok(())
@@ -80,6 +87,7 @@ pub async fn add_held_sources(
 
 /// Writes sources, and returns the `src` tasks that they want.
 async fn insert_sources(
+    app: &App,
     write: &mut Write,
     build: BuildId,
     sources: &[Source],
@@ -88,6 +96,8 @@ async fn insert_sources(
 ) -> ApiResult<Vec<About>> {
     anima_db::source::insert_all(write, build, sources).await?;
     note_team(write, build, platforms).await?;
+    let team = anima_db::build::get(write, build).await?.team;
+    quota::check_kept(app, write, team.as_deref()).await?;
     let mut tasks = Vec::with_capacity(sources.len() * platforms.len());
     let archs = source_archs(write, platforms, architectures).await?;
     for source in sources {

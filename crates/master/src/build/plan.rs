@@ -14,7 +14,7 @@ use anima_types::{
     permission::Permission,
     platform::Platform,
     task::Kind,
-    work::{Outcome, SrcOutcome},
+    work::SrcOutcome,
 };
 use axum::extract::State;
 use tokio::sync::Semaphore;
@@ -79,13 +79,7 @@ fn first_of(mut names: Vec<String>) -> Vec<String> {
 
 /// Returns what the newest source package of each package says, and what its last build gave.
 pub async fn known(read: &mut Read, platform: &Platform) -> ApiResult<BTreeMap<String, SrcOutcome>> {
-    let mut known = BTreeMap::new();
-    for package in anima_db::task::packages_of_platform(read, &platform.name).await? {
-        let task = anima_db::task::find_newest_success(read, Kind::Src, &package, &platform.name, None).await?;
-        if let Some(Outcome::Src(made)) = task.and_then(|task| task.result) {
-            known.insert(package, made);
-        }
-    }
+    let mut known = anima_db::task::newest_sources(read, &platform.name).await?;
     last_built::add(read, platform, &mut known).await?;
     Ok(known)
 }

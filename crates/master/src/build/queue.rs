@@ -1,9 +1,9 @@
 //! The order in which ready tasks are given out, and how long they are expected to take.
 //!
-//! A task gets one number when it becomes ready: the moment at which it would be its turn if there were enough nodes.
+//! A task gets one number when it can begin: the moment at which it would be its turn if there were enough nodes.
 //! Urgency moves that moment, and so does what its owner has in the queue already; what a long chain waits for comes
 //! earlier. The lowest is next. As all of these are bounded and time goes on, nothing waits for ever, and the queue need
-//! never be sorted anew.
+//! never be sorted anew. A task that was ready and is held back keeps its number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,14 @@ use anima_db::{
     Write,
     build::Build,
     task::{About, Task},
-    task_queue::{self, Share},
+    task_queue::{self, Begun, Share},
 };
 use anima_types::{
-    Arch, Sha256, build::Priority, build_plan::Basis, package::MEASURED_BUILDS, task::Event, work::SrcOutcome,
+    Arch, Sha256, Timestamp, build::Priority, build_plan::Basis, package::MEASURED_BUILDS, work::SrcOutcome,
 };
 
-use crate::error::ApiResult;
+use super::order::Taken;
+use crate::{error::ApiResult, quota::Bound};
 
 /// An urgent build is before what came up to a day earlier, and one in the background after what comes up to a day later.
 const PRIORITY_SECS: i64 = 24 * 3600;
@@ -82,14 +83,41 @@ impl Queue {
         Ok(())
     }
 
-    /// Lets a task wait for a node, at its place.
-    pub async fn ready(&mut self, write: &mut Write, task: &Task) -> ApiResult<()> {
-        let place = write.now.plus_secs(delay_secs(self.priority, self.share, task.chain_secs));
-        self.share.owned += 1;
-        task_queue::set_queued_for(write, task.id, place).await?;
-        anima_db::task::apply(write, task, Event::DependenciesMet, WAITS).await?;
+    /// Gives tasks that can begin their places: in the queue, or, where their team has a bound, among those that wait for its turn.
+    pub async fn begin_all(
+        &mut self,
+        write: &mut Write,
+        tasks: Vec<Task>,
+        taken: &Taken<'_>,
+        bound: Option<&Bound>,
+    ) -> ApiResult<()> {
+        let now = write.now;
+        let placed: Vec<(Task, Timestamp)> = tasks
+            .into_iter()
+            .map(|task| {
+                let place = now.plus_secs(delay_secs(self.priority, self.share, task.chain_secs));
+                self.share.owned += 1;
+                (task, place)
+            })
+            .collect();
+        match bound {
+            Some(bound) => {
+                let places: Vec<_> = placed.iter().map(|(task, place)| (task.id, *place)).collect();
+                anima_db::task_hold::hold_for_team(write, &places, bound.team(), &bound.why()).await?;
+            }
+            None => {
+                let begun = placed.into_iter().map(|(task, place)| begun(task, place, taken));
+                anima_db::task_queue::begin_all(write, &begun.collect::<Vec<_>>()).await?;
+            }
+        }
         Ok(())
     }
+}
+
+/// Returns what is written of a task that waits for nothing but a node from now on.
+pub fn begun(task: Task, queued_for: Timestamp, taken: &Taken<'_>) -> Begun {
+    let why = format!("{WAITS}{}", taken.sentence(&task).unwrap_or_default());
+    Begun { task, queued_for, why }
 }
 
 /// Returns how much after now a task's turn is; a negative number is before.

@@ -16,7 +16,7 @@ use super::{
     answer::{Frame, PageResult, newest_event, page},
     words::{State, When, address_part, count, duration},
 };
-use crate::{app::App, node, task_list::listed};
+use crate::{app::App, node, quota, task_list::listed};
 
 /// Tasks of each kind of place on the page, which has to stay small; the API has all.
 const RUNNING: usize = 60;
@@ -31,6 +31,8 @@ struct QueuePage {
     frame: Frame,
     answer: String,
     notice: Option<String>,
+    /// What teams with bounds use of them.
+    teams: Vec<String>,
     nodes: Vec<Working>,
     more_running: usize,
     parts: Vec<Part>,
@@ -96,6 +98,7 @@ pub async fn show(Extract(app): Extract<App>) -> PageResult {
             rows: tasks.into_iter().map(|one| row(one, now)).collect(),
         });
     }
+    let teams = quota::usage(&app, &mut read).await?;
     drop(read);
     let total = |status: Status| tally.get(&status).copied().unwrap_or_default();
     let (leased, ready, waiting) = (total(Status::Leased), total(Status::Ready), total(Status::Waiting));
@@ -113,6 +116,7 @@ pub async fn show(Extract(app): Extract<App>) -> PageResult {
         frame: Frame::new("Queue", "queue", "/api/v1/tasks?status=ready").follow(after, ""),
         answer: answer([leased, ready, waiting], slots),
         notice: maintenance.map(|maintenance| format!("No task is given out: {}.", maintenance.sentence())),
+        teams: teams.into_iter().map(|team| team.text).collect(),
         more_running: usize::try_from(leased).unwrap_or(usize::MAX).saturating_sub(running.len()),
         nodes: by_node(running, now),
         parts,

@@ -28,7 +28,9 @@ async fn queued(master: &Master, count: usize) -> BuildId {
     };
     let sources: Vec<Source> = (0..count).map(source).collect();
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &sources, &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(&master.app, &mut write, build, &sources, &[platform], &[Arch::X86_64])
+        .await
+        .unwrap();
     write.commit().await.unwrap();
     build
 }

@@ -32,7 +32,7 @@ async fn build(master: &Master, architectures: &[Arch]) {
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = Source { package: "jq".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &[source], &[platform], architectures).await.unwrap();
+    anima_master::build::add_sources(app, &mut write, build, &[source], &[platform], architectures).await.unwrap();
     write.commit().await.unwrap();
     anima_master::build::advance::advance_once(app, build).await.unwrap();
 }

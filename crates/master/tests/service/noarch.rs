@@ -64,7 +64,9 @@ async fn ready(master: &Master) -> BuildId {
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = Source { package: "words".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &[source], &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(&master.app, &mut write, build, &[source], &[platform], &[Arch::X86_64])
+        .await
+        .unwrap();
     let srpm = hash(b"source package");
     anima_db::artifact::insert(&mut write, srpm, 1).await.unwrap();
     let task = anima_db::task::of_build(&mut write, build).await.unwrap().remove(0);

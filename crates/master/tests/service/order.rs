@@ -1,7 +1,11 @@
 //! In which order packages are built: by what source packages say, by what last builds gave, and out of circles; and the plan that
 //! says so before.
 
-use anima_db::{package::Package, package_search::Searchable, task::Ended};
+use anima_db::{
+    package::Package,
+    package_search::Searchable,
+    task::{About, Ended},
+};
 use anima_types::{
     Arch, Nevra, Sha256,
     artifact::Kind as ArtifactKind,
@@ -49,7 +53,9 @@ async fn begin(master: &Master, packages: &[Asks<'_>]) -> BuildId {
     };
     let sources: Vec<Source> = packages.iter().map(source).collect();
     let platform = master.app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &sources, &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(&master.app, &mut write, build, &sources, &[platform], &[Arch::X86_64])
+        .await
+        .unwrap();
     write.commit().await.unwrap();
     make_sources(master, packages).await;
     build
@@ -270,4 +276,38 @@ async fn a_plan_says_what_follows_a_change_what_is_not_built_and_what_is_not_kno
     let nothing = json!({ "platform": "p1", "packages": ["nobody"] });
     let (status, answer) = master.post("/api/v1/build-plans", "admin", nothing).await;
     assert_eq!((status, &answer["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("nothing_known")));
+}
+
+#[tokio::test]
+async fn what_fails_blocks_a_chain_of_any_length_at_once() {
+    let master = Master::open().await;
+    let mut write = master.app.db.write(master.app.now(), "ann").await.unwrap();
+    let id = anima_db::build::insert(&mut write, &new_build()).await.unwrap();
+    let row = anima_db::build::get(&mut write, id).await.unwrap();
+    anima_db::build::apply(&mut write, &row, anima_types::build::Event::SourcesMade, "Made.").await.unwrap();
+    let about = |at: usize| {
+        let about = About {
+            build: Some(id),
+            package: Some(format!("p{at}")),
+            platform: Some("p1".into()),
+            arch: Some(Arch::X86_64),
+            ..About::new(Kind::Build)
+        };
+        (about, None)
+    };
+    let tasks: Vec<_> = (0..41).map(about).collect();
+    let tasks = anima_db::task_queue::insert_all(&mut write, &tasks, ("Waits.", "Waits.")).await.unwrap();
+    let needs: Vec<_> = tasks.windows(2).map(|pair| (pair[1], pair[0])).collect();
+    anima_db::task_dependency::insert_all(&mut write, &needs).await.unwrap();
+    let first = anima_db::task::get(&mut write, tasks[0]).await.unwrap();
+    anima_db::task::apply(&mut write, &first, Event::Cancelled, "Stopped.").await.unwrap();
+    write.commit().await.unwrap();
+
+    anima_master::build::advance::advance_once(&master.app, id).await.unwrap();
+
+    let whys = whys(&master, id).await;
+    assert!(whys[1..].iter().all(|(_, status, _)| *status == Status::Blocked), "{whys:?}");
+    assert_eq!(whys[40].2, "It needs p39 on x86_64, which is blocked.");
+    let build = anima_db::build::get(&mut master.app.db.read().await.unwrap(), id).await.unwrap();
+    assert_eq!(build.status, anima_types::build::Status::Failed);
 }

@@ -69,7 +69,9 @@ pub async fn waiting_build(master: &Master) -> BuildId {
     let build = anima_db::build::insert(&mut write, &new).await.unwrap();
     let source = Source { package: "jq".into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &[source], &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(&master.app, &mut write, build, &[source], &[platform], &[Arch::X86_64])
+        .await
+        .unwrap();
     write.commit().await.unwrap();
     build
 }
@@ -92,7 +94,9 @@ async fn story() -> Story {
     let platform = app.platform("p1").unwrap();
     for package in ["jq", HOSTILE] {
         let source = Source { package: package.into(), reference: "p1".into(), commit: "4f2c1e77aa".repeat(4) };
-        anima_master::build::add_sources(&mut write, build, &[source], &[platform], &[Arch::X86_64]).await.unwrap();
+        anima_master::build::add_sources(&master.app, &mut write, build, &[source], &[platform], &[Arch::X86_64])
+            .await
+            .unwrap();
     }
     let source = anima_db::task::of_build(&mut write, build).await.unwrap()[1].id;
     let failure = Failure {

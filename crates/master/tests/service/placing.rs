@@ -28,7 +28,9 @@ async fn build(master: &Master, packages: &[&str]) -> BuildId {
         |package: &&str| Source { package: package.to_string(), reference: "p1".into(), commit: "4f2c".repeat(10) };
     let sources: Vec<Source> = packages.iter().map(source).collect();
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &sources, &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(&master.app, &mut write, build, &sources, &[platform], &[Arch::X86_64])
+        .await
+        .unwrap();
     write.commit().await.unwrap();
     while let Some((task, _)) = ask(master, "sources", Kind::Src, json!({})).await {
         end(master, task, Event::Succeeded).await;

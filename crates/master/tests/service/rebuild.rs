@@ -86,7 +86,7 @@ pub async fn build_all(master: &Master) {
     };
     let sources: Vec<Source> = PACKAGES.iter().map(source).collect();
     let platform = app.platform("p1").unwrap();
-    anima_master::build::add_sources(&mut write, build, &sources, &[platform], &[Arch::X86_64]).await.unwrap();
+    anima_master::build::add_sources(app, &mut write, build, &sources, &[platform], &[Arch::X86_64]).await.unwrap();
     write.commit().await.unwrap();
     while let Some((task, _)) = take(master).await {
         end(master, task, Event::Succeeded).await;

@@ -43,7 +43,7 @@ pub enum Bench {
     /// packages on four slots, beside its longest chain.
     Pipeline,
     /// A thousand simulated nodes, and claims with a hundred thousand tasks queued: `nodes-1000`, `handover`, `claim`,
-    /// `claim-postgres` (beside PostgreSQL's SKIP LOCKED alone).
+    /// `claim-postgres` (beside PostgreSQL's SKIP LOCKED alone); and the end of a task in a build of 15,000: `advance`.
     Nodes,
     /// The plan of a mass rebuild of 16,000 synthetic source packages.
     Plan,

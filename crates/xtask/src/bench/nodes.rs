@@ -11,6 +11,7 @@ mod master;
 use std::{
     collections::BTreeSet,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -32,7 +33,7 @@ const NODES: usize = 1_000;
 const READY_TASKS: usize = 400;
 const READY_EVERY: Duration = Duration::from_millis(25);
 const QUEUED: usize = 100_000;
-/// Packages of a build at most (`anima_types::build::MAX_PACKAGES`).
+/// Packages of a build.
 const PACKAGES: usize = 2_000;
 /// Claims that are under way at once while claims are counted.
 const CLAIMERS: usize = 64;
@@ -48,7 +49,7 @@ const WAIT_SECS: u64 = 30;
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// What can be asked for by name.
-const CASES: [&str; 4] = ["nodes-1000", "handover", "claim", "claim-postgres"];
+const CASES: [&str; 5] = ["nodes-1000", "handover", "claim", "claim-postgres", "advance"];
 
 /// Measures the cases of these names; all where none is named.
 pub async fn measure(program: &Path, cases: &[String]) -> Result<Vec<Figure>> {
@@ -76,7 +77,24 @@ pub async fn measure(program: &Path, cases: &[String]) -> Result<Vec<Figure>> {
             Err(error) => eprintln!("claim-postgres is not measured: {error:#}"),
         }
     }
+    if is_asked("advance") {
+        figures.push(advance()?);
+    }
     Ok(figures)
+}
+
+/// Ends tasks of a mass rebuild, and times the look at what follows from it.
+fn advance() -> Result<Figure> {
+    let output = Command::new(super::release_example("anima-master", "advance")?).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut values: Value = serde_json::from_slice(&output.stdout)?;
+    for value in values.as_object_mut().into_iter().flat_map(|values| values.values_mut()) {
+        if let Some(number) = value.as_f64().filter(|_| value.is_f64()) {
+            *value = rounded(number).into();
+        }
+    }
+    values["peer"] = Value::Null;
+    Ok(Figure { bench: "nodes", case: "advance", values })
 }
 
 async fn nodes_wait(program: &Path, hands_over: bool) -> Result<Vec<Figure>> {
