@@ -217,13 +217,14 @@ async fn register_rows(app: &App, registry: &mut Registry) -> ApiResult<()> {
     Ok(())
 }
 
+/// A figure of what a team uses.
+type Told = fn(&quota::Usage) -> Option<u64>;
+
 /// Of teams that have no bound nothing is told.
 fn register_teams(teams: &[quota::Usage], registry: &mut Registry) {
     let of = |team: &quota::Usage| Team { team: team.team.clone() };
-    let each = |value: fn(&quota::Usage) -> Option<u64>| {
-        teams.iter().filter_map(move |team| Some((of(team), whole(value(team)?))))
-    };
-    let told: [(&str, &str, fn(&quota::Usage) -> Option<u64>); 7] = [
+    let each = |value: Told| teams.iter().filter_map(move |team| Some((of(team), whole(value(team)?))));
+    let told: [(&str, &str, Told); 7] = [
         ("team_tasks", "Tasks of a team that are ready or at nodes", |team| Some(team.tasks?.0)),
         ("team_tasks_limit", "How many they may be", |team| Some(team.tasks?.1)),
         ("team_cores", "Cores that a team's tasks ask for that are ready or at nodes", |team| Some(team.cores?.0)),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anima_db::{
     Read,
     task::Task,
-    task_hold,
     task_queue::{self, Before, FRONT, Place, Share},
 };
 use anima_types::{
@@ -140,15 +139,9 @@ async fn waits(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiRes
 /// Says what holds a task that waits for no other: its mass rebuild, or its team's quota.
 async fn held(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResult<()> {
     let (Kind::Src | Kind::Build | Kind::Test, Some(id)) = (task.about.kind, task.about.build) else { return Ok(()) };
-    let of_team = quota::facts(app, read, task).await?;
-    if !of_team.is_empty() {
-        why.facts.extend(of_team.into_iter().map(|text| fact("hold", text)));
-        why.hint = Some("It begins when one of them ends; who runs the master sets the bound (`[quota]`).".to_string());
-        return Ok(());
-    }
     if let Some(rebuild) = anima_db::rebuild::find(read, id).await? {
-        let begun = task_hold::begun(read, id).await?;
-        let open = begun.ready + begun.leased + begun.for_team;
+        let begun = anima_db::task_hold::begun(read, id).await?;
+        let open = begun.ready + begun.leased;
         if rebuild.is_paused {
             why.facts
                 .push(fact("hold", format!("Mass rebuild {id} is paused; {open} of its tasks are still under way.")));
@@ -162,6 +155,11 @@ async fn held(app: &App, read: &mut Read, task: &Task, why: &mut Why) -> ApiResu
                 Some(format!("It begins when one of them ends; `anima rebuild limit {id} COUNT` lets more begin."));
             return Ok(());
         }
+    }
+    let texts = quota::facts(app, read, task).await?;
+    if !texts.is_empty() {
+        why.facts.extend(texts.into_iter().map(|text| fact("share", text)));
+        why.hint = Some("It begins when one of them ends; who runs the master sets the bound (`[quota]`).".to_string());
     }
     Ok(())
 }
