@@ -34,6 +34,8 @@ pub struct Faults {
     /// Whether the master looks now and then for what it should know to be due. In half of the worlds it does not: there, what it
     /// forgets stands still, and is seen.
     pub looks: bool,
+    /// How many tasks of the team that all packages are of may be under way at once; in half of the worlds as many as there are.
+    pub team_tasks: Option<u32>,
 }
 
 impl Faults {
@@ -54,6 +56,7 @@ impl Faults {
             person_acts: 0,
             secs: 0,
             looks: false,
+            team_tasks: None,
         }
     }
 
@@ -79,6 +82,7 @@ impl Faults {
             person_acts: chance(120),
             secs: random.between(30, 240),
             looks: random.thousandths(500),
+            team_tasks: random.thousandths(500).then(|| random.between(1, 4) as u32),
         }
     }
 }

@@ -14,10 +14,10 @@ use std::{
 };
 
 use anima_master::{
-    Address, App, Config,
+    Address, App, Config, Quota,
     chores::{self, Looked},
 };
-use anima_types::{Timestamp, event::Event, platform::Platform, task::Status};
+use anima_types::{Timestamp, account::CreateTeam, event::Event, platform::Platform, task::Status};
 use anyhow::{Context as _, Result};
 use axum::{
     Router,
@@ -43,6 +43,10 @@ const CLOCK_MICROS: i64 = 1_000_000;
 const LOOK_MICROS: i64 = 30_000_000;
 /// What the master does by itself, as a kind of thing that takes steps.
 pub const CHORES: &str = "chores";
+/// The team that the product of all packages is of.
+const TEAM: &str = "team";
+/// That product.
+const PRODUCT: &str = "p1";
 /// The master's address in its answers; requests go to the router.
 pub const URL: &str = "http://master.example";
 
@@ -89,13 +93,17 @@ pub struct Master {
     looks: bool,
     looked: Looked,
     looked_at: Timestamp,
+    /// What teams may have under way, and whether one may have room since it was looked whose turn it is.
+    quota: Quota,
+    is_freed: bool,
     /// How long each kind of thing takes.
     lengths: BTreeMap<String, Length>,
 }
 
 impl Master {
-    /// Starts one for which everything is new, and which looks for what it should know to be due or does not.
-    pub async fn start(looks: bool) -> Result<Master> {
+    /// Starts one for which everything is new, and which looks for what it should know to be due or does not. A team has so many
+    /// tasks under way at most.
+    pub async fn start(looks: bool, team_tasks: Option<u32>) -> Result<Master> {
         let folder = temporary()?;
         copy(first_start().await?, folder.path())?;
         let micros = Arc::new(AtomicI64::new(START.0));
@@ -111,6 +119,8 @@ impl Master {
             looks,
             looked: Looked::default(),
             looked_at: START,
+            quota: Quota { team_tasks, ..Quota::default() },
+            is_freed: false,
             lengths: BTreeMap::new(),
         };
         master.begin().await?;
@@ -121,11 +131,12 @@ impl Master {
     pub async fn begin(&mut self) -> Result<()> {
         let micros = Arc::clone(&self.micros);
         let clock = Arc::new(move || Timestamp(micros.load(Ordering::SeqCst)));
-        let app = anima_master::open(config(self.folder.path())?, clock).await?;
+        let config = Config { quota: self.quota.clone(), ..config(self.folder.path())? };
+        let app = anima_master::open(config, clock).await?;
         let router = anima_master::router(&app);
         self.news = Some(app.db.subscribe());
         (self.ready_count, self.told_count, self.looked) = (0, 0, Looked::default());
-        (self.expired_at, self.looked_at) = (app.now(), app.now());
+        (self.expired_at, self.looked_at, self.is_freed) = (app.now(), app.now(), true);
         self.up = Some((app, router));
         Ok(())
     }
@@ -171,12 +182,14 @@ impl Master {
             match news.try_recv() {
                 Ok(event) => {
                     self.told_count += 1;
-                    let is_ready = event.noun == "task" && event.status.as_deref() == Some(Status::Ready.name());
-                    self.ready_count += usize::from(is_ready);
+                    let status = event.status.as_deref().filter(|_| event.noun == "task").and_then(Status::from_name);
+                    self.ready_count += usize::from(status == Some(Status::Ready));
+                    self.is_freed |= status.is_some_and(Status::is_ended);
                 }
                 Err(TryRecvError::Lagged(missed)) => {
                     self.told_count += missed as usize;
                     self.ready_count += missed as usize;
+                    self.is_freed = true;
                 }
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
@@ -249,8 +262,10 @@ impl Master {
 
     /// Moves on all that is due, as its loops do; returns whether it was killed on the way.
     pub async fn chores(&mut self, steps: Option<u32>) -> Result<bool> {
+        self.hear();
         let Some((app, _)) = &self.up else { return Ok(false) };
         let app = app.clone();
+        let is_freed = std::mem::take(&mut self.is_freed) && !app.config.quota.is_empty();
         let now = app.now();
         let is_time = (now.0 - self.clock_looked_at.0).abs() >= CLOCK_MICROS;
         let (mut looked, expired_at) = (std::mem::take(&mut self.looked), self.expired_at);
@@ -270,6 +285,9 @@ impl Master {
             }
             if looks {
                 chores::look_once(&app, &mut looked).await.map_err(failed)?;
+            }
+            if is_freed {
+                chores::wake_teams_once(&app).await.map_err(failed)?;
             }
             for _ in 0..MAX_PASSES {
                 app.retry_what_failed();
@@ -364,6 +382,12 @@ async fn first_start() -> Result<&'static Path> {
     }
     let folder = temporary()?;
     let app = anima_master::open(config(folder.path())?, Arc::new(|| START)).await?;
+    let mut write = app.db.write(START, "admin").await?;
+    anima_db::team::insert(&mut write, &CreateTeam { name: TEAM.into(), title: TEAM.into() }).await?;
+    let mut product = anima_db::product::get(&mut write, PRODUCT).await?.product;
+    product.options.team = Some(TEAM.into());
+    anima_db::product::update(&mut write, &product).await?;
+    write.commit().await?;
     app.db.close().await;
     Ok(FOLDER.get_or_init(|| folder).path())
 }

@@ -178,7 +178,7 @@ struct World {
 
 impl World {
     async fn begin(mut random: Random, faults: Faults) -> Result<World> {
-        let master = Master::start(faults.looks).await?;
+        let master = Master::start(faults.looks, faults.team_tasks).await?;
         let roles = ["build-node", "test-node", "sign-server", "release-system", "git-service", "admin"];
         let tokens = roles.map(|role| Ok((role, master.token(role)?))).into_iter().collect::<Result<_>>()?;
         let nodes = vec![
