@@ -6,7 +6,7 @@ use std::thread;
 use anima_simulation::{Summary, run, run_on_one_core};
 
 /// Worlds in `./test`, shared by two threads for each processor: a world waits now and then for what its master ends by itself.
-const WORLDS: u64 = 1_000;
+const WORLDS: u64 = 2_000;
 
 #[test]
 fn whatever_goes_wrong_nothing_is_lost_or_done_twice_and_everything_ends() {
