@@ -235,7 +235,12 @@ async fn building(app: &App, write: &mut Write, build: &Build, after: Option<Eve
         return fail(write, build, &summary).await;
     }
     if builds.iter().all(|task| task.status == task::Status::Excluded) {
-        return fail(write, build, "Failed: no package is for any of the architectures.").await;
+        return fail(
+            write,
+            build,
+            "Failed: nothing is left to build, as each package is for none of the architectures or was left out.",
+        )
+        .await;
     }
     let count = builds.iter().filter(|task| task.status == task::Status::Succeeded).count();
     let summary = format!("{count} packages are built; they are being tested.");
