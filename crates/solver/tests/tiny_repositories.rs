@@ -110,6 +110,15 @@ fn the_best_architecture_is_preferred_and_foreign_ones_are_never_taken() {
     assert!(pool.solve(&Request::install(["app"])).is_err());
 }
 
+#[test]
+fn what_runs_on_every_x86_64_is_taken_for_x86_64_v2_where_there_is_nothing_of_its_own() {
+    let mut pool = Pool::new("x86_64_v2").unwrap();
+    let both = [package("lib", "1-1").arch("x86_64_v2"), package("lib", "1-1"), package("app", "1-1").requires("lib")];
+    add(&mut pool, "base", DEFAULT_PRIORITY, &both);
+
+    assert_eq!(solved(&mut pool, &["app"]), ["app-1-1.x86_64", "lib-1-1.x86_64_v2"]);
+}
+
 /// As dnf does on Enterprise Linux, whose libsolv is compiled for rpm's colors; Debian's is not.
 #[test]
 fn a_foreign_library_comes_in_step_with_its_native_twin_and_alone_where_there_is_none() {

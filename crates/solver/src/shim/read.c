@@ -28,7 +28,11 @@ Handle *anima_solv_new(const char *arch)
   h->pool = pool_create();
   pool_setdebugcallback(h->pool, swallow_debug, 0);
   pool_setdisttype(h->pool, DISTTYPE_RPM);
-  pool_setarch(h->pool, arch);
+  /* Debian's libsolv (0.7.23) does not know this one: it would take nothing but packages of its very name. */
+  if (!strcmp(arch, "x86_64_v2"))
+    pool_setarchpolicy(h->pool, "x86_64_v2:x86_64:i686:i586:i486:i386");
+  else
+    pool_setarch(h->pool, arch);
   /* Keeps excluded packages visible to the explanation: "is filtered out by exclude filtering". */
   pool_set_flag(h->pool, POOL_FLAG_WHATPROVIDESWITHDISABLED, 1);
   /* A 32-bit and a 64-bit package of one name live side by side, in the same version, as with rpm's colors. Enterprise Linux
