@@ -185,7 +185,7 @@ pub(crate) async fn keep_telling(app: App) {
                 }
                 let _ = tokio::time::timeout(ASK_AGAIN_AFTER, app.outbox_filled.notified()).await;
             }
-            Told::IsAway => tokio::time::sleep(RETRY_AFTER).await,
+            Told::IsAway => drop(tokio::time::timeout(RETRY_AFTER, app.outbox_filled.notified()).await),
         }
     }
 }

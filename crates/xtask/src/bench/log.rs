@@ -78,17 +78,19 @@ async fn cancel(system: &System) -> Result<Figure> {
         begun.await.context("the build was not begun")?;
         let began = Instant::now();
         system.client().cancel_build(build).await?;
-        while processes_with(&mark) > 0 {
-            ensure!(began.elapsed() < BUILD_LIMIT, "what was cancelled goes on");
+        let mut killed_after = None;
+        loop {
+            if processes_with(&mark) == 0 {
+                killed_after.get_or_insert(began.elapsed());
+            }
+            let left = leftovers(system)?;
+            if killed_after.is_some() && left.is_empty() {
+                break;
+            }
+            ensure!(began.elapsed() < BUILD_LIMIT, "what was cancelled goes on, or has left {left:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        delays.push(began.elapsed().as_secs_f64());
-        let mut left = leftovers(system)?;
-        while !left.is_empty() {
-            ensure!(began.elapsed() < BUILD_LIMIT, "what was cancelled has left {left:?}");
-            tokio::time::sleep(LOOK_EVERY).await;
-            left = leftovers(system)?;
-        }
+        delays.extend(killed_after.map(|after| after.as_secs_f64()));
         gone_delays.push(began.elapsed().as_secs_f64());
         system.ended(build, BUILD_LIMIT).await?;
     }
