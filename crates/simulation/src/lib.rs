@@ -18,4 +18,6 @@ mod work;
 pub mod world;
 
 pub use faults::Faults;
+pub use master::config;
+pub use random::Random;
 pub use world::{Broken, Summary, run, run_on_one_core};

@@ -350,7 +350,8 @@ pub fn kind_of(call: &Call) -> String {
     format!("{} {}", call.method, parts.join("/"))
 }
 
-fn config(folder: &Path) -> Result<Config> {
+/// Returns the configuration of a master in a folder, with one platform and nothing beside it.
+pub fn config(folder: &Path) -> Result<Config> {
     let platform = Platform::parse(
         "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\nrelease_to = \"p1\"\n\
          [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\

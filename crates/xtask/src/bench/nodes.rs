@@ -85,7 +85,7 @@ pub async fn measure(program: &Path, cases: &[String]) -> Result<Vec<Figure>> {
 
 /// Ends tasks of a mass rebuild, and times the look at what follows from it.
 fn advance() -> Result<Figure> {
-    let output = Command::new(super::release_example("anima-master", "advance")?).output()?;
+    let output = Command::new(super::release_example("anima-simulation", "advance")?).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut values: Value = serde_json::from_slice(&output.stdout)?;
     for value in values.as_object_mut().into_iter().flat_map(|values| values.values_mut()) {

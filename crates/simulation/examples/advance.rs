@@ -1,15 +1,15 @@
 //! What `cargo xtask bench nodes advance` measures: how long a build of 15,000 tasks with 130,000 edges takes to be moved on when one
 //! of its tasks ends, and how long a look at the whole of it takes. It prints one line of JSON.
 
-use std::{collections::BTreeSet, fmt::Debug, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Instant};
 
 use anima_db::task::{About, Ended};
-use anima_master::{Address, App, Config, build::advance};
+use anima_master::{App, build::advance};
+use anima_simulation::{Random, config};
 use anima_types::{
     Arch, Timestamp,
     build::Event as BuildEvent,
     id::{BuildId, TaskId},
-    platform::Platform,
     task::{Event, Kind, Status},
 };
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -21,10 +21,6 @@ const NEEDS: usize = 18;
 const ENDS: usize = 400;
 const WHOLE_LOOKS: usize = 5;
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
-const PLATFORM: &str = "name = \"p1\"\ntitle = \"P 1\"\ndist = \".p1\"\nbranch = \"p1\"\narchitectures = [\"x86_64\"]\n\
-    [buildroot]\npackages = [\"bash\"]\ntest_packages = [\"bash\"]\n\
-    [[repositories]]\nname = \"base\"\nurl = \"http://127.0.0.1:9/\"\n";
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -65,25 +61,6 @@ fn moved(result: std::result::Result<(), impl Debug>) -> Result<()> {
     result.map_err(|error| anyhow!("could not move the build on: {error:?}"))
 }
 
-fn config(folder: &Path) -> Result<Config> {
-    Ok(Config {
-        data: folder.join("data"),
-        database: Address::File(folder.join("anima.db")),
-        artifacts: folder.join("data/artifacts").into(),
-        public_url: "http://master.example".into(),
-        git_url: "http://git.example".into(),
-        platforms: vec![Platform::parse(PLATFORM)?],
-        mirrors: Default::default(),
-        tokens: folder.join("tokens"),
-        proxies: Vec::new(),
-        limits_factor: 1,
-        connections_of_address: anima_master::CONNECTIONS_OF_ADDRESS,
-        oidc: None,
-        retention: Default::default(),
-        quota: Default::default(),
-    })
-}
-
 /// Makes a build whose order is known; returns how many edges it has.
 async fn rebuild(app: &App) -> Result<(BuildId, usize)> {
     let mut write = app.db.write(NOW, "ann").await?;
@@ -112,11 +89,12 @@ async fn rebuild(app: &App) -> Result<(BuildId, usize)> {
     let tasks: Vec<_> = (0..TASKS).map(about).collect();
     let why = "It waits until its order is known.";
     let tasks = anima_db::task_queue::insert_all(&mut write, &tasks, (why, why)).await?;
-    let mut random = Random(8);
+    let mut random = Random::new(8);
+    let mut below = |bound: usize| random.next() as usize % bound.max(1);
     let mut edges: BTreeSet<(TaskId, TaskId)> = BTreeSet::new();
     for (at, task) in tasks.iter().enumerate().skip(1) {
         // Low numbers are needed most often, as compilers and their libraries are.
-        let needs = (0..random.below(NEEDS)).map(|_| random.below(at) * random.below(at) / at);
+        let needs = (0..below(NEEDS)).map(|_| below(at) * below(at) / at);
         edges.extend(needs.map(|need| (*task, tasks[need])));
     }
     let edges: Vec<_> = edges.into_iter().collect();
@@ -136,16 +114,4 @@ async fn end_one(app: &App, build: BuildId) -> Result<()> {
     let ended = Ended { phases: Vec::new(), failure: None, result: None, report_hash: None };
     anima_db::task::end(&mut write, &task, Event::Succeeded, "It succeeded.", &ended).await?;
     Ok(write.commit().await?)
-}
-
-/// A generator (SplitMix64), so that every run has the same build.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound.max(1) as u64) as usize
-    }
 }
